@@ -1,0 +1,218 @@
+"""Errors of the front end, and the checks that raise them.
+
+Every message is one sentence that names the argument or layer, what was expected, what was given and,
+where it helps, what to do. All errors subclass the built-in that a Keras user would catch (`ValueError`;
+`TypeError` for wrong types), and are raised before any state changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+
+class KCompileError(ValueError):
+    """Base of every error that a user of kcompile can cause."""
+
+
+class ShapeError(KCompileError):
+    """A shape or rank that doesn't fit what a layer, loss or argument expects."""
+
+
+class DataTypeError(KCompileError, TypeError):
+    """A value whose type or dtype can't be used; also caught by `except TypeError`."""
+
+
+class UnknownNameError(KCompileError):
+    """A name (of a loss, layer, input, argument, ...) that doesn't exist."""
+
+
+class DataError(KCompileError):
+    """Data whose values or counts can't be used: label out of range, sample counts that differ."""
+
+
+def did_you_mean(name: Any, options: Iterable[Any]) -> str:
+    """Return `"; did you mean 'adam'?"` for the closest option, or an empty string when none is close."""
+    candidates = [str(option) for option in options]
+    wanted = str(name)
+    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(wanted.lower(), list(by_lower_case), n=1, cutoff=0.6)
+    return f"; did you mean {by_lower_case[close[0]]!r}?" if close else ""
+
+
+def listed(names: Iterable[Any], limit: int = 40) -> str:
+    """Join names for a message: `'a', 'b', 'c'`, cut after `limit`; `none` when there are none."""
+    shown = [repr(name) for name in names]
+    if not shown:
+        return "none"
+    more = len(shown) - limit
+    return ", ".join(shown[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def unknown_name(kind: str, name: Any, options: Iterable[Any]) -> UnknownNameError:
+    """Build the error for an unknown name.
+
+    `raise unknown_name("optimizer", "adamm", ["adam", "sgd"])` reads
+    "Unknown optimizer 'adamm'; did you mean 'adam'? Known: 'adam', 'sgd'."
+    """
+    known = sorted({str(option) for option in options})
+    hint = did_you_mean(name, known)
+    separator = " " if hint else "; "
+    known_text = f"Known: {listed(known)}." if hint else f"known: {listed(known)}."
+    return UnknownNameError(f"Unknown {kind} {name!r}{hint}{separator}{known_text}")
+
+
+def check_one_of(owner: str, argument: str, value: Any, options: Sequence[Any]) -> Any:
+    """Return `value` if it is one of `options`, else raise `UnknownNameError`.
+
+    `check_one_of("Conv2D", "padding", "smae", ("same", "valid"))`.
+    """
+    for option in options:
+        if type(option) is type(value) and option == value:
+            return value
+    close = did_you_mean(value, [option for option in options if option is not None])
+    raise UnknownNameError(
+        f"{owner}: {argument} must be one of {listed(options)}, got {value!r}{close or '.'}"
+    )
+
+
+def check_int(owner: str, argument: str, value: Any, minimum: int | None = None,
+              maximum: int | None = None) -> int:
+    """Return `value` as a Python int; accepts NumPy integers, refuses bools and floats.
+
+    Raises:
+        DataTypeError: `value` is not an integer.
+        KCompileError: it lies outside `minimum..maximum`.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iu":
+            value = value.item()
+        else:
+            expected = _range_text("an integer", minimum, maximum)
+            raise DataTypeError(f"{owner}: {argument} must be {expected}, got {_shown(value)}.")
+    number = int(value)
+    if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
+        raise KCompileError(
+            f"{owner}: {argument} must be {_range_text('an integer', minimum, maximum)}, got {number}."
+        )
+    return number
+
+
+def check_positive_int(owner: str, argument: str, value: Any) -> int:
+    """Return `value` as an int of at least 1: `check_positive_int("Dense", "units", units)`."""
+    return check_int(owner, argument, value, minimum=1)
+
+
+def check_number(owner: str, argument: str, value: Any, minimum: float | None = None,
+                 maximum: float | None = None, *, above: float | None = None,
+                 below: float | None = None) -> float:
+    """Return `value` as a finite Python float within the closed (`minimum`, `maximum`) and open bounds.
+
+    Raises:
+        DataTypeError: `value` is not a real number.
+        KCompileError: it is NaN, infinite or out of bounds.
+    """
+    expected = _range_text("a number", minimum, maximum, above, below)
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise DataTypeError(f"{owner}: {argument} must be {expected}, got {_shown(value)}.")
+    number = float(value)
+    inside = (
+        math.isfinite(number)
+        and (minimum is None or number >= minimum)
+        and (maximum is None or number <= maximum)
+        and (above is None or number > above)
+        and (below is None or number < below)
+    )
+    if not inside:
+        raise KCompileError(f"{owner}: {argument} must be {expected}, got {number:g}.")
+    return number
+
+
+def at_least(owner: str, argument: str, value: Any, minimum: float) -> float:
+    """Return `value` as a float of at least `minimum`."""
+    return check_number(owner, argument, value, minimum)
+
+
+def in_range(owner: str, argument: str, value: Any, minimum: float, maximum: float) -> float:
+    """Return `value` as a float within the closed interval `minimum..maximum`."""
+    return check_number(owner, argument, value, minimum, maximum)
+
+
+def check_fraction(owner: str, argument: str, value: Any, *, below_one: bool = True) -> float:
+    """Return `value` as a float in [0, 1), or in [0, 1] with `below_one=False`."""
+    if below_one:
+        return check_number(owner, argument, value, 0.0, below=1.0)
+    return check_number(owner, argument, value, 0.0, 1.0)
+
+
+def check_flag(owner: str, argument: str, value: Any) -> bool:
+    """Return `value` as a bool; accepts True, False, 0, 1 and their NumPy forms."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and value in (0, 1)):
+        return bool(value)
+    raise DataTypeError(f"{owner}: {argument} must be True or False, got {_shown(value)}.")
+
+
+def check_int_tuple(owner: str, argument: str, value: Any, length: int, minimum: int = 1) -> tuple[int, ...]:
+    """Return `value` as a tuple of `length` ints; a single int is repeated.
+
+    `check_int_tuple("Conv2D", "kernel_size", 3, 2)` is `(3, 3)`.
+    """
+    if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
+        return (check_int(owner, argument, value, minimum),) * length
+    expected = f"an integer or {length} integers, each at least {minimum}"
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise DataTypeError(f"{owner}: {argument} must be {expected}, got {_shown(value)}.")
+    entries = tuple(value)
+    if len(entries) != length:
+        raise KCompileError(
+            f"{owner}: {argument} must be {expected}, got {len(entries)} entries: {_shown(value)}."
+        )
+    return tuple(check_int(owner, f"{argument}[{i}]", entry, minimum) for i, entry in enumerate(entries))
+
+
+def check_no_extra_arguments(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse keyword arguments that the callee doesn't have: `Dense(activaton=...)`."""
+    options = list(allowed)
+    for name in given:
+        if name not in options:
+            raise_unknown_argument(owner, name, options)
+
+
+def raise_unknown_argument(owner: str, name: str, options: Sequence[str]) -> NoReturn:
+    """Raise for one unknown keyword argument; a `KCompileError` that is also a `TypeError`."""
+    hint = did_you_mean(name, options)
+    known = f" Known: {listed(sorted(options))}." if options else ""
+    raise DataTypeError(f"{owner} has no argument {name!r}{hint or '.'}{known}")
+
+
+def _range_text(noun: str, minimum: float | None = None, maximum: float | None = None,
+                above: float | None = None, below: float | None = None) -> str:
+    bounds = []
+    if minimum is not None and maximum is not None:
+        bounds.append(f"between {minimum:g} and {maximum:g}")
+    elif minimum is not None:
+        bounds.append(f"of at least {minimum:g}")
+    elif maximum is not None:
+        bounds.append(f"of at most {maximum:g}")
+    if above is not None:
+        bounds.append(f"above {above:g}")
+    if below is not None:
+        bounds.append(f"below {below:g}")
+    return " ".join([noun, " and ".join(bounds)]).strip()
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: its repr, cut, with its type when that is what's wrong."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    text = repr(value)
+    if len(text) > 80:
+        text = text[:77] + "..."
+    return text if value is None else f"{text} ({type(value).__name__})"
