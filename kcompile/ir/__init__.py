@@ -1,0 +1,70 @@
+"""The intermediate representation: typed values, ops, graphs, their text form and their meaning in NumPy."""
+
+from kcompile.ir import ops as ops
+from kcompile.ir.builder import Builder, Target
+from kcompile.ir.core import (
+    OPS,
+    Constant,
+    Graph,
+    Input,
+    Node,
+    Op,
+    Value,
+    Variable,
+    apply,
+    apply_multi,
+    bind_graph,
+    constant,
+    constant_of,
+    inline,
+    input_value,
+    make_node,
+    rebuild,
+    scalar_of,
+    scope,
+    scope_of,
+    toposort,
+    variable_value,
+)
+from kcompile.ir.dims import Dim, SymbolicDim, named
+from kcompile.ir.errors import IRError
+from kcompile.ir.interpret import Result, interpret
+from kcompile.ir.types import TensorType, broadcast_shapes, parse_type, tensor_type
+
+__all__ = [
+    "OPS",
+    "Builder",
+    "Constant",
+    "Dim",
+    "Graph",
+    "IRError",
+    "Input",
+    "Node",
+    "Op",
+    "Result",
+    "SymbolicDim",
+    "Target",
+    "TensorType",
+    "Value",
+    "Variable",
+    "apply",
+    "apply_multi",
+    "bind_graph",
+    "broadcast_shapes",
+    "constant",
+    "constant_of",
+    "inline",
+    "input_value",
+    "interpret",
+    "make_node",
+    "named",
+    "ops",
+    "parse_type",
+    "rebuild",
+    "scalar_of",
+    "scope",
+    "scope_of",
+    "tensor_type",
+    "toposort",
+    "variable_value",
+]

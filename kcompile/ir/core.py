@@ -1,0 +1,482 @@
+"""Values, nodes, ops and graphs: a program is an immutable DAG of values.
+
+An :class:`Op` says what is computed; applying it to values makes a :class:`Node`, whose results are
+:class:`Value` objects with a type. Types are inferred, and so programs verified, at construction. A
+:class:`Graph` is a closed cut of that DAG: inputs, named outputs, and the next value of each variable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from kcompile.ir.dims import Dim, SymbolicDim, names_in, substitute
+from kcompile.ir.errors import IRError
+from kcompile.ir.types import TensorType, tensor_type
+
+if TYPE_CHECKING:
+    from kcompile.ir.builder import Builder
+
+Array = NDArray[Any]
+Permutation = tuple[int, ...]
+Gradients = Sequence["Value | None"]
+
+OPS: dict[str, type[Op]] = {}
+"""Every op class by its name in the text form."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Op:
+    """What a node computes. Its dataclass fields are its attributes.
+
+    Ops whose fields determine their meaning are compared by value (``@dataclass(frozen=True)``), so that common
+    sub-expressions can be merged; ops that hold identity (variables, random streams) declare ``eq=False``.
+    """
+
+    name: ClassVar[str] = "op"
+    """The name in the text form; derived from the class name (``ReduceSum`` -> ``reduce_sum``)."""
+    abstract: ClassVar[bool] = True
+
+    def __init_subclass__(cls, abstract: bool = False) -> None:
+        cls.abstract = abstract
+        if not abstract:
+            if "name" not in cls.__dict__:
+                cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+            OPS[cls.name] = cls
+
+    @property
+    def regions(self) -> tuple[Graph, ...]:
+        """The closed sub-graphs that this op runs (scan, cond)."""
+        return ()
+
+    def infer(self, *types: TensorType) -> TensorType | tuple[TensorType, ...]:
+        """The type of each output.
+
+        Raises:
+            IRError: the op is not defined on inputs of these types.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    def evaluate(self, *arrays: Array) -> Array | tuple[Array, ...]:
+        """The meaning of the op in NumPy. Symbolic sizes among the attributes have been replaced."""
+        raise NotImplementedError(type(self).__name__)
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        """The vector-Jacobian product: the gradient of each input, given that of each output.
+
+        ``None`` stands for zero, on both sides. A gradient may have the broadcast shape of its input: the
+        reverse walk sums it back.
+        """
+        raise IRError(f"{self.name} has no gradient")
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str | tuple[str, ...]:
+        """Add the ONNX nodes that compute this op on the tensors ``names``; return the names of the results."""
+        raise NotImplementedError(type(self).__name__)
+
+    def permuted(
+        self, node: Node, permutation: Permutation
+    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+        """The op that commutes with a transpose of the (only) output.
+
+        Returns:
+            the op that computes ``transpose(output, permutation)`` directly, and for each input the transpose
+            that it wants (``None``: the input as it is); or ``None`` if there is no such op. Permutations of
+            inputs of lower rank refer to the input with leading axes of size 1 added.
+        """
+        return None
+
+
+class Value:
+    """One result of a node. Immutable, compared by identity."""
+
+    __slots__ = ("__weakref__", "index", "node", "type")
+
+    def __init__(self, node: Node, index: int, type: TensorType) -> None:
+        self.node = node
+        self.index = index
+        self.type = type
+
+    @property
+    def op(self) -> Op:
+        return self.node.op
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        return len(self.type.shape)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name}{f'#{self.index}' if self.index else ''}: {self.type}>"
+
+
+class Node:
+    """An op applied to values. ``scope`` tells who asked for it, for example the layer ``dense_1``."""
+
+    __slots__ = ("inputs", "op", "outputs", "scope")
+
+    def __init__(self, op: Op, inputs: tuple[Value, ...], types: Sequence[TensorType], scope: str) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.scope = scope
+        self.outputs = tuple(Value(self, index, type) for index, type in enumerate(types))
+
+    def __repr__(self) -> str:
+        return f"{self.op.name}({', '.join(str(v.type) for v in self.inputs)})"
+
+
+_scope: ContextVar[str] = ContextVar("scope", default="")
+
+
+@contextlib.contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Nodes made inside carry ``name`` (nested scopes join with ``/``)."""
+    outer = _scope.get()
+    token = _scope.set(f"{outer}/{name}" if outer and name else outer or name)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+@contextlib.contextmanager
+def scope_of(node: Node) -> Iterator[None]:
+    """Nodes made inside carry the scope of ``node``: for passes that replace it."""
+    token = _scope.set(node.scope)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def make_node(op: Op, *inputs: Value) -> Node:
+    """Apply ``op``; the types of the results are inferred, which verifies the program.
+
+    Raises:
+        IRError: the op is not defined on these inputs.
+    """
+    try:
+        types = op.infer(*(value.type for value in inputs))
+    except IRError as error:
+        listed = ", ".join(str(value.type) for value in inputs)
+        raise IRError(f"{op.name}({listed}): {error}") from None
+    except TypeError as error:
+        if any(not isinstance(value, Value) for value in inputs):
+            raise TypeError(f"{op.name} takes IR values, got {[type(v).__name__ for v in inputs]}") from None
+        raise IRError(f"{op.name} does not take {len(inputs)} inputs: {error}") from error
+    return Node(op, inputs, types if isinstance(types, tuple) else (types,), _scope.get())
+
+
+def apply(op: Op, *inputs: Value) -> Value:
+    """The only result of ``op`` on ``inputs``."""
+    (output,) = make_node(op, *inputs).outputs
+    return output
+
+
+def apply_multi(op: Op, *inputs: Value) -> tuple[Value, ...]:
+    """All results of ``op`` on ``inputs``."""
+    return make_node(op, *inputs).outputs
+
+
+# ---- leaves
+
+
+class Leaf(Op, abstract=True):
+    """An op without inputs whose value comes from outside; has no gradient rule because none is asked."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Input(Leaf):
+    """A graph input. ``label`` is its name in the exported file."""
+
+    label: str
+    type: TensorType
+
+    def infer(self, *types: TensorType) -> TensorType:
+        return self.type
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Variable(Leaf):
+    """State that a graph reads, and may update.
+
+    ``role`` is one of ``weight`` (trained), ``statistic`` (moved by the forward pass), ``slot`` (optimizer state),
+    ``rng``, ``metric``, ``counter``, ``hyper`` (a number such as the learning rate, set from outside).
+    """
+
+    label: str
+    type: TensorType
+    role: str = "weight"
+
+    ROLES: ClassVar[tuple[str, ...]] = ("weight", "statistic", "slot", "rng", "metric", "counter", "hyper")
+
+    def __post_init__(self) -> None:
+        if self.role not in self.ROLES:
+            raise IRError(f"variable {self.label!r} has role {self.role!r}; roles are {', '.join(self.ROLES)}")
+
+    def infer(self, *types: TensorType) -> TensorType:
+        return self.type
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Constant(Leaf):
+    """A known array. It must not be written to afterwards."""
+
+    array: Array
+
+    def infer(self, *types: TensorType) -> TensorType:
+        return tensor_type(self.array.dtype, self.array.shape)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return self.array
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.constant(self.array)
+
+
+def input_value(label: str, dtype: DTypeLike, shape: Sequence[Dim]) -> Value:
+    """A new graph input."""
+    return apply(Input(label, tensor_type(dtype, tuple(shape))))
+
+
+def variable_value(label: str, dtype: DTypeLike, shape: Sequence[Dim], role: str = "weight") -> Value:
+    """The current value of a new variable; the variable itself is ``value.op``."""
+    return apply(Variable(label, tensor_type(dtype, tuple(shape)), role))
+
+
+def constant(value: Any, dtype: DTypeLike | None = None) -> Value:
+    """A constant from anything that NumPy turns into an array. The array is copied."""
+    array = np.array(value, dtype=dtype)
+    array.setflags(write=False)
+    return apply(Constant(array))
+
+
+def constant_of(value: Value) -> Array | None:
+    """The array of a constant, else ``None``."""
+    return value.op.array if isinstance(value.op, Constant) else None
+
+
+def scalar_of(value: Value) -> Any:
+    """The Python number of a constant with a single element (of any rank), else ``None``."""
+    array = constant_of(value)
+    return array.item() if array is not None and array.size == 1 else None
+
+
+Operand = Value | int | float | bool
+
+
+def as_value(operand: Operand, like: Value) -> Value:
+    """``operand``, or the scalar constant of that number in the element type of ``like``."""
+    return operand if isinstance(operand, Value) else constant(operand, like.dtype)
+
+
+# ---- graphs
+
+
+def toposort(values: Iterable[Value]) -> list[Node]:
+    """The nodes on which ``values`` depend, each after its inputs; the order is deterministic."""
+    done: set[Node] = set()
+    order: list[Node] = []
+    for value in values:
+        stack: list[tuple[Node, int]] = [(value.node, 0)]
+        while stack:
+            node, position = stack.pop()
+            if node in done:
+                continue
+            while position < len(node.inputs) and node.inputs[position].node in done:
+                position += 1
+            if position == len(node.inputs):
+                done.add(node)
+                order.append(node)
+            else:
+                stack.append((node, position + 1))
+                stack.append((node.inputs[position].node, 0))
+    return order
+
+
+class Graph:
+    """A closed program: ``outputs`` by name and the next value of each updated variable, from ``inputs``.
+
+    Raises:
+        IRError: an output depends on an input that is not listed, names repeat, or an update changes a type.
+    """
+
+    __slots__ = ("inputs", "name", "outputs", "updates")
+
+    def __init__(
+        self,
+        inputs: Iterable[Value],
+        outputs: Mapping[str, Value] | Sequence[Value],
+        updates: Mapping[Variable, Value] | None = None,
+        name: str = "graph",
+    ) -> None:
+        self.inputs = tuple(inputs)
+        if not isinstance(outputs, Mapping):
+            outputs = {f"output_{i}" if i else "output": value for i, value in enumerate(outputs)}
+        self.outputs = dict(outputs)
+        self.updates = dict(updates or {})
+        self.name = name
+        self._verify()
+
+    def _verify(self) -> None:
+        labels: set[str] = set()
+        for value in self.inputs:
+            if not isinstance(value.op, Input):
+                raise IRError(f"graph {self.name!r}: {value} is listed as an input but is computed by {value.op.name}")
+            if value.op.label in labels:
+                raise IRError(f"graph {self.name!r}: two inputs are named {value.op.label!r}")
+            labels.add(value.op.label)
+        for variable, value in self.updates.items():
+            if value.type.dtype != variable.type.dtype or value.rank != variable.type.rank:
+                raise IRError(
+                    f"graph {self.name!r}: variable {variable.label!r} of type {variable.type} "
+                    f"would be updated to {value.type}"
+                )
+        listed = {value.node for value in self.inputs}
+        for node in self.nodes():
+            if isinstance(node.op, Input) and node not in listed:
+                raise IRError(
+                    f"graph {self.name!r} depends on input {node.op.label!r}, which is not among its inputs "
+                    f"({', '.join(sorted(labels)) or 'none'})"
+                )
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        """Outputs, then updates."""
+        return (*self.outputs.values(), *self.updates.values())
+
+    def nodes(self) -> list[Node]:
+        """All nodes in execution order."""
+        return toposort(self.results)
+
+    def variables(self) -> list[Variable]:
+        """The variables read or updated, in order of first use."""
+        found = {node.op: None for node in self.nodes() if isinstance(node.op, Variable)}
+        found.update(dict.fromkeys(self.updates))
+        return list(found)
+
+    def with_results(self, results: Sequence[Value]) -> Graph:
+        """The same graph with other outputs and updates, in the order of :attr:`results`."""
+        count = len(self.outputs)
+        return Graph(
+            self.inputs,
+            dict(zip(self.outputs, results[:count], strict=True)),
+            dict(zip(self.updates, results[count:], strict=True)),
+            self.name,
+        )
+
+    def dim_names(self) -> set[str]:
+        """The names of the symbolic sizes of the inputs."""
+        return {name for value in self.inputs for dim in value.shape for name in names_in(dim)}
+
+
+# ---- rebuilding
+
+Rule = Callable[[Node, tuple[Value, ...]], "Value | tuple[Value, ...] | None"]
+
+
+def rebuild(graph: Graph, rule: Rule, replace: Mapping[Value, Value] | None = None) -> Graph:
+    """Walk ``graph`` in execution order and give ``rule`` each node with its already rewritten inputs.
+
+    The rule returns the replacement (one value, or a tuple for several results) or ``None`` to keep the op.
+    Nodes whose inputs did not change are kept as they are, so that an idle pass returns the same values.
+    ``replace`` gives values to use instead of the named ones from the start.
+    """
+    new: dict[Value, Value] = dict(replace or {})
+    for node in graph.nodes():
+        if node.outputs and all(output in new for output in node.outputs):
+            continue
+        inputs = tuple(new[value] for value in node.inputs)
+        token = _scope.set(node.scope)
+        try:
+            result = rule(node, inputs)
+            if result is None:
+                kept = inputs == node.inputs
+                result = node.outputs if kept else make_node(node.op, *inputs).outputs
+        finally:
+            _scope.reset(token)
+        outputs = result if isinstance(result, tuple) else (result,)
+        new.update(zip(node.outputs, outputs, strict=True))
+    results = [new[value] for value in graph.results]
+    if all(a is b for a, b in zip(results, graph.results, strict=True)) and not replace:
+        return graph
+    inputs = tuple(new.get(value, value) for value in graph.inputs)
+    count = len(graph.outputs)
+    return Graph(
+        inputs,
+        dict(zip(graph.outputs, results[:count], strict=True)),
+        dict(zip(graph.updates, results[count:], strict=True)),
+        graph.name,
+    )
+
+
+def inline(graph: Graph, arguments: Sequence[Value]) -> tuple[Value, ...]:
+    """The outputs of ``graph`` with its inputs replaced by ``arguments``."""
+    if len(arguments) != len(graph.inputs):
+        raise IRError(f"graph {graph.name!r} takes {len(graph.inputs)} inputs, got {len(arguments)}")
+    new = dict(zip(graph.inputs, arguments, strict=True))
+    for node in graph.nodes():
+        if node.outputs[0] not in new:
+            inputs = tuple(new[value] for value in node.inputs)
+            made = node if inputs == node.inputs else make_node(node.op, *inputs)
+            new.update(zip(node.outputs, made.outputs, strict=True))
+    return tuple(new[value] for value in graph.outputs.values())
+
+
+def bind(op: Op, sizes: Mapping[str, Dim]) -> Op:
+    """``op`` with the named sizes among its attributes (and in its regions) replaced."""
+    changes = {}
+    for field in dataclasses.fields(op):
+        old = getattr(op, field.name)
+        if isinstance(old, (SymbolicDim, tuple, TensorType, Graph)):
+            new = _bind(old, sizes)
+            if new is not old and new != old:
+                changes[field.name] = new
+    return dataclasses.replace(op, **changes) if changes else op
+
+
+def _bind(item: Any, sizes: Mapping[str, Dim]) -> Any:
+    match item:
+        case SymbolicDim():
+            return substitute(item, sizes)
+        case TensorType():
+            return item.substitute(sizes)
+        case Graph():
+            return bind_graph(item, sizes)
+        case tuple():
+            return tuple(_bind(part, sizes) for part in item)
+    return item
+
+
+def bind_graph(graph: Graph, sizes: Mapping[str, Dim]) -> Graph:
+    """``graph`` with named sizes replaced, in the types of its inputs and in all attributes.
+
+    Inputs whose type changes are replaced by new ones of the same label.
+    """
+    replace = {}
+    for value in graph.inputs:
+        new_type = value.type.substitute(sizes)
+        if new_type != value.type:
+            assert isinstance(value.op, Input)
+            replace[value] = apply(Input(value.op.label, new_type))
+
+    def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
+        if isinstance(node.op, Leaf):
+            return None
+        op = bind(node.op, sizes)
+        return None if op is node.op else make_node(op, *inputs).outputs
+
+    return rebuild(graph, rule, replace)

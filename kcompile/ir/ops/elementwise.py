@@ -1,0 +1,712 @@
+"""Elementwise arithmetic with NumPy broadcasting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kcompile.ir.builder import Builder
+from kcompile.ir.core import (
+    Array,
+    Gradients,
+    Node,
+    Op,
+    Operand,
+    Permutation,
+    Value,
+    apply,
+    as_value,
+    constant,
+)
+from kcompile.ir.errors import IRError
+from kcompile.ir.types import TensorType, broadcast_shapes, dtype_name
+
+FLOATS = ("float16", "float32", "float64")
+
+
+class Elementwise(Op, abstract=True):
+    """An op whose output element depends on the input elements at the same (broadcast) place."""
+
+    onnx: ClassVar[str]
+    compute: ClassVar[Callable[..., Any]]
+
+    def evaluate(self, *arrays: Array) -> Array:
+        result: Array = type(self).compute(*arrays)
+        return result
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.op(self.onnx, *names)
+
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
+        return self, tuple(None if value.rank == 0 else permutation for value in node.inputs)
+
+
+# ---- one operand
+
+
+class Unary(Elementwise, abstract=True):
+    """``float_only`` ops are defined on floating point numbers."""
+
+    float_only: ClassVar[bool] = True
+
+    def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
+        if self.float_only and not x.is_float:
+            raise IRError(f"needs a floating point tensor, got {x}; cast it first")
+        return x
+
+    def derivative(self, x: Value, y: Value) -> Value | None:
+        """dy/dx, elementwise; ``None`` where it is zero everywhere."""
+        raise NotImplementedError(type(self).__name__)
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        slope = self.derivative(inputs[0], outputs[0])
+        (g,) = grads
+        return [None if slope is None or g is None else mul(g, slope)]
+
+
+@dataclass(frozen=True)
+class Neg(Unary):
+    float_only, onnx, compute = False, "Neg", np.negative
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return [None if g is None else neg(g) for g in grads]
+
+
+@dataclass(frozen=True)
+class Abs(Unary):
+    float_only, onnx, compute = False, "Abs", np.abs
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return sign(x)
+
+
+@dataclass(frozen=True)
+class Sign(Unary):
+    float_only, onnx, compute = False, "Sign", np.sign
+
+    def derivative(self, x: Value, y: Value) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Exp(Unary):
+    onnx, compute = "Exp", np.exp
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return y
+
+
+@dataclass(frozen=True)
+class Log(Unary):
+    onnx, compute = "Log", np.log
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return [None if g is None else div(g, inputs[0]) for g in grads]
+
+
+@dataclass(frozen=True)
+class Sqrt(Unary):
+    onnx, compute = "Sqrt", np.sqrt
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return [None if g is None else div(mul(g, 0.5), outputs[0]) for g in grads]
+
+
+@dataclass(frozen=True)
+class Reciprocal(Unary):
+    onnx, compute = "Reciprocal", np.reciprocal
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return neg(mul(y, y))
+
+
+@dataclass(frozen=True)
+class Sin(Unary):
+    onnx, compute = "Sin", np.sin
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return cos(x)
+
+
+@dataclass(frozen=True)
+class Cos(Unary):
+    onnx, compute = "Cos", np.cos
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return neg(sin(x))
+
+
+@dataclass(frozen=True)
+class Tan(Unary):
+    onnx, compute = "Tan", np.tan
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return add(mul(y, y), 1)
+
+
+@dataclass(frozen=True)
+class Asin(Unary):
+    onnx, compute = "Asin", np.arcsin
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return reciprocal(sqrt(sub(1, mul(x, x))))
+
+
+@dataclass(frozen=True)
+class Acos(Unary):
+    onnx, compute = "Acos", np.arccos
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return neg(reciprocal(sqrt(sub(1, mul(x, x)))))
+
+
+@dataclass(frozen=True)
+class Atan(Unary):
+    onnx, compute = "Atan", np.arctan
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return reciprocal(add(mul(x, x), 1))
+
+
+@dataclass(frozen=True)
+class Sinh(Unary):
+    onnx, compute = "Sinh", np.sinh
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return cosh(x)
+
+
+@dataclass(frozen=True)
+class Cosh(Unary):
+    onnx, compute = "Cosh", np.cosh
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return sinh(x)
+
+
+@dataclass(frozen=True)
+class Tanh(Unary):
+    onnx, compute = "Tanh", np.tanh
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return sub(1, mul(y, y))
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.where(x >= 0, 1, np.exp(np.minimum(x, 0))) / (1 + np.exp(-np.abs(x)))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Sigmoid(Unary):
+    onnx, compute = "Sigmoid", _sigmoid
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return mul(y, sub(1, y))
+
+
+@dataclass(frozen=True)
+class Softplus(Unary):
+    """log(1 + exp(x))."""
+
+    onnx = "Softplus"
+
+    @staticmethod
+    def compute(x: Array) -> Array:
+        return np.logaddexp(x, np.zeros_like(x))  # type: ignore[no-any-return]
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return sigmoid(x)
+
+
+@dataclass(frozen=True)
+class Softsign(Unary):
+    """x / (1 + |x|)."""
+
+    onnx = "Softsign"
+
+    @staticmethod
+    def compute(x: Array) -> Array:
+        return x / (1 + np.abs(x))  # type: ignore[no-any-return]
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        slope = sub(1, absolute(y))
+        return mul(slope, slope)
+
+
+@dataclass(frozen=True)
+class Erf(Unary):
+    onnx = "Erf"
+    compute = np.vectorize(math.erf, otypes=[np.float64])
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        return mul(exp(neg(mul(x, x))), 2 / math.sqrt(math.pi))
+
+
+@dataclass(frozen=True)
+class Relu(Unary):
+    """max(x, 0); the slope at 0 is 0, as in Keras' backends."""
+
+    float_only, onnx = False, "Relu"
+
+    @staticmethod
+    def compute(x: Array) -> Array:
+        return np.maximum(x, np.zeros((), x.dtype))  # type: ignore[no-any-return]
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (g,) = grads
+        return [None if g is None else apply(ReluGrad(), g, outputs[0])]
+
+
+@dataclass(frozen=True)
+class ReluGrad(Elementwise):
+    """``g`` where ``y > 0``, else 0: the gradient of relu, given its output."""
+
+    onnx = "Where"
+
+    @staticmethod
+    def compute(g: Array, y: Array) -> Array:
+        return np.where(y > 0, g, np.zeros((), g.dtype))
+
+    def infer(self, g: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
+        if g.dtype != y.dtype:
+            raise IRError(f"the gradient is {g.dtype}, the output {y.dtype}")
+        return g.with_shape(broadcast_shapes(g.shape, y.shape))
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (g,) = grads
+        return [None if g is None else apply(ReluGrad(), g, inputs[1]), None]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        g, y = names
+        zero = b.constant(0, node.outputs[0].dtype)
+        return b.op("Where", b.op("Greater", y, zero), g, zero)
+
+
+@dataclass(frozen=True)
+class Floor(Unary):
+    onnx, compute = "Floor", np.floor
+
+    def derivative(self, x: Value, y: Value) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Ceil(Unary):
+    onnx, compute = "Ceil", np.ceil
+
+    def derivative(self, x: Value, y: Value) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Round(Unary):
+    """To the nearest whole number, halves to even."""
+
+    onnx, compute = "Round", np.round
+
+    def derivative(self, x: Value, y: Value) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class StopGradient(Unary):
+    """The value itself; gradients stop here."""
+
+    float_only, onnx = False, "Identity"
+
+    @staticmethod
+    def compute(x: Array) -> Array:
+        return x
+
+    def derivative(self, x: Value, y: Value) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Cast(Unary):
+    """Conversion of the element type; to bool: whether it is not zero; to integers: truncation."""
+
+    dtype: str
+    float_only, onnx = False, "Cast"
+
+    def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
+        return x.with_dtype(dtype_name(self.dtype))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return arrays[0].astype(self.dtype)
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (g,) = grads
+        smooth = inputs[0].type.is_float and outputs[0].type.is_float
+        return [cast(g, inputs[0].dtype) if smooth and g is not None else None]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.op("Cast", names[0], to=self.dtype)
+
+
+# ---- two operands
+
+
+class Binary(Elementwise, abstract=True):
+    """Both operands have one element type; shapes broadcast."""
+
+    def infer(self, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
+        if x.dtype != y.dtype:
+            raise IRError(f"operands are {x.dtype} and {y.dtype}; cast one of them")
+        if x.dtype == "bool":
+            raise IRError("needs numbers, got bool; cast it first")
+        return x.with_shape(broadcast_shapes(x.shape, y.shape))
+
+
+@dataclass(frozen=True)
+class Add(Binary):
+    onnx, compute = "Add", np.add
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (g,) = grads
+        return [g, g]
+
+
+@dataclass(frozen=True)
+class Sub(Binary):
+    onnx, compute = "Sub", np.subtract
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (g,) = grads
+        return [g, None if g is None else neg(g)]
+
+
+@dataclass(frozen=True)
+class Mul(Binary):
+    onnx, compute = "Mul", np.multiply
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (x, y), (g,) = inputs, grads
+        return [None, None] if g is None else [mul(g, y), mul(g, x)]
+
+
+def _divide(x: Array, y: Array) -> Array:
+    if x.dtype.kind == "f":
+        return x / y  # type: ignore[no-any-return]
+    # Integers truncate towards zero, as in ONNX; the magnitude is exact for the whole range.
+    quotient = x // y
+    return quotient + ((quotient < 0) & (quotient * y != x)).astype(quotient.dtype)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Div(Binary):
+    """Quotient; of integers, truncated towards zero."""
+
+    onnx, compute = "Div", _divide
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        y, (g,) = inputs[1], grads
+        if g is None:
+            return [None, None]
+        scaled = div(g, y)
+        return [scaled, neg(mul(scaled, outputs[0]))]
+
+
+@dataclass(frozen=True)
+class Pow(Binary):
+    onnx, compute = "Pow", np.power
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (x, y), (g,) = inputs, grads
+        if g is None:
+            return [None, None]
+        by_exponent = where(greater(x, 0), log(maximum(x, np.finfo(x.dtype).tiny)), zeros_like(x))
+        return [mul(g, mul(y, power(x, sub(y, 1)))), mul(g, mul(outputs[0], by_exponent))]
+
+
+@dataclass(frozen=True)
+class Maximum(Binary):
+    """Of equal operands the gradient goes to the first."""
+
+    onnx, compute = "Max", np.maximum
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (x, y), (g,) = inputs, grads
+        if g is None:
+            return [None, None]
+        zero, first = zeros_like(g), greater_equal(x, y)
+        return [where(first, g, zero), where(first, zero, g)]
+
+
+@dataclass(frozen=True)
+class Minimum(Binary):
+    """Of equal operands the gradient goes to the first."""
+
+    onnx, compute = "Min", np.minimum
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (x, y), (g,) = inputs, grads
+        if g is None:
+            return [None, None]
+        zero, first = zeros_like(g), less_equal(x, y)
+        return [where(first, g, zero), where(first, zero, g)]
+
+
+@dataclass(frozen=True)
+class Mod(Binary):
+    """The remainder with the sign of the divisor, as in Python."""
+
+    onnx, compute = "Mod", np.mod
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (x, y), (g,) = inputs, grads
+        if g is None:
+            return [None, None]
+        return [g, neg(mul(g, floor(div(x, y))))]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        x, y = names
+        if not node.outputs[0].type.is_float:
+            return b.op("Mod", x, y)
+        # ONNX's floating point Mod has the sign of the dividend.
+        return b.op("Sub", x, b.op("Mul", y, b.op("Floor", b.op("Div", x, y))))
+
+
+# ---- comparison and logic
+
+
+class Comparison(Elementwise, abstract=True):
+    """Both operands have one element type; the result is bool."""
+
+    def infer(self, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
+        if x.dtype != y.dtype:
+            raise IRError(f"operands are {x.dtype} and {y.dtype}; cast one of them")
+        return TensorType("bool", broadcast_shapes(x.shape, y.shape))
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return [None, None]
+
+
+@dataclass(frozen=True)
+class Equal(Comparison):
+    onnx, compute = "Equal", np.equal
+
+
+@dataclass(frozen=True)
+class Less(Comparison):
+    onnx, compute = "Less", np.less
+
+
+@dataclass(frozen=True)
+class LessEqual(Comparison):
+    onnx, compute = "LessOrEqual", np.less_equal
+
+
+@dataclass(frozen=True)
+class Greater(Comparison):
+    onnx, compute = "Greater", np.greater
+
+
+@dataclass(frozen=True)
+class GreaterEqual(Comparison):
+    onnx, compute = "GreaterOrEqual", np.greater_equal
+
+
+class Logical(Elementwise, abstract=True):
+    """Operands and result are bool."""
+
+    def infer(self, *types: TensorType) -> TensorType:
+        for type in types:
+            if type.dtype != "bool":
+                raise IRError(f"needs bool tensors, got {type}")
+        return TensorType("bool", broadcast_shapes(*(type.shape for type in types)))
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return [None] * len(inputs)
+
+
+@dataclass(frozen=True)
+class LogicalAnd(Logical):
+    onnx, compute = "And", np.logical_and
+
+
+@dataclass(frozen=True)
+class LogicalOr(Logical):
+    onnx, compute = "Or", np.logical_or
+
+
+@dataclass(frozen=True)
+class LogicalXor(Logical):
+    onnx, compute = "Xor", np.logical_xor
+
+
+@dataclass(frozen=True)
+class LogicalNot(Logical):
+    onnx, compute = "Not", np.logical_not
+
+
+class Test(Elementwise, abstract=True):
+    """A question about each floating point number."""
+
+    def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
+        if not x.is_float:
+            raise IRError(f"needs a floating point tensor, got {x}")
+        return x.with_dtype("bool")
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return [None]
+
+
+@dataclass(frozen=True)
+class IsNan(Test):
+    onnx, compute = "IsNaN", np.isnan
+
+
+@dataclass(frozen=True)
+class IsInf(Test):
+    onnx, compute = "IsInf", np.isinf
+
+
+class Bitwise(Elementwise, abstract=True):
+    """Operands and result have one integer type."""
+
+    def infer(self, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
+        if x.dtype != y.dtype or "int" not in x.dtype:
+            raise IRError(f"needs two integer tensors of one type, got {x} and {y}")
+        return x.with_shape(broadcast_shapes(x.shape, y.shape))
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return [None, None]
+
+
+@dataclass(frozen=True)
+class BitwiseAnd(Bitwise):
+    onnx, compute = "BitwiseAnd", np.bitwise_and
+
+
+@dataclass(frozen=True)
+class BitwiseOr(Bitwise):
+    onnx, compute = "BitwiseOr", np.bitwise_or
+
+
+@dataclass(frozen=True)
+class BitwiseXor(Bitwise):
+    onnx, compute = "BitwiseXor", np.bitwise_xor
+
+
+@dataclass(frozen=True)
+class BitShift(Bitwise):
+    """Shift of unsigned integers; ``direction`` is LEFT or RIGHT, amounts are below the width."""
+
+    direction: str
+    onnx = "BitShift"
+
+    def infer(self, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
+        if not x.dtype.startswith("uint"):
+            raise IRError(f"shifts unsigned integers only, got {x}")
+        return super().infer(x, y)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        shift = np.left_shift if self.direction == "LEFT" else np.right_shift
+        return shift(*arrays)  # type: ignore[no-any-return]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.op("BitShift", *names, direction=self.direction)
+
+
+# ---- three operands
+
+
+@dataclass(frozen=True)
+class Where(Elementwise):
+    """``x`` where ``condition``, else ``y``."""
+
+    onnx, compute = "Where", np.where
+
+    def infer(self, condition: TensorType, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
+        if condition.dtype != "bool" or x.dtype != y.dtype:
+            raise IRError("needs a bool condition and two operands of one element type")
+        return x.with_shape(broadcast_shapes(condition.shape, x.shape, y.shape))
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        condition, (g,) = inputs[0], grads
+        if g is None:
+            return [None, None, None]
+        zero = zeros_like(g)
+        return [None, where(condition, g, zero), where(condition, zero, g)]
+
+
+# ---- functions
+
+
+def _unary(op: Op) -> Callable[[Value], Value]:
+    def function(x: Value) -> Value:
+        return apply(op, x)
+
+    function.__name__ = op.name
+    function.__doc__ = type(op).__doc__ or f"{op.name}(x), elementwise."
+    return function
+
+
+def _binary(op: Op) -> Callable[[Operand, Operand], Value]:
+    def function(x: Operand, y: Operand) -> Value:
+        if isinstance(x, Value):
+            return apply(op, x, as_value(y, x))
+        if isinstance(y, Value):
+            return apply(op, as_value(x, y), y)
+        raise TypeError(f"{op.name} needs at least one IR value, got {x!r} and {y!r}")
+
+    function.__name__ = op.name
+    function.__doc__ = type(op).__doc__ or f"{op.name}(x, y), elementwise; a number takes the other's type."
+    return function
+
+
+neg, absolute, sign, exp, log = _unary(Neg()), _unary(Abs()), _unary(Sign()), _unary(Exp()), _unary(Log())
+sqrt, reciprocal, sin, cos = _unary(Sqrt()), _unary(Reciprocal()), _unary(Sin()), _unary(Cos())
+tan, asin, acos, atan = _unary(Tan()), _unary(Asin()), _unary(Acos()), _unary(Atan())
+sinh, cosh, tanh, sigmoid = _unary(Sinh()), _unary(Cosh()), _unary(Tanh()), _unary(Sigmoid())
+softplus, softsign, erf, relu = _unary(Softplus()), _unary(Softsign()), _unary(Erf()), _unary(Relu())
+floor, ceil, round_even = _unary(Floor()), _unary(Ceil()), _unary(Round())
+stop_gradient, logical_not = _unary(StopGradient()), _unary(LogicalNot())
+is_nan, is_inf = _unary(IsNan()), _unary(IsInf())
+add, sub, mul, div, power = _binary(Add()), _binary(Sub()), _binary(Mul()), _binary(Div()), _binary(Pow())
+maximum, minimum, mod = _binary(Maximum()), _binary(Minimum()), _binary(Mod())
+equal, less, less_equal = _binary(Equal()), _binary(Less()), _binary(LessEqual())
+greater, greater_equal = _binary(Greater()), _binary(GreaterEqual())
+logical_and, logical_or, logical_xor = _binary(LogicalAnd()), _binary(LogicalOr()), _binary(LogicalXor())
+bitwise_and, bitwise_or, bitwise_xor = _binary(BitwiseAnd()), _binary(BitwiseOr()), _binary(BitwiseXor())
+shift_left, shift_right = _binary(BitShift("LEFT")), _binary(BitShift("RIGHT"))
+
+
+def not_equal(x: Operand, y: Operand) -> Value:
+    """x != y, elementwise."""
+    return logical_not(equal(x, y))
+
+
+def square(x: Value) -> Value:
+    """x * x."""
+    return mul(x, x)
+
+
+def cast(x: Value, dtype: str) -> Value:
+    """``x`` in another element type; ``x`` itself if it has that type."""
+    return x if x.dtype == dtype_name(dtype) else apply(Cast(dtype_name(dtype)), x)
+
+
+def where(condition: Value, x: Operand, y: Operand) -> Value:
+    """``x`` where ``condition``, else ``y``."""
+    like = x if isinstance(x, Value) else y
+    if not isinstance(like, Value):
+        raise TypeError("where needs at least one IR value among its branches")
+    return apply(Where(), condition, as_value(x, like), as_value(y, like))
+
+
+def clip(x: Value, low: Operand | None, high: Operand | None) -> Value:
+    """``x`` limited to ``[low, high]``; the gradient is zero outside."""
+    if low is not None:
+        x = maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
+def zeros_like(x: Value) -> Value:
+    """A scalar zero of the element type of ``x``, to be broadcast."""
+    return constant(0, x.dtype)
