@@ -1,0 +1,24 @@
+"""The oracle: tf_keras (Keras 2 semantics) on one CPU thread, reproducible. Imported by the generators only."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import tf_keras as keras  # noqa: E402
+
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+
+SOURCE = f"tf_keras {keras.__version__}"
+
+
+def stored(value: object) -> np.ndarray:
+    """A tensor or array as it goes into the file: float64 results are rounded to float32."""
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+__all__ = ["SOURCE", "keras", "np", "stored", "tf"]
