@@ -1,0 +1,193 @@
+"""`python -m benchmarks fit|predict|compile|import`: measure kcompile and its peers side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from typing import Any
+
+from benchmarks import models, peers, report
+from benchmarks.driver import PeerError, measure, progress, started
+from benchmarks.peers import Peer
+from benchmarks.report import Result, number
+
+DEPTHS = ("resnet20", "resnet32", "resnet56")
+
+
+def model_name(text: str) -> str:
+    """An argument that names a model."""
+    try:
+        return models.find(text).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def positive(text: str) -> int:
+    """An argument that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--peers",
+        metavar="NAME=PYTHON,...",
+        help=f"who takes part, each with the interpreter of its environment; names: {', '.join(peers.KINDS)}",
+    )
+    shared.add_argument("--threads", type=positive, default=1, help="processor cores to pin to (default: 1)")
+    shared.add_argument("--rounds", type=positive, default=3, help="turns of each peer (default: 3)")
+    shared.add_argument(
+        "--timeout", type=float, default=300, help="seconds to wait for an answer (default: 300)"
+    )
+    shared.add_argument("--json", metavar="FILE", help="write all raw numbers here as well")
+
+    main = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = main.add_subparsers(dest="command", required=True)
+    described = {"fit": "time of a training step", "predict": "latency and throughput of inference"}
+    for command, text in described.items():
+        timed = commands.add_parser(command, parents=[shared], help=text)
+        choice = f"default: {' '.join(models.NAMES)}"
+        timed.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
+        timed.add_argument("--seconds", type=float, default=3, help="length of one peer's turn (default: 3)")
+    build = commands.add_parser("compile", parents=[shared], help="time from nothing to the first step")
+    choice = f"default: {' '.join(DEPTHS)}"
+    build.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
+    commands.add_parser("import", parents=[shared], help="time of the first import")
+    return main
+
+
+def fresh(task: str, model: str, members: list[Peer], arguments: argparse.Namespace) -> list[Result]:
+    """Prepare in a fresh process per round and peer: import, build, first step, each the median of rounds."""
+    results = {peer.name: Result(model, peer.name) for peer in members}
+    taken: dict[str, list[dict[str, float]]] = {peer.name: [] for peer in members}
+    with tempfile.TemporaryDirectory(prefix="kcompile-benchmarks-") as folder:
+        for turn in range(arguments.rounds):
+            for peer in members:
+                if results[peer.name].error:
+                    continue
+                progress(f"{model or 'import'}: {peer.name}: round {turn + 1} of {arguments.rounds}")
+                request = {"task": task, "peer": peer.name, "model": model, "threads": arguments.threads}
+                try:
+                    with started(peer, arguments.threads, folder, arguments.timeout) as process:
+                        taken[peer.name].append(process.ask(do="prepare", **request))
+                        results[peer.name].facts = process.ask(do="finish")
+                except PeerError as error:
+                    results[peer.name].error = str(error)
+    for name, figures in taken.items():
+        for key in figures[0] if figures else ():
+            seconds = [figure[key] for figure in figures]
+            results[name].figures[key] = statistics.median(seconds)
+            results[name].rounds[key] = [[second] for second in seconds]
+    return list(results.values())
+
+
+def compile_table(results: list[Result]) -> str:
+    """Model and peer, layers, seconds to build the model, to the end of the first step, and that per layer."""
+    rows = []
+    for result in results:
+        layers, first = result.figures.get("layers"), result.figures.get("first step")
+        rows.append(
+            [
+                result.model,
+                result.peer,
+                number(layers),
+                number(result.figures.get("build"), suffix=" s"),
+                number(first, suffix=" s"),
+                number(first / layers if first and layers else None, 1e3, " ms"),
+            ]
+        )
+    return report.table(["model", "peer", "layers", "build", "first step", "per layer"], rows)
+
+
+def import_table(results: list[Result]) -> str:
+    """Peer, seconds of the first import (median and fastest of the rounds), and the facts."""
+    rows = []
+    for result in results:
+        seconds = [blocks[0] for blocks in result.rounds.get("import", ())]
+        fastest = min(seconds, default=None)
+        median = result.figures.get("import")
+        times = [number(median, suffix=" s"), number(fastest, suffix=" s")]
+        rows.append([result.peer, *times, *report.facts(result)[3:]])
+    return report.table(["peer", "import", "fastest", *report.FACTS[3:]], rows, left=1)
+
+
+def machine(arguments: argparse.Namespace) -> str:
+    """A line about where and how this was measured."""
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            found = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+        name = found[0] if found else name
+    cores = "1 core" if arguments.threads == 1 else f"{arguments.threads} cores"
+    return f"{name}, {platform.system()}, pinned to {cores}, {arguments.rounds} rounds"
+
+
+def run(arguments: argparse.Namespace) -> list[Result]:
+    """Measure what the command line asks for."""
+    members = peers.parse(arguments.peers, fit=arguments.command != "predict")
+    peers.cores(arguments.threads)
+    if arguments.command == "import":
+        return fresh("import", "", members, arguments)
+    results: list[Result] = []
+    if arguments.command == "compile":
+        for model in arguments.models or DEPTHS:
+            results += fresh("fit", model, members, arguments)
+        return results
+    for model in arguments.models or models.NAMES:
+        results += measure(
+            arguments.command,
+            model,
+            members,
+            threads=arguments.threads,
+            rounds=arguments.rounds,
+            seconds=arguments.seconds,
+            timeout=arguments.timeout,
+        )
+    return results
+
+
+def render(command: str, results: list[Result]) -> str:
+    """The tables of a command."""
+    match command:
+        case "fit":
+            parts = [report.fit_table(results), report.overview(results, "step")]
+        case "predict":
+            overviews = [report.overview(results, figure) for figure in ("batch 1", "batch 32")]
+            parts = [report.predict_table(results), *overviews]
+        case "compile":
+            parts = [compile_table(results)]
+        case _:
+            parts = [import_table(results)]
+    return "\n\n".join(part for part in (*parts, report.versions(results), report.failures(results)) if part)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns 0, or 1 when no peer could measure anything; a wrong argument exits with 2."""
+    command_line = parser()
+    arguments = command_line.parse_args(argv)
+    try:
+        results = run(arguments)
+    except ValueError as error:
+        command_line.error(str(error))
+    print(machine(arguments), render(arguments.command, results), sep="\n\n")
+    if arguments.json:
+        content: dict[str, Any] = {
+            "machine": machine(arguments),
+            "arguments": vars(arguments),
+            "results": [result.as_json() for result in results],
+        }
+        with open(arguments.json, "w") as file:
+            json.dump(content, file, indent=1)
+    return 0 if any(not result.error for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

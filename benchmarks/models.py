@@ -1,0 +1,213 @@
+"""The benchmarked models, written once for every package that speaks Keras.
+
+Each function takes the Keras module (`kcompile`, or `keras` on any backend) as an argument. Architectures,
+batch sizes and optimizers are those of Keras' own example scripts (mnist_mlp, mnist_cnn, cifar10_cnn,
+cifar10_resnet, imdb_cnn). The data is synthetic and seeded: the time of a step doesn't depend on the pixels.
+
+This file is imported by every peer, so it may import nothing but NumPy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+VOCABULARY = 5000
+WEIGHT_DECAY = 1e-4
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is fixed about one model: shapes, batch size, and how many steps make an epoch.
+
+    `steps` is chosen so that an epoch takes the order of a second: long enough that the fixed cost of an
+    epoch doesn't hide the cost of a step, short enough for several epochs in a round.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    classes: int
+    batch_size: int
+    steps: int
+    optimizer: str
+    learning_rate: float
+    architecture: Callable[[Any], Any]
+    input_dtype: str = "float32"
+
+    @property
+    def loss(self) -> str:
+        return "binary_crossentropy" if self.classes == 1 else "categorical_crossentropy"
+
+
+def mlp_small(keras: Any) -> Any:
+    """64-32-10: a network so small that only the overhead of a step is left to measure."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Input(shape=(64,)),
+            layers.Dense(32, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def mlp(keras: Any) -> Any:
+    """Keras' mnist_mlp."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Input(shape=(784,)),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def cnn(keras: Any) -> Any:
+    """Keras' mnist_cnn."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Input(shape=(28, 28, 1)),
+            layers.Conv2D(32, kernel_size=(3, 3), activation="relu"),
+            layers.Conv2D(64, (3, 3), activation="relu"),
+            layers.MaxPooling2D(pool_size=(2, 2)),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def cifar(keras: Any) -> Any:
+    """Keras' cifar10_cnn."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Input(shape=(32, 32, 3)),
+            layers.Conv2D(32, (3, 3), padding="same", activation="relu"),
+            layers.Conv2D(32, (3, 3), activation="relu"),
+            layers.MaxPooling2D(pool_size=(2, 2)),
+            layers.Dropout(0.25),
+            layers.Conv2D(64, (3, 3), padding="same", activation="relu"),
+            layers.Conv2D(64, (3, 3), activation="relu"),
+            layers.MaxPooling2D(pool_size=(2, 2)),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def conv1d(keras: Any) -> Any:
+    """Keras' imdb_cnn."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Input(shape=(400,), dtype="int32"),
+            layers.Embedding(VOCABULARY, 50),
+            layers.Dropout(0.2),
+            layers.Conv1D(250, 3, padding="valid", activation="relu", strides=1),
+            layers.GlobalMaxPooling1D(),
+            layers.Dense(250),
+            layers.Dropout(0.2),
+            layers.Activation("relu"),
+            layers.Dense(1),
+            layers.Activation("sigmoid"),
+        ]
+    )
+
+
+def resnet(keras: Any, depth: int) -> Any:
+    """Version 1 of Keras' cifar10_resnet (He et al. 2015, section 4.2), `depth` = 6 n + 2."""
+    layers = keras.layers
+
+    def convolution(x: Any, filters: int, kernel_size: int = 3, strides: int = 1) -> Any:
+        return layers.Conv2D(
+            filters,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding="same",
+            kernel_initializer="he_normal",
+            kernel_regularizer=keras.regularizers.l2(WEIGHT_DECAY),
+        )(x)
+
+    def relu(x: Any) -> Any:
+        return layers.Activation("relu")(x)
+
+    inputs = layers.Input(shape=(32, 32, 3))
+    x = relu(layers.BatchNormalization()(convolution(inputs, 16)))
+    for stack, filters in enumerate((16, 32, 64)):
+        for block in range((depth - 2) // 6):
+            strides = 2 if stack > 0 and block == 0 else 1
+            y = relu(layers.BatchNormalization()(convolution(x, filters, strides=strides)))
+            y = layers.BatchNormalization()(convolution(y, filters))
+            if strides == 2:
+                x = convolution(x, filters, kernel_size=1, strides=2)
+            x = relu(layers.add([x, y]))
+    x = layers.Flatten()(layers.AveragePooling2D(pool_size=8)(x))
+    outputs = layers.Dense(10, activation="softmax", kernel_initializer="he_normal")(x)
+    return keras.models.Model(inputs, outputs)
+
+
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark("mlp_small", (64,), 10, 32, 500, "Adam", 1e-3, mlp_small),
+        Benchmark("mlp", (784,), 10, 128, 80, "RMSprop", 1e-3, mlp),
+        Benchmark("cnn", (28, 28, 1), 10, 128, 6, "Adam", 1e-3, cnn),
+        Benchmark("cifar", (32, 32, 3), 10, 32, 12, "RMSprop", 1e-4, cifar),
+        Benchmark("conv1d", (400,), 1, 32, 12, "Adam", 1e-3, conv1d, input_dtype="int32"),
+    )
+}
+NAMES = (*BENCHMARKS, "resnet20")
+
+
+def find(name: str) -> Benchmark:
+    """The benchmark of this name; `resnet<depth>` is made for any depth of the form 6 n + 2.
+
+    Raises ValueError for an unknown name.
+    """
+    if name in BENCHMARKS:
+        return BENCHMARKS[name]
+    match = re.fullmatch(r"resnet(\d+)", name)
+    if match and int(match[1]) >= 8 and int(match[1]) % 6 == 2:
+        depth = int(match[1])
+        return Benchmark(name, (32, 32, 3), 10, 32, 8, "Adam", 1e-3, lambda keras: resnet(keras, depth))
+    known = ", ".join((*BENCHMARKS, "resnet<6n+2>"))
+    raise ValueError(f"unknown model {name!r}; choose from {known}")
+
+
+def build(name: str, keras: Any) -> Any:
+    """Build and compile the model `name` with the given Keras module."""
+    benchmark = find(name)
+    model = benchmark.architecture(keras)
+    optimizer = getattr(keras.optimizers, benchmark.optimizer)(learning_rate=benchmark.learning_rate)
+    model.compile(optimizer=optimizer, loss=benchmark.loss, metrics=["accuracy"])
+    return model
+
+
+def data(name: str, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Synthetic `(x, y)` of `rows` samples, x: [rows, *input_shape], y: float32 [rows, classes]."""
+    benchmark = find(name)
+    generator = np.random.default_rng(seed)
+    shape = (rows, *benchmark.input_shape)
+    if benchmark.input_dtype == "int32":
+        x = generator.integers(0, VOCABULARY, shape, dtype=np.int32)
+    else:
+        x = generator.random(shape, dtype=np.float32)
+    labels = generator.integers(0, max(benchmark.classes, 2), rows)
+    if benchmark.classes == 1:
+        return x, labels.astype(np.float32)[:, None]
+    return x, np.eye(benchmark.classes, dtype=np.float32)[labels]

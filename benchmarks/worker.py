@@ -1,0 +1,148 @@
+"""The process that runs one peer: `python -m benchmarks.worker`, JSON requests on stdin, answers on stdout.
+
+It runs in the peer's environment, so nothing outside the standard library is imported before the peer itself:
+import time and peak memory are those of the peer. Requests, in this order:
+
+    {"do": "prepare", "task": "fit", "model": "mlp", ...}   import, build, first step, warm-up
+    {"do": "round", "seconds": 3}                           time blocks for about so long; any number of times
+    {"do": "finish"}                                        peak memory, installed size, versions
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+import warnings
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Protocol, TextIO
+
+from benchmarks.installed import installed_bytes, needed
+from benchmarks.peers import KINDS
+
+
+class Task(Protocol):
+    """What a peer does for a benchmark: prepare once, then as many rounds as asked."""
+
+    def prepare(self) -> dict[str, float]:
+        """Build and run once; figures by name, in seconds."""
+
+    def round(self, seconds: float) -> dict[str, list[float]]:
+        """Measure for about so long; per figure, the seconds per step (or call) of each block."""
+
+
+def make_task(request: dict[str, Any]) -> Task:
+    """The task that a `prepare` request asks for. Imports the peer (its module is imported already)."""
+    name, model, threads = request["peer"], request["model"], request["threads"]
+    if request["task"] == "predict":
+        from benchmarks import inference
+
+        return inference.make(name, model, threads, request.get("file"))
+    if name == "pytorch":
+        from benchmarks import pytorch
+
+        return pytorch.Training(model, threads)
+    from benchmarks import training
+
+    return training.KerasTraining(model, import_module(KINDS[name].module))
+
+
+def import_peer(name: str, threads: int) -> float:
+    """Import the peer as a user does; the seconds it took (of the first import in this process)."""
+    start = time.perf_counter()
+    import_module(KINDS[name].module)
+    seconds = time.perf_counter() - start
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+        sys.modules["torch"].set_num_interop_threads(1)
+    return seconds
+
+
+def timed_round(task: Task, seconds: float) -> dict[str, Any]:
+    """The blocks of one round, and how many processor cores it kept busy on average.
+
+    More than the process is pinned to would mean that pinning failed; less than one, that others interfered.
+    """
+    wall, processor = time.perf_counter(), time.process_time()
+    blocks = task.round(seconds)
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    return {"blocks": blocks, "cores": processor / wall}
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held at a time (ru_maxrss)."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def finish(name: str) -> dict[str, Any]:
+    """Peak memory first: adding up file sizes takes memory too."""
+    peak = peak_bytes()
+    roots = KINDS[name].distributions
+    return {
+        "peak_bytes": peak,
+        "installed_bytes": installed_bytes(roots),
+        "versions": {key: distribution.version for key, distribution in needed(roots).items()},
+        "python": sys.version.split()[0],
+    }
+
+
+class Worker:
+    """Answers requests; holds the task between them."""
+
+    def __init__(self) -> None:
+        self.task: Task | None = None
+        self.peer = ""
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request["do"]:
+            case "prepare":
+                self.peer = request["peer"]
+                figures = {"import": import_peer(self.peer, request["threads"])}
+                if request["task"] != "import":
+                    self.task = make_task(request)
+                    figures |= self.task.prepare()
+                return figures
+            case "export":
+                from benchmarks import inference
+
+                return inference.export(request["peer"], request["model"], request["file"])
+            case "round":
+                assert self.task is not None, "prepare comes first"
+                return timed_round(self.task, request["seconds"])
+            case "finish":
+                return finish(self.peer)
+        raise ValueError(f"unknown request {request['do']!r}")
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Answer one JSON line with one JSON line until the requests end. A failure is an answer too."""
+    worker = Worker()
+    for line in requests:
+        try:
+            answer = worker.answer(json.loads(line))
+        except Exception as error:  # the driver reports it and goes on with the other peers
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def main() -> None:
+    """Pin the process, keep stdout for answers (what libraries print goes to stderr), serve."""
+    cores = [int(core) for core in sys.argv[1:]]
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    with suppress(KeyboardInterrupt):
+        serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()
