@@ -1,0 +1,367 @@
+"""The front end's tensor: a thin handle on an IR value, with Keras' history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from kcompile import ir
+from kcompile.ir.ops import elementwise, linalg, reduction, shaping
+
+if TYPE_CHECKING:
+    from kcompile.engine.layer import Layer
+
+Array = NDArray[Any]
+Numbers = "Tensor | ArrayLike"
+
+
+class Tensor:
+    """A symbolic tensor. Operators and indexing build IR; ``numpy()`` compiles and runs what it needs.
+
+    Attributes:
+        value: the IR value.
+        _keras_history: ``(layer, node_index, tensor_index)`` of the layer call that made it, or ``None``.
+        _keras_mask: the mask that travels with it, or ``None``.
+    """
+
+    __array_priority__ = 100  # ndarray + Tensor builds IR instead of an object array
+
+    def __init__(self, value: ir.Value, name: str | None = None) -> None:
+        self.value = value
+        self._name = name
+        self._keras_history: tuple[Layer, int, int] | None = None
+        self._keras_mask: Tensor | None = None
+
+    # -- facts
+
+    @property
+    def name(self) -> str:
+        if self._name is None:
+            scope = self.value.node.scope
+            self._name = f"{scope}/{self.value.op.name}:0" if scope else f"{self.value.op.name}:0"
+        return self._name
+
+    @property
+    def dtype(self) -> str:
+        return self.value.dtype
+
+    @property
+    def shape(self) -> TensorShape:
+        """The static shape: ``None`` where a size is known only at run time."""
+        return TensorShape(dim if isinstance(dim, int) else None for dim in self.value.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self.value.rank
+
+    @property
+    def _keras_shape(self) -> tuple[int | None, ...]:
+        return tuple(self.shape)
+
+    @property
+    def _uses_learning_phase(self) -> bool:
+        from kcompile.ir.ops.control import LearningPhase
+
+        return any(isinstance(node.op, LearningPhase) for node in ir.toposort([self.value]))
+
+    def get_shape(self) -> TensorShape:
+        return self.shape
+
+    def __repr__(self) -> str:
+        return f"<Tensor {self.name!r} shape={tuple(self.shape)} dtype={self.dtype}>"
+
+    def __len__(self) -> int:
+        size = self.shape[0] if self.ndim else None
+        if size is None:
+            raise TypeError(f"the length of {self!r} is known only when the model runs; use K.shape(x)[0]")
+        return size
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"{self!r} has no truth value while the model is being built; use K.switch, K.any or K.all"
+        )
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # -- the number itself
+
+    def numpy(self) -> Array:
+        """Compile and run what this tensor needs.
+
+        Raises:
+            ValueError: it depends on a model input, which has no value here.
+        """
+        from kcompile.backend.functions import evaluate
+
+        return evaluate([self])[0]
+
+    def eval(self, session: object = None) -> Array:
+        """As ``numpy()``; the session of TensorFlow 1 scripts is not needed."""
+        return self.numpy()
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype)
+
+    def __float__(self) -> float:
+        return float(self.numpy())
+
+    def __int__(self) -> int:
+        return int(self.numpy())
+
+    # -- operators
+
+    def __add__(self, other: Any) -> Tensor:
+        return binary(elementwise.add, self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return binary(elementwise.add, other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return binary(elementwise.sub, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return binary(elementwise.sub, other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return binary(elementwise.mul, self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return binary(elementwise.mul, other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return binary(elementwise.div, as_float(self), other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return binary(elementwise.div, other, as_float(self))
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return binary(elementwise.mod, self, other)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return binary(elementwise.power, self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return binary(elementwise.power, other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return binary(linalg.matmul, self, other)
+
+    def __neg__(self) -> Tensor:
+        return Tensor(elementwise.neg(self.value))
+
+    def __abs__(self) -> Tensor:
+        return Tensor(elementwise.absolute(self.value))
+
+    def __lt__(self, other: Any) -> Tensor:
+        return binary(elementwise.less, self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return binary(elementwise.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return binary(elementwise.greater, self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return binary(elementwise.greater_equal, self, other)
+
+    def __and__(self, other: Any) -> Tensor:
+        return binary(elementwise.logical_and, self, other)
+
+    def __or__(self, other: Any) -> Tensor:
+        return binary(elementwise.logical_or, self, other)
+
+    def __invert__(self) -> Tensor:
+        return Tensor(elementwise.logical_not(self.value))
+
+    # ``==`` stays identity, as in Keras on TensorFlow 1: layers keep tensors in lists and dictionaries.
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return Tensor(index(self.value, key))
+
+
+class TensorShape(tuple[int | None, ...]):
+    """A static shape: a tuple that also answers ``as_list()`` and ``ndims`` as TensorFlow's does."""
+
+    def as_list(self) -> list[int | None]:
+        return list(self)
+
+    @property
+    def ndims(self) -> int:
+        return len(self)
+
+    def __getitem__(self, key: Any) -> Any:
+        item = super().__getitem__(key)
+        return TensorShape(item) if isinstance(key, slice) else item
+
+
+# ---- operands
+
+
+def as_tensor(x: Any, dtype: DTypeLike | None = None) -> Tensor:
+    """``x`` itself, or the constant of a number, list or array (floating point numbers as ``floatx``)."""
+    if isinstance(x, Tensor):
+        return x
+    array = np.asarray(x)
+    if dtype is None and array.dtype.kind == "f":
+        from kcompile.backend.config import floatx
+
+        dtype = floatx()
+    elif dtype is None and array.dtype.kind in "iu" and not isinstance(x, (np.ndarray, np.generic)):
+        dtype = "int32"
+    return Tensor(ir.constant(array, dtype))
+
+
+def promote(x: Any, y: Any) -> tuple[ir.Value, ir.Value]:
+    """Both operands in one element type.
+
+    Numbers and arrays take the type of the tensor that they meet, except that a fraction turns an integer tensor
+    into ``floatx``; of two tensors, the floating point (or wider) type wins, as in NumPy and Keras 3.
+    """
+    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        x = as_tensor(x)
+    if not isinstance(x, Tensor):
+        other, self_first = x, False
+        tensor = y
+    else:
+        other, self_first = y, True
+        tensor = x
+    if not isinstance(other, Tensor):
+        array = np.asarray(other)
+        if array.dtype.kind == "f" and not tensor.value.type.is_float:
+            tensor, other = as_float(tensor), as_tensor(array)
+        elif array.dtype.kind in "iufb" and tensor.dtype != "bool":
+            other = Tensor(ir.constant(array, tensor.dtype))
+        else:
+            other = as_tensor(other)
+    a, b = (tensor.value, other.value) if self_first else (other.value, tensor.value)
+    return common_dtype(a, b)
+
+
+def common_dtype(a: ir.Value, b: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Both values in one element type; the floating point (or wider) one wins."""
+    if a.dtype == b.dtype:
+        return a, b
+    if a.type.is_float != b.type.is_float:
+        dtype = a.dtype if a.type.is_float else b.dtype
+    else:
+        dtype = np.promote_types(a.dtype, b.dtype).name
+    return elementwise.cast(a, dtype), elementwise.cast(b, dtype)
+
+
+def as_float(x: Any) -> Tensor:
+    """``x`` as floating point numbers (``floatx`` if it is not yet)."""
+    tensor = as_tensor(x)
+    if tensor.value.type.is_float:
+        return tensor
+    from kcompile.backend.config import floatx
+
+    return Tensor(elementwise.cast(tensor.value, floatx()))
+
+
+def binary(function: Callable[[ir.Value, ir.Value], ir.Value], x: Any, y: Any) -> Tensor:
+    """Apply an IR function of two operands to tensors, arrays or numbers."""
+    if isinstance(x, Tensor) or isinstance(y, Tensor) or not (x is None or y is None):
+        return Tensor(function(*promote(x, y)))
+    raise TypeError(f"expected tensors or numbers, got {x!r} and {y!r}")
+
+
+def floor_divide(x: Any, y: Any) -> Tensor:
+    a, b = promote(x, y)
+    quotient = elementwise.div(a, b)
+    if quotient.type.is_float:
+        return Tensor(elementwise.floor(quotient))
+    # Integer division truncates in ONNX, and rounds down in Python.
+    remainder = elementwise.sub(a, elementwise.mul(quotient, b))
+    opposite = elementwise.less(elementwise.mul(elementwise.sign(remainder), elementwise.sign(b)), 0)
+    return Tensor(elementwise.sub(quotient, elementwise.cast(opposite, quotient.dtype)))
+
+
+def index(x: ir.Value, key: Any) -> ir.Value:
+    """``x[key]`` for integers, slices, ``...``, ``None``, and one integer tensor or array (a gather).
+
+    Raises:
+        IndexError: too many indices, or an index out of range.
+        TypeError: an index of another kind.
+    """
+    from kcompile.ir.ops import indexing
+
+    keys = list(key) if isinstance(key, tuple) else [key]
+    given = sum(1 for k in keys if k is not None and k is not Ellipsis)
+    if given > x.rank:
+        raise IndexError(f"too many indices: {given} for a tensor of shape {x.shape}")
+    fill = [slice(None)] * (x.rank - given)
+    where = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
+    keys[where : where + 1] = fill
+    axis, dropped, added = 0, [], []
+    axes: list[int] = []
+    starts: list[int] = []
+    ends: list[int | None] = []
+    steps: list[int] = []
+    gathers: list[tuple[int, ir.Value]] = []
+    for position, k in enumerate(keys):
+        if k is None:
+            added.append(position - len(dropped))
+            continue
+        if isinstance(k, (int, np.integer)) and not isinstance(k, bool):
+            size = x.shape[axis]
+            if isinstance(size, int) and not -size <= k < size:
+                raise IndexError(f"index {k} is out of range for axis {axis} of size {size}")
+            axes.append(axis)
+            starts.append(int(k))
+            ends.append(int(k) + 1 if k != -1 else None)
+            steps.append(1)
+            dropped.append(axis)
+        elif isinstance(k, slice):
+            if k != slice(None):
+                axes.append(axis)
+                step = int(k.step or 1)
+                starts.append(int(k.start) if k.start is not None else (0 if step > 0 else -1))
+                ends.append(None if k.stop is None else int(k.stop))
+                steps.append(step)
+        elif isinstance(k, (Tensor, np.ndarray, list)):
+            indices = as_tensor(k).value
+            gathers.append((axis, indices))
+            if indices.rank == 0:
+                dropped.append(axis)
+        else:
+            raise TypeError(f"a tensor cannot be indexed with {k!r}; use integers, slices, ... or None")
+        axis += 1
+    if len(gathers) > 1:
+        raise TypeError("index a tensor with at most one array or tensor; use K.gather")
+    for axis, indices in gathers:
+        if indices.rank > 1:
+            raise TypeError("index a tensor with an array of rank 0 or 1; use K.gather")
+        x = indexing.gather(x, indices, axis)
+        if indices.rank == 0:
+            x = shaping.expand_dims(x, axis)
+    if axes:
+        x = shaping.slice_axes(x, axes, starts, ends, steps)
+    if dropped:
+        x = shaping.squeeze(x, sorted(dropped))
+    for position in added:
+        x = shaping.expand_dims(x, position)
+    return x
+
+
+def reduce_axes(x: ir.Value, axis: int | Sequence[int] | None) -> list[int] | None:
+    """The axes of a reduction as a list, ``None`` for all."""
+    if axis is None:
+        return None
+    return [int(a) for a in axis] if isinstance(axis, (list, tuple)) else [int(axis)]  # type: ignore[arg-type]
+
+
+__all__ = ["Tensor", "TensorShape", "as_float", "as_tensor", "binary", "index", "promote", "reduction"]

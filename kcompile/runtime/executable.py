@@ -1,0 +1,190 @@
+"""A compiled graph: a callable on arrays that keeps its state on the device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcompile.errors import KCompileError
+from kcompile.ir.builder import Target
+from kcompile.ir.core import Graph, Input, Variable
+from kcompile.ir.dims import SymbolicDim
+from kcompile.runtime import session as runtime
+from kcompile.runtime.storage import Buffer, Storage, aligned_empty, storage_of
+
+if TYPE_CHECKING:
+    from kcompile.passes.report import Report
+
+Array = NDArray[Any]
+MAX_BINDINGS = 8
+
+
+class Executable:
+    """Runs a graph with ONNX Runtime.
+
+    Variables that are not frozen are read from, and written to, their storage: ``run`` computes into the spare
+    buffers, ``commit`` makes that the new state; calling does both.
+
+    Args:
+        graph: the program.
+        pipeline: the name of the pass pipeline, ``training`` or ``inference``.
+        frozen: whether variables become constants (with their present values) in the compiled model.
+        device: ``cpu``, ``cuda``, ``auto``; default: as configured.
+        dump_after: print the IR after these passes (a name, or ``all``).
+
+    Attributes:
+        graph: the optimized graph.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        pipeline: str = "inference",
+        frozen: bool = False,
+        device: str | None = None,
+        dump_after: str | None = None,
+    ) -> None:
+        from kcompile.passes.emit import emit
+        from kcompile.passes.pipelines import PIPELINES, run_pipeline
+        from kcompile.passes.report import Report
+
+        self.device = runtime.resolve_device(device)
+        self.source = graph
+        self._report = Report()
+        values = {v: storage_of(v).read() for v in graph.variables()} if frozen else {}
+        block = runtime.channel_block() if self.device == "cpu" and _has_convolution(graph) else 0
+        target = Target(self.device, portable=False, block=block)
+        self.graph = run_pipeline(
+            graph, PIPELINES[pipeline], dump_after=dump_after, report=self._report, target=target, frozen=values
+        )
+        emitted = emit(self.graph, target, frozen=values)
+        self.model = emitted.model
+        self._session = runtime.Session(emitted.model, self.device)
+        self.inputs = emitted.inputs
+        self.outputs = emitted.outputs
+        self._types = [value.type for value in graph.inputs]
+        self._state = [(name, storage_of(variable)) for variable, name in emitted.state_inputs.items()]
+        self._updates = [(name, storage_of(variable)) for variable, name in emitted.state_outputs.items()]
+        self._read = set(self._session.input_names)
+        for _, storage in (*self._state, *self._updates):
+            storage.move(self.device)
+        self._bindings: dict[tuple[int, ...], tuple[Any, list[Buffer]]] = {}
+        self._static = [
+            aligned_empty(value.type.static_shape, value.dtype) if value.type.is_static else None
+            for value in self.graph.outputs.values()
+        ]
+        self._all_static = all(array is not None for array in self._static)
+        self._finish_binding: Callable[[Any], None] | None = None
+
+    # -- running
+
+    def __call__(self, *feeds: Any) -> list[Array]:
+        """Run on one array per input and keep the new state; returns fresh arrays."""
+        results = self.run([self._check(i, feed) for i, feed in enumerate(feeds)])
+        self.commit()
+        return [result.copy() if static is not None else result for result, static in zip(results, self._static)]
+
+    def run(self, feeds: Sequence[Array]) -> list[Array]:
+        """Run on C-contiguous arrays of the right types, without keeping the new state.
+
+        Outputs whose shape is known are valid until the next run.
+        """
+        if not self._state and not self._updates:
+            return self._session.run(dict(zip(self.inputs, feeds, strict=True)), self.outputs)
+        key = tuple([id(storage.current) for _, storage in self._state])
+        cached = self._bindings.get(key)
+        if cached is None:
+            cached = self._bind(key)
+        binding = cached[0]
+        for name, feed in zip(self.inputs, feeds, strict=True):
+            if name in self._read:
+                runtime.bind_array(binding, name, feed)
+        self._session.run_binding(binding)
+        if self._all_static:
+            return self._static  # type: ignore[return-value]
+        copied = binding.copy_outputs_to_cpu()
+        return copied[: len(self.outputs)]
+
+    def commit(self) -> None:
+        """Keep the state that the last run computed."""
+        for _, storage in self._updates:
+            storage.commit()
+
+    def _bind(self, key: tuple[int, ...]) -> tuple[Any, list[Buffer]]:
+        """Bind state and outputs for one arrangement of the buffers."""
+        if len(self._bindings) >= MAX_BINDINGS:
+            self._bindings.clear()
+        binding = self._session.binding()
+        kept: list[Buffer] = []
+        for name, array in zip(self.outputs, self._static, strict=True):
+            if array is None:
+                binding.bind_output(name, "cpu")
+            else:
+                binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, storage in self._state:
+            kept.append(storage.current)
+            if name in self._read:
+                runtime.bind_input(binding, name, storage.current)
+        for name, storage in self._updates:
+            spare = storage.spare_buffer()
+            kept.append(spare)
+            runtime.bind_output(binding, name, spare)
+        self._bindings[key] = (binding, kept)
+        return self._bindings[key]
+
+    def _check(self, position: int, feed: Any) -> Array:
+        """The feed as a C-contiguous native array of the input's type.
+
+        Raises:
+            KCompileError: wrong number of axes or wrong size of one.
+        """
+        if position >= len(self._types):
+            raise KCompileError(f"{self.graph.name!r} takes {len(self._types)} inputs, got more")
+        type = self._types[position]
+        array = np.ascontiguousarray(np.asarray(feed), dtype=type.dtype).reshape(np.shape(feed))
+        fits = array.ndim == type.rank and all(
+            isinstance(dim, SymbolicDim) or dim == size for dim, size in zip(type.shape, array.shape, strict=True)
+        )
+        if not fits:
+            raise KCompileError(
+                f"input {self.inputs[position]!r} of {self.graph.name!r} has shape {array.shape}; "
+                f"expected ({', '.join(str(dim) for dim in type.shape)})"
+            )
+        return array
+
+    # -- looking at it
+
+    def report(self) -> Report:
+        """What each pass did: time, nodes, rules, savings."""
+        return self._report
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the compiled ONNX model (which may use ONNX Runtime's own operators); see export for portable files.
+
+        Raises:
+            OSError: the path cannot be written; a file that was there is kept.
+        """
+        from kcompile.utils.files import write_atomically
+
+        write_atomically(path, self.model.SerializeToString())
+
+    def storages(self) -> Mapping[str, Storage]:
+        """The state by tensor name."""
+        return dict(self._state)
+
+
+def _has_convolution(graph: Graph) -> bool:
+    return any("conv" in node.op.name for node in graph.nodes())
+
+
+def feed_types(graph: Graph) -> list[tuple[str, str]]:
+    """Name and element type of each input."""
+    return [(v.op.label, v.dtype) for v in graph.inputs if isinstance(v.op, Input)]
+
+
+__all__ = ["Executable", "Variable", "feed_types"]

@@ -1,0 +1,234 @@
+"""ONNX Runtime sessions. This is the only file that imports onnxruntime, and it does so late."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcompile.errors import KCompileError
+from kcompile.runtime.storage import Buffer
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = NDArray[Any]
+MAX_PROTO_BYTES = 1_500_000_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """How models run.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, or ``auto`` (cuda where a CUDA device and ONNX Runtime's provider are there).
+        threads: threads inside one operator; 0 lets ONNX Runtime use all cores.
+        spinning: whether idle threads wait busily (faster steps, but they occupy their cores).
+        profile: a file prefix for ONNX Runtime's profile (a Chrome trace), or ``None``.
+        log_level: ONNX Runtime's severity, 0 (verbose) to 4 (fatal).
+    """
+
+    device: str = "auto"
+    threads: int = 0
+    spinning: bool = True
+    profile: str | None = None
+    log_level: int = 3
+
+
+def _from_environment() -> Options:
+    threads = os.environ.get("KCOMPILE_THREADS", "0")
+    if not threads.isdigit():
+        raise KCompileError(f"KCOMPILE_THREADS is {threads!r}; set it to a whole number of threads, 0 for all")
+    return Options(device=os.environ.get("KCOMPILE_DEVICE", "auto"), threads=int(threads))
+
+
+_options: Options | None = None
+
+
+def options() -> Options:
+    """The options in force: set by :func:`configure`, initially from KCOMPILE_DEVICE and KCOMPILE_THREADS."""
+    global _options
+    if _options is None:
+        _options = _from_environment()
+    return _options
+
+
+def configure(**changes: Any) -> Options:
+    """Change the options for models compiled from now on; the arguments are the fields of :class:`Options`.
+
+    Raises:
+        KCompileError: an unknown option, or a value out of range.
+    """
+    global _options
+    try:
+        changed = replace(options(), **changes)
+    except TypeError:
+        known = ", ".join(Options.__dataclass_fields__)
+        raise KCompileError(f"unknown option in {sorted(changes)}; options are {known}") from None
+    if changed.device not in ("auto", "cpu", "cuda"):
+        raise KCompileError(f"device is {changed.device!r}; use 'auto', 'cpu' or 'cuda'")
+    if not isinstance(changed.threads, int) or changed.threads < 0:
+        raise KCompileError(f"threads is {changed.threads!r}; use a whole number, 0 for all cores")
+    _options = changed
+    return changed
+
+
+@functools.cache
+def cuda_available() -> bool:
+    """Whether ONNX Runtime has its CUDA provider and a device to run it on."""
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return False
+    try:
+        onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
+    except Exception:  # ONNX Runtime raises several unrelated types when a driver or library is missing
+        return False
+    return True
+
+
+def resolve_device(device: str | None = None) -> str:
+    """``cpu`` or ``cuda``, from a request that may be ``auto`` or ``None`` (the configured one).
+
+    Raises:
+        KCompileError: CUDA is asked for but cannot be used.
+    """
+    wanted = device or options().device
+    if wanted == "cpu":
+        return "cpu"
+    if wanted == "cuda":
+        if not cuda_available():
+            raise KCompileError(
+                "device 'cuda' was asked for, but ONNX Runtime cannot use a CUDA device here: install "
+                "onnxruntime-gpu with its CUDA libraries, or use device='cpu'"
+            )
+        return "cuda"
+    if wanted != "auto":
+        raise KCompileError(f"device is {wanted!r}; use 'auto', 'cpu' or 'cuda'")
+    return "cuda" if os.path.exists("/dev/nvidia0") and cuda_available() else "cpu"
+
+
+def device_value(array: Array, device: str) -> Any:
+    """An OrtValue on ``device`` with the contents of ``array``."""
+    import onnxruntime
+
+    return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), device, 0)
+
+
+class Session:
+    """A loaded ONNX model.
+
+    Raises:
+        KCompileError: ONNX Runtime refuses the model.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        device: str = "cpu",
+        opts: Options | None = None,
+        optimize: bool = True,
+    ) -> None:
+        import onnxruntime
+
+        opts = opts or options()
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = opts.threads
+        settings.log_severity_level = opts.log_level
+        if not opts.spinning or opts.threads == 1:
+            settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if not optimize:
+            settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if opts.profile:
+            settings.enable_profiling = True
+            settings.profile_file_prefix = opts.profile
+        providers = ["CUDAExecutionProvider"] if device == "cuda" else []
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), settings, providers=[*providers, "CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise KCompileError(f"ONNX Runtime refuses the compiled model {model.graph.name!r}: {error}") from error
+        self.device = device
+        self.input_names = [item.name for item in self._session.get_inputs()]
+        self.output_names = [item.name for item in self._session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> list[Array]:
+        """Run on host arrays, with ONNX Runtime's own binding of inputs and outputs."""
+        results: list[Array] = self._session.run(outputs, feeds)
+        return results
+
+    def binding(self) -> Any:
+        """A new IO binding."""
+        return self._session.io_binding()
+
+    def run_binding(self, binding: Any) -> None:
+        """Run with what ``binding`` holds."""
+        self._session.run_with_iobinding(binding)
+
+    def end_profiling(self) -> Path:
+        """Stop profiling; the file that was written."""
+        return Path(self._session.end_profiling())
+
+
+def bind_input(binding: Any, name: str, buffer: Buffer) -> None:
+    """Let the model read ``buffer`` (which must outlive the run)."""
+    if buffer.array is None:
+        binding.bind_ortvalue_input(name, buffer.ortvalue)
+    else:
+        binding.bind_input(name, "cpu", 0, buffer.array.dtype.type, buffer.array.shape, buffer.pointer)
+
+
+def bind_output(binding: Any, name: str, buffer: Buffer) -> None:
+    """Let the model write to ``buffer``."""
+    if buffer.array is None:
+        binding.bind_ortvalue_output(name, buffer.ortvalue)
+    else:
+        binding.bind_output(name, "cpu", 0, buffer.array.dtype.type, buffer.array.shape, buffer.pointer)
+
+
+def bind_array(binding: Any, name: str, array: Array) -> None:
+    """Let the model read a C-contiguous host array (which must outlive the run)."""
+    binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+
+@functools.cache
+def channel_block() -> int:
+    """The channel block of this CPU's blocked convolution kernels, 0 if ONNX Runtime has none here.
+
+    Found by asking: a 1x1 convolution written for block sizes 16 and 8 gives the right numbers for one of them only.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    domain = "com.microsoft.nchwc"
+    for block in (16, 8):
+        x = np.random.default_rng(0).standard_normal((1, block * 2, 1, 4)).astype(np.float32)
+        w = np.random.default_rng(1).standard_normal((block * 2, block * 2, 1, 1)).astype(np.float32)
+        blocked = w.reshape(2, block, 2, block, 1, 1).transpose(0, 2, 4, 5, 3, 1).reshape(w.shape)
+        nodes = [
+            helper.make_node("ReorderInput", ["x"], ["xb"], domain=domain),
+            helper.make_node("Conv", ["xb", "w"], ["yb"], domain=domain, kernel_shape=[1, 1]),
+            helper.make_node("ReorderOutput", ["yb"], ["y"], domain=domain, channels=block * 2),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "probe",
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in (("x", x), ("w", w))],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, x.shape)],
+        )
+        opsets = [helper.make_opsetid("", 21), helper.make_opsetid(domain, 1)]
+        model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        try:
+            (y,) = Session(model, "cpu", Options(device="cpu", threads=1, log_level=4)).run({"x": x, "w": blocked})
+        except Exception:  # no such kernels in this build
+            return 0
+        if np.allclose(y[0, :, 0], w[:, :, 0, 0] @ x[0, :, 0], atol=1e-4):
+            return block
+    return 0

@@ -1,0 +1,133 @@
+"""Where the values of variables live: two buffers each, between which training steps alternate.
+
+A step reads the current buffer and writes the spare one; ``commit`` swaps them. So weights never travel, and a
+step whose loss turns out not to be a number is undone by not committing it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kcompile.ir.core import Variable
+
+Array = NDArray[Any]
+
+ALIGNMENT = 64  # a cache line, and a full AVX-512 register
+
+
+def aligned_empty(shape: Sequence[int], dtype: str) -> Array:
+    """An uninitialized C-contiguous array that starts on a cache line."""
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Buffer:
+    """Memory for one tensor: a host array, or (``device`` is set) an OrtValue on that device."""
+
+    __slots__ = ("array", "device", "ortvalue", "pointer")
+
+    def __init__(self, array: Array, device: str = "cpu") -> None:
+        self.device = device
+        if device == "cpu":
+            self.array: Array | None = array
+            self.pointer: int = array.ctypes.data
+            self.ortvalue: Any = None
+        else:
+            from kcompile.runtime.session import device_value
+
+            self.array = None
+            self.ortvalue = device_value(array, device)
+            self.pointer = 0
+
+    def read(self) -> Array:
+        """A copy on the host."""
+        if self.array is not None:
+            return self.array.copy()
+        copy: Array = self.ortvalue.numpy()
+        return copy
+
+    def write(self, array: Array) -> None:
+        if self.array is not None:
+            self.array[...] = array
+        else:
+            self.ortvalue.update_inplace(np.ascontiguousarray(array))
+
+
+_changes = itertools.count(1)
+
+
+class Storage:
+    """The value of one variable. ``version`` changes with every write or commit."""
+
+    __slots__ = ("__weakref__", "current", "dtype", "shape", "spare", "version")
+
+    def __init__(self, value: ArrayLike, dtype: str) -> None:
+        array = np.asarray(value)
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype = dtype
+        memory = aligned_empty(self.shape, dtype)
+        memory[...] = array
+        self.current = Buffer(memory)
+        self.spare: Buffer | None = None
+        self.version = next(_changes)
+
+    def read(self) -> Array:
+        """A copy of the value on the host."""
+        return self.current.read()
+
+    def write(self, value: ArrayLike) -> None:
+        """Replace the value; the shape stays.
+
+        Raises:
+            ValueError: another shape.
+        """
+        array = np.asarray(value)
+        if array.shape != self.shape:
+            raise ValueError(f"cannot assign an array of shape {array.shape} to a variable of shape {self.shape}")
+        self.current.write(array)
+        self.version = next(_changes)
+
+    def move(self, device: str) -> None:
+        """Put the value on ``device`` (``cpu`` or ``cuda``); later reads still return host copies."""
+        if self.current.device != device:
+            host = np.ascontiguousarray(self.current.read())
+            memory = aligned_empty(self.shape, self.dtype)
+            memory[...] = host
+            self.current, self.spare = Buffer(memory, device), None
+
+    def spare_buffer(self) -> Buffer:
+        """The buffer that a step writes."""
+        if self.spare is None:
+            self.spare = Buffer(aligned_empty(self.shape, self.dtype), self.current.device)
+        return self.spare
+
+    def commit(self) -> None:
+        """What was written to the spare buffer becomes the value."""
+        assert self.spare is not None
+        self.current, self.spare = self.spare, self.current
+        self.version = next(_changes)
+
+
+_storages: WeakKeyDictionary[Variable, Storage] = WeakKeyDictionary()
+
+
+def attach(variable: Variable, storage: Storage) -> None:
+    """Let ``storage`` hold the value of ``variable``."""
+    _storages[variable] = storage
+
+
+def storage_of(variable: Variable) -> Storage:
+    """The storage of a variable.
+
+    Raises:
+        KeyError: it has none: it was not made by the front end.
+    """
+    return _storages[variable]
