@@ -90,7 +90,7 @@ def fresh(task: str, model: str, members: list[Peer], arguments: argparse.Namesp
 
 
 def compile_table(results: list[Result]) -> str:
-    """Model and peer, layers, seconds to build the model, to the end of the first step, and that per layer."""
+    """Model and peer, layers, seconds to build the model, to the end of the first step, that per layer."""
     rows = []
     for result in results:
         layers, first = result.figures.get("layers"), result.figures.get("first step")

@@ -46,7 +46,8 @@ class Process:
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request and wait for the answer. Raises PeerError for a failure, a death or a timeout."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         deadline = threading.Timer(self.timeout, self.process.kill)
         deadline.start()
         start = time.monotonic()

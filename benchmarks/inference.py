@@ -1,7 +1,7 @@
 """`predict` and compiled models, timed. Runs in the peer's environment.
 
-Every peer gets the same rows: one for the latency, `ROWS` in batches of 32 for the throughput. A peer that can
-batch (`model.predict`) does it itself; the others are called once per batch.
+Every peer gets the same rows: one for the latency, `ROWS` in batches of 32 for the throughput. A peer that
+can batch (`model.predict`) does it itself; the others are called once per batch.
 """
 
 from __future__ import annotations
@@ -104,21 +104,6 @@ def openvino_model(file: str, threads: int) -> Call:
     return lambda x: compiled([x])
 
 
-def pytorch_network(name: str) -> Call:
-    """The network by hand in inference mode; images are turned channel-first as part of the call."""
-    import torch
-
-    from benchmarks import pytorch
-
-    network = pytorch.build(name).eval()
-
-    def call(x: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return network(pytorch.inputs(x)).numpy()
-
-    return call
-
-
 def make(peer: str, name: str, threads: int, file: str | None) -> Inference:
     """The inference task of a peer; `file` is the ONNX file for those that read one."""
     match peer:
@@ -127,7 +112,9 @@ def make(peer: str, name: str, threads: int, file: str | None) -> Inference:
         case "openvino":
             return Inference(name, lambda: openvino_model(str(file), threads))
         case "pytorch":
-            return Inference(name, lambda: pytorch_network(name))
+            from benchmarks import pytorch
+
+            return Inference(name, lambda: pytorch.predictor(name))
         case "kcompile-compiled":
             return Inference(name, lambda: kcompile_compiled(name, import_module("kcompile")))
         case _:

@@ -96,7 +96,7 @@ def variables(peer: Peer, threads: int, folder: str) -> dict[str, str]:
     `folder` is a scratch folder; Keras writes its keras.json there instead of reading the user's.
     """
     count = str(threads)
-    unwanted = ("PYTHON", "KERAS_", "TF_", "XLA_", "JAX_")
+    unwanted = ("PYTHON", "KCOMPILE_", "KERAS_", "TF_", "XLA_", "JAX_")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
     return {
         **inherited,
@@ -105,6 +105,7 @@ def variables(peer: Peer, threads: int, folder: str) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": count,
         "TF_NUM_INTRAOP_THREADS": count,
         "TF_NUM_INTEROP_THREADS": count,
+        "KCOMPILE_THREADS": count,
         "NPROC": count,  # the size of XLA's thread pool on the CPU
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
         "JAX_PLATFORMS": "cpu",

@@ -3,10 +3,12 @@
 Eager mode, channel-first data, the fused or foreach optimizer, no DataLoader (a shuffled index an epoch), and
 the running loss and accuracy that Keras keeps, read once per epoch: what an experienced user writes.
 """
+# ruff: noqa: TID251 - the product may not import PyTorch; this file is a peer
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -101,6 +103,17 @@ def inputs(x: np.ndarray) -> Tensor:
     """A tensor of the samples, images channel-first."""
     tensor = torch.from_numpy(x)
     return tensor.permute(0, 3, 1, 2).contiguous() if tensor.ndim == 4 else tensor
+
+
+def predictor(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The network in inference mode; turning images channel-first is part of the call."""
+    network = build(name).eval()
+
+    def call(x: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(inputs(x)).numpy()
+
+    return call
 
 
 class Training:

@@ -88,7 +88,7 @@ def table(header: list[str], rows: list[list[str]], left: int = 2) -> str:
 
 
 def facts(result: Result) -> list[str]:
-    """The cells that every timed command shows. `cores` is the processor time per second of the busiest round."""
+    """The cells that every command shows. `cores` is the processor time per second of the busiest round."""
     return [
         number(max(result.cores, default=None)),
         number(result.figures.get("first step"), suffix=" s"),
@@ -112,7 +112,7 @@ def fit_table(results: list[Result]) -> str:
                 result.peer,
                 number(result.figure("step"), 1e3),
                 number(ratio(result, results, "step")),
-                number(spread(step), 100, " %") if step and not result.error else "-",
+                f"{spread(step):.0%}" if step and not result.error else "-",
                 *facts(result),
             ]
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from benchmarks import models
@@ -65,7 +66,7 @@ class KerasTraining:
 
 def per_step(ends: list[float], steps: int) -> list[float]:
     """Seconds per step of each epoch but the first, from the times at which epochs ended."""
-    return [(end - start) / steps for start, end in zip(ends, ends[1:], strict=False)]
+    return [(end - start) / steps for start, end in pairwise(ends)]
 
 
 def timed_epochs(epoch: Callable[[], None], seconds: float, steps: int) -> list[float]:

@@ -1,0 +1,193 @@
+"""The benchmark harness: its rules for figures, its tables and arguments, and one real run of each kind."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import models, peers, report
+from benchmarks.__main__ import main, parser
+from benchmarks.driver import PeerError, started
+from benchmarks.inference import timed_calls
+from benchmarks.installed import needed
+from benchmarks.peers import Peer
+from benchmarks.report import Result
+from benchmarks.training import per_step, timed_epochs
+
+FIT_TABLE = """
+| model | peer      | ms/step | ratio | spread | cores | first step |  import | peak MB | installed MB |
+| ----- | --------- | ------: | ----: | -----: | ----: | ---------: | ------: | ------: | -----------: |
+| mlp   | kcompile  |    2.00 |  1.00 |     0% | 0.990 |     1.50 s | 0.250 s |     200 |          310 |
+| mlp   | keras-jax |       - |     - |      - |     - |          - |       - |       - |            - |
+"""
+
+
+def result(peer: str, *rounds: list[float], model: str = "mlp", error: str | None = None) -> Result:
+    return Result(model, peer, rounds={"step": list(rounds)} if rounds else {}, error=error)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "figure", "spread"),
+    [
+        ([[3.0]], 3.0, 0.0),
+        ([[9.0, 2.0, 5.0], [4.0, 3.0], [7.0, 8.0]], 3.0, 5 / 3),  # fastest blocks 2, 3, 7
+        ([[1.0, 100.0], [2.0, 100.0]], 1.5, 2 / 3),
+    ],
+)
+def test_the_figure_is_the_median_of_the_fastest_blocks(rounds, figure, spread):
+    assert report.robust(rounds) == figure
+    assert report.spread(rounds) == pytest.approx(spread)
+
+
+def test_ratios_are_to_kcompile_or_else_to_the_fastest():
+    jax, torch = result("keras-jax", [2.0]), result("keras-torch", [8.0])
+    ours, other_model = result("kcompile", [4.0]), result("pytorch", [1.0], model="cnn")
+    everyone = [jax, torch, ours, other_model]
+    assert [report.ratio(one, everyone, "step") for one in everyone] == [0.5, 2.0, 1.0, 1.0]
+    broken = result("kcompile", [4.0], error="stopped")
+    assert [report.ratio(one, [jax, torch, broken], "step") for one in (jax, torch, broken)] == [
+        1.0,
+        4.0,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.0421, "0.042"), (1.449, "1.45"), (11.94, "11.9"), (387.4, "387"), (0.0, "0.000")],
+)
+def test_numbers_have_three_digits(value, text):
+    assert report.number(value) == text
+
+
+def test_fit_table():
+    fast = result("kcompile", [0.002, 0.004], [0.002])
+    fast.figures = {"import": 0.25, "first step": 1.5}
+    fast.facts = {"peak_bytes": 200e6, "installed_bytes": 310e6}
+    fast.cores = [0.9, 0.99]
+    missing = result("keras-jax", error="no such file")
+    assert report.fit_table([fast, missing]) == FIT_TABLE.strip()
+    assert report.failures([fast, missing]) == "missing: keras-jax on mlp: no such file"
+    assert report.overview([fast, missing], "step").splitlines()[2] == "| kcompile  | 2.00 (1.00) |"
+
+
+def test_time_per_step_leaves_out_the_first_epoch():
+    assert per_step([5.0, 6.0, 10.0], steps=2) == [0.5, 2.0]
+    runs = []
+    assert len(timed_epochs(lambda: runs.append(0), seconds=0, steps=1)) == 2
+    assert len(runs) == 3
+
+
+def test_calls_are_timed_in_blocks():
+    calls = []
+    blocks = timed_calls(lambda: calls.append(0), seconds=0)
+    assert len(blocks) == 3
+    assert len(calls) > 30  # a block is many calls when a call is short
+    assert all(0 < block < 1e-3 for block in blocks)
+
+
+def test_peers_are_parsed():
+    parsed = peers.parse("kcompile, keras-jax=/envs/jax/bin/python", fit=True)
+    assert parsed == [Peer("kcompile", sys.executable), Peer("keras-jax", "/envs/jax/bin/python")]
+    inference = peers.parse("openvino=/a,kcompile=/b", fit=False)
+    assert {peer.name: peer.python for peer in inference} == {
+        "kcompile": "/b", "kcompile-compiled": "/b", "bare": "/b", "openvino": "/a",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "--peers", "keras"], "unknown peer 'keras'; choose from kcompile"),
+        (["fit", "--peers", "pytorch,pytorch"], "'pytorch' is given twice"),
+        (["fit", "--peers", "openvino"], "'openvino' only predicts"),
+        (["fit", "mnist"], "unknown model 'mnist'; choose from mlp_small"),
+        (["fit", "resnet21"], "unknown model 'resnet21'"),
+        (["predict", "--rounds", "0"], "expected a whole number of at least 1, got '0'"),
+        (["fit", "--threads", "4096"], "processor cores are available"),
+        ([], "required: command"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(arguments)
+    assert exit_status.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_defaults():
+    arguments = parser().parse_args(["fit", "mlp", "resnet20"])
+    assert (arguments.models, arguments.threads, arguments.rounds) == (["mlp", "resnet20"], 1, 3)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_data_is_seeded_and_fits_the_model(name):
+    benchmark = models.find(name)
+    x, y = models.data(name, 40)
+    assert x.shape == (40, *benchmark.input_shape)
+    assert x.dtype == benchmark.input_dtype
+    assert y.shape == (40, benchmark.classes)
+    assert set(np.unique(y)) == {0, 1}
+    np.testing.assert_array_equal(x, models.data(name, 40)[0])
+
+
+def test_every_thread_pool_is_limited_and_the_users_configuration_left_out(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/somewhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    settings = peers.variables(Peer("keras-jax", sys.executable), 1, "/scratch")
+    assert settings["KERAS_BACKEND"] == "jax"
+    assert settings["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=false"
+    assert settings["OMP_NUM_THREADS"] == settings["KCOMPILE_THREADS"] == settings["NPROC"] == "1"
+
+
+def test_needed_distributions_are_followed():
+    assert {"onnxruntime", "numpy", "protobuf"} <= set(needed(("OnnxRuntime", "not-installed-at-all")))
+
+
+def test_a_worker_measures_its_own_environment(tmp_path):
+    with started(Peer("bare", sys.executable), 1, str(tmp_path), timeout=60) as process:
+        figures = process.ask(do="prepare", task="import", peer="bare", model="", threads=1)
+        assert 0 < figures["import"] < 60
+        facts = process.ask(do="finish")
+        assert 10e6 < facts["peak_bytes"] < 1e9
+        assert facts["installed_bytes"] > 20e6
+        assert "onnxruntime" in facts["versions"]
+        with pytest.raises(PeerError, match="unknown request 'dance'"):
+            process.ask(do="dance")
+
+
+def test_a_dead_and_a_missing_peer_are_reported(tmp_path):
+    dead = started(Peer("bare", "/bin/false"), 1, str(tmp_path), timeout=60)
+    with dead as process, pytest.raises(PeerError, match="its process ended"):
+        process.ask(do="finish")
+    with (
+        pytest.raises(PeerError, match="does not exist"),
+        started(Peer("bare", "/x/y"), 1, str(tmp_path), 60),
+    ):
+        pass
+
+
+def test_nothing_measured_is_a_failure(capsys):
+    assert main(["fit", "mlp_small", "--peers", "kcompile=/does/not/exist"]) == 1
+    assert "missing: kcompile on mlp_small: /does/not/exist does not exist" in capsys.readouterr().out
+
+
+def test_kcompile_trains(tmp_path, capsys):
+    file = tmp_path / "raw.json"
+    assert main(["fit", "mlp_small", "--rounds", "1", "--seconds", "0", "--json", str(file)]) == 0
+    assert "| mlp_small | kcompile |" in capsys.readouterr().out
+    (measured,) = json.loads(file.read_text())["results"]
+    assert 0 < measured["robust"]["step"] < 0.1
+    assert measured["cores"][0] < 1.5
+
+
+def test_kcompile_predicts_like_a_bare_session(capsys):
+    assert main(["predict", "mlp_small", "--rounds", "1", "--seconds", "0"]) == 0
+    printed = capsys.readouterr().out
+    assert "missing" not in printed
+    for peer in ("kcompile", "kcompile-compiled", "bare"):
+        assert f"| mlp_small | {peer} " in printed
