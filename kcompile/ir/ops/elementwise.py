@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from kcompile.ir.builder import Builder
-from kcompile.ir.core import (
-    Array,
-    Gradients,
-    Node,
-    Op,
-    Operand,
-    Permutation,
-    Value,
-    apply,
-    as_value,
-    constant,
-)
+from kcompile.ir.core import Array, Gradients, Node, Operand, Value, apply, as_value, constant
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.comparison import greater, greater_equal, less_equal
+from kcompile.ir.ops.elementwise_base import Elementwise, binary, unary
 from kcompile.ir.types import TensorType, broadcast_shapes, dtype_name
-
-FLOATS = ("float16", "float32", "float64")
-
-
-class Elementwise(Op, abstract=True):
-    """An op whose output element depends on the input elements at the same (broadcast) place."""
-
-    onnx: ClassVar[str]
-    compute: ClassVar[Callable[..., Any]]
-
-    def evaluate(self, *arrays: Array) -> Array:
-        result: Array = type(self).compute(*arrays)
-        return result
-
-    def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return b.op(self.onnx, *names)
-
-    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
-        return self, tuple(None if value.rank == 0 else permutation for value in node.inputs)
-
 
 # ---- one operand
 
@@ -471,148 +442,6 @@ class Mod(Binary):
         return b.op("Sub", x, b.op("Mul", y, b.op("Floor", b.op("Div", x, y))))
 
 
-# ---- comparison and logic
-
-
-class Comparison(Elementwise, abstract=True):
-    """Both operands have one element type; the result is bool."""
-
-    def infer(self, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
-        if x.dtype != y.dtype:
-            raise IRError(f"operands are {x.dtype} and {y.dtype}; cast one of them")
-        return TensorType("bool", broadcast_shapes(x.shape, y.shape))
-
-    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
-        return [None, None]
-
-
-@dataclass(frozen=True)
-class Equal(Comparison):
-    onnx, compute = "Equal", np.equal
-
-
-@dataclass(frozen=True)
-class Less(Comparison):
-    onnx, compute = "Less", np.less
-
-
-@dataclass(frozen=True)
-class LessEqual(Comparison):
-    onnx, compute = "LessOrEqual", np.less_equal
-
-
-@dataclass(frozen=True)
-class Greater(Comparison):
-    onnx, compute = "Greater", np.greater
-
-
-@dataclass(frozen=True)
-class GreaterEqual(Comparison):
-    onnx, compute = "GreaterOrEqual", np.greater_equal
-
-
-class Logical(Elementwise, abstract=True):
-    """Operands and result are bool."""
-
-    def infer(self, *types: TensorType) -> TensorType:
-        for type in types:
-            if type.dtype != "bool":
-                raise IRError(f"needs bool tensors, got {type}")
-        return TensorType("bool", broadcast_shapes(*(type.shape for type in types)))
-
-    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
-        return [None] * len(inputs)
-
-
-@dataclass(frozen=True)
-class LogicalAnd(Logical):
-    onnx, compute = "And", np.logical_and
-
-
-@dataclass(frozen=True)
-class LogicalOr(Logical):
-    onnx, compute = "Or", np.logical_or
-
-
-@dataclass(frozen=True)
-class LogicalXor(Logical):
-    onnx, compute = "Xor", np.logical_xor
-
-
-@dataclass(frozen=True)
-class LogicalNot(Logical):
-    onnx, compute = "Not", np.logical_not
-
-
-class Test(Elementwise, abstract=True):
-    """A question about each floating point number."""
-
-    def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
-        if not x.is_float:
-            raise IRError(f"needs a floating point tensor, got {x}")
-        return x.with_dtype("bool")
-
-    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
-        return [None]
-
-
-@dataclass(frozen=True)
-class IsNan(Test):
-    onnx, compute = "IsNaN", np.isnan
-
-
-@dataclass(frozen=True)
-class IsInf(Test):
-    onnx, compute = "IsInf", np.isinf
-
-
-class Bitwise(Elementwise, abstract=True):
-    """Operands and result have one integer type."""
-
-    def infer(self, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
-        if x.dtype != y.dtype or "int" not in x.dtype:
-            raise IRError(f"needs two integer tensors of one type, got {x} and {y}")
-        return x.with_shape(broadcast_shapes(x.shape, y.shape))
-
-    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
-        return [None, None]
-
-
-@dataclass(frozen=True)
-class BitwiseAnd(Bitwise):
-    onnx, compute = "BitwiseAnd", np.bitwise_and
-
-
-@dataclass(frozen=True)
-class BitwiseOr(Bitwise):
-    onnx, compute = "BitwiseOr", np.bitwise_or
-
-
-@dataclass(frozen=True)
-class BitwiseXor(Bitwise):
-    onnx, compute = "BitwiseXor", np.bitwise_xor
-
-
-@dataclass(frozen=True)
-class BitShift(Bitwise):
-    """Shift of unsigned integers; ``direction`` is LEFT or RIGHT, amounts are below the width."""
-
-    direction: str
-    onnx = "BitShift"
-
-    def infer(self, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]
-        if not x.dtype.startswith("uint"):
-            raise IRError(f"shifts unsigned integers only, got {x}")
-        return super().infer(x, y)
-
-    def evaluate(self, *arrays: Array) -> Array:
-        shift = np.left_shift if self.direction == "LEFT" else np.right_shift
-        return shift(*arrays)  # type: ignore[no-any-return]
-
-    def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return b.op("BitShift", *names, direction=self.direction)
-
-
 # ---- three operands
 
 
@@ -637,49 +466,15 @@ class Where(Elementwise):
 
 # ---- functions
 
-
-def _unary(op: Op) -> Callable[[Value], Value]:
-    def function(x: Value) -> Value:
-        return apply(op, x)
-
-    function.__name__ = op.name
-    function.__doc__ = type(op).__doc__ or f"{op.name}(x), elementwise."
-    return function
-
-
-def _binary(op: Op) -> Callable[[Operand, Operand], Value]:
-    def function(x: Operand, y: Operand) -> Value:
-        if isinstance(x, Value):
-            return apply(op, x, as_value(y, x))
-        if isinstance(y, Value):
-            return apply(op, as_value(x, y), y)
-        raise TypeError(f"{op.name} needs at least one IR value, got {x!r} and {y!r}")
-
-    function.__name__ = op.name
-    function.__doc__ = type(op).__doc__ or f"{op.name}(x, y), elementwise; a number takes the other's type."
-    return function
-
-
-neg, absolute, sign, exp, log = _unary(Neg()), _unary(Abs()), _unary(Sign()), _unary(Exp()), _unary(Log())
-sqrt, reciprocal, sin, cos = _unary(Sqrt()), _unary(Reciprocal()), _unary(Sin()), _unary(Cos())
-tan, asin, acos, atan = _unary(Tan()), _unary(Asin()), _unary(Acos()), _unary(Atan())
-sinh, cosh, tanh, sigmoid = _unary(Sinh()), _unary(Cosh()), _unary(Tanh()), _unary(Sigmoid())
-softplus, softsign, erf, relu = _unary(Softplus()), _unary(Softsign()), _unary(Erf()), _unary(Relu())
-floor, ceil, round_even = _unary(Floor()), _unary(Ceil()), _unary(Round())
-stop_gradient, logical_not = _unary(StopGradient()), _unary(LogicalNot())
-is_nan, is_inf = _unary(IsNan()), _unary(IsInf())
-add, sub, mul, div, power = _binary(Add()), _binary(Sub()), _binary(Mul()), _binary(Div()), _binary(Pow())
-maximum, minimum, mod = _binary(Maximum()), _binary(Minimum()), _binary(Mod())
-equal, less, less_equal = _binary(Equal()), _binary(Less()), _binary(LessEqual())
-greater, greater_equal = _binary(Greater()), _binary(GreaterEqual())
-logical_and, logical_or, logical_xor = _binary(LogicalAnd()), _binary(LogicalOr()), _binary(LogicalXor())
-bitwise_and, bitwise_or, bitwise_xor = _binary(BitwiseAnd()), _binary(BitwiseOr()), _binary(BitwiseXor())
-shift_left, shift_right = _binary(BitShift("LEFT")), _binary(BitShift("RIGHT"))
-
-
-def not_equal(x: Operand, y: Operand) -> Value:
-    """x != y, elementwise."""
-    return logical_not(equal(x, y))
+neg, absolute, sign, exp, log = unary(Neg()), unary(Abs()), unary(Sign()), unary(Exp()), unary(Log())
+sqrt, reciprocal, sin, cos = unary(Sqrt()), unary(Reciprocal()), unary(Sin()), unary(Cos())
+tan, asin, acos, atan = unary(Tan()), unary(Asin()), unary(Acos()), unary(Atan())
+sinh, cosh, tanh, sigmoid = unary(Sinh()), unary(Cosh()), unary(Tanh()), unary(Sigmoid())
+softplus, softsign, erf, relu = unary(Softplus()), unary(Softsign()), unary(Erf()), unary(Relu())
+floor, ceil, round_even = unary(Floor()), unary(Ceil()), unary(Round())
+stop_gradient = unary(StopGradient())
+add, sub, mul, div, power = binary(Add()), binary(Sub()), binary(Mul()), binary(Div()), binary(Pow())
+maximum, minimum, mod = binary(Maximum()), binary(Minimum()), binary(Mod())
 
 
 def square(x: Value) -> Value:

@@ -1,0 +1,128 @@
+"""Sizes as values, and values as sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kcompile.ir.builder import Builder
+from kcompile.ir.core import Array, Gradients, Node, Op, Value, apply, constant_of
+from kcompile.ir.dims import Dim, SymbolicDim
+from kcompile.ir.errors import IRError
+from kcompile.ir.types import TensorType, dtype_name
+
+
+@dataclass(frozen=True)
+class DimsVector(Op):
+    """The int64 vector of ``dims``: what ONNX computes with Shape."""
+
+    dims: tuple[Dim, ...]
+
+    def infer(self, *types: TensorType) -> TensorType:
+        return TensorType("int64", (len(self.dims),))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return np.array(self.dims, dtype=np.int64)
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return []
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.dims(self.dims)
+
+
+@dataclass(frozen=True)
+class Iota(Op):
+    """0, 1, ... ``length - 1``."""
+
+    length: Dim
+    dtype: str = "int64"
+
+    def infer(self, *types: TensorType) -> TensorType:
+        if isinstance(self.length, int) and self.length < 0:
+            raise IRError(f"length {self.length} is negative")
+        if dtype_name(self.dtype) == "bool":
+            raise IRError("counts in numbers, not bool")
+        return TensorType(dtype_name(self.dtype), (self.length,))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return np.arange(self.length, dtype=self.dtype)  # type: ignore[call-overload,no-any-return]
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        return []
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        if isinstance(self.length, int):
+            return b.constant(np.arange(self.length), self.dtype)
+        end = b.op("Squeeze", b.dims((self.length,)))
+        counted = b.op("Range", b.constant(0, "int64"), end, b.constant(1, "int64"))
+        return counted if self.dtype == "int64" else b.op("Cast", counted, to=self.dtype)
+
+
+def dims_vector(dims: Sequence[Dim]) -> Value:
+    """The int64 vector of these sizes."""
+    return apply(DimsVector(tuple(dims)))
+
+
+def iota(length: Dim, dtype: str = "int64") -> Value:
+    """The vector 0, 1, ... ``length - 1``."""
+    return apply(Iota(length, dtype))
+
+
+# ---- values as sizes
+
+_EXACT_ON_SIZES = frozenset(
+    ["add", "sub", "mul", "concat", "split", "slice", "gather", "reshape", "expand", "transpose"]
+    + ["reduce_sum", "reduce_prod", "stop_gradient"]
+)
+_MOST_SIZES = 64
+
+
+def dims_of(value: Value) -> tuple[Dim, ...] | None:
+    """The sizes that a small integer value holds (a scalar gives one), if they follow from the types alone.
+
+    Understands what programs compute from shapes: :class:`DimsVector` and constants, cut, joined, cast,
+    added, multiplied, divided by integers, and reduced.
+    """
+    found = _symbolic(value)
+    return None if found is None else tuple(found.ravel().tolist())
+
+
+def _symbolic(value: Value) -> Array | None:
+    """``value`` as an array of Python integers and symbolic sizes."""
+    if value.type.is_float or not value.type.is_static or np.prod(value.type.static_shape) > _MOST_SIZES:
+        return None
+    op = value.op
+    array = constant_of(value)
+    if array is not None:
+        return array.astype(object) if array.dtype.kind in "iu" else None
+    if isinstance(op, DimsVector):
+        return _objects(op.dims)
+    if isinstance(op, Iota):
+        return _objects(range(op.length)) if isinstance(op.length, int) else None
+    if op.name not in _EXACT_ON_SIZES | {"cast", "div"}:
+        return None
+    operands = [_symbolic(operand) for operand in value.node.inputs]
+    if any(operand is None for operand in operands):
+        return None
+    arrays: list[Array] = [operand for operand in operands if operand is not None]
+    if op.name == "cast":
+        return arrays[0]
+    if op.name == "div":
+        divisors = arrays[1].ravel().tolist()
+        known = all(isinstance(divisor, int) and divisor > 0 for divisor in divisors)
+        return arrays[0] // arrays[1] if known else None
+    if op.name == "gather":
+        arrays[1] = arrays[1].astype(np.int64)
+    results: Any = op.evaluate(*arrays)
+    results = results if isinstance(results, tuple) else (results,)
+    return np.asarray(results[value.index], dtype=object).reshape(value.type.static_shape)
+
+
+def _objects(dims: Sequence[Dim | SymbolicDim] | range) -> Array:
+    array = np.empty(len(dims), dtype=object)
+    array[:] = list(dims)
+    return array
