@@ -1,0 +1,221 @@
+"""`Sequence` and the enqueuers that prepare its batches ahead of the training loop (keras.utils, 2.3)."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from kcompile.errors import DataError, check_flag, check_int
+from kcompile.utils.prefetch import ChildProcess, EndOfTasks, Prefetcher
+
+
+class Sequence:
+    """Base class of data that come as numbered batches.
+
+    A subclass defines `__len__` (batches per epoch) and `__getitem__(index)`, which returns one whole batch:
+    `(x, y)`, `(x, y, sample_weight)`, or for predict also `x` alone. `on_epoch_end` may change the data between
+    epochs. Every batch is used exactly once per epoch, whatever the number of workers. Source: Keras 2.3.
+    """
+
+    use_sequence_api = True
+
+    def __getitem__(self, index: int) -> Any:
+        raise TypeError(f"{type(self).__name__} must define __getitem__(index), which returns a batch.")
+
+    def __len__(self) -> int:
+        raise TypeError(f"{type(self).__name__} must define __len__(), the number of batches.")
+
+    def on_epoch_end(self) -> None:
+        """Called after the last batch of each epoch."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[index] for index in range(len(self)))
+
+
+def is_sequence(data: Any) -> bool:
+    """Whether `data` is a `Sequence`, ours or another Keras'."""
+    return bool(getattr(data, "use_sequence_api", False)) or all(
+        hasattr(data, name) for name in ("__getitem__", "__len__", "on_epoch_end")
+    )
+
+
+class SequenceEnqueuer:
+    """Common part of the enqueuers: `start`, `get`, `stop`, and a stream that goes on over all epochs.
+
+    Args:
+        sequence: what to draw batches from.
+        use_multiprocessing: processes instead of threads.
+    """
+
+    def __init__(self, sequence: Any, use_multiprocessing: bool = False):
+        self.sequence = sequence
+        self.use_multiprocessing = check_flag(type(self).__name__, "use_multiprocessing", use_multiprocessing)
+        self.workers = 0
+        self.max_queue_size = 10
+        self._running = False
+        self._prefetcher: Prefetcher | None = None
+        self._children: list[ChildProcess] = []
+        self._lock = threading.Lock()
+
+    def is_running(self) -> bool:
+        """Whether `start` was called and `stop` was not."""
+        return self._running
+
+    def start(self, workers: int = 1, max_queue_size: int = 10) -> None:
+        """Begin to prepare batches: `workers` threads or processes (0: in the caller), `max_queue_size` ahead."""
+        name = type(self).__name__
+        self.workers = check_int(name, "workers", workers, 0)
+        self.max_queue_size = check_int(name, "max_queue_size", max_queue_size, 1)
+        self._running = True
+
+    def stop(self, timeout: float | None = None) -> None:
+        """End all workers, waiting at most `timeout` (default 1) seconds for a thread inside user code."""
+        self._running = False
+        children, self._children = self._children, []
+        if self._prefetcher is not None and children:
+            self._prefetcher.stop(0.0)  # no new tasks while the processes go away
+        for child in children:
+            child.end()
+        if self._prefetcher is not None:
+            self._prefetcher.stop(1.0 if timeout is None else timeout)
+            self._prefetcher = None
+
+    def get(self) -> Iterator[Any]:
+        """Yield batches, for a `Sequence` without end. Ends with the generator, or with `stop()`."""
+        while self._running:
+            try:
+                yield self.next_batch()
+            except EndOfTasks:
+                return
+
+    def next_batch(self, timeout: float | None = None) -> Any:
+        """Return the next batch.
+
+        Raises:
+            EndOfTasks: a generator came to its end.
+            TimeoutError: no batch within `timeout` seconds (needs at least one worker).
+            Exception: whatever the user's code raised, unchanged.
+        """
+        raise TypeError(f"{type(self).__name__} must define next_batch().")
+
+    def __enter__(self) -> SequenceEnqueuer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def _prefetch(self, fetch: Callable[[Any], Any], target: Any, tasks: Any, workers: int) -> Prefetcher:
+        if self.use_multiprocessing and not self._children:
+            # Seeds come from the global generator: np.random.seed makes the children reproducible too.
+            seeds = np.random.randint(0, 2**31 - 1, size=workers)
+            for seed in seeds:
+                self._children.append(ChildProcess(target, int(seed)))
+        return Prefetcher(fetch, tasks, workers=workers, max_queue_size=self.max_queue_size,
+                          children=self._children or None)
+
+
+class OrderedEnqueuer(SequenceEnqueuer):
+    """Batches of a `Sequence`, in order or in a new order for each epoch.
+
+    `on_epoch_end` of the sequence runs in the caller's thread, once the epoch's last batch was used; its length is
+    read anew for each epoch, and processes are started anew if `on_epoch_end` may have changed the data.
+
+    Args:
+        sequence: a `Sequence`.
+        use_multiprocessing: processes instead of threads.
+        shuffle: draw the order of the batches with `np.random.permutation` at the start of each epoch.
+    """
+
+    def __init__(self, sequence: Any, use_multiprocessing: bool = False, shuffle: bool = False):
+        super().__init__(sequence, use_multiprocessing)
+        self.shuffle = bool(shuffle)
+        self._order: list[int] | None = None
+        self._next = 0
+
+    @property
+    def epoch_finished(self) -> bool:
+        """Whether the last batch of the epoch was handed out and `finish_epoch` is due."""
+        return self._order is not None and self._next >= len(self._order)
+
+    def next_batch(self, timeout: float | None = None) -> Any:
+        if self.epoch_finished:
+            self.finish_epoch()
+        if self._order is None:
+            self._begin_epoch()
+        assert self._order is not None
+        index = self._order[self._next]
+        batch = self.sequence[index] if self._prefetcher is None else self._prefetcher.get(timeout)
+        self._next += 1
+        return batch
+
+    def finish_epoch(self) -> None:
+        """Call the sequence's `on_epoch_end` if an epoch was completed; batches still due are not skipped."""
+        if not self.epoch_finished:
+            return
+        self._order = None
+        if self._prefetcher is not None:
+            self._prefetcher.stop()
+            self._prefetcher = None
+        hook = getattr(self.sequence, "on_epoch_end", None)
+        if hook is not None:
+            hook()
+        if getattr(type(self.sequence), "on_epoch_end", None) is not Sequence.on_epoch_end:
+            for child in self._children:
+                child.end()
+            self._children = []
+
+    def join_end_of_epoch(self) -> None:
+        """Keras' name for `finish_epoch`."""
+        self.finish_epoch()
+
+    def _begin_epoch(self) -> None:
+        length = len(self.sequence)
+        if length < 1:
+            raise DataError(f"{type(self.sequence).__name__} has {length} batches; expected at least one.")
+        self._order = [int(i) for i in np.random.permutation(length)] if self.shuffle else list(range(length))
+        self._next = 0
+        if self.workers:
+            fetch = self.sequence.__getitem__
+            self._prefetcher = self._prefetch(fetch, fetch, self._order, min(self.workers, length))
+
+
+class GeneratorEnqueuer(SequenceEnqueuer):
+    """Batches of a generator, prepared ahead.
+
+    A generator can only make one step at a time, so threads beyond the first would wait: one is used, whatever
+    `workers` says, and the order is kept. With processes each worker runs its own copy of the generator, so their
+    batches are the same unless the generator draws from `np.random` (seeded differently in each).
+
+    Args:
+        sequence: a generator or iterator.
+        use_multiprocessing: processes instead of threads.
+        wait_time: accepted for Keras 1; nothing waits any more, so only None is allowed in effect.
+        random_seed: seed of the first process, counted up for the others; default drawn from `np.random`.
+    """
+
+    def __init__(self, sequence: Any, use_multiprocessing: bool = False, wait_time: float | None = None,
+                 random_seed: int | None = None):
+        super().__init__(sequence, use_multiprocessing)
+        self.random_seed = random_seed
+        if wait_time is not None:
+            import warnings
+
+            warnings.warn("GeneratorEnqueuer: wait_time has no effect; remove it.", DeprecationWarning, stacklevel=2)
+
+    def next_batch(self, timeout: float | None = None) -> Any:
+        if not self.workers:
+            try:
+                return next(self.sequence)
+            except StopIteration:
+                raise EndOfTasks from None
+        if self._prefetcher is None:
+            workers = self.workers if self.use_multiprocessing else 1
+            if self.use_multiprocessing and self.random_seed is not None:
+                self._children = [ChildProcess(self.sequence, self.random_seed + i) for i in range(workers)]
+            self._prefetcher = self._prefetch(lambda _: next(self.sequence), self.sequence, itertools.repeat(None),
+                                              workers)
+        return self._prefetcher.get(timeout)
