@@ -2,7 +2,7 @@
 
 A :class:`SymbolicDim` is kept in a normal form (a polynomial with integer coefficients whose atoms are names
 and floor divisions), so that two ways to compute the same size compare equal, and so that names survive
-through strides and flattening to the exported file: ``(height - 3) // 2 + 1`` rather than ``unk__12``.
+through strides and flattening to the exported file: ``(height+1)//2-1`` rather than ``unk__12``.
 """
 
 from __future__ import annotations
@@ -80,9 +80,10 @@ class SymbolicDim:
     def __floordiv__(self, divisor: int) -> Dim:
         if divisor == 1:
             return self
-        # Terms that divide exactly leave the division: (4*n + 3) // 2 == 2*n + 3 // 2.
-        exact = {m: c // divisor for m, c in self.terms if c % divisor == 0}
-        rest = _build({m: c for m, c in self.terms if c % divisor != 0})
+        # Whole multiples leave the division: (4*n - 3) // 2 == 2*n - 2 + 1 // 2. What stays has coefficients in
+        # 0..divisor-1: equal sizes have one form, and no numerator is negative (ONNX's Div truncates).
+        exact = {m: c // divisor for m, c in self.terms}
+        rest = _build({m: c % divisor for m, c in self.terms})
         if isinstance(rest, int):
             return _build(exact) + rest // divisor
         return _build(exact) + SymbolicDim([((FloorDiv(rest, divisor),), 1)])

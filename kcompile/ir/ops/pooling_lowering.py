@@ -1,0 +1,133 @@
+"""ONNX nodes for the pooling ops, on channels-first tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kcompile.ir.builder import Builder
+from kcompile.ir.dims import product
+from kcompile.ir.ops.spatial import lower_pad, padded_type, static_pads
+from kcompile.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from kcompile.ir.ops.pooling import (
+        AveragePool,
+        AveragePoolGrad,
+        MaxPool,
+        MaxPoolGather,
+        MaxPoolGrad,
+        Pooling,
+    )
+
+
+def lowest(dtype: str) -> float:
+    """The padding that is never a maximum."""
+    return float(np.finfo(dtype).min)
+
+
+def max_pool(b: Builder, op: MaxPool, x_type: TensorType, x: str) -> str:
+    """ONNX MaxPool; symbolic pads become a Pad."""
+    pads = static_pads(op.pads)
+    if pads is None:
+        x = lower_pad(b, x, x_type.dtype, op.pads, lowest(x_type.dtype))
+    return b.op("MaxPool", x, kernel_shape=op.window, strides=op.strides, pads=pads)
+
+
+def places(b: Builder, op: Pooling, x_type: TensorType, x: str) -> tuple[str, TensorType]:
+    """Where in the flattened input (padded, if its pads are symbolic) the maxima are, and its type."""
+    pads = static_pads(op.pads)
+    if pads is None:
+        x = lower_pad(b, x, x_type.dtype, op.pads, lowest(x_type.dtype))
+        x_type = padded_type(x_type, op.pads)
+    _, indices = b.multi("MaxPool", x, outputs=2, kernel_shape=op.window, strides=op.strides, pads=pads)
+    return indices, x_type
+
+
+def max_pool_grad(b: Builder, op: MaxPoolGrad, x_type: TensorType, g_type: TensorType, g: str, x: str) -> str:
+    """Scatter the gradient to where MaxPool says that the maxima are; overlapping windows add up."""
+    indices, source = places(b, op, x_type, x)
+    flat = b.constant([-1], "int64")
+    size = b.dims([product(source.shape)])
+    zeros = b.op("Expand", b.constant(0, g_type.dtype), size)
+    overlap = any(stride < size for stride, size in zip(op.strides, op.window, strict=True))
+    dx = b.op(
+        "ScatterElements", zeros, b.op("Reshape", indices, flat), b.op("Reshape", g, flat),
+        axis=0, reduction="add" if overlap else "none",
+    )  # fmt: skip
+    dx = b.reshape(dx, source.with_shape((product(source.shape),)), source.shape)
+    if source is x_type:
+        return dx
+    return lower_pad(b, dx, g_type.dtype, tuple((before * -1, after * -1) for before, after in op.pads))
+
+
+def max_pool_gather(b: Builder, op: MaxPoolGather, x_type: TensorType, t: str, x: str) -> str:
+    """Gather at the places of the maxima."""
+    indices, source = places(b, op, x_type, x)
+    if source is not x_type:
+        t = lower_pad(b, t, x_type.dtype, op.pads)
+    return b.op("Gather", b.op("Reshape", t, b.constant([-1], "int64")), indices, axis=0)
+
+
+def average_pool(b: Builder, op: AveragePool, x_type: TensorType, x: str) -> str:
+    """ONNX AveragePool. With symbolic pads: the mean with zeros, divided by the share of real elements."""
+    pads = static_pads(op.pads)
+    if pads is not None:
+        return b.op(
+            "AveragePool", x, kernel_shape=op.window, strides=op.strides, pads=pads, count_include_pad=0
+        )
+    padded = lower_pad(b, x, x_type.dtype, op.pads)
+    mean = b.op("AveragePool", padded, kernel_shape=op.window, strides=op.strides)
+    return b.op("Div", mean, members(b, op, x_type))
+
+
+def members(b: Builder, op: Pooling, x_type: TensorType) -> str:
+    """The share of the elements of each window that are not padding: (1, 1, windows...)."""
+    ones = b.op("Expand", b.constant(1, x_type.dtype), b.dims([1, 1, *x_type.shape[2:]]))
+    padded = lower_pad(b, ones, x_type.dtype, op.pads)
+    return b.op("AveragePool", padded, kernel_shape=op.window, strides=op.strides)
+
+
+def average_pool_grad(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType, g: str) -> str:
+    """Each window's gradient, divided by its members, goes to all of them."""
+    if any(pair != (0, 0) for pair in op.pads):
+        g = b.op("Div", g, members(b, op, output))
+    if op.strides == op.window and all(pair == (0, 0) for pair in op.pads):
+        return tiled(b, op, g_type, output, g)
+    return slid(b, op, g_type, output, g)
+
+
+def tiled(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType, g: str) -> str:
+    """Windows side by side: each element is repeated over its window; elements in no window get zero."""
+    g = b.op("Mul", g, b.constant(1 / float(np.prod(op.window)), g_type.dtype))
+    pairs = [(count, size) for count, size in zip(g_type.shape[2:], op.window, strict=True)]
+    apart = g_type.with_shape((*g_type.shape[:2], *(dim for count, _ in pairs for dim in (count, 1))))
+    repeats = [1, 1, *(factor for _, size in pairs for factor in (1, size))]
+    whole = tuple(count * size for count, size in pairs)
+    g = b.op("Expand", b.reshape(g, g_type, apart.shape), b.constant(repeats, "int64"))
+    wide = apart.with_shape((*g_type.shape[:2], *(dim for pair in pairs for dim in pair)))
+    g = b.reshape(g, wide, (*g_type.shape[:2], *whole))
+    ends = tuple((0, size - extent) for size, extent in zip(output.shape[2:], whole, strict=True))
+    return lower_pad(b, g, g_type.dtype, ends)
+
+
+def slid(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType, g: str) -> str:
+    """Any windows: spread the gradient apart by the strides, then average with stride 1 over zero padding."""
+    ones = (1,) * len(op.window)
+    counts = g_type.shape[2:]
+    if op.strides != ones:
+        apart = g_type.with_shape((*g_type.shape[:2], *(dim for count in counts for dim in (count, 1))))
+        g = b.reshape(g, g_type, apart.shape)
+        after = [0, 0, *(pad for stride in op.strides for pad in (0, stride - 1))]
+        g = b.op("Pad", g, b.constant([0] * len(after) + after, "int64"), mode="constant")
+        strided = [(count, stride) for count, stride in zip(counts, op.strides, strict=True)]
+        wide = apart.with_shape((*g_type.shape[:2], *(dim for pair in strided for dim in pair)))
+        g = b.reshape(g, wide, (*g_type.shape[:2], *(count * stride for count, stride in strided)))
+    # Output element i averages the gradients i + before - window + 1 ... i + before.
+    geometry = zip(counts, op.strides, op.window, op.pads, output.shape[2:], strict=True)
+    pads = tuple(
+        (size - 1 - before, extent + before - count * stride)
+        for count, stride, size, (before, _), extent in geometry
+    )
+    return b.op("AveragePool", lower_pad(b, g, g_type.dtype, pads), kernel_shape=op.window, strides=ones)
