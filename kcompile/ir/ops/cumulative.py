@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class CumSum(Op):
     ``exclusive`` leaves out the element itself; ``reverse`` sums from the end.
     """
 
+    name: ClassVar[str] = "cumsum"
     axis: int
     exclusive: bool = False
     reverse: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from kcompile.ir.types import TensorType, broadcast_shapes, same_dim
 class MatMul(Op):
     """The product of the matrices on the last two axes, each transposed first if asked; leading axes broadcast."""
 
+    name: ClassVar[str] = "matmul"
     transpose_x: bool = False
     transpose_y: bool = False
 

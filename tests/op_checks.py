@@ -1,0 +1,219 @@
+"""The checks that ``tests/test_ops.py`` runs on every example of an op."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+
+from kcompile.ir import Graph, Op, Target, Value, input_value, interpret, named
+from kcompile.ir.core import Node
+from kcompile.ir.interpret import evaluate
+from kcompile.passes.autodiff import gradients
+from kcompile.passes.emit import emit
+from tests.op_examples import Example
+
+TARGETS = {"portable": Target(), "native": Target(portable=False)}
+
+
+def build(example: Example, dtype: str = "float32", symbolic: bool = False) -> tuple[Graph, list[np.ndarray]]:
+    """The graph of an example and arrays for its inputs, with float inputs of the given element type."""
+    inputs, arrays = [], []
+    for index, array in enumerate(example.arrays):
+        array = array.astype(dtype) if array.dtype.kind == "f" else array
+        shape = (named("batch"), *array.shape[1:]) if symbolic and index in example.batch else array.shape
+        inputs.append(input_value(f"x{index}", array.dtype, shape))
+        arrays.append(array)
+    results = example.build(*inputs)
+    results = (results,) if isinstance(results, Value) else tuple(results)
+    graph = Graph(inputs, {f"y{i}": value for i, value in enumerate(results)})
+    assert example.op in {node.op.name for node in graph.nodes()}, f"{example} does not use {example.op}"
+    return graph, arrays
+
+
+def resized(example: Example, arrays: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
+    """The arrays with ``size`` rows where the first axis is the batch."""
+    return [
+        array[np.arange(size) % len(array)] if index in example.batch else array
+        for index, array in enumerate(arrays)
+    ]
+
+
+def feeds_of(graph: Graph, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {value.op.label: array for value, array in zip(graph.inputs, arrays, strict=True)}
+
+
+def run_onnx(graph: Graph, feeds: dict[str, np.ndarray], target: Target) -> dict[str, np.ndarray]:
+    """The outputs of the emitted model in ONNX Runtime, whose optimizations are off: they are not under test."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[target.provider]
+    model = emit(graph, target).model
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, [provider])
+    used = {item.name for item in session.get_inputs()}
+    names = [item.name for item in session.get_outputs()]
+    return dict(zip(names, session.run(names, {k: v for k, v in feeds.items() if k in used}), strict=True))
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, rtol: float, what: str) -> None:
+    """Equal types; integers and bools exactly equal; floats equal within ``rtol``."""
+    assert actual.dtype == expected.dtype, f"{what}: {actual.dtype} instead of {expected.dtype}"
+    assert actual.shape == expected.shape, f"{what}: {actual.shape} instead of {expected.shape}"
+    if expected.dtype.kind != "f":
+        np.testing.assert_array_equal(actual, expected, what)
+        return
+    finite = np.abs(expected[np.isfinite(expected)])
+    largest = float(finite.max()) if finite.size else 0.0
+    np.testing.assert_allclose(actual, expected, rtol, atol=rtol / 10 * max(largest, 1e-30), err_msg=what)
+
+
+def check_onnx(graph: Graph, arrays: Sequence[np.ndarray], target: Target, rtol: float) -> None:
+    """ONNX Runtime and NumPy compute the same, of the inferred types."""
+    feeds = feeds_of(graph, arrays)
+    expected = interpret(graph, feeds).outputs
+    for name, array in run_onnx(graph, feeds, target).items():
+        assert_close(array, expected[name], rtol, name)
+
+
+def check_types(graph: Graph, arrays: Sequence[np.ndarray]) -> None:
+    """Each node evaluates to arrays of exactly the inferred element types and shapes."""
+    known = dict(zip(graph.inputs, arrays, strict=True))
+    for node in graph.nodes():
+        if node.outputs[0] in known:
+            continue
+        results = evaluate(node.op, *(known[value] for value in node.inputs))
+        assert len(results) == len(node.outputs)
+        for value, array in zip(node.outputs, results, strict=True):
+            array = np.asarray(array)
+            assert (array.dtype.name, array.shape) == (value.dtype, value.shape), node
+            known[value] = array
+
+
+# ---- gradients
+
+
+def gradient_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
+    """The gradients of the float outputs, weighted by extra inputs ``g0``, ``g1``, ..."""
+    outputs = [value for value in graph.outputs.values() if value.type.is_float]
+    seeds = [input_value(f"g{i}", value.dtype, value.shape) for i, value in enumerate(outputs)]
+    chosen = [graph.inputs[index] for index in wrt]
+    found = gradients(outputs, chosen, seeds)
+    named_results = {f"d{index}": g for index, g in zip(wrt, found, strict=True) if g is not None}
+    for index in wrt:
+        if f"d{index}" in named_results:
+            assert named_results[f"d{index}"].type == graph.inputs[index].type
+    return Graph([*graph.inputs, *seeds], named_results)
+
+
+def differentiable(example: Example) -> list[int]:
+    if example.wrt is not None:
+        return list(example.wrt)
+    return [index for index, array in enumerate(example.arrays) if array.dtype.kind == "f"]
+
+
+def gradient_feeds(graph: Graph, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs, and fixed random weights of the float outputs."""
+    feeds = feeds_of(graph, arrays)
+    random = np.random.default_rng(3)
+    outputs = interpret(graph, feeds).outputs
+    weighted = [array for array in outputs.values() if array.dtype.kind == "f"]
+    seeds = {f"g{i}": random.standard_normal(a.shape).astype(a.dtype) for i, a in enumerate(weighted)}
+    return feeds | seeds
+
+
+def check_gradient(example: Example, step: float = 1e-6, rtol: float = 1e-3, atol: float = 1e-5) -> None:
+    """The gradient along random directions equals the central difference quotient, in float64."""
+    graph, arrays = build(example, "float64")
+    wrt = differentiable(example)
+    feeds = gradient_feeds(graph, arrays)
+    found = interpret(gradient_graph(graph, wrt), feeds).outputs
+    random = np.random.default_rng(5)
+
+    def weighted_sum(changed: dict[str, np.ndarray]) -> float:
+        outputs = interpret(graph, {**feeds, **changed}).outputs.values()
+        weighted = [array for array in outputs if array.dtype.kind == "f"]
+        return float(sum((feeds[f"g{i}"] * array).sum() for i, array in enumerate(weighted)))
+
+    for index in wrt:
+        label = f"x{index}"
+        for _ in range(3):
+            direction = random.standard_normal(feeds[label].shape)
+            plus = weighted_sum({label: feeds[label] + step * direction})
+            minus = weighted_sum({label: feeds[label] - step * direction})
+            along = float((found[f"d{index}"] * direction).sum()) if f"d{index}" in found else 0.0
+            expected = (plus - minus) / (2 * step)
+            np.testing.assert_allclose(along, expected, rtol, atol, err_msg=f"gradient of input {index}")
+
+
+def check_emitted_gradient(example: Example, target: Target, size: int | None = None) -> None:
+    """ONNX Runtime and NumPy compute the same gradient; with ``size`` for a symbolic batch of that size."""
+    graph, arrays = build(example, symbolic=size is not None)
+    if size is not None:
+        arrays = resized(example, arrays, size)
+    feeds = gradient_feeds(graph, arrays)
+    backward = gradient_graph(graph, differentiable(example))
+    if not backward.outputs:
+        return
+    expected = interpret(backward, feeds).outputs
+    for name, array in run_onnx(backward, feeds, target).items():
+        assert_close(array, expected[name], example.rtol, f"{name} of the gradient")
+
+
+# ---- permuted
+
+
+def permutations_of(rank: int) -> list[tuple[int, ...]]:
+    """All permutations but the identity, of higher ranks those that layouts and reversals need."""
+    if rank <= 3:
+        return list(itertools.permutations(range(rank)))[1:]
+    middle = tuple(range(1, rank - 1))
+    to_first, to_last = (0, rank - 1, *middle), (0, *range(2, rank), 1)
+    swapped = (*range(rank - 2), rank - 1, rank - 2)
+    front = (1, 0, *range(2, rank))
+    return [to_first, to_last, swapped, front, tuple(range(rank))[::-1]]
+
+
+def check_permuted(node: Node, arrays: Sequence[np.ndarray]) -> int:
+    """The permuted op on transposed inputs gives the transposed output; returns how often there is one."""
+    if len(node.outputs) > 1:
+        return 0
+    (plain,) = evaluate(node.op, *arrays)
+    found = 0
+    for permutation in permutations_of(np.ndim(plain)):
+        answer = node.op.permuted(node, permutation)
+        if answer is None:
+            continue
+        op, wanted = answer
+        moved = [apply_permutation(a, p) for a, p in zip(arrays, wanted, strict=True)]
+        (actual,) = evaluate(op, *moved)
+        expected = np.transpose(plain, permutation)
+        assert_close(np.asarray(actual), expected, 1e-5, f"{node.op} permuted by {permutation}")
+        types = op.infer(*(input_value("x", a.dtype, a.shape).type for a in moved))
+        assert types.shape == expected.shape
+        found += 1
+    return found
+
+
+def apply_permutation(array: np.ndarray, permutation: tuple[int, ...] | None) -> np.ndarray:
+    if permutation is None:
+        return array
+    missing = len(permutation) - array.ndim
+    return array.reshape((1,) * missing + array.shape).transpose(permutation)
+
+
+def nodes_with_inputs(graph: Graph, arrays: Sequence[np.ndarray], name: str) -> list[tuple[Node, list]]:
+    """The nodes of the op ``name`` and the arrays that reach them."""
+    feeds = feeds_of(graph, arrays)
+    nodes = [node for node in graph.nodes() if node.op.name == name]
+    return [
+        (node, list(interpret(Graph(graph.inputs, list(node.inputs)), feeds).outputs.values()))
+        for node in nodes
+    ]
+
+
+def overrides_permuted(op: type[Op]) -> bool:
+    return op.permuted is not Op.permuted
