@@ -170,4 +170,4 @@ class Training:
         return {"loss": total.item() / self.benchmark.steps, "accuracy": right.item() / len(self.x)}
 
     def round(self, seconds: float) -> dict[str, list[float]]:
-        return {"step": timed_epochs(self.epoch, seconds, self.benchmark.steps)}
+        return timed_epochs(self.epoch, seconds, self.benchmark.steps)

@@ -102,7 +102,7 @@ FACTS = ["cores", "first step", "import", "peak MB", "installed MB"]
 
 
 def fit_table(results: list[Result]) -> str:
-    """Model and peer, ms/step, its ratio to the reference, the spread of the rounds, and the facts."""
+    """Model and peer, ms/step and its ratio, the same in processor time, the rounds' spread, and the facts."""
     rows = []
     for result in results:
         step = result.rounds.get("step")
@@ -112,11 +112,13 @@ def fit_table(results: list[Result]) -> str:
                 result.peer,
                 number(result.figure("step"), 1e3),
                 number(ratio(result, results, "step")),
+                number(result.figure("step, processor"), 1e3),
+                number(ratio(result, results, "step, processor")),
                 f"{spread(step):.0%}" if step and not result.error else "-",
                 *facts(result),
             ]
         )
-    return table(["model", "peer", "ms/step", "ratio", "spread", *FACTS], rows)
+    return table(["model", "peer", "ms/step", "ratio", "cpu ms", "ratio", "spread", *FACTS], rows)
 
 
 def predict_table(results: list[Result]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks import models
 
 MAXIMUM_EPOCHS = 1_000_000
+Stamp = tuple[float, float]
 
 
 def epoch_timer(keras: Any, seconds: float, minimum: int) -> Any:
@@ -22,11 +23,11 @@ def epoch_timer(keras: Any, seconds: float, minimum: int) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.start = time.perf_counter()
-            self.ends: list[float] = []
+            self.ends: list[Stamp] = []
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.ends.append(time.perf_counter())
-            if len(self.ends) >= minimum and self.ends[-1] - self.start >= seconds:
+            self.ends.append(stamp())
+            if len(self.ends) >= minimum and self.ends[-1][0] - self.start >= seconds:
                 self.model.stop_training = True
 
     return EpochTimer()
@@ -61,19 +62,28 @@ class KerasTraining:
         timer = epoch_timer(self.keras, seconds, minimum=3)
         batch = self.benchmark.batch_size
         self.model.fit(self.x, self.y, batch_size=batch, epochs=MAXIMUM_EPOCHS, verbose=0, callbacks=[timer])
-        return {"step": per_step(timer.ends, self.benchmark.steps)}
+        return per_step(timer.ends, self.benchmark.steps)
 
 
-def per_step(ends: list[float], steps: int) -> list[float]:
-    """Seconds per step of each epoch but the first, from the times at which epochs ended."""
-    return [(end - start) / steps for start, end in pairwise(ends)]
+def stamp() -> Stamp:
+    """Now, in wall-clock seconds and in seconds of processor time of this process."""
+    return time.perf_counter(), time.process_time()
 
 
-def timed_epochs(epoch: Callable[[], None], seconds: float, steps: int) -> list[float]:
+def per_step(ends: list[Stamp], steps: int) -> dict[str, list[float]]:
+    """Wall-clock and processor seconds per step of each epoch but the first, from the epochs' ends."""
+    wall, processor = (list(times) for times in zip(*ends, strict=True))
+    figures = {"step": wall, "step, processor": processor}
+    return {
+        name: [(end - start) / steps for start, end in pairwise(times)] for name, times in figures.items()
+    }
+
+
+def timed_epochs(epoch: Callable[[], object], seconds: float, steps: int) -> dict[str, list[float]]:
     """The same measurement for a loop written by hand: run `epoch` for `seconds`, at least 3 times."""
     start = time.perf_counter()
-    ends: list[float] = []
-    while len(ends) < 3 or ends[-1] - start < seconds:
+    ends: list[Stamp] = []
+    while len(ends) < 3 or ends[-1][0] - start < seconds:
         epoch()
-        ends.append(time.perf_counter())
+        ends.append(stamp())
     return per_step(ends, steps)
