@@ -45,11 +45,11 @@ class Builder(Protocol):
     def dims(self, dims: Sequence[Dim]) -> str:
         """The int64 vector of these sizes: an initializer if all are known, else computed from the inputs."""
 
-    def subgraph(self, graph: Graph, names: Sequence[str] | None = None) -> Any:
+    def subgraph(self, graph: Graph, names: Sequence[str | None]) -> Any:
         """A GraphProto for a region.
 
-        Without ``names`` the region's inputs become the sub-graph's inputs (Scan); with them they are bound to
-        tensors of the outer graph (If).
+        ``names`` binds each of the region's inputs to a tensor of the outer graph, or (``None``) makes it an input
+        of the sub-graph.
         """
 
     def reshape(self, name: str, source: TensorType, shape: Sequence[Dim]) -> str:

@@ -8,6 +8,7 @@ from kcompile.ir.core import Value, constant, scope_of, toposort
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise import add
 from kcompile.ir.ops.reduction import reduce_sum
+from kcompile.ir.ops.regions import RegionOp
 from kcompile.ir.ops.shaping import expand, reshape
 from kcompile.ir.types import TensorType, same_dim
 
@@ -64,7 +65,11 @@ def gradients(
             grads = [total(value) for value in node.outputs]
             if all(g is None for g in grads):
                 continue
-            for value, g in zip(node.inputs, node.op.vjp(node.inputs, node.outputs, grads), strict=True):
+            if isinstance(node.op, RegionOp):
+                parts = node.op.region_vjp(gradients, node.inputs, node.outputs, grads)
+            else:
+                parts = node.op.vjp(node.inputs, node.outputs, grads)
+            for value, g in zip(node.inputs, parts, strict=True):
                 if g is not None and value in reached:
                     collected.setdefault(value, []).append(fit(g, value.type))
     return [total(value) if value in wanted else None for value in wrt]

@@ -229,18 +229,16 @@ class GraphBuilder:
             return self.op("Reshape", name, self.dims(shape), allowzero=1 if 0 in shape else None)
         return self.op("Reshape", name, self.constant(np.array(spec, dtype=np.int64)))
 
-    def subgraph(self, graph: Graph, names: Sequence[str] | None = None) -> onnx.GraphProto:
+    def subgraph(self, graph: Graph, names: Sequence[str | None]) -> onnx.GraphProto:
         import onnx
 
         tensors: dict[Value, str] = {}
         inputs: list[tuple[str, TensorType]] = []
-        for index, value in enumerate(graph.inputs):
+        for value, name in zip(graph.inputs, names, strict=True):
             assert isinstance(value.op, Input)
-            if names is None:
-                tensors[value] = self.names.unique(value.op.label)
+            tensors[value] = self.names.unique(value.op.label) if name is None else name
+            if name is None:
                 inputs.append((tensors[value], value.type))
-            else:
-                tensors[value] = names[index]
         inner = GraphBuilder(self.target, self.names, inputs, outer=self)
         results = {self.names.unique(name): value for name, value in graph.outputs.items()}
         inner.lower(graph, tensors, results)
