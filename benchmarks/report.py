@@ -102,7 +102,7 @@ FACTS = ["cores", "first step", "import", "peak MB", "installed MB"]
 
 
 def fit_table(results: list[Result]) -> str:
-    """Model and peer, ms/step and its ratio, the same in processor time, the rounds' spread, and the facts."""
+    """Model and peer, ms/step and its ratio, the same in processor time, the spread, and the facts."""
     rows = []
     for result in results:
         step = result.rounds.get("step")
