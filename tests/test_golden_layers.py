@@ -14,7 +14,9 @@ from tests.golden.compare import assert_all_close, assert_close
 
 GOLDEN = {family: load(f"layers_{family}") for family in FAMILIES}
 CASES = [
-    pytest.param(case, GOLDEN[family][case.name], id=case.name) for family, cases in FAMILIES.items() for case in cases
+    pytest.param(case, GOLDEN[family][case.name], id=case.name)
+    for family, cases in FAMILIES.items()
+    for case in cases
 ]
 NORMALIZATION_CASES = [
     pytest.param(case, GOLDEN["normalization"][case.name], id=case.name) for case in FAMILIES["normalization"]
@@ -51,7 +53,7 @@ def test_inference(case: LayerCase, golden: Golden) -> None:
 
 @pytest.mark.parametrize(("case", "golden"), CASES)
 def test_static_shape(case: LayerCase, golden: Golden) -> None:
-    layer, inputs, output = build(case, golden)
+    layer, _, output = build(case, golden)
     expected = golden.output[0].shape[1:]
     assert tuple(K.int_shape(output))[1:] == expected
     shapes = [(None, *x.shape[1:]) for x in golden.inputs]
@@ -83,13 +85,17 @@ def plain(config: dict) -> dict:
 
 @pytest.mark.parametrize(("case", "golden"), CASES)
 def test_configuration(case: LayerCase, golden: Golden) -> None:
-    """Arguments come back; values shared with the oracle agree; a layer rebuilt from its config has the same one."""
+    """Arguments come back; values shared with the oracle agree; a layer rebuilt from its config equals it."""
     layer_class = getattr(keras.layers, case.layer)
     layer = layer_class(**case.arguments, name=case.name)
     config = plain(layer.get_config())
     assert set(case.arguments) <= set(config)
     # Serialized initializers, regularizers and constraints are spelled differently in every Keras version.
-    shared = [key for key, value in golden.config.items() if key in config and key != "dtype" and not isinstance(value, dict)]
+    shared = [
+        key
+        for key, value in golden.config.items()
+        if key in config and key != "dtype" and not isinstance(value, dict)
+    ]
     assert {"name", "trainable"} <= set(shared)
     for key in shared:
         expected = golden.config[key]

@@ -21,7 +21,9 @@ def test_function(case: LossCase, golden: Golden) -> None:
     prediction = keras.layers.Input(batch_shape=y_pred.shape)
     values = getattr(keras.losses, case.function)(target, prediction, **case.arguments)
     if case.function == "huber_loss":
-        values = K.mean(values, axis=-1)  # Keras 2.3.1's function leaves that to the reduction, tf.keras's does not
+        values = K.mean(
+            values, axis=-1
+        )  # Keras 2.3.1's function leaves that to the reduction, tf.keras's does not
     gradients = K.gradients(K.sum(values * K.constant(golden.cotangent[0])), [prediction])
     actual_values, actual_gradient = K.function([target, prediction], [values, *gradients])([y_true, y_pred])
     assert_close(actual_values, golden["values"][0], "values", case.tolerance)
@@ -38,21 +40,30 @@ def test_class(case: LossCase, golden: Golden) -> None:
         y_true, y_pred, weight = golden.y_true[0], golden.y_pred[0], golden.sample_weight[0]
         assert_close(K.eval(loss(y_true, y_pred)), golden[reduction][0], reduction, case.tolerance)
         weighted = loss(y_true, y_pred, sample_weight=weight)
-        assert_close(K.eval(weighted), golden[f"{reduction}_weighted"][0], f"{reduction}, weighted", case.tolerance)
+        assert_close(
+            K.eval(weighted), golden[f"{reduction}_weighted"][0], f"{reduction}, weighted", case.tolerance
+        )
 
 
 @pytest.mark.parametrize(("name", "alias"), [(name, alias) for name in ALIASES for alias in ALIASES[name]])
 def test_alias(name: str, alias: str) -> None:
     golden = GOLDEN[name]
     for function in (getattr(keras.losses, alias), keras.losses.get(alias)):
-        assert_close(K.eval(function(K.constant(golden.y_true[0]), K.constant(golden.y_pred[0]))), golden["values"][0], alias)
+        assert_close(
+            K.eval(function(K.constant(golden.y_true[0]), K.constant(golden.y_pred[0]))),
+            golden["values"][0],
+            alias,
+        )
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.arguments], ids=lambda case: case.name)
 def test_string_in_compile(case: LossCase) -> None:
     """``compile(loss="name")`` and ``evaluate`` give the mean over the batch."""
     golden = GOLDEN[case.name]
-    if case.prediction in {"saturated", "saturated_rows"} or golden.y_pred[0].shape[0] != golden.y_true[0].shape[0]:
+    if (
+        case.prediction in {"saturated", "saturated_rows"}
+        or golden.y_pred[0].shape[0] != golden.y_true[0].shape[0]
+    ):
         pytest.skip("covered by test_function")
     x = keras.layers.Input(shape=golden.y_pred[0].shape[1:])
     model = keras.models.Model(x, keras.layers.Activation("linear")(x))

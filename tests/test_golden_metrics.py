@@ -52,7 +52,9 @@ def test_evaluate(case: MetricCase, golden: Golden) -> None:
         weighted_metrics=[metric_class(**case.arguments, name="weighted")],
     )
     weight = golden.sample_weight[0]
-    _, plain, weighted = model.evaluate(y_pred, y_true, sample_weight=weight, batch_size=BATCHES[0], verbose=0)
+    _, plain, weighted = model.evaluate(
+        y_pred, y_true, sample_weight=weight, batch_size=BATCHES[0], verbose=0
+    )
     assert_close(np.float32(plain), golden.results[0][-1], "metrics")
     assert_close(np.float32(weighted), golden.weighted_results[0][-1], "weighted_metrics")
 
@@ -60,7 +62,9 @@ def test_evaluate(case: MetricCase, golden: Golden) -> None:
 @pytest.mark.parametrize(("case", "golden"), [pytest.param(c, GOLDEN[c.name], id=c.name) for c in FUNCTIONS])
 def test_function(case: FunctionCase, golden: Golden) -> None:
     y_true, y_pred = golden.y_true[0], golden.y_pred[0]
-    values = getattr(keras.metrics, case.function)(K.constant(y_true, dtype=y_true.dtype.name), K.constant(y_pred), **case.arguments)
+    values = getattr(keras.metrics, case.function)(
+        K.constant(y_true, dtype=y_true.dtype.name), K.constant(y_pred), **case.arguments
+    )
     # tf.keras keeps a trailing axis of integer labels, Keras 2.3.1 drops it.
     assert_close(np.ravel(K.eval(values)), np.ravel(golden["values"][0]), "values")
 

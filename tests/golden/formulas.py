@@ -1,6 +1,6 @@
 """The update rules of Keras 2.3.1's optimizers in NumPy float64: an oracle independent of TensorFlow.
 
-Written from the rules as published (Keras documentation and the papers they cite). They differ from tf.keras's in
+Written from the published rules (Keras documentation and the papers it cites). They differ from tf.keras's in
 clipping (by the norm of all gradients together, then by value) and in Adagrad (accumulators start at zero).
 """
 
@@ -92,9 +92,13 @@ def clip(gradients: Arrays, options: dict[str, Any]) -> Arrays:
 
 
 def keras_2_3_1(
-    optimizer: str, arguments: dict[str, Any], weights: Arrays, steps: Sequence[Arrays], rates: dict[int, float]
+    optimizer: str,
+    arguments: dict[str, Any],
+    weights: Arrays,
+    steps: Sequence[Arrays],
+    rates: dict[int, float],
 ) -> list[Arrays]:
-    """The weights after each step. ``steps`` holds each step's gradients; ``rates`` the rates set before a step."""
+    """The weights after each step, given each step's gradients; ``rates`` are set live before their step."""
     options = KERAS_2_3_1_DEFAULTS[optimizer] | arguments
     rate = options.pop("lr", options["learning_rate"])
     weights = [w.astype(np.float64) for w in weights]
@@ -106,7 +110,8 @@ def keras_2_3_1(
         clipped = clip([g.astype(np.float64) for g in gradients], options)
         rule = RULES[optimizer]
         weights = [
-            rule(w, g, slot, options, decayed, step + 1) for w, g, slot in zip(weights, clipped, slots, strict=True)
+            rule(w, g, slot, options, decayed, step + 1)
+            for w, g, slot in zip(weights, clipped, slots, strict=True)
         ]
         history.append(weights)
     return history

@@ -48,9 +48,13 @@ def record(name: str) -> dict[str, Any]:
         "history": {key: floats(values) for key, values in history.history.items()},
         "metrics_names": model.metrics_names,
     }
-    fields["evaluate"] = floats(model.evaluate(training.x, training.y, batch_size=BATCH_SIZE, verbose=0, **training.evaluate))
+    fields["evaluate"] = floats(
+        model.evaluate(training.x, training.y, batch_size=BATCH_SIZE, verbose=0, **training.evaluate)
+    )
     predictions = model.predict(training.x, batch_size=BATCH_SIZE, verbose=0)
-    fields["predictions"] = [stored(p) for p in (predictions if isinstance(predictions, list) else [predictions])]
+    fields["predictions"] = [
+        stored(p) for p in (predictions if isinstance(predictions, list) else [predictions])
+    ]
     x, y = first_rows(training.x, 5), first_rows(training.y, 5)
     fields["test_on_batch"] = floats(model.test_on_batch(x, y))
     fields["train_on_batch"] = floats(model.train_on_batch(x, y))

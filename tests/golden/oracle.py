@@ -1,13 +1,13 @@
-"""The oracle: tf_keras (Keras 2 semantics) on one CPU thread, reproducible. Imported by the generators only."""
+"""The oracle: tf_keras (Keras 2 semantics) on one CPU thread. Only the generators import it."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tf_keras as keras  # noqa: E402
+import numpy as np
+import tensorflow as tf  # noqa: TID251 - this is the oracle, not the product
+import tf_keras as keras
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -1,5 +1,7 @@
 """Convolutions of 1-3 dimensions, transposed, depthwise and separable."""
 
+# ruff: noqa: E501 - one case, one line
+
 from tests.golden.cases.layer_case import LayerCase
 
 FIRST = "channels_first"
@@ -14,12 +16,24 @@ CONV1D = [
     _case("conv1d_same", "Conv1D", (2, 7, 3), filters=2, kernel_size=4, padding="same", activation="relu"),
     _case("conv1d_same_stride2", "Conv1D", (2, 8, 3), filters=2, kernel_size=3, strides=2, padding="same"),
     _case("conv1d_causal", "Conv1D", (2, 6, 2), filters=3, kernel_size=3, padding="causal"),
-    _case("conv1d_causal_dilation", "Conv1D", (2, 8, 2), filters=3, kernel_size=2, padding="causal", dilation_rate=3),
-    _case("conv1d_causal_stride2", "Conv1D", (2, 7, 2), filters=3, kernel_size=3, padding="causal", strides=2),
+    _case(
+        "conv1d_causal_dilation",
+        "Conv1D",
+        (2, 8, 2),
+        filters=3,
+        kernel_size=2,
+        padding="causal",
+        dilation_rate=3,
+    ),
+    _case(
+        "conv1d_causal_stride2", "Conv1D", (2, 7, 2), filters=3, kernel_size=3, padding="causal", strides=2
+    ),
     _case("conv1d_dilation", "Conv1D", (2, 8, 2), filters=3, kernel_size=3, dilation_rate=2),
     _case("conv1d_no_bias", "Conv1D", (2, 7, 3), filters=2, kernel_size=1, use_bias=False, activation="tanh"),
     _case("conv1d_groups", "Conv1D", (2, 6, 4), filters=6, kernel_size=3, groups=2),
-    _case("conv1d_channels_first", "Conv1D", (2, 3, 7), filters=4, kernel_size=3, strides=2, data_format=FIRST),
+    _case(
+        "conv1d_channels_first", "Conv1D", (2, 3, 7), filters=4, kernel_size=3, strides=2, data_format=FIRST
+    ),
 ]
 
 CONV2D = [
@@ -44,10 +58,36 @@ CONV2D = [
 
 CONV3D = [
     _case("conv3d", "Conv3D", (1, 4, 5, 4, 2), filters=3, kernel_size=2),
-    _case("conv3d_same_stride2", "Conv3D", (1, 4, 5, 3, 2), filters=2, kernel_size=3, strides=2, padding="same"),
-    _case("conv3d_dilation", "Conv3D", (1, 5, 4, 5, 2), filters=2, kernel_size=2, dilation_rate=2, padding="same"),
-    _case("conv3d_no_bias", "Conv3D", (2, 3, 3, 3, 2), filters=2, kernel_size=[1, 2, 3], use_bias=False, activation="relu"),
-    _case("conv3d_channels_first", "Conv3D", (1, 2, 4, 3, 4), filters=3, kernel_size=2, padding="same", data_format=FIRST),
+    _case(
+        "conv3d_same_stride2", "Conv3D", (1, 4, 5, 3, 2), filters=2, kernel_size=3, strides=2, padding="same"
+    ),
+    _case(
+        "conv3d_dilation",
+        "Conv3D",
+        (1, 5, 4, 5, 2),
+        filters=2,
+        kernel_size=2,
+        dilation_rate=2,
+        padding="same",
+    ),
+    _case(
+        "conv3d_no_bias",
+        "Conv3D",
+        (2, 3, 3, 3, 2),
+        filters=2,
+        kernel_size=[1, 2, 3],
+        use_bias=False,
+        activation="relu",
+    ),
+    _case(
+        "conv3d_channels_first",
+        "Conv3D",
+        (1, 2, 4, 3, 4),
+        filters=3,
+        kernel_size=2,
+        padding="same",
+        data_format=FIRST,
+    ),
 ]
 
 TRANSPOSED = [

@@ -10,7 +10,9 @@ DENSE = [
     LayerCase("dense_one_unit_sigmoid", "Dense", {"units": 1, "activation": "sigmoid"}, [(3, 5)]),
     LayerCase("dense_rank3_tanh", "Dense", {"units": 4, "activation": "tanh"}, [(2, 3, 5)]),
     LayerCase("dense_rank3_softmax", "Dense", {"units": 4, "activation": "softmax"}, [(2, 3, 5)]),
-    LayerCase("dense_rank4_no_bias", "Dense", {"units": 2, "use_bias": False, "activation": "elu"}, [(2, 3, 2, 4)]),
+    LayerCase(
+        "dense_rank4_no_bias", "Dense", {"units": 2, "use_bias": False, "activation": "elu"}, [(2, 3, 2, 4)]
+    ),
     LayerCase("dense_batch1", "Dense", {"units": 2, "activation": "selu"}, [(1, 3)]),
 ]
 
@@ -19,7 +21,9 @@ ACTIVATION_NAMES = [
     "elu", "exponential", "gelu", "hard_sigmoid", "linear", "relu", "selu", "sigmoid", "softmax", "softplus",
     "softsign", "swish", "tanh",
 ]  # fmt: skip
-ACTIVATIONS = [LayerCase(f"activation_{name}", "Activation", {"activation": name}, [(3, 7)]) for name in ACTIVATION_NAMES]
+ACTIVATIONS = [
+    LayerCase(f"activation_{name}", "Activation", {"activation": name}, [(3, 7)]) for name in ACTIVATION_NAMES
+]
 ACTIVATIONS += [
     LayerCase("activation_softmax_rank3", "Activation", {"activation": "softmax"}, [(2, 3, 4)]),
     LayerCase("activation_softmax_rank4", "Activation", {"activation": "softmax"}, [(2, 2, 3, 4)]),
@@ -41,7 +45,9 @@ ACTIVATIONS += [
     LayerCase("relu_layer_max", "ReLU", {"max_value": 0.8}, [(3, 7)]),
     LayerCase("relu_layer_slope", "ReLU", {"negative_slope": 0.2}, [(3, 7)]),
     LayerCase("relu_layer_threshold", "ReLU", {"threshold": 0.3}, [(3, 7)]),
-    LayerCase("relu_layer_all", "ReLU", {"max_value": 1.0, "negative_slope": 0.2, "threshold": 0.3}, [(4, 7)]),
+    LayerCase(
+        "relu_layer_all", "ReLU", {"max_value": 1.0, "negative_slope": 0.2, "threshold": 0.3}, [(4, 7)]
+    ),
     LayerCase("relu_layer_max_slope", "ReLU", {"max_value": 6.0, "negative_slope": 0.1}, [(3, 7)]),
 ]
 
@@ -62,9 +68,21 @@ RESHAPING = [
 
 EMBEDDING = [
     LayerCase("embedding", "Embedding", {"input_dim": 6, "output_dim": 3}, [(2, 4)], integers=6),
-    LayerCase("embedding_length", "Embedding", {"input_dim": 9, "output_dim": 2, "input_length": 5}, [(3, 5)], integers=9),
+    LayerCase(
+        "embedding_length",
+        "Embedding",
+        {"input_dim": 9, "output_dim": 2, "input_length": 5},
+        [(3, 5)],
+        integers=9,
+    ),
     LayerCase("embedding_rank3", "Embedding", {"input_dim": 5, "output_dim": 2}, [(2, 3, 2)], integers=5),
-    LayerCase("embedding_mask_zero", "Embedding", {"input_dim": 5, "output_dim": 2, "mask_zero": True}, [(2, 4)], integers=5),
+    LayerCase(
+        "embedding_mask_zero",
+        "Embedding",
+        {"input_dim": 5, "output_dim": 2, "mask_zero": True},
+        [(2, 4)],
+        integers=5,
+    ),
 ]
 
 MERGE = [

@@ -1,7 +1,7 @@
 """Whole trainings: models with fixed data, fixed initial weights, no randomness.
 
-Each case is a function of the Keras module, so that the oracle and kcompile build the same model from the same
-lines. ``optimizers`` is passed apart: in tf.keras the Keras 2 optimizers lie in ``optimizers.legacy``.
+Each case is a function of the Keras module: the oracle and kcompile build the same model from the same lines.
+``optimizers`` is passed apart: in tf.keras the Keras 2 optimizers lie in ``optimizers.legacy``.
 """
 
 from collections.abc import Callable
@@ -39,8 +39,12 @@ def mlp(keras: Any, optimizers: Any) -> Training:
             layers.Dense(3, activation="softmax", name="classes"),
         ]
     )
-    model.compile(optimizers.SGD(lr=0.1, momentum=0.9), "categorical_crossentropy", metrics=["accuracy", "mse"])
-    return Training(model, data.normal((SAMPLES, 6), "mlp", "x"), data.values("one_hot", (SAMPLES, 3), "mlp", "y"))
+    model.compile(
+        optimizers.SGD(lr=0.1, momentum=0.9), "categorical_crossentropy", metrics=["accuracy", "mse"]
+    )
+    return Training(
+        model, data.normal((SAMPLES, 6), "mlp", "x"), data.values("one_hot", (SAMPLES, 3), "mlp", "y")
+    )
 
 
 def cnn(keras: Any, optimizers: Any) -> Training:
@@ -58,7 +62,9 @@ def cnn(keras: Any, optimizers: Any) -> Training:
         ]
     )
     model.compile(optimizers.Adam(lr=0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return Training(model, data.normal((SAMPLES, 8, 8, 2), "cnn", "x"), data.integers((SAMPLES, 1), 4, "cnn", "y"))
+    return Training(
+        model, data.normal((SAMPLES, 8, 8, 2), "cnn", "x"), data.integers((SAMPLES, 1), 4, "cnn", "y")
+    )
 
 
 def two_inputs_two_outputs(keras: Any, optimizers: Any) -> Training:
@@ -67,15 +73,27 @@ def two_inputs_two_outputs(keras: Any, optimizers: Any) -> Training:
     left = layers.Input(shape=(4,), name="left")
     right = layers.Input(shape=(3,), name="right")
     hidden = layers.Dense(
-        5, activation="elu", kernel_regularizer=regularizers.l2(0.02), bias_regularizer=regularizers.l1(0.01),
-        kernel_constraint=constraints.max_norm(1.0), name="hidden",
-    )(left)  # fmt: skip
+        5,
+        activation="elu",
+        kernel_regularizer=regularizers.l2(0.02),
+        bias_regularizer=regularizers.l1(0.01),
+        kernel_constraint=constraints.max_norm(1.0),
+        name="hidden",
+    )(left)
     other = layers.Dense(
-        5, activation="sigmoid", kernel_regularizer=regularizers.l1_l2(0.01, 0.03), bias_constraint=constraints.non_neg(),
-        kernel_constraint=constraints.unit_norm(axis=0), name="other",
-    )(right)  # fmt: skip
-    joined = layers.concatenate([layers.add([hidden, other]), layers.multiply([hidden, other])], name="joined")
-    value = layers.Dense(2, kernel_constraint=constraints.min_max_norm(0.2, 0.8, rate=0.7), name="value")(joined)
+        5,
+        activation="sigmoid",
+        kernel_regularizer=regularizers.l1_l2(0.01, 0.03),
+        bias_constraint=constraints.non_neg(),
+        kernel_constraint=constraints.unit_norm(axis=0),
+        name="other",
+    )(right)
+    joined = layers.concatenate(
+        [layers.add([hidden, other]), layers.multiply([hidden, other])], name="joined"
+    )
+    value = layers.Dense(2, kernel_constraint=constraints.min_max_norm(0.2, 0.8, rate=0.7), name="value")(
+        joined
+    )
     label = layers.Dense(1, activation="sigmoid", name="label")(joined)
     model = keras.models.Model(inputs=[left, right], outputs=[value, label])
     model.compile(
@@ -86,7 +104,10 @@ def two_inputs_two_outputs(keras: Any, optimizers: Any) -> Training:
     )
     name = "two_inputs_two_outputs"
     x = {"left": data.normal((SAMPLES, 4), name, "left"), "right": data.normal((SAMPLES, 3), name, "right")}
-    y = {"value": data.normal((SAMPLES, 2), name, "value"), "label": data.values("binary", (SAMPLES, 1), name, "label")}
+    y = {
+        "value": data.normal((SAMPLES, 2), name, "value"),
+        "label": data.values("binary", (SAMPLES, 1), name, "label"),
+    }
     weights = {key: data.positive((SAMPLES,), name, key, "weight") for key in y}
     return Training(model, x, y, {"sample_weight": weights}, {"sample_weight": weights})
 
@@ -96,7 +117,9 @@ def shared_and_nested(keras: Any, optimizers: Any) -> Training:
     layers = keras.layers
     inner_input = layers.Input(shape=(5,), name="inner_input")
     inner = layers.Dense(4, activation="tanh", name="inner_dense")(inner_input)
-    encoder = keras.models.Model(inner_input, layers.Dense(4, name="frozen", trainable=False)(inner), name="encoder")
+    encoder = keras.models.Model(
+        inner_input, layers.Dense(4, name="frozen", trainable=False)(inner), name="encoder"
+    )
     first = layers.Input(shape=(5,), name="first")
     second = layers.Input(shape=(5,), name="second")
     shared = layers.Dense(5, activation="softsign", name="shared")
@@ -112,7 +135,10 @@ def class_weight_and_validation_split(keras: Any, optimizers: Any) -> Training:
     """class_weight on integer labels; the last fifth validates; Adam with amsgrad."""
     layers = keras.layers
     model = keras.models.Sequential(
-        [layers.Dense(6, activation="relu", input_shape=(4,), name="hidden"), layers.Dense(3, activation="softmax", name="classes")]
+        [
+            layers.Dense(6, activation="relu", input_shape=(4,), name="hidden"),
+            layers.Dense(3, activation="softmax", name="classes"),
+        ]
     )
     model.compile(optimizers.Adam(lr=0.02, amsgrad=True), "sparse_categorical_crossentropy", metrics=["acc"])
     x = data.normal((SAMPLES, 4), "class_weight", "x")
@@ -130,9 +156,11 @@ def temporal_weights(keras: Any, optimizers: Any) -> Training:
         ]
     )
     model.compile(
-        optimizers.SGD(lr=0.2, nesterov=True, momentum=0.5), "categorical_crossentropy", metrics=["accuracy"],
+        optimizers.SGD(lr=0.2, nesterov=True, momentum=0.5),
+        "categorical_crossentropy",
+        metrics=["accuracy"],
         sample_weight_mode="temporal",
-    )  # fmt: skip
+    )
     x = data.normal((SAMPLES, 6, 3), "temporal", "x")
     y = data.values("one_hot", (SAMPLES, 6, 4), "temporal", "y")
     weights = data.positive((SAMPLES, 6), "temporal", "weight")
@@ -144,19 +172,34 @@ def weighted_metrics(keras: Any, optimizers: Any) -> Training:
     """Metrics by name, function and object, weighted and not; validation data with weights of its own."""
     layers, metrics = keras.layers, keras.metrics
     model = keras.models.Sequential(
-        [layers.Dense(6, activation="tanh", input_shape=(4,), name="hidden"), layers.Dense(1, activation="sigmoid", name="chance")]
+        [
+            layers.Dense(6, activation="tanh", input_shape=(4,), name="hidden"),
+            layers.Dense(1, activation="sigmoid", name="chance"),
+        ]
     )
     model.compile(
         optimizers.Adamax(lr=0.02),
         "binary_crossentropy",
-        metrics=["accuracy", metrics.AUC(name="auc"), metrics.Precision(name="precision"), keras.losses.mean_absolute_error],
-        weighted_metrics=[metrics.BinaryAccuracy(name="weighted_accuracy"), metrics.Recall(name="weighted_recall")],
+        metrics=[
+            "accuracy",
+            metrics.AUC(name="auc"),
+            metrics.Precision(name="precision"),
+            keras.losses.mean_absolute_error,
+        ],
+        weighted_metrics=[
+            metrics.BinaryAccuracy(name="weighted_accuracy"),
+            metrics.Recall(name="weighted_recall"),
+        ],
     )
     x = data.normal((SAMPLES, 4), "weighted_metrics", "x")
     y = data.values("binary", (SAMPLES, 1), "weighted_metrics", "y")
     weights = data.positive((SAMPLES,), "weighted_metrics", "weight")
     return Training(
-        model, x, y, {"sample_weight": weights, "validation_data": (x[:10], y[:10], weights[10:20])}, {"sample_weight": weights}
+        model,
+        x,
+        y,
+        {"sample_weight": weights, "validation_data": (x[:10], y[:10], weights[10:20])},
+        {"sample_weight": weights},
     )
 
 
@@ -171,7 +214,9 @@ def text_convolution(keras: Any, optimizers: Any) -> Training:
             layers.Dense(1, activation="sigmoid", name="label"),
         ]
     )
-    model.compile(optimizers.RMSprop(lr=0.01, decay=0.05, clipvalue=0.1), "binary_crossentropy", metrics=["accuracy"])
+    model.compile(
+        optimizers.RMSprop(lr=0.01, decay=0.05, clipvalue=0.1), "binary_crossentropy", metrics=["accuracy"]
+    )
     x = data.integers((SAMPLES, 7), 10, "text_convolution", "x")
     return Training(model, x, data.values("binary", (SAMPLES,), "text_convolution", "y"))
 
@@ -196,7 +241,14 @@ def autoencoder(keras: Any, optimizers: Any) -> Training:
 CASES: dict[str, Callable[[Any, Any], Training]] = {
     builder.__name__: builder
     for builder in (
-        mlp, cnn, two_inputs_two_outputs, shared_and_nested, class_weight_and_validation_split, temporal_weights,
-        weighted_metrics, text_convolution, autoencoder,
+        mlp,
+        cnn,
+        two_inputs_two_outputs,
+        shared_and_nested,
+        class_weight_and_validation_split,
+        temporal_weights,
+        weighted_metrics,
+        text_convolution,
+        autoencoder,
     )
-}  # fmt: skip
+}

@@ -1,12 +1,14 @@
 """Losses: the function (one value per sample or step) and the class (weights and reductions)."""
 
+# ruff: noqa: E501 - one case, one line
+
 from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class LossCase:
-    """``target`` and ``prediction`` name the distributions in ``values`` below; ``target_shape`` defaults to ``shape``."""
+    """``target`` and ``prediction`` name distributions of data.values; ``target_shape`` defaults to ``shape``."""
 
     name: str
     function: str
@@ -19,7 +21,9 @@ class LossCase:
     tolerance: float = 1e-5
 
 
-def _regression(function: str, loss_class: str, target: str = "normal", prediction: str = "normal") -> list[LossCase]:
+def _regression(
+    function: str, loss_class: str, target: str = "normal", prediction: str = "normal"
+) -> list[LossCase]:
     return [
         LossCase(function, function, loss_class, target, prediction),
         LossCase(f"{function}_rank3", function, loss_class, target, prediction, (2, 3, 4)),
@@ -54,11 +58,23 @@ REGRESSION = [
 ]  # fmt: skip
 
 
-def _binary(name: str, prediction: str, target: str = "binary", shape: tuple[int, ...] = (5, 4), **arguments: Any) -> LossCase:
-    return LossCase(f"binary_crossentropy{name}", "binary_crossentropy", "BinaryCrossentropy", target, prediction, shape, arguments)
+def _binary(
+    name: str, prediction: str, target: str = "binary", shape: tuple[int, ...] = (5, 4), **arguments: Any
+) -> LossCase:
+    return LossCase(
+        f"binary_crossentropy{name}",
+        "binary_crossentropy",
+        "BinaryCrossentropy",
+        target,
+        prediction,
+        shape,
+        arguments,
+    )
 
 
-def _categorical(name: str, prediction: str, target: str = "one_hot", shape: tuple[int, ...] = (5, 4), **arguments: Any) -> LossCase:
+def _categorical(
+    name: str, prediction: str, target: str = "one_hot", shape: tuple[int, ...] = (5, 4), **arguments: Any
+) -> LossCase:
     return LossCase(f"categorical_crossentropy{name}", "categorical_crossentropy", "CategoricalCrossentropy", target,
                     prediction, shape, arguments)  # fmt: skip
 
@@ -77,8 +93,14 @@ CROSSENTROPY = [
     _binary("_one_column", "unit", shape=(6, 1)),
     _binary("_rank3", "unit", shape=(2, 3, 4)),
     _binary("_soft_targets", "unit", target="unit"),
-    LossCase("binary_crossentropy_saturated", "binary_crossentropy", "BinaryCrossentropy", "binary", "saturated",
-             tolerance=1e-2),
+    LossCase(
+        "binary_crossentropy_saturated",
+        "binary_crossentropy",
+        "BinaryCrossentropy",
+        "binary",
+        "saturated",
+        tolerance=1e-2,
+    ),
     _binary("_logits", "normal", from_logits=True),
     _binary("_large_logits", "large", from_logits=True),
     _binary("_smoothing", "unit", label_smoothing=0.2),

@@ -1,5 +1,7 @@
 """Metrics: functions (one value per sample), and classes that stream over batches with and without weights."""
 
+# ruff: noqa: E501 - one case, one line
+
 from dataclasses import dataclass, field
 from typing import Any
 

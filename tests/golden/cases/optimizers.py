@@ -79,7 +79,20 @@ KERAS_2_3_1_DEFAULTS: dict[str, dict[str, Any]] = {
     "RMSprop": {"learning_rate": 0.001, "rho": 0.9, "epsilon": 1e-7, "decay": 0.0},
     "Adagrad": {"learning_rate": 0.01, "epsilon": 1e-7, "decay": 0.0},
     "Adadelta": {"learning_rate": 1.0, "rho": 0.95, "epsilon": 1e-7, "decay": 0.0},
-    "Adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False, "decay": 0.0},
+    "Adam": {
+        "learning_rate": 0.001,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-7,
+        "amsgrad": False,
+        "decay": 0.0,
+    },
     "Adamax": {"learning_rate": 0.002, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "decay": 0.0},
-    "Nadam": {"learning_rate": 0.002, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "schedule_decay": 0.004},
+    "Nadam": {
+        "learning_rate": 0.002,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-7,
+        "schedule_decay": 0.004,
+    },
 }

@@ -1,5 +1,7 @@
 """Pooling, global pooling, zero padding, cropping and upsampling of 1-3 dimensions."""
 
+# ruff: noqa: E501 - one case, one line
+
 from tests.golden.cases.layer_case import LayerCase
 
 FIRST = "channels_first"
@@ -28,18 +30,26 @@ def _pooling(rank: int, kind: str) -> list[LayerCase]:
 
 
 def _global_pooling(rank: int, kind: str) -> list[LayerCase]:
-    layer, shape, prefix = f"Global{kind}Pooling{rank}D", SHAPES[rank], f"global_{kind.lower()}_pooling{rank}d"
+    layer, shape, prefix = (
+        f"Global{kind}Pooling{rank}D",
+        SHAPES[rank],
+        f"global_{kind.lower()}_pooling{rank}d",
+    )
     first = {"data_format": FIRST}
     return [
         LayerCase(prefix, layer, {}, [shape]),
         LayerCase(f"{prefix}_keepdims", layer, {"keepdims": True}, [shape]),
         LayerCase(f"{prefix}_channels_first", layer, first, [_channels_first(shape)]),
-        LayerCase(f"{prefix}_channels_first_keepdims", layer, {**first, "keepdims": True}, [_channels_first(shape)]),
+        LayerCase(
+            f"{prefix}_channels_first_keepdims", layer, {**first, "keepdims": True}, [_channels_first(shape)]
+        ),
     ]
 
 
 POOLING = [case for rank in (1, 2, 3) for kind in ("Max", "Average") for case in _pooling(rank, kind)]
-GLOBAL_POOLING = [case for rank in (1, 2, 3) for kind in ("Max", "Average") for case in _global_pooling(rank, kind)]
+GLOBAL_POOLING = [
+    case for rank in (1, 2, 3) for kind in ("Max", "Average") for case in _global_pooling(rank, kind)
+]
 
 PADDING = [
     LayerCase("zero_padding1d", "ZeroPadding1D", {}, [(2, 3, 2)]),
@@ -47,18 +57,42 @@ PADDING = [
     LayerCase("zero_padding2d", "ZeroPadding2D", {"padding": 2}, [(1, 3, 2, 2)]),
     LayerCase("zero_padding2d_symmetric", "ZeroPadding2D", {"padding": [1, 2]}, [(1, 3, 2, 2)]),
     LayerCase("zero_padding2d_asymmetric", "ZeroPadding2D", {"padding": [[1, 0], [0, 2]]}, [(1, 3, 2, 2)]),
-    LayerCase("zero_padding2d_channels_first", "ZeroPadding2D", {"padding": [[1, 0], [2, 1]], "data_format": FIRST}, [(1, 2, 3, 2)]),
+    LayerCase(
+        "zero_padding2d_channels_first",
+        "ZeroPadding2D",
+        {"padding": [[1, 0], [2, 1]], "data_format": FIRST},
+        [(1, 2, 3, 2)],
+    ),
     LayerCase("zero_padding3d", "ZeroPadding3D", {}, [(1, 2, 2, 3, 2)]),
-    LayerCase("zero_padding3d_asymmetric", "ZeroPadding3D", {"padding": [[1, 0], [0, 2], [1, 1]]}, [(1, 2, 2, 3, 2)]),
-    LayerCase("zero_padding3d_channels_first", "ZeroPadding3D", {"padding": [1, 0, 2], "data_format": FIRST}, [(1, 2, 2, 2, 3)]),
+    LayerCase(
+        "zero_padding3d_asymmetric", "ZeroPadding3D", {"padding": [[1, 0], [0, 2], [1, 1]]}, [(1, 2, 2, 3, 2)]
+    ),
+    LayerCase(
+        "zero_padding3d_channels_first",
+        "ZeroPadding3D",
+        {"padding": [1, 0, 2], "data_format": FIRST},
+        [(1, 2, 2, 2, 3)],
+    ),
     LayerCase("cropping1d", "Cropping1D", {}, [(2, 5, 2)]),
     LayerCase("cropping1d_asymmetric", "Cropping1D", {"cropping": [2, 0]}, [(2, 5, 2)]),
     LayerCase("cropping2d", "Cropping2D", {"cropping": 1}, [(1, 4, 5, 2)]),
     LayerCase("cropping2d_asymmetric", "Cropping2D", {"cropping": [[1, 0], [0, 2]]}, [(1, 4, 5, 2)]),
-    LayerCase("cropping2d_channels_first", "Cropping2D", {"cropping": [[1, 1], [2, 0]], "data_format": FIRST}, [(1, 2, 4, 5)]),
+    LayerCase(
+        "cropping2d_channels_first",
+        "Cropping2D",
+        {"cropping": [[1, 1], [2, 0]], "data_format": FIRST},
+        [(1, 2, 4, 5)],
+    ),
     LayerCase("cropping3d", "Cropping3D", {}, [(1, 4, 3, 5, 2)]),
-    LayerCase("cropping3d_asymmetric", "Cropping3D", {"cropping": [[1, 0], [0, 2], [1, 1]]}, [(1, 4, 3, 5, 2)]),
-    LayerCase("cropping3d_channels_first", "Cropping3D", {"cropping": [1, 0, 2], "data_format": FIRST}, [(1, 2, 4, 3, 5)]),
+    LayerCase(
+        "cropping3d_asymmetric", "Cropping3D", {"cropping": [[1, 0], [0, 2], [1, 1]]}, [(1, 4, 3, 5, 2)]
+    ),
+    LayerCase(
+        "cropping3d_channels_first",
+        "Cropping3D",
+        {"cropping": [1, 0, 2], "data_format": FIRST},
+        [(1, 2, 4, 3, 5)],
+    ),
 ]
 
 # Keras 2.3.1 interpolates bilinearly without half-pixel centres (TensorFlow 1's rule), tf.keras with them;
