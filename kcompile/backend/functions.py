@@ -1,0 +1,208 @@
+"""K: compiling functions, evaluating tensors, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kcompile import ir
+from kcompile.backend.random import random_counter
+from kcompile.backend.variables import Variable
+from kcompile.engine.tensor import Array, Tensor, as_tensor
+from kcompile.errors import KCompileError
+from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops.control import LearningPhase
+from kcompile.passes.autodiff import gradients as differentiate
+
+
+def gradients(loss: Any, variables: Any) -> Any:
+    """The gradients of the sum of ``loss`` with respect to ``variables`` (one or a list).
+
+    Returns:
+        symbolic tensors; ``None`` where the loss does not depend on a variable.
+    """
+    many = isinstance(variables, (list, tuple))
+    wrt = list(variables) if many else [variables]
+    losses = list(loss) if isinstance(loss, (list, tuple)) else [loss]
+    results = differentiate([x.value for x in losses], [x.value for x in wrt])
+    tensors = [None if g is None else Tensor(g) for g in results]
+    return tensors if many else tensors[0]
+
+
+class Function:
+    """A compiled function from arrays to arrays; see :func:`function`."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        updates: Sequence[Any] = (),
+        name: str = "function",
+        pipeline: str = "training",
+        device: str | None = None,
+    ) -> None:
+        from kcompile.runtime.executable import Executable
+
+        graph = build_graph(inputs, outputs, updates, name)
+        self._positions = [i for i, x in enumerate(inputs) if not isinstance(x, Variable)]
+        self._executable = Executable(graph, pipeline, device=device)
+
+    @property
+    def graph(self) -> ir.Graph:
+        """The optimized graph."""
+        return self._executable.graph
+
+    def report(self) -> Any:
+        """What each pass did."""
+        return self._executable.report()
+
+    def save(self, path: Any) -> None:
+        """Write the compiled ONNX model."""
+        self._executable.save(path)
+
+    def __call__(self, inputs: Sequence[Any] = ()) -> list[Array]:
+        if not isinstance(inputs, (list, tuple)):
+            raise TypeError(f"call a compiled function with a list of arrays, got {type(inputs).__name__}")
+        expected = len(self._positions)
+        if len(inputs) != expected:
+            raise KCompileError(f"{self.graph.name!r} takes {expected} inputs, got {len(inputs)}")
+        return self._executable(*inputs)
+
+
+def function(
+    inputs: Sequence[Any], outputs: Any, updates: Sequence[Any] = (), name: str = "function", **kwargs: Any
+) -> Any:
+    """Compile ``outputs`` as a function of ``inputs``; each call also applies ``updates``.
+
+    Args:
+        inputs: tensors, leaves or intermediate ones; ``K.learning_phase()`` may be among them.
+        outputs: tensors, a list or one.
+        updates: pairs ``(variable, new value)``.
+        name: shown in reports.
+        kwargs: ``device``.
+
+    Returns:
+        a callable on a list of arrays, which returns a list of arrays (one array if ``outputs`` is one tensor).
+
+    Raises:
+        ValueError: an output depends on an input that is not given, or an unknown keyword.
+    """
+    device = kwargs.pop("device", None)
+    if kwargs:
+        raise KCompileError(f"K.function does not take {', '.join(sorted(kwargs))}; it takes device")
+    if isinstance(outputs, (list, tuple)):
+        return Function(inputs, outputs, updates or (), name, device=device)
+    compiled = Function(inputs, [outputs], updates or (), name, device=device)
+    return lambda arrays=(): compiled(arrays)[0]
+
+
+def build_graph(
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    updates: Sequence[Any] = (),
+    name: str = "function",
+    output_names: Sequence[str] | None = None,
+    input_names: Sequence[str] | None = None,
+) -> ir.Graph:
+    """The IR graph of a function: intermediate tensors among ``inputs`` become inputs, ``updates`` state.
+
+    A graph that draws random numbers also advances the random counter.
+
+    Raises:
+        ValueError: an output depends on an input that is not given.
+    """
+    replace: dict[ir.Value, ir.Value] = {}
+    leaves: list[ir.Value] = []
+    taken: set[str] = set()
+    for position, x in enumerate(inputs):
+        if isinstance(x, Variable) or not isinstance(x, Tensor):
+            continue
+        op = x.value.op
+        label = input_names[position] if input_names else op.label if isinstance(op, ir.Input) else _label(x, position)
+        while label in taken:
+            label += "_"
+        taken.add(label)
+        if isinstance(op, ir.Input) and op.label == label:
+            leaves.append(x.value)
+        else:
+            leaf = ir.input_value(label, x.dtype, x.value.shape)
+            replace[x.value] = leaf
+            leaves.append(leaf)
+    pairs = [pair if isinstance(pair, tuple) else tuple(pair) for pair in updates]
+    results = [as_tensor(x).value for x in outputs]
+    new = {x.variable: e.cast(as_tensor(value).value, x.dtype) for x, value in pairs}
+    values = [*results, *new.values()]
+    if replace:
+        values = substitute(values, replace)
+    counter = random_counter().variable
+    if counter not in new and any(node.op is counter for node in ir.toposort(values)):
+        new[counter] = e.add(random_counter().value, 1)
+        values.append(new[counter])
+    labels = output_names or [f"output_{i}" for i in range(len(results))]
+    named = dict(zip(labels, values, strict=False))
+    try:
+        return ir.Graph(leaves, named, dict(zip(new, values[len(results) :], strict=True)), name)
+    except ir.IRError as error:
+        raise KCompileError(f"cannot compile {name!r}: {error}") from None
+
+
+def substitute(values: Sequence[ir.Value], replace: dict[ir.Value, ir.Value]) -> list[ir.Value]:
+    """``values`` with other values in the place of some that they depend on."""
+    new: dict[ir.Value, ir.Value] = dict(replace)
+    for node in ir.toposort(values):
+        if all(output in new for output in node.outputs):
+            continue
+        inputs = tuple(new.get(value, value) for value in node.inputs)
+        if inputs == node.inputs:
+            made = node.outputs
+        else:
+            with ir.scope_of(node):
+                made = ir.make_node(node.op, *inputs).outputs
+        for old, value in zip(node.outputs, made, strict=True):
+            new.setdefault(old, value)
+    return [new[value] for value in values]
+
+
+def _label(x: Tensor, position: int) -> str:
+    if isinstance(x.value.op, LearningPhase):
+        return "learning_phase"
+    if x._keras_history is not None:
+        return f"{x._keras_history[0].name}_output"
+    return f"input_{position}"
+
+
+def evaluate(tensors: Sequence[Tensor]) -> list[Array]:
+    """The values of tensors that depend on variables and constants only.
+
+    Raises:
+        ValueError: one depends on a model input.
+    """
+    inputs = {n.op.label for n in ir.toposort([t.value for t in tensors]) if isinstance(n.op, ir.Input)}
+    if inputs:
+        raise KCompileError(
+            f"{tensors[0]!r} depends on input {', '.join(sorted(inputs))}, which has no value here; "
+            "use model.predict, or K.function to compute it from arrays"
+        )
+    phase = any(isinstance(n.op, LearningPhase) for n in ir.toposort([t.value for t in tensors]))
+    leaf = [Tensor(n.outputs[0]) for n in ir.toposort([t.value for t in tensors]) if isinstance(n.op, LearningPhase)]
+    compiled = Function(leaf, tensors, name="eval", device="cpu")
+    return compiled([np.asarray(False)] if phase else [])
+
+
+def eval(x: Any) -> Any:
+    """The value of a tensor as an array."""
+    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+
+
+def print_tensor(x: Any, message: str = "") -> Tensor:
+    """Unavailable: a compiled ONNX graph cannot print; ask for the tensor as an output of ``K.function``.
+
+    Raises:
+        ValueError: always.
+    """
+    raise KCompileError(
+        f"print_tensor({message!r}): a compiled ONNX graph cannot print while it runs; "
+        "add the tensor to the outputs of K.function, or use a LambdaCallback"
+    )

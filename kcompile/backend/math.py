@@ -1,0 +1,303 @@
+"""K: elementwise functions, reductions and products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kcompile import ir
+from kcompile.backend import config
+from kcompile.engine.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
+from kcompile.errors import KCompileError
+from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops import linalg, reduction, shaping
+
+Axis = int | Sequence[int] | None
+
+
+def cast(x: Any, dtype: str) -> Tensor:
+    """``x`` in another element type."""
+    return Tensor(e.cast(as_tensor(x).value, dtype))
+
+
+def cast_to_floatx(x: Any) -> Any:
+    """An array (or tensor) as ``floatx``."""
+    import numpy as np
+
+    return cast(x, config.floatx()) if isinstance(x, Tensor) else np.asarray(x, dtype=config.floatx())
+
+
+# ---- one operand
+
+
+def abs(x: Any) -> Tensor:
+    """|x|."""
+    return Tensor(e.absolute(as_tensor(x).value))
+
+
+def square(x: Any) -> Tensor:
+    """x * x."""
+    return Tensor(e.square(as_tensor(x).value))
+
+
+def sqrt(x: Any) -> Tensor:
+    """The square root; negative numbers count as zero, as in Keras."""
+    return Tensor(e.sqrt(e.maximum(as_float(x).value, 0)))
+
+
+def exp(x: Any) -> Tensor:
+    """e to the power of x."""
+    return Tensor(e.exp(as_float(x).value))
+
+
+def log(x: Any) -> Tensor:
+    """The natural logarithm."""
+    return Tensor(e.log(as_float(x).value))
+
+
+def sin(x: Any) -> Tensor:
+    """The sine."""
+    return Tensor(e.sin(as_float(x).value))
+
+
+def cos(x: Any) -> Tensor:
+    """The cosine."""
+    return Tensor(e.cos(as_float(x).value))
+
+
+def sign(x: Any) -> Tensor:
+    """-1, 0 or 1."""
+    return Tensor(e.sign(as_tensor(x).value))
+
+
+def round(x: Any) -> Tensor:
+    """To the nearest whole number, halves to even."""
+    return Tensor(e.round_even(as_float(x).value))
+
+
+def pow(x: Any, a: Any) -> Tensor:
+    """x to the power of a."""
+    return binary(e.power, x, a)
+
+
+def clip(x: Any, min_value: Any = None, max_value: Any = None) -> Tensor:
+    """``x`` limited to ``[min_value, max_value]``; ``None`` is no limit."""
+    if isinstance(min_value, (int, float)) and isinstance(max_value, (int, float)) and max_value < min_value:
+        max_value = min_value
+    result = as_tensor(x)
+    if min_value is not None:
+        result = binary(e.maximum, result, min_value)
+    return result if max_value is None else binary(e.minimum, result, max_value)
+
+
+def stop_gradient(variables: Any) -> Any:
+    """The value itself; gradients stop here. Lists are handled item by item."""
+    if isinstance(variables, (list, tuple)):
+        return [stop_gradient(x) for x in variables]
+    return Tensor(e.stop_gradient(as_tensor(variables).value))
+
+
+# ---- two operands
+
+
+def maximum(x: Any, y: Any) -> Tensor:
+    """The larger of the two, elementwise."""
+    return binary(e.maximum, x, y)
+
+
+def minimum(x: Any, y: Any) -> Tensor:
+    """The smaller of the two, elementwise."""
+    return binary(e.minimum, x, y)
+
+
+def equal(x: Any, y: Any) -> Tensor:
+    """x == y, elementwise."""
+    return binary(e.equal, x, y)
+
+
+def not_equal(x: Any, y: Any) -> Tensor:
+    """x != y, elementwise."""
+    return binary(e.not_equal, x, y)
+
+
+def greater(x: Any, y: Any) -> Tensor:
+    """x > y, elementwise."""
+    return binary(e.greater, x, y)
+
+
+def greater_equal(x: Any, y: Any) -> Tensor:
+    """x >= y, elementwise."""
+    return binary(e.greater_equal, x, y)
+
+
+def less(x: Any, y: Any) -> Tensor:
+    """x < y, elementwise."""
+    return binary(e.less, x, y)
+
+
+def less_equal(x: Any, y: Any) -> Tensor:
+    """x <= y, elementwise."""
+    return binary(e.less_equal, x, y)
+
+
+def logical_and(x: Any, y: Any) -> Tensor:
+    """Both, elementwise, of bool tensors."""
+    return Tensor(e.logical_and(as_tensor(x).value, as_tensor(y).value))
+
+
+def logical_or(x: Any, y: Any) -> Tensor:
+    """Either, elementwise, of bool tensors."""
+    return Tensor(e.logical_or(as_tensor(x).value, as_tensor(y).value))
+
+
+def logical_not(x: Any) -> Tensor:
+    """The opposite, of a bool tensor."""
+    return Tensor(e.logical_not(as_tensor(x).value))
+
+
+# ---- reductions
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum over ``axis`` (``None``: all); of bool, how many are true."""
+    value = as_tensor(x).value
+    value = e.cast(value, "int32") if value.dtype == "bool" else value
+    return Tensor(reduction.reduce_sum(value, reduce_axes(value, axis), keepdims))
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean over ``axis`` (``None``: all); integers and bool are averaged as ``floatx``."""
+    value = as_float(x).value
+    return Tensor(reduction.reduce_mean(value, reduce_axes(value, axis), keepdims))
+
+
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The product over ``axis`` (``None``: all)."""
+    value = as_tensor(x).value
+    return Tensor(reduction.reduce_prod(value, reduce_axes(value, axis), keepdims))
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest along ``axis`` (``None``: all)."""
+    value = as_tensor(x).value
+    return Tensor(reduction.reduce_max(value, reduce_axes(value, axis), keepdims))
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest along ``axis`` (``None``: all)."""
+    value = as_tensor(x).value
+    return Tensor(reduction.reduce_min(value, reduce_axes(value, axis), keepdims))
+
+
+def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The population variance over ``axis`` (``None``: all)."""
+    centered = as_float(x) - mean(x, axis, keepdims=True)
+    return mean(square(centered), axis, keepdims)
+
+
+def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The population standard deviation over ``axis`` (``None``: all)."""
+    return sqrt(var(x, axis, keepdims))
+
+
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether any element is true (not zero), along ``axis`` (``None``: all)."""
+    value = e.cast(as_tensor(x).value, "bool")
+    return Tensor(reduction.reduce_any(value, reduce_axes(value, axis), keepdims))
+
+
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether all elements are true (not zero), along ``axis`` (``None``: all)."""
+    value = e.cast(as_tensor(x).value, "bool")
+    return Tensor(reduction.reduce_all(value, reduce_axes(value, axis), keepdims))
+
+
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log(sum(exp(x))) without overflow, over ``axis`` (``None``: all)."""
+    value = as_float(x).value
+    return Tensor(reduction.logsumexp(value, reduce_axes(value, axis), keepdims))
+
+
+def argmax(x: Any, axis: int = -1) -> Tensor:
+    """The index (int64) of the largest along ``axis``; of equal ones the first."""
+    return Tensor(reduction.arg_max(as_tensor(x).value, axis))
+
+
+def argmin(x: Any, axis: int = -1) -> Tensor:
+    """The index (int64) of the smallest along ``axis``; of equal ones the first."""
+    return Tensor(reduction.arg_min(as_tensor(x).value, axis))
+
+
+def cumsum(x: Any, axis: int = 0) -> Tensor:
+    """The running sum along ``axis``."""
+    return Tensor(reduction.cumsum(as_tensor(x).value, axis))
+
+
+def cumprod(x: Any, axis: int = 0) -> Tensor:
+    """The running product along ``axis``."""
+    return Tensor(reduction.cumprod(as_tensor(x).value, axis))
+
+
+# ---- products
+
+
+def dot(x: Any, y: Any) -> Tensor:
+    """The product over the last axis of ``x`` and the second-last of ``y`` (the only one of a vector).
+
+    Shapes: ``(..., n) x (n, m) -> (..., m)``; in general ``(a..., n) x (b..., n, m) -> (a..., b..., m)``.
+    """
+    a, b = promote(x, y)
+    if a.rank == 0 or b.rank == 0:
+        return Tensor(e.mul(a, b))
+    if b.rank == 2:
+        return Tensor(linalg.matmul(a, b))
+    contracted = (b.rank - 2,) if b.rank > 1 else (0,)
+    return Tensor(linalg.dot_general(a, b, contract=((a.rank - 1,), contracted), batch=((), ())))
+
+
+def batch_dot(x: Any, y: Any, axes: int | Sequence[Any] | None = None) -> Tensor:
+    """The product of each sample of ``x`` with that of ``y`` over ``axes`` (one per operand).
+
+    Shapes follow Keras: axis 0 is the batch; the default contracts the last axis of ``x`` with the second-last of
+    ``y`` (the last if ``y`` has two axes); two vectors per sample give ``(batch, 1)``.
+
+    Raises:
+        ValueError: an operand without batch axis, or the batch axis among ``axes``.
+    """
+    a, b = promote(x, y)
+    if a.rank < 2 or b.rank < 2:
+        raise KCompileError(f"batch_dot needs a batch axis and another one; got shapes {a.shape} and {b.shape}")
+    if axes is None:
+        axes = [a.rank - 1, b.rank - 2 if b.rank > 2 else b.rank - 1]
+    elif isinstance(axes, int):
+        axes = [axes, axes]
+    first, second = (axis % value.rank for axis, value in zip(axes, (a, b), strict=True))
+    if first == 0 or second == 0:
+        raise KCompileError(f"batch_dot over axes {list(axes)}: axis 0 is the batch and cannot be contracted")
+    result = linalg.dot_general(a, b, contract=((first,), (second,)), batch=((0,), (0,)))
+    return Tensor(shaping.expand_dims(result, 1) if result.rank == 1 else result)
+
+
+def moving_average_update(x: Any, value: Any, momentum: float) -> tuple[Any, Tensor]:
+    """The update ``(x, x * momentum + value * (1 - momentum))``."""
+    return (x, as_tensor(x) * momentum + as_tensor(value) * (1.0 - momentum))
+
+
+def update(x: Any, new_x: Any) -> tuple[Any, Tensor]:
+    """The update of ``x`` to ``new_x``: pass it to ``K.function(updates=...)`` or ``layer.add_update``."""
+    return (x, as_tensor(new_x))
+
+
+def update_add(x: Any, increment: Any) -> tuple[Any, Tensor]:
+    """The update of ``x`` to ``x + increment``."""
+    return (x, x + increment)
+
+
+def update_sub(x: Any, decrement: Any) -> tuple[Any, Tensor]:
+    """The update of ``x`` to ``x - decrement``."""
+    return (x, x - decrement)
+
+
+def shape_value(x: Any) -> ir.Value:
+    """The int64 vector of the sizes of ``x``."""
+    return shaping.dims_vector(as_tensor(x).value.shape)

@@ -1,0 +1,292 @@
+"""K: activations, losses, normalization, convolution and pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kcompile import ir
+from kcompile.backend import config
+from kcompile.backend import math as m
+from kcompile.backend.variables import learning_phase
+from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype, promote
+from kcompile.errors import KCompileError
+from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops import indexing, reduction, shaping
+from kcompile.ir.ops import softmax as softmax_ops
+from kcompile.ir.ops.control import select
+
+# ---- activations
+
+
+def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+    """``x`` above ``threshold`` (at most ``max_value``), ``alpha * (x - threshold)`` below it."""
+    value = as_float(x).value
+    if isinstance(alpha, (int, float)) and alpha == 0 and threshold == 0:
+        y = e.relu(value)
+    elif isinstance(alpha, (int, float)) and alpha == 0:
+        y = e.where(e.greater(value, threshold), value, 0)
+    else:
+        slope, shifted = promote(alpha, Tensor(e.sub(value, threshold)))
+        y = e.where(e.greater_equal(value, threshold), value, e.mul(slope, shifted))
+    if max_value is not None:
+        y = e.minimum(y, max_value) if threshold <= max_value else e.maximum(e.minimum(y, max_value), 0)
+    return Tensor(y)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """``x`` above 0, ``alpha * (exp(x) - 1)`` below."""
+    value = as_float(x).value
+    negative = e.sub(e.exp(e.minimum(value, 0)), 1)
+    if alpha != 1:
+        negative = e.mul(negative, alpha)
+    return Tensor(e.where(e.greater(value, 0), value, negative))
+
+
+def sigmoid(x: Any) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return Tensor(e.sigmoid(as_float(x).value))
+
+
+def hard_sigmoid(x: Any) -> Tensor:
+    """``0.2 * x + 0.5`` limited to [0, 1] (Keras 1 and 2)."""
+    return m.clip(as_float(x) * 0.2 + 0.5, 0.0, 1.0)
+
+
+def tanh(x: Any) -> Tensor:
+    """The hyperbolic tangent."""
+    return Tensor(e.tanh(as_float(x).value))
+
+
+def softplus(x: Any) -> Tensor:
+    """log(1 + exp(x))."""
+    return Tensor(e.softplus(as_float(x).value))
+
+
+def softsign(x: Any) -> Tensor:
+    """x / (1 + |x|)."""
+    return Tensor(e.softsign(as_float(x).value))
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """exp(x) / sum(exp(x)) along ``axis``."""
+    return Tensor(softmax_ops.softmax(as_float(x).value, axis))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Tensor:
+    """log(softmax(x)) along ``axis``, without overflow."""
+    return Tensor(softmax_ops.log_softmax(as_float(x).value, axis))
+
+
+def erf(x: Any) -> Tensor:
+    """The error function."""
+    return Tensor(e.erf(as_float(x).value))
+
+
+# ---- losses
+
+
+def _logits_of(output: Tensor, axis: int) -> ir.Value | None:
+    """The logits, if ``output`` is their softmax along ``axis``: then losses are computed from them, stably."""
+    op = output.value.op
+    if isinstance(op, softmax_ops.Softmax) and op.axis % output.ndim == axis % output.ndim:
+        return output.value.node.inputs[0]
+    return None
+
+
+def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+    """``-sum(target * log(output))`` over ``axis``; ``output`` are probabilities or logits.
+
+    Probabilities are normalized and kept ``epsilon()`` away from 0 and 1, as in Keras, unless they come straight
+    from a softmax: then the logits are used, as in tf.keras.
+
+    Shapes: both ``(batch, ..., classes)``; the result lacks ``axis``.
+    """
+    target, output = (Tensor(v) for v in promote(target, as_float(output)))
+    logits = output.value if from_logits else _logits_of(output, axis)
+    if logits is not None:
+        log_p = softmax_ops.log_softmax(logits, axis)
+    else:
+        p = output / m.sum(output, axis=axis, keepdims=True)
+        log_p = m.log(m.clip(p, config.epsilon(), 1.0 - config.epsilon())).value
+    return -m.sum(target * Tensor(log_p), axis=axis)
+
+
+def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+    """``-log(output[target])``: ``target`` holds class numbers.
+
+    Shapes: output ``(batch, ..., classes)``, target the same without ``axis`` or with size 1 there; the result lacks
+    ``axis``.
+    """
+    output = as_float(output)
+    axis = axis % output.ndim
+    labels = e.cast(as_tensor(target).value, "int64")
+    if labels.rank == output.ndim:
+        labels = shaping.squeeze(labels, [axis])
+    logits = output.value if from_logits else _logits_of(output, axis)
+    if logits is not None:
+        log_p = softmax_ops.log_softmax(logits, axis)
+    else:
+        log_p = m.log(m.clip(output, config.epsilon(), 1.0 - config.epsilon())).value
+        log_p = e.sub(log_p, reduction.logsumexp(log_p, [axis], True))
+    picked = indexing.gather_elements(log_p, shaping.expand_dims(labels, axis), axis)
+    return Tensor(e.neg(shaping.squeeze(picked, [axis])))
+
+
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+    """``-(t * log(p) + (1 - t) * log(1 - p))``, elementwise.
+
+    Probabilities are kept ``epsilon()`` away from 0 and 1, unless they come straight from a sigmoid: then the logits
+    are used, as in tf.keras.
+    """
+    target, output = (Tensor(v) for v in promote(target, as_float(output)))
+    logits = output.value if from_logits else None
+    if logits is None and isinstance(output.value.op, e.Sigmoid):
+        logits = output.value.node.inputs[0]
+    if logits is not None:
+        x = Tensor(logits)
+        # max(x, 0) - x * t + log(1 + exp(-|x|)), written with softplus: its gradient is sigmoid(x) - t.
+        return softplus(x) - x * target
+    p = m.clip(output, config.epsilon(), 1.0 - config.epsilon())
+    return -(target * m.log(p) + (1.0 - target) * m.log(1.0 - p))
+
+
+def l2_normalize(x: Any, axis: int | None = None) -> Tensor:
+    """``x`` scaled to length 1 along ``axis``; a vector shorter than 1e-6 is scaled by 1e6."""
+    x = as_float(x)
+    total = m.sum(m.square(x), axis=axis, keepdims=True)
+    return x / m.sqrt(m.maximum(total, 1e-12))
+
+
+def in_top_k(predictions: Any, targets: Any, k: int) -> Tensor:
+    """Whether each target class is among the ``k`` largest predictions; equal predictions count in its favour.
+
+    Shapes: predictions ``(batch, classes)``, targets ``(batch,)``; the result is bool ``(batch,)``.
+    """
+    p = as_float(predictions).value
+    labels = e.cast(as_tensor(targets).value, "int64")
+    mine = indexing.gather_elements(p, shaping.expand_dims(labels, 1), 1)
+    better = reduction.reduce_sum(e.cast(e.greater(p, mine), "int32"), [1])
+    finite = e.logical_not(e.is_nan(shaping.squeeze(mine, [1])))
+    return Tensor(e.logical_and(e.less(better, k), finite))
+
+
+# ---- control
+
+
+def switch(condition: Any, then_expression: Any, else_expression: Any) -> Tensor:
+    """``then_expression`` where ``condition`` is true (not zero), else ``else_expression``.
+
+    The condition is a scalar, or has the leading axes of the expressions; expressions may be functions without
+    arguments.
+    """
+    x = as_tensor(then_expression() if callable(then_expression) else then_expression)
+    y = as_tensor(else_expression() if callable(else_expression) else else_expression)
+    a, b = common_dtype(x.value, y.value)
+    chosen = e.cast(as_tensor(condition).value, "bool")
+    if chosen.rank == 0:
+        return Tensor(select(chosen, a, b))
+    while chosen.rank < max(a.rank, b.rank):
+        chosen = shaping.expand_dims(chosen, chosen.rank)
+    return Tensor(e.where(chosen, a, b))
+
+
+def in_train_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
+    """``x`` in training graphs, ``alt`` in inference graphs; both may be functions without arguments.
+
+    ``training`` overrides the learning phase: a bool, 0 or 1, or a scalar tensor.
+    """
+    phase = learning_phase() if training is None else training
+    if not isinstance(phase, Tensor):
+        chosen = x if phase else alt
+        return as_tensor(chosen() if callable(chosen) else chosen)
+    return switch(phase, x, alt)
+
+
+def in_test_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
+    """``x`` in inference graphs, ``alt`` in training graphs."""
+    return in_train_phase(alt, x, training)
+
+
+# ---- normalization
+
+
+def normalize_batch_in_training(
+    x: Any, gamma: Any, beta: Any, reduction_axes: Sequence[int], epsilon: float = 1e-3
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalize by the statistics of this batch; returns ``(normalized, mean, variance)``."""
+    x = as_float(x)
+    axes = [int(a) % x.ndim for a in reduction_axes]
+    mean, variance = m.mean(x, axes), m.var(x, axes)
+    return batch_normalization(x, *(_spread(v, x, axes) for v in (mean, variance, beta, gamma)), epsilon=epsilon), mean, variance
+
+
+def _spread(v: Any, x: Tensor, axes: Sequence[int]) -> Any:
+    """A statistic with axes of size 1 where ``x`` was reduced."""
+    if v is None:
+        return None
+    value = as_tensor(v).value
+    if value.rank == x.ndim:
+        return Tensor(value)
+    return Tensor(shaping.reshape(value, tuple(1 if i in axes else d for i, d in enumerate(x.value.shape))))
+
+
+def batch_normalization(
+    x: Any, mean: Any, var: Any, beta: Any, gamma: Any, axis: int = -1, epsilon: float = 1e-3
+) -> Tensor:
+    """``gamma * (x - mean) / sqrt(var + epsilon) + beta``; statistics broadcast, or are vectors along ``axis``."""
+    x = as_float(x)
+    axes = [i for i in range(x.ndim) if i != axis % x.ndim]
+    mean, var, beta, gamma = (
+        _spread(v, x, axes) if v is not None and as_tensor(v).ndim == 1 and x.ndim > 1 else v
+        for v in (mean, var, beta, gamma)
+    )
+    scale = 1.0 / m.sqrt(as_tensor(var) + epsilon)
+    scale = scale if gamma is None else scale * gamma
+    y = (x - mean) * scale
+    return y if beta is None else y + beta
+
+
+def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Tensor:
+    """``x + bias``; the bias is a vector over channels, or has the shape of a sample.
+
+    Raises:
+        ValueError: another shape.
+    """
+    x, bias = as_tensor(x), as_tensor(bias)
+    if bias.ndim not in (1, x.ndim - 1):
+        raise KCompileError(f"bias of shape {tuple(bias.shape)} fits neither channels nor samples of {tuple(x.shape)}")
+    first = config.normalize_data_format(data_format) == "channels_first"
+    value = bias.value
+    if first and x.ndim > 2:
+        if bias.ndim == 1:
+            value = shaping.reshape(value, (value.shape[0],) + (1,) * (x.ndim - 2))
+        else:
+            value = shaping.transpose(value, (bias.ndim - 1, *range(bias.ndim - 1)))
+    return Tensor(e.add(*common_dtype(x.value, value)))
+
+
+def resize_bilinear(x: Any, factors: Sequence[int], axes: Sequence[int]) -> Tensor:
+    """``x`` enlarged by whole factors along ``axes``, linearly between the centres of elements (as TensorFlow 2)."""
+    value = as_float(x).value
+    for factor, axis in zip(factors, axes, strict=True):
+        if factor == 1:
+            continue
+        pads = [(1, 1) if i == axis else (0, 0) for i in range(value.rank)]
+        padded = shaping.pad(value, pads, "edge")
+        before = shaping.slice_axes(padded, [axis], [0], [-2])
+        after = shaping.slice_axes(padded, [axis], [2], [None])
+        phases = []
+        for phase in range(factor):
+            offset = (phase + 0.5) / factor - 0.5
+            other, weight = (before, -offset) if offset < 0 else (after, offset)
+            mixed = value if weight == 0 else e.add(e.mul(value, 1 - weight), e.mul(other, weight))
+            phases.append(mixed)
+        stacked = shaping.stack(phases, axis + 1)
+        shape = list(value.shape)
+        shape[axis] = shape[axis] * factor
+        value = shaping.reshape(stacked, tuple(shape))
+    return Tensor(value)
+
+
+Branch = Callable[[], Tensor]

@@ -1,0 +1,93 @@
+"""K: random tensors. Counter-based: the seed names a stream, and every run of a graph takes its next numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kcompile.backend import config
+from kcompile.backend.shape import as_dims
+from kcompile.backend.variables import Variable
+from kcompile.engine.tensor import Tensor, as_float
+from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops import random as random_ops
+
+_counter: Variable | None = None
+
+
+def random_counter() -> Variable:
+    """The number of graph runs so far that drew random numbers: the one piece of random state (role ``rng``)."""
+    global _counter
+    if _counter is None:
+        _counter = Variable(np.zeros((), np.uint32), "uint32", "random_counter", role="rng", trainable=False)
+    return _counter
+
+
+def stream_of(seed: Any) -> int:
+    """The stream of a seed; without one, a stream drawn from NumPy's global generator."""
+    return config.draw_seed(seed)
+
+
+def random_uniform(
+    shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: str | None = None, seed: Any = None
+) -> Tensor:
+    """Uniform numbers in ``[minval, maxval)``, new ones at each run."""
+    dims, dtype = as_dims(shape), dtype or config.floatx()
+    return Tensor(random_ops.random_uniform(random_counter().value, dims, stream_of(seed), minval, maxval, dtype))
+
+
+def random_normal(
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: Any = None
+) -> Tensor:
+    """Normal numbers, new ones at each run."""
+    dims, dtype = as_dims(shape), dtype or config.floatx()
+    x = random_ops.random_normal(random_counter().value, dims, stream_of(seed), dtype=dtype)
+    return Tensor(x) * stddev + mean
+
+
+def truncated_normal(
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: Any = None
+) -> Tensor:
+    """Normal numbers, drawn again where they are more than two standard deviations from the mean."""
+    dims, dtype = as_dims(shape), dtype or config.floatx()
+    x = random_ops.random_truncated_normal(random_counter().value, dims, stream_of(seed), dtype=dtype)
+    return Tensor(x) * stddev + mean
+
+
+def random_binomial(shape: Any, p: float = 0.0, dtype: str | None = None, seed: Any = None) -> Tensor:
+    """1 with probability ``p``, else 0; new ones at each run."""
+    u = random_uniform(shape, seed=seed)
+    return Tensor(e.cast((u < p).value, dtype or config.floatx()))
+
+
+def random_uniform_variable(
+    shape: Any, low: float, high: float, dtype: str | None = None, name: str | None = None, seed: int | None = None
+) -> Variable:
+    """A variable filled once with uniform numbers in ``[low, high)``."""
+    rng = np.random.RandomState(config.draw_seed(seed))
+    return Variable(rng.uniform(low, high, tuple(shape)), dtype or config.floatx(), name)
+
+
+def random_normal_variable(
+    shape: Any, mean: float, scale: float, dtype: str | None = None, name: str | None = None, seed: int | None = None
+) -> Variable:
+    """A variable filled once with normal numbers."""
+    rng = np.random.RandomState(config.draw_seed(seed))
+    return Variable(rng.normal(mean, scale, tuple(shape)), dtype or config.floatx(), name)
+
+
+def dropout(x: Any, level: float, noise_shape: Any = None, seed: Any = None) -> Tensor:
+    """``x`` with a fraction ``level`` of the elements zeroed and the rest scaled by ``1 / (1 - level)``.
+
+    ``noise_shape`` is the shape of the mask, which broadcasts; ``None`` sizes are those of ``x``.
+    """
+    value = as_float(x).value
+    dims = None
+    if noise_shape is not None:
+        if not isinstance(noise_shape, Tensor):
+            noise_shape = [
+                value.shape[axis] if size is None else size for axis, size in enumerate(noise_shape)
+            ]
+        dims = as_dims(noise_shape)
+    return Tensor(random_ops.dropout(value, random_counter().value, float(level), stream_of(seed), dims))

@@ -1,0 +1,224 @@
+"""K: shapes, indexing and joining."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kcompile import ir
+from kcompile.backend import config
+from kcompile.engine.tensor import Tensor, as_tensor, common_dtype
+from kcompile.errors import KCompileError
+from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops import indexing, shaping
+
+
+def shape(x: Any) -> Tensor:
+    """The sizes as an int64 tensor, usable in ``reshape``, indexing and arithmetic."""
+    return Tensor(shaping.dims_vector(as_tensor(x).value.shape))
+
+
+def as_dims(dims: Any, like: ir.Value | None = None) -> tuple[ir.Dim, ...]:
+    """Sizes from numbers, ``-1``, ``None`` (as ``-1``), symbolic tensors such as ``K.shape(x)[0]``, or a whole tensor.
+
+    Raises:
+        ValueError: a tensor whose value does not follow from the sizes of the inputs.
+    """
+    if isinstance(dims, Tensor):
+        known = shaping.dims_of(dims.value)
+        if known is None:
+            raise KCompileError(f"{dims!r} is not known while the model is built; shapes may depend on K.shape only")
+        return known
+    result: list[ir.Dim] = []
+    for dim in dims:
+        if isinstance(dim, Tensor):
+            result += as_dims(dim)
+        else:
+            result.append(-1 if dim is None else dim if isinstance(dim, ir.SymbolicDim) else int(dim))
+    return tuple(result)
+
+
+def reshape(x: Any, shape: Any) -> Tensor:
+    """``x`` in another shape; one size may be -1."""
+    return Tensor(shaping.reshape(as_tensor(x).value, as_dims(shape)))
+
+
+def permute_dimensions(x: Any, pattern: Sequence[int]) -> Tensor:
+    """The axes in another order."""
+    return Tensor(shaping.transpose(as_tensor(x).value, tuple(pattern)))
+
+
+def transpose(x: Any) -> Tensor:
+    """The axes in reverse order."""
+    return Tensor(shaping.transpose(as_tensor(x).value))
+
+
+def flatten(x: Any) -> Tensor:
+    """All elements in one axis."""
+    return Tensor(shaping.reshape(as_tensor(x).value, (-1,)))
+
+
+def batch_flatten(x: Any) -> Tensor:
+    """All axes but the first in one: ``(batch, ...) -> (batch, n)``."""
+    value = as_tensor(x).value
+    return Tensor(shaping.reshape(value, (value.shape[0], ir.dims.product(value.shape[1:]))))
+
+
+def expand_dims(x: Any, axis: int = -1) -> Tensor:
+    """A new axis of size 1 at ``axis`` of the result."""
+    return Tensor(shaping.expand_dims(as_tensor(x).value, axis))
+
+
+def squeeze(x: Any, axis: int) -> Tensor:
+    """Remove an axis of size 1."""
+    return Tensor(shaping.squeeze(as_tensor(x).value, [axis]))
+
+
+def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
+    """Join along ``axis``."""
+    values = [as_tensor(x).value for x in tensors]
+    first = values[0]
+    for value in values[1:]:
+        first, _ = common_dtype(first, value)
+    values = [e.cast(value, first.dtype) for value in values]
+    return Tensor(shaping.concat(values, axis % first.rank if first.rank else axis))
+
+
+def stack(x: Sequence[Any], axis: int = 0) -> Tensor:
+    """Join along a new axis."""
+    return Tensor(shaping.stack([as_tensor(item).value for item in x], axis))
+
+
+def repeat_elements(x: Any, rep: int, axis: int) -> Tensor:
+    """Each element ``rep`` times along ``axis``."""
+    return Tensor(shaping.repeat(as_tensor(x).value, rep, axis))
+
+
+def repeat(x: Any, n: int) -> Tensor:
+    """``(batch, features) -> (batch, n, features)``.
+
+    Raises:
+        ValueError: not two axes.
+    """
+    value = as_tensor(x).value
+    if value.rank != 2:
+        raise KCompileError(f"repeat needs a tensor (batch, features), got shape {value.shape}")
+    batch, features = value.shape
+    return Tensor(shaping.expand(shaping.expand_dims(value, 1), (batch, n, features)))
+
+
+def tile(x: Any, n: Any) -> Tensor:
+    """``x`` repeated ``n`` times along each axis (one number or one per axis)."""
+    value = as_tensor(x).value
+    repeats = as_dims(n) if isinstance(n, (list, tuple, Tensor)) else (int(n),)
+    if len(repeats) < value.rank:
+        repeats = (1,) * (value.rank - len(repeats)) + tuple(repeats)
+    return Tensor(shaping.tile(value, repeats))
+
+
+def reverse(x: Any, axes: int | Sequence[int]) -> Tensor:
+    """The elements in reverse order along ``axes``."""
+    return Tensor(shaping.reverse(as_tensor(x).value, [axes] if isinstance(axes, int) else list(axes)))
+
+
+def slice(x: Any, start: Sequence[int], size: Sequence[int]) -> Tensor:
+    """``size`` elements from ``start`` on, per axis; a size of -1 goes to the end."""
+    value = as_tensor(x).value
+    axes = list(range(value.rank))
+    ends = [None if n == -1 else s + n for s, n in zip(start, size, strict=True)]
+    return Tensor(shaping.slice_axes(value, axes, list(start), ends))
+
+
+def gather(reference: Any, indices: Any) -> Tensor:
+    """The rows ``indices`` of ``reference``: shape ``indices.shape + reference.shape[1:]``."""
+    index = as_tensor(indices).value
+    index = e.cast(index, "int32") if "int" not in index.dtype else index
+    return Tensor(indexing.gather(as_tensor(reference).value, index, 0))
+
+
+def one_hot(indices: Any, num_classes: int) -> Tensor:
+    """``floatx`` tensor of shape ``indices.shape + (num_classes,)``; all zero where an index is out of range."""
+    return Tensor(indexing.one_hot(as_tensor(indices).value, num_classes, config.floatx()))
+
+
+def arange(start: int, stop: int | None = None, step: int = 1, dtype: str = "int32") -> Tensor:
+    """Evenly spaced numbers, as NumPy's."""
+    import numpy as np
+
+    return Tensor(ir.constant(np.arange(start, stop, step) if stop is not None else np.arange(start), dtype))
+
+
+def zeros_like(x: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
+    """Zeros in the shape of ``x``."""
+    value = as_tensor(x).value
+    return Tensor(shaping.expand(ir.constant(0, dtype or value.dtype), value.shape), name)
+
+
+def ones_like(x: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
+    """Ones in the shape of ``x``."""
+    value = as_tensor(x).value
+    return Tensor(shaping.expand(ir.constant(1, dtype or value.dtype), value.shape), name)
+
+
+def temporal_padding(x: Any, padding: tuple[int, int] = (1, 1)) -> Tensor:
+    """Zeros before and after axis 1 of ``(batch, time, features)``."""
+    return Tensor(shaping.pad(as_tensor(x).value, [(0, 0), tuple(padding), (0, 0)]))
+
+
+def spatial_2d_padding(x: Any, padding: Any = ((1, 1), (1, 1)), data_format: str | None = None) -> Tensor:
+    """Zeros around the two spatial axes."""
+    return _spatial_padding(x, padding, data_format)
+
+
+def spatial_3d_padding(x: Any, padding: Any = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None) -> Tensor:
+    """Zeros around the three spatial axes."""
+    return _spatial_padding(x, padding, data_format)
+
+
+def _spatial_padding(x: Any, padding: Any, data_format: str | None) -> Tensor:
+    pads = [tuple(pair) for pair in padding]
+    first = config.normalize_data_format(data_format) == "channels_first"
+    all_pads = [(0, 0), (0, 0), *pads] if first else [(0, 0), *pads, (0, 0)]
+    return Tensor(shaping.pad(as_tensor(x).value, all_pads))
+
+
+def resize_images(
+    x: Any, height_factor: int, width_factor: int, data_format: str | None = None, interpolation: str = "nearest"
+) -> Tensor:
+    """Images enlarged by whole factors.
+
+    Raises:
+        ValueError: interpolation is neither ``nearest`` nor ``bilinear``.
+    """
+    from kcompile.backend.nn import resize_bilinear
+
+    first = config.normalize_data_format(data_format) == "channels_first"
+    rows, columns = (2, 3) if first else (1, 2)
+    if interpolation == "nearest":
+        return repeat_elements(repeat_elements(x, height_factor, rows), width_factor, columns)
+    if interpolation == "bilinear":
+        return resize_bilinear(x, (height_factor, width_factor), (rows, columns))
+    raise KCompileError(f"interpolation is {interpolation!r}; use 'nearest' or 'bilinear'")
+
+
+def resize_volumes(
+    x: Any, depth_factor: int, height_factor: int, width_factor: int, data_format: str | None = None
+) -> Tensor:
+    """Volumes enlarged by whole factors, each element repeated."""
+    start = 2 if config.normalize_data_format(data_format) == "channels_first" else 1
+    for axis, factor in enumerate((depth_factor, height_factor, width_factor), start):
+        x = repeat_elements(x, factor, axis)
+    return as_tensor(x)
+
+
+def map_fn(fn: Any, elems: Any, name: str | None = None, dtype: str | None = None) -> Tensor:
+    """``fn`` applied to each element along axis 0, joined along axis 0."""
+    from kcompile.ir.ops.control import scan
+
+    value = as_tensor(elems).value
+
+    def body(states: Any, items: Any) -> Any:
+        return [], [as_tensor(fn(Tensor(items[0]))).value]
+
+    _, (stacked,) = scan(lambda *operands: body((), operands), [], [value])
+    return Tensor(e.cast(stacked, dtype) if dtype else stacked, name)

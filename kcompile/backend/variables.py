@@ -1,0 +1,258 @@
+"""Variables, placeholders and constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kcompile import ir
+from kcompile.backend import config
+from kcompile.engine.tensor import Array, Tensor, as_tensor
+from kcompile.errors import KCompileError
+from kcompile.ir.ops.control import learning_phase as learning_phase_leaf
+from kcompile.runtime.storage import Storage, attach
+
+
+class Variable(Tensor):
+    """A tensor with state.
+
+    Args:
+        value: the initial value.
+        dtype: element type (default: that of the value, fractions as ``floatx``).
+        name: shown in summaries and used in exported files.
+        role: see :class:`kcompile.ir.Variable`.
+        constraint: a function applied to the value after each optimizer update.
+        trainable: whether optimizers change it.
+    """
+
+    def __init__(
+        self,
+        value: ArrayLike,
+        dtype: str | None = None,
+        name: str | None = None,
+        role: str = "weight",
+        constraint: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        array = np.asarray(value)
+        if dtype is None:
+            dtype = config.floatx() if array.dtype.kind == "f" else array.dtype.name
+        self.label = name or f"variable_{config.get_uid('variable')}"
+        leaf = ir.variable_value(self.label, dtype, array.shape, role)
+        super().__init__(leaf, name=f"{self.label}:0")
+        self.storage = Storage(array, leaf.dtype)
+        assert isinstance(leaf.op, ir.Variable)
+        attach(leaf.op, self.storage)
+        self.constraint = constraint
+        self.trainable = trainable
+
+    @property
+    def variable(self) -> ir.Variable:
+        """The IR variable."""
+        assert isinstance(self.value.op, ir.Variable)
+        return self.value.op
+
+    def numpy(self) -> Array:
+        return self.storage.read()
+
+    def assign(self, value: ArrayLike) -> Variable:
+        """Replace the value now.
+
+        Raises:
+            ValueError: another shape.
+        """
+        array = np.asarray(value)
+        if array.shape != self.storage.shape:
+            raise KCompileError(
+                f"variable {self.label!r} has shape {self.storage.shape}; got a value of shape {array.shape}"
+            )
+        self.storage.write(array)
+        return self
+
+    set_value = assign
+
+    def get_value(self) -> Array:
+        return self.numpy()
+
+    def read_value(self) -> Tensor:
+        return Tensor(self.value)
+
+    def assign_add(self, delta: ArrayLike) -> Variable:
+        return self.assign(self.numpy() + np.asarray(delta))
+
+    def assign_sub(self, delta: ArrayLike) -> Variable:
+        return self.assign(self.numpy() - np.asarray(delta))
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.label!r} shape={self.storage.shape} dtype={self.dtype}>"
+
+
+def variable(value: Any, dtype: str | None = None, name: str | None = None, constraint: Any = None) -> Variable:
+    """A variable with that initial value; fractions are ``floatx`` unless ``dtype`` says otherwise."""
+    if isinstance(value, Tensor):
+        value = value.numpy()
+    return Variable(value, dtype or config.floatx(), name, constraint=constraint)
+
+
+def constant(value: Any, dtype: str | None = None, shape: Sequence[int] | None = None, name: str | None = None) -> Tensor:
+    """A constant tensor; with ``shape``, filled with the value."""
+    array = np.asarray(value, dtype=dtype or config.floatx())
+    return Tensor(ir.constant(np.broadcast_to(array, tuple(shape)) if shape is not None else array), name)
+
+
+def placeholder(
+    shape: Sequence[int | None] | None = None,
+    ndim: int | None = None,
+    dtype: str | None = None,
+    sparse: bool = False,
+    name: str | None = None,
+) -> Tensor:
+    """An input. The first unknown size is the symbolic size ``batch``, others are named after the input.
+
+    Raises:
+        ValueError: neither ``shape`` nor ``ndim`` is given, or ``sparse`` is asked for.
+    """
+    if sparse:
+        raise KCompileError("sparse placeholders are not supported: ONNX Runtime computes on dense tensors")
+    if shape is None:
+        if ndim is None:
+            raise KCompileError("placeholder needs shape or ndim")
+        shape = (None,) * ndim
+    label = name or f"placeholder_{config.get_uid('placeholder')}"
+    return Tensor(input_value(label, shape, dtype or config.floatx()), name=f"{label}:0")
+
+
+def input_value(label: str, shape: Sequence[int | None], dtype: str) -> ir.Value:
+    """An IR input whose unknown sizes have names."""
+    stem = "".join(c if c.isalnum() else "_" for c in label)
+    stem = stem if stem and not stem[0].isdigit() else f"input_{stem}"
+    dims: list[ir.Dim] = [
+        int(size) if size is not None else ir.named("batch" if axis == 0 else f"{stem}_dim{axis}")
+        for axis, size in enumerate(shape)
+    ]
+    return ir.input_value(label, dtype, dims)
+
+
+def is_placeholder(x: Any) -> bool:
+    """Whether ``x`` is a graph input."""
+    return isinstance(x, Tensor) and isinstance(x.value.op, ir.Input)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether ``x`` is a symbolic tensor or a variable."""
+    return isinstance(x, Tensor)
+
+
+def is_variable(x: Any) -> bool:
+    """Whether ``x`` is a variable."""
+    return isinstance(x, Variable)
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Whether ``x`` was made by a layer (or ``Input``).
+
+    Raises:
+        ValueError: ``x`` is not a tensor at all.
+    """
+    if not isinstance(x, Tensor):
+        raise KCompileError(f"expected a tensor, got {type(x).__name__}: {x!r}")
+    return x._keras_history is not None
+
+
+def is_sparse(tensor: Any) -> bool:
+    """False: tensors are dense here."""
+    return False
+
+
+def to_dense(tensor: Tensor) -> Tensor:
+    """``tensor``: tensors are dense here."""
+    return tensor
+
+
+def identity(x: Any, name: str | None = None) -> Tensor:
+    """A tensor with the contents of ``x`` and no history."""
+    return Tensor(as_tensor(x).value, name)
+
+
+def zeros(shape: Sequence[int], dtype: str | None = None, name: str | None = None) -> Variable:
+    """A variable filled with zeros."""
+    return Variable(np.zeros(tuple(shape)), dtype or config.floatx(), name)
+
+
+def ones(shape: Sequence[int], dtype: str | None = None, name: str | None = None) -> Variable:
+    """A variable filled with ones."""
+    return Variable(np.ones(tuple(shape)), dtype or config.floatx(), name)
+
+
+def eye(size: int | tuple[int, int], dtype: str | None = None, name: str | None = None) -> Variable:
+    """A variable that holds an identity matrix."""
+    n, m = size if isinstance(size, tuple) else (size, size)
+    return Variable(np.eye(n, m), dtype or config.floatx(), name)
+
+
+def learning_phase() -> Tensor | int:
+    """The learning phase: a bool scalar that is true in training graphs, or the fixed 0 or 1."""
+    fixed = config.fixed_learning_phase()
+    return fixed if fixed is not None else Tensor(learning_phase_leaf(), "learning_phase")
+
+
+def get_value(x: Any) -> Any:
+    """The present value of a variable (or of anything that can be computed) as an array or a number."""
+    if isinstance(x, Tensor):
+        array = x.numpy()
+        return array[()] if array.ndim == 0 else array
+    return x
+
+
+def set_value(x: Variable, value: ArrayLike) -> None:
+    """Replace the value of a variable.
+
+    Raises:
+        ValueError: another shape, or not a variable.
+    """
+    if not isinstance(x, Variable):
+        raise KCompileError(f"set_value needs a variable, got {x!r}")
+    x.assign(value)
+
+
+def batch_get_value(tensors: Sequence[Any]) -> list[Any]:
+    """The values of several variables."""
+    return [get_value(x) for x in tensors]
+
+
+def batch_set_value(tuples: Sequence[tuple[Variable, ArrayLike]]) -> None:
+    """Set several variables; nothing is changed if a shape is wrong.
+
+    Raises:
+        ValueError: a value has another shape than its variable.
+    """
+    for x, value in tuples:
+        if np.shape(value) != x.storage.shape:
+            raise KCompileError(
+                f"variable {x.label!r} has shape {x.storage.shape}; got a value of shape {np.shape(value)}"
+            )
+    for x, value in tuples:
+        x.assign(value)
+
+
+def count_params(x: Tensor) -> int:
+    """The number of elements of a tensor of known shape."""
+    return int(np.prod(x.value.type.static_shape, dtype=np.int64))
+
+
+def dtype(x: Tensor) -> str:
+    """The element type."""
+    return x.dtype
+
+
+def ndim(x: Tensor) -> int:
+    """The number of axes."""
+    return x.ndim
+
+
+def int_shape(x: Any) -> tuple[int | None, ...]:
+    """The static shape; ``None`` where a size is known only at run time."""
+    return tuple(x.shape) if isinstance(x, Tensor) else tuple(np.shape(x))

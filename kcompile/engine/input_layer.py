@@ -1,0 +1,115 @@
+"""Model inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kcompile.backend import config
+from kcompile.backend.variables import is_placeholder, placeholder
+from kcompile.engine.history import remember
+from kcompile.engine.layer import Layer
+from kcompile.engine.node import Node
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import KCompileError
+
+
+class InputLayer(Layer):
+    """The layer that stands for a model input.
+
+    Args:
+        input_shape: shape of a sample, without the batch axis.
+        batch_size: a fixed batch size, or ``None``.
+        batch_input_shape: the shape with the batch axis, instead of the two above.
+        dtype: element type, default ``floatx``.
+        input_tensor: an existing placeholder to use.
+        sparse: not supported; only False.
+        name: the input's name, also in exported files.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
+        batch_input_shape: Sequence[int | None] | None = None,
+        dtype: str | None = None,
+        input_tensor: Tensor | None = None,
+        sparse: bool = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        batch_input_shape = kwargs.pop("batch_shape", batch_input_shape)
+        super().__init__(name=name or f"input_{config.get_uid('input')}", dtype=dtype, **kwargs)
+        if sparse:
+            raise KCompileError(f"input {self.name!r}: sparse inputs are not supported; pass dense arrays")
+        if input_tensor is not None:
+            if not is_placeholder(input_tensor):
+                raise KCompileError(f"input {self.name!r}: input_tensor must be a placeholder, got {input_tensor!r}")
+            shape: tuple[int | None, ...] = tuple(input_tensor.shape)
+            tensor = Tensor(input_tensor.value, input_tensor.name)
+        else:
+            if batch_input_shape is None:
+                if input_shape is None:
+                    raise KCompileError(f"input {self.name!r} needs a shape: Input(shape=(...)) without the batch axis")
+                batch_input_shape = (batch_size, *input_shape)
+            shape = tuple(None if size is None else int(size) for size in batch_input_shape)
+            tensor = placeholder(shape=shape, dtype=dtype or config.floatx(), name=self.name)
+        self.dtype = tensor.dtype
+        self.batch_input_shape = shape
+        self.built = True
+        self.supports_masking = True
+        self.is_placeholder = True
+        Node(self, [tensor], [tensor], [None], [None], {}, False)
+        tensor._keras_history = (self, 0, 0)
+        remember(tensor)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "batch_input_shape": self.batch_input_shape,
+            "dtype": self.dtype,
+            "sparse": False,
+            "name": self.name,
+        }
+
+
+def Input(
+    shape: Sequence[int | None] | int | None = None,
+    batch_shape: Sequence[int | None] | None = None,
+    name: str | None = None,
+    dtype: str | None = None,
+    sparse: bool = False,
+    tensor: Tensor | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
+    """A model input.
+
+    Args:
+        shape: of a sample, without the batch axis; ``None`` where any size is allowed.
+        batch_shape: the shape with the batch axis, instead of ``shape``.
+        name: also the input's name in exported files.
+        dtype: element type, default ``floatx``.
+        sparse: not supported; only False.
+        tensor: an existing placeholder to use.
+        batch_size: a fixed batch size.
+
+    Raises:
+        ValueError: no shape is given.
+    """
+    if shape is None and batch_shape is None and tensor is None:
+        raise KCompileError("Input needs shape=(...), the shape of a sample without the batch axis, or batch_shape")
+    if isinstance(shape, int):
+        shape = (shape,)
+    layer = InputLayer(
+        input_shape=shape,
+        batch_size=batch_size,
+        batch_input_shape=batch_shape,
+        dtype=dtype,
+        input_tensor=tensor,
+        sparse=sparse,
+        name=name,
+    )
+    output: Tensor = layer._inbound_nodes[0].output_tensors[0]
+    return output

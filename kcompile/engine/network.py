@@ -1,0 +1,421 @@
+"""A directed acyclic graph of layers: functional models, and the base of Sequential and subclassed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kcompile.backend.variables import Variable
+from kcompile.engine.input_layer import InputLayer
+from kcompile.engine.layer import Layer, _as_list, _one_or_list, _unique, default_name
+from kcompile.engine.node import Node
+from kcompile.engine.op_layer import wrap_operations
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import KCompileError, ShapeError, listed, unknown_name
+
+
+class Network(Layer):
+    """Layers between ``inputs`` and ``outputs``; itself a layer.
+
+    Subclassed models define ``call`` instead; their layers are those kept as attributes.
+
+    Raises:
+        ValueError: the outputs cannot be reached from the inputs, names repeat, or inputs are not inputs.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        inputs = kwargs.pop("inputs", kwargs.pop("input", None))
+        outputs = kwargs.pop("outputs", kwargs.pop("output", None))
+        positional = list(args)
+        if inputs is None and positional:
+            inputs = positional.pop(0)
+        if outputs is None and positional:
+            outputs = positional.pop(0)
+        if positional:
+            kwargs.setdefault("name", positional.pop(0))
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self._functional = False
+        self._nodes: list[Node] = []
+        self._layers_by_depth: dict[int, list[Layer]] = {}
+        self.inputs: list[Tensor] = []
+        self.outputs: list[Tensor] = []
+        self.input_names: list[str] = []
+        self.output_names: list[str] = []
+        if inputs is not None or outputs is not None:
+            if inputs is None or outputs is None:
+                raise KCompileError(f"{type(self).__name__} needs both inputs and outputs")
+            self._set_graph(inputs, outputs)
+
+    # -- the graph
+
+    def _set_graph(self, inputs: Any, outputs: Any) -> None:
+        if isinstance(inputs, dict):
+            inputs = list(inputs.values())
+        self._nested_input = isinstance(inputs, (list, tuple))
+        self._nested_output = isinstance(outputs, (list, tuple))
+        self.inputs = _as_list(inputs)
+        found = outputs.values() if isinstance(outputs, dict) else _as_list(outputs)
+        self.outputs = []
+        for x in self.inputs:
+            if not isinstance(x, Tensor) or x._keras_history is None:
+                raise KCompileError(f"inputs of model {self.name!r} must come from Input(), got {x!r}")
+        if len({id(x) for x in self.inputs}) != len(self.inputs):
+            raise KCompileError(f"model {self.name!r}: an input is listed twice")
+        for y in found:
+            if not isinstance(y, Tensor):
+                raise TypeError(f"outputs of model {self.name!r} must be tensors, got {type(y).__name__}: {y!r}")
+            made = y if y._keras_history is not None else wrap_operations(y)
+            if made._keras_history is None:
+                raise KCompileError(f"output {y!r} of model {self.name!r} does not depend on any input")
+            self.outputs.append(made)
+        self._nodes, depths = _trace(self, self.inputs, self.outputs)
+        self._arrange(depths)
+        self._functional = True
+        self.built = True
+        self.input_names = [x._keras_history[0].name for x in self.inputs if x._keras_history]
+        self.output_names = _output_names(self.outputs)
+        masks = [x._keras_mask for x in self.outputs]
+        input_masks = [x._keras_mask for x in self.inputs]
+        self._inbound_nodes = []
+        Node(self, self.inputs, self.outputs, input_masks, masks, {}, self._nested_input)
+        self.input_spec = None
+
+    def _arrange(self, depths: dict[Layer, int]) -> None:
+        by_depth: dict[int, list[Layer]] = {}
+        for layer, depth in depths.items():
+            by_depth.setdefault(depth, []).append(layer)
+        self._layers_by_depth = by_depth
+        ordered = [layer for depth in sorted(by_depth, reverse=True) for layer in by_depth[depth]]
+        names = [layer.name for layer in ordered]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise KCompileError(
+                f"model {self.name!r}: two layers are named {twice[0]!r}; give every layer a name of its own"
+            )
+        self._tracked = ordered
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers, in order of depth."""
+        return list(self._tracked)
+
+    @property
+    def layers_by_depth(self) -> dict[int, list[Layer]]:
+        """Layers by distance from the outputs."""
+        return self._layers_by_depth
+
+    @property
+    def input_layers(self) -> list[Layer]:
+        return [x._keras_history[0] for x in self.inputs if x._keras_history]
+
+    @property
+    def output_layers(self) -> list[Layer]:
+        return [x._keras_history[0] for x in self.outputs if x._keras_history]
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """A layer by name or by position.
+
+        Raises:
+            ValueError: there is none.
+        """
+        layers = self.layers
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise KCompileError(f"model {self.name!r} has {len(layers)} layers; there is none at {index}")
+            return layers[index]
+        if name is None:
+            raise KCompileError("get_layer needs a name or an index")
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        raise unknown_name(f"layer of model {self.name!r}:", name, [layer.name for layer in layers])
+
+    # -- calling
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights of a subclassed or unshaped model for inputs of that shape (batch axis included)."""
+        if self._functional:
+            return
+        from kcompile.backend.variables import placeholder
+        from kcompile.engine.layer import _is_shape_list
+
+        if type(self).call is Network.call:
+            raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
+        if _is_shape_list(input_shape):
+            self._call_once([placeholder(shape=s) for s in input_shape])
+        else:
+            self._call_once(placeholder(shape=input_shape))
+        self.built = True
+
+    def _call_once(self, inputs: Any) -> None:
+        for x in _as_list(inputs):
+            Input = InputLayer(input_tensor=x)
+            x._keras_history = (Input, 0, 0)
+        self.call(inputs)
+
+    def _build(self, shapes: list[Any], nested: bool) -> None:
+        # A subclassed model makes its layers' weights in the call that follows.
+        if self._functional or type(self).build is not Network.build:
+            super()._build(shapes, nested)
+        self.built = True
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        """Run the layers on other inputs (the model as a layer)."""
+        if not self._functional:
+            raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
+        tensors = _as_list(inputs)
+        self._check_call(tensors)
+        outputs = self._replay(tensors, training)
+        return outputs if self._nested_output else outputs[0]
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The masks of the outputs."""
+        outputs = self._replay(_as_list(inputs)) if self._functional else []
+        return _one_or_list([y._keras_mask for y in outputs]) if outputs else None
+
+    def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
+        return [y._keras_mask for y in outputs]
+
+    def _check_call(self, tensors: Sequence[Any]) -> None:
+        if len(tensors) != len(self.inputs):
+            raise ShapeError(
+                f"model {self.name!r} takes {len(self.inputs)} inputs ({listed(self.input_names)}), got {len(tensors)}"
+            )
+        for name, mine, given in zip(self.input_names, self.inputs, tensors, strict=True):
+            a, b = tuple(mine.shape)[1:], tuple(given.shape)[1:]
+            if len(a) != len(b) or any(p != q and p is not None and q is not None for p, q in zip(a, b, strict=True)):
+                raise ShapeError(
+                    f"input {name!r} of model {self.name!r} has shape {tuple(mine.shape)}, got {tuple(given.shape)}"
+                )
+
+    def _replay(self, tensors: Sequence[Tensor], training: Any = None) -> list[Tensor]:
+        """The outputs for other inputs: every layer is called again, with its own weights."""
+        from kcompile.engine.layer import _call_arguments
+
+        new: dict[int, Tensor] = {id(old): x for old, x in zip(self.inputs, tensors, strict=True)}
+        for node in self._nodes:
+            if all(id(y) in new for y in node.output_tensors):
+                continue
+            if isinstance(node.layer, InputLayer):
+                raise KCompileError(f"model {self.name!r} depends on input {node.layer.name!r}, which is not given")
+            arguments = {k: _renew(v, new) for k, v in node.arguments.items()}
+            if training is not None and "training" in _call_arguments(type(node.layer)):
+                arguments.setdefault("training", training)
+            inputs = [new.get(id(x), x) for x in node.input_tensors]
+            outputs = node.layer(inputs if node.nested else inputs[0], **arguments)
+            new.update({id(old): y for old, y in zip(node.output_tensors, _as_list(outputs), strict=True)})
+        return [new[id(y)] for y in self.outputs]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        if not self._functional:
+            return super().compute_output_shape(input_shape)
+        from kcompile.backend.variables import placeholder
+        from kcompile.engine.layer import _is_shape_list
+
+        shapes = input_shape if _is_shape_list(input_shape) else [input_shape]
+        outputs = [tuple(y.shape) for y in self._replay([placeholder(shape=s) for s in shapes])]
+        return _one_or_list(outputs)
+
+    # -- what layers contribute
+
+    @property
+    def losses(self) -> list[Tensor]:
+        return [loss for layer in self.layers for loss in layer.losses] + [loss for loss, _ in self._losses]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        if not self.trainable:
+            return []
+        own = self._trainable_weights
+        return _unique([*own, *(w for layer in self.layers for w in layer.trainable_weights)])
+
+    @trainable_weights.setter
+    def trainable_weights(self, weights: list[Variable]) -> None:
+        self._trainable_weights = weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        rest = [w for layer in self.layers for w in layer.non_trainable_weights]
+        if not self.trainable:
+            rest = [w for layer in self.layers for w in layer.trainable_weights] + rest
+            rest = [*self._trainable_weights, *rest]
+        return _unique([*rest, *self._non_trainable_weights])
+
+    @non_trainable_weights.setter
+    def non_trainable_weights(self, weights: list[Variable]) -> None:
+        self._non_trainable_weights = weights
+
+    @property
+    def weights(self) -> list[Variable]:
+        return [*self.trainable_weights, *self.non_trainable_weights]
+
+    @property
+    def stateful_layers(self) -> list[Layer]:
+        return [layer for layer in self.layers if layer.stateful]
+
+    def reset_states(self) -> None:
+        """Forget the states of stateful layers."""
+        for layer in self.layers:
+            reset = getattr(layer, "reset_states", None)
+            if layer.stateful and reset is not None:
+                reset()
+
+    def get_weights(self) -> list[Any]:
+        """The values of all weights, layer by layer."""
+        return [w.numpy() for w in self._weights_by_layer()]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all weights, in the order of :meth:`get_weights`; nothing is changed if one does not fit.
+
+        Raises:
+            ValueError: another number of arrays, or another shape.
+        """
+        import numpy as np
+
+        params = self._weights_by_layer()
+        if len(params) != len(weights):
+            raise KCompileError(f"model {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays")
+        wrong = [
+            f"{p.label} is {p.storage.shape}, got {np.shape(w)}"
+            for p, w in zip(params, weights, strict=True)
+            if p.storage.shape != np.shape(w)
+        ]
+        if wrong:
+            raise ShapeError(f"weights do not fit model {self.name!r}: {'; '.join(wrong)}")
+        for p, w in zip(params, weights, strict=True):
+            p.assign(w)
+
+    def _weights_by_layer(self) -> list[Variable]:
+        found = [w for layer in self.layers for w in layer.weights]
+        return _unique([*found, *self._trainable_weights, *self._non_trainable_weights])
+
+    def summary(
+        self, line_length: int | None = None, positions: Sequence[float] | None = None, print_fn: Any = None
+    ) -> None:
+        """Print layers, output shapes and numbers of parameters.
+
+        Raises:
+            ValueError: the model is not built yet.
+        """
+        from kcompile.utils.summary import print_summary
+
+        if not self.built:
+            raise KCompileError(
+                f"model {self.name!r} is not built, so its shapes are unknown; fit it, call build(input_shape), "
+                "or give the first layer an input_shape"
+            )
+        print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
+
+    def get_config(self) -> dict[str, Any]:
+        """The architecture in Keras 2's form.
+
+        Raises:
+            NotImplementedError: a subclassed model, as in Keras: its architecture is Python code.
+        """
+        from kcompile.engine.network_config import network_config
+
+        return network_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+        """A new model from :meth:`get_config`, with fresh weights."""
+        from kcompile.engine.network_config import network_from_config
+
+        return network_from_config(cls, config, custom_objects)
+
+
+# ---- tracing
+
+
+def _trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[Node], dict[Layer, int]]:
+    """The nodes between inputs and outputs in execution order, and the depth of each layer.
+
+    Layers come in the order in which a walk from the outputs first meets them, as Keras lists them.
+
+    Raises:
+        ValueError: an output depends on an input that is not listed.
+    """
+    stops = {id(x) for x in inputs}
+    order: list[Node] = []
+    done: set[int] = set()
+    first_met: dict[Layer, int] = {}
+
+    def node_of(x: Tensor) -> Node:
+        assert x._keras_history is not None
+        layer, node_index, _ = x._keras_history
+        return layer._inbound_nodes[node_index]
+
+    for output in outputs:
+        stack: list[tuple[Node, int]] = [(node_of(output), 0)]
+        while stack:
+            node, position = stack.pop()
+            if id(node) in done:
+                continue
+            if position == 0:
+                first_met.setdefault(node.layer, len(first_met))
+            parents = [x for x in node.input_tensors if x._keras_history is not None]
+            is_stop = any(id(y) in stops for y in node.output_tensors) or isinstance(node.layer, InputLayer)
+            if is_stop:
+                parents = []
+            while position < len(parents) and id(node_of(parents[position])) in done:
+                position += 1
+            if position < len(parents):
+                stack.append((node, position + 1))
+                stack.append((node_of(parents[position]), 0))
+                continue
+            if isinstance(node.layer, InputLayer) and not any(id(y) in stops for y in node.output_tensors):
+                raise KCompileError(
+                    f"graph disconnected: the outputs of model {model.name!r} depend on input {node.layer.name!r}, "
+                    f"which is not among its inputs ({listed(_names(inputs))})"
+                )
+            done.add(id(node))
+            order.append(node)
+    reached = {id(node) for node in order}
+    for x in inputs:
+        if id(node_of(x)) not in reached:
+            order.insert(0, node_of(x))
+            first_met.setdefault(node_of(x).layer, len(first_met))
+    depths: dict[Layer, int] = {}
+    node_depth: dict[int, int] = {}
+    for node in reversed(order):
+        depth = max(node_depth.get(id(node), 0), depths.get(node.layer, 0))
+        depths[node.layer] = node_depth[id(node)] = depth
+        if any(id(y) in stops for y in node.output_tensors):
+            continue
+        for x in node.input_tensors:
+            if x._keras_history is not None:
+                parent = node_of(x)
+                node_depth[id(parent)] = max(node_depth.get(id(parent), 0), depth + 1)
+    for x in inputs:  # all inputs stand at the front
+        depths[node_of(x).layer] = max(depths.values(), default=0)
+    return order, {layer: depths[layer] for layer in sorted(depths, key=lambda item: first_met[item])}
+
+
+def _names(inputs: Sequence[Tensor]) -> list[str]:
+    return [x._keras_history[0].name for x in inputs if x._keras_history]
+
+
+def _output_names(outputs: Sequence[Tensor]) -> list[str]:
+    """The names of the layers that make the outputs, numbered where one makes several."""
+    names: list[str] = []
+    for y in outputs:
+        assert y._keras_history is not None
+        layer, node_index, tensor_index = y._keras_history
+        name = layer.name
+        while name in names:
+            name = f"{layer.name}_{max(node_index, tensor_index, names.count(layer.name))}" if f"{layer.name}_1" not in names else f"{name}_1"
+        names.append(name)
+    return names
+
+
+def _renew(argument: Any, new: dict[int, Tensor]) -> Any:
+    """A call argument with its tensors replaced."""
+    if isinstance(argument, Tensor):
+        return new.get(id(argument), argument)
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(_renew(item, new) for item in argument)
+    return argument
+
+
+__all__ = ["Network", "default_name"]

@@ -1,0 +1,126 @@
+"""A layer call in the front end's graph of layers, and what a layer expects of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import ShapeError
+
+if TYPE_CHECKING:
+    from kcompile.engine.layer import Layer
+
+
+class Node:
+    """One call of a layer: the tensors that went in and came out.
+
+    Attributes:
+        layer: the layer that was called (Keras: ``outbound_layer``).
+        inbound_layers, node_indices, tensor_indices: where each input tensor came from.
+        input_tensors, output_tensors: lists of tensors.
+        input_masks, output_masks: a mask or ``None`` for each.
+        arguments: the keyword arguments of the call.
+        nested: whether the layer was given a list.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        input_tensors: Sequence[Tensor],
+        output_tensors: Sequence[Tensor],
+        input_masks: Sequence[Tensor | None],
+        output_masks: Sequence[Tensor | None],
+        arguments: dict[str, Any],
+        nested: bool,
+    ) -> None:
+        self.layer = self.outbound_layer = layer
+        self.input_tensors = list(input_tensors)
+        self.output_tensors = list(output_tensors)
+        self.input_masks = list(input_masks)
+        self.output_masks = list(output_masks)
+        self.input_shapes = [tuple(x.shape) for x in input_tensors]
+        self.output_shapes = [tuple(x.shape) for x in output_tensors]
+        self.arguments = arguments
+        self.nested = nested
+        histories = [x._keras_history for x in input_tensors if x._keras_history is not None]
+        self.inbound_layers = [history[0] for history in histories]
+        self.node_indices = [history[1] for history in histories]
+        self.tensor_indices = [history[2] for history in histories]
+        for inbound in dict.fromkeys(self.inbound_layers):
+            inbound._outbound_nodes.append(self)
+        layer._inbound_nodes.append(self)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "outbound_layer": self.layer.name,
+            "inbound_layers": [layer.name for layer in self.inbound_layers],
+            "node_indices": self.node_indices,
+            "tensor_indices": self.tensor_indices,
+        }
+
+
+class InputSpec:
+    """What a layer expects of one input.
+
+    Args:
+        dtype: element type.
+        shape: the whole shape, ``None`` where any size is right.
+        ndim, max_ndim, min_ndim: number of axes.
+        axes: the size of single axes: ``{axis: size}``, negative axes count from the end.
+    """
+
+    def __init__(
+        self,
+        dtype: str | None = None,
+        shape: Sequence[int | None] | None = None,
+        ndim: int | None = None,
+        max_ndim: int | None = None,
+        min_ndim: int | None = None,
+        axes: dict[int, int | None] | None = None,
+    ) -> None:
+        self.dtype = dtype
+        self.shape = tuple(shape) if shape is not None else None
+        self.ndim = len(self.shape) if self.shape is not None else ndim
+        self.max_ndim = max_ndim
+        self.min_ndim = min_ndim
+        self.axes = axes or {}
+
+    def check(self, x: Tensor, layer: Layer, position: int, count: int) -> None:
+        """Raise if ``x`` does not fit.
+
+        Raises:
+            ShapeError: naming the layer, what it expects, and the shape that it got.
+        """
+        shape = tuple(x.shape)
+        which = f"input {position} of " if count > 1 else ""
+        got = f"{which}layer {layer.name!r} ({type(layer).__name__}) got shape {_text(shape)}"
+        if self.ndim is not None and x.ndim != self.ndim:
+            raise ShapeError(f"{got}, which has {x.ndim} axes; expected {self.ndim}{_advice(x.ndim, self.ndim)}")
+        if self.max_ndim is not None and x.ndim > self.max_ndim:
+            raise ShapeError(f"{got}, which has {x.ndim} axes; expected at most {self.max_ndim}")
+        if self.min_ndim is not None and x.ndim < self.min_ndim:
+            raise ShapeError(f"{got}, which has {x.ndim} axes; expected at least {self.min_ndim}")
+        for axis, size in self.axes.items():
+            if size is not None and shape[axis] not in (size, None):
+                raise ShapeError(f"{got}; expected axis {axis} to have size {size}, got {shape[axis]}")
+        if self.shape is not None:
+            for axis, (size, actual) in enumerate(zip(self.shape, shape, strict=True)):
+                if size is not None and actual not in (size, None):
+                    raise ShapeError(f"{got}; expected {_text(self.shape)}: axis {axis} is {actual}, not {size}")
+
+    def __repr__(self) -> str:
+        facts = {k: v for k, v in vars(self).items() if v}
+        return f"InputSpec({', '.join(f'{k}={v}' for k, v in facts.items())})"
+
+
+def _text(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("batch" if i == 0 and d is None else str(d) for i, d in enumerate(shape)) + ")"
+
+
+def _advice(got: int, expected: int) -> str:
+    if expected == 4 and got == 3:
+        return "; add a channel axis, for example with Reshape or x[..., None]"
+    if expected == 2 and got > 2:
+        return "; add Flatten() before it"
+    return ""
