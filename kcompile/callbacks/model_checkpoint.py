@@ -1,0 +1,98 @@
+"""`ModelCheckpoint`: saves the model while it trains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from kcompile.callbacks.base import Callback
+from kcompile.callbacks.history import as_number
+from kcompile.callbacks.monitor import Monitor
+from kcompile.errors import DataTypeError, check_flag, check_int, unknown_name
+
+
+class ModelCheckpoint(Callback):
+    """Saves the model, or its weights, after epochs (Keras 2.3).
+
+    Args:
+        filepath: path; may hold fields such as `{epoch:02d}` (counted from 1) and `{val_loss:.2f}`. A folder
+            that doesn't exist is created before the first step.
+        monitor: name of the value that decides which epoch is best.
+        verbose: 1 prints each save.
+        save_best_only: only save when `monitor` improved.
+        save_weights_only: `model.save_weights(path)` instead of `model.save(path)`.
+        mode: "min", "max" or "auto" (by the name).
+        period: save at most every `period` epochs.
+
+    Attributes:
+        best: best value of `monitor` so far; kept when fit is called again, as in Keras.
+
+    Raises:
+        UnknownNameError: an unknown mode; a field in `filepath` that the logs don't have.
+        OSError: the folder can't be made.
+    """
+
+    def __init__(self, filepath: str | os.PathLike[str], monitor: str = "val_loss", verbose: int = 0,
+                 save_best_only: bool = False, save_weights_only: bool = False, mode: str = "auto",
+                 period: int = 1):
+        super().__init__()
+        if not isinstance(filepath, (str, os.PathLike)):
+            raise DataTypeError(f"ModelCheckpoint: filepath must be a path, got {type(filepath).__name__}.")
+        self.filepath = os.fspath(filepath)
+        self._watch = Monitor("ModelCheckpoint", monitor, mode)
+        self.monitor = monitor
+        self.verbose = verbose
+        self.save_best_only = check_flag("ModelCheckpoint", "save_best_only", save_best_only)
+        self.save_weights_only = check_flag("ModelCheckpoint", "save_weights_only", save_weights_only)
+        self.period = check_int("ModelCheckpoint", "period", period, 1)
+        self.epochs_since_last_save = 0
+        self.best = self._watch.worst
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        folder = os.path.dirname(self.filepath)
+        if folder and "{" not in folder:
+            os.makedirs(folder, exist_ok=True)
+        if self.save_best_only:
+            self._watch.warn_if_never_logged(self, "nothing will be saved")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        self.epochs_since_last_save += 1
+        if self.epochs_since_last_save < self.period:
+            return
+        self.epochs_since_last_save = 0
+        path = self._path(epoch, logs)
+        if not self.save_best_only:
+            self._save(path, f"Epoch {epoch + 1:05d}: saving model to {path}")
+            return
+        current = self._watch.value(self, logs, "no model is saved in this epoch")
+        if current is None:
+            return
+        if self._watch.improves(current, self.best):
+            message = (f"Epoch {epoch + 1:05d}: {self.monitor} improved from {self.best:0.5f} to {current:0.5f}, "
+                       f"saving model to {path}")
+            self._save(path, message)
+            self.best = current  # after the save: a save that fails leaves it to the next epoch
+        elif self.verbose > 0:
+            print(f"\nEpoch {epoch + 1:05d}: {self.monitor} did not improve from {self.best:0.5f}")
+
+    def _path(self, epoch: int, logs: Mapping[str, Any]) -> str:
+        fields = {name: as_number(value) for name, value in logs.items()}
+        fields["epoch"] = epoch + 1
+        try:
+            return self.filepath.format(**fields)
+        except (KeyError, IndexError) as error:
+            field = error.args[0] if isinstance(error, KeyError) else "{}"
+            raise unknown_name("field in ModelCheckpoint's filepath", field, fields) from None
+
+    def _save(self, path: str, message: str) -> None:
+        if self.verbose > 0:
+            print(f"\n{message}")
+        folder = os.path.dirname(path)
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        if self.save_weights_only:
+            self.model.save_weights(path, overwrite=True)
+        else:
+            self.model.save(path, overwrite=True)
