@@ -167,21 +167,19 @@ def check_emitted_gradient(example: Example, target: Target, size: int | None = 
 
 
 def permutations_of(rank: int) -> list[tuple[int, ...]]:
-    """All permutations but the identity, of higher ranks those that layouts and reversals need."""
+    """All permutations, of higher ranks those that layouts and reversals need."""
     if rank <= 3:
-        return list(itertools.permutations(range(rank)))[1:]
+        return list(itertools.permutations(range(rank)))
     middle = tuple(range(1, rank - 1))
     to_first, to_last = (0, rank - 1, *middle), (0, *range(2, rank), 1)
     swapped = (*range(rank - 2), rank - 1, rank - 2)
     front = (1, 0, *range(2, rank))
-    return [to_first, to_last, swapped, front, tuple(range(rank))[::-1]]
+    return [tuple(range(rank)), to_first, to_last, swapped, front, tuple(range(rank))[::-1]]
 
 
 def check_permuted(node: Node, arrays: Sequence[np.ndarray]) -> int:
-    """The permuted op on transposed inputs gives the transposed output; returns how often there is one."""
-    if len(node.outputs) > 1:
-        return 0
-    (plain,) = evaluate(node.op, *arrays)
+    """The permuted op on transposed inputs gives the transposed first output; counts the permutations."""
+    plain, *rest = evaluate(node.op, *arrays)
     found = 0
     for permutation in permutations_of(np.ndim(plain)):
         answer = node.op.permuted(node, permutation)
@@ -189,11 +187,13 @@ def check_permuted(node: Node, arrays: Sequence[np.ndarray]) -> int:
             continue
         op, wanted = answer
         moved = [apply_permutation(a, p) for a, p in zip(arrays, wanted, strict=True)]
-        (actual,) = evaluate(op, *moved)
+        actual, *others = evaluate(op, *moved)
         expected = np.transpose(plain, permutation)
         assert_close(np.asarray(actual), expected, 1e-5, f"{node.op} permuted by {permutation}")
+        for other, kept in zip(others, rest, strict=True):
+            assert_close(other, kept, 1e-5, f"a further output of {node.op} permuted by {permutation}")
         types = op.infer(*(input_value("x", a.dtype, a.shape).type for a in moved))
-        assert types.shape == expected.shape
+        assert (types[0] if isinstance(types, tuple) else types).shape == expected.shape
         found += 1
     return found
 
