@@ -10,7 +10,7 @@ from kcompile.ir.ops.elementwise import add
 from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.regions import RegionOp
 from kcompile.ir.ops.shaping import expand, reshape
-from kcompile.ir.types import TensorType, same_dim
+from kcompile.ir.types import TensorType
 
 
 def gradients(
@@ -91,5 +91,5 @@ def fit(g: Value, type: TensorType) -> Value:
         g = reduce_sum(g, axes, keepdims=True)
         if extra:
             g = reshape(g, g.shape[extra:])
-    fits = g.rank == type.rank and all(same_dim(a, b) for a, b in zip(g.shape, type.shape, strict=True))
-    return g if fits else expand(g, type.shape)
+    repeated = g.rank != type.rank or any(a == 1 and b != 1 for a, b in zip(g.shape, type.shape, strict=True))
+    return expand(g, type.shape) if repeated else g

@@ -1,0 +1,47 @@
+"""Common sub-expressions: what is computed twice is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from kcompile.ir.core import Constant, Graph, Node, Op, Value, make_node, rebuild
+from kcompile.ir.ops.comparison import Equal, LogicalAnd, LogicalOr, LogicalXor
+from kcompile.ir.ops.elementwise import Add, Mul
+from kcompile.ir.text import digest
+from kcompile.passes.report import fired
+from kcompile.passes.rewrite import in_regions
+
+COMMUTATIVE: tuple[type[Op], ...] = (Add, Mul, Equal, LogicalAnd, LogicalOr, LogicalXor)
+"""Ops that merge with operands swapped too (``max`` does not: its gradient prefers the first operand)."""
+
+
+def cse(graph: Graph) -> Graph:
+    """Merge nodes with equal ops on the same operands, and constants of equal content.
+
+    Ops that are compared by identity (variables, random streams) are never merged with others.
+    """
+    seen: dict[Hashable, tuple[Value, ...]] = {}
+    order: dict[Value, int] = {}
+
+    def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+        key = _key(node.op, inputs, order)
+        found = seen.get(key)
+        if found is None:
+            found = seen[key] = node.outputs if inputs == node.inputs else make_node(node.op, *inputs).outputs
+            for value in found:
+                order[value] = len(order)
+        else:
+            fired(f"merge {node.op.name}")
+        return found
+
+    return rebuild(in_regions(graph, cse), rule)
+
+
+def _key(op: Op, inputs: tuple[Value, ...], order: dict[Value, int]) -> Hashable:
+    if isinstance(op, Constant):
+        array = op.array
+        content = array.tobytes() if array.nbytes <= 64 else digest(array)
+        return Constant, array.dtype.name, array.shape, content
+    if isinstance(op, COMMUTATIVE):
+        return type(op), tuple(sorted(order[value] for value in inputs))
+    return op, inputs

@@ -1,0 +1,100 @@
+"""Estimates of the work that a graph takes: floating point operations, and bytes read and written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kcompile.ir.core import Constant, Graph, Leaf, Node, Value
+from kcompile.ir.dims import Dim, names_in, substitute
+from kcompile.ir.ops.convolution import Convolution, ConvWeightGrad
+from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.linalg import MatMul
+from kcompile.ir.ops.normalization import Normalization
+from kcompile.ir.ops.pooling import Pooling
+from kcompile.ir.ops.random import RandomBits
+from kcompile.ir.ops.reduction import Reduction
+from kcompile.ir.ops.reshaping import Reshape
+from kcompile.ir.ops.softmax import LogSoftmax, Softmax
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Floating point operations (a multiplication and an addition count as two) and bytes moved."""
+
+    flops: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.bytes + other.bytes)
+
+
+def work_of_graph(graph: Graph, sizes: Mapping[str, int] | None = None) -> Work:
+    """The work of one execution.
+
+    Args:
+        graph: any graph. Regions count once.
+        sizes: the symbolic sizes; those not given count as 1.
+    """
+    known = dict(sizes or {})
+    total = Work()
+    for node in graph.nodes():
+        total += work_of_node(node, known)
+        for region in node.op.regions:
+            total += work_of_graph(region, known)
+    return total
+
+
+def work_of_node(node: Node, sizes: Mapping[str, int] | None = None) -> Work:
+    """The work of one node; constants, variables, inputs and reshapes are free."""
+    if isinstance(node.op, (Leaf, Constant, Reshape)):
+        return Work()
+    known = sizes or {}
+    values = [*node.inputs, *node.outputs]
+    moved = sum(_elements(value, known) * np.dtype(value.dtype).itemsize for value in values)
+    return Work(_flops(node, known), moved)
+
+
+def _flops(node: Node, sizes: Mapping[str, int]) -> int:
+    output = _elements(node.outputs[0], sizes)
+    match node.op:
+        case MatMul(transpose_x=transpose_x):
+            inner = node.inputs[0].shape[-2 if transpose_x else -1]
+            return 2 * output * _size(inner, sizes)
+        case ConvWeightGrad(kernel=kernel):
+            # Each element of the gradient meets every position of the kernel and every channel of its group.
+            inner = node.outputs[0].shape[-2]
+            return 2 * _elements(node.inputs[1], sizes) * math.prod(kernel) * _size(inner, sizes)
+        case Convolution():
+            filter_size = _elements(node.inputs[1], sizes)
+            channels_out = _size(node.inputs[1].shape[-1], sizes)
+            windows = max(output, 1) if node.op.name == "conv" else _elements(node.inputs[0], sizes)
+            return 2 * windows * filter_size // max(channels_out, 1)
+        case Pooling(window=window):
+            return min(_elements(v, sizes) for v in (node.inputs[0], node.outputs[0])) * math.prod(window)
+        case Normalization():
+            return 4 * output
+        case Softmax() | LogSoftmax():
+            return 4 * output
+        case Reduction():
+            return _elements(node.inputs[0], sizes)
+        case RandomBits():
+            return 4 * output
+        case Elementwise():
+            return output
+    return 0
+
+
+def _elements(value: Value, sizes: Mapping[str, int]) -> int:
+    return math.prod(_size(dim, sizes) for dim in value.shape)
+
+
+def _size(dim: Dim, sizes: Mapping[str, int]) -> int:
+    if isinstance(dim, int):
+        return dim
+    result = substitute(dim, {name: sizes.get(name, 1) for name in names_in(dim)})
+    assert isinstance(result, int)
+    return max(result, 0)

@@ -1,0 +1,128 @@
+"""The order of the passes.
+
+A model goes through ``FORWARD_TRAINING`` or ``FORWARD_INFERENCE`` first. A training step is then built from the result
+(loss, gradients, optimizer updates) and goes through ``TRAINING``; an inference graph goes through ``INFERENCE``.
+The last step is ``emit``, which is no pass since it returns an ONNX model.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from kcompile.ir.core import Graph
+from kcompile.ir.text import print_graph
+from kcompile.passes.cse import cse
+from kcompile.passes.dce import dce
+from kcompile.passes.flops import Work, work_of_graph
+from kcompile.passes.fold import fold
+from kcompile.passes.report import PassRecord, Report, recording
+from kcompile.passes.simplify import simplify, simplify_final
+from kcompile.passes.specialize import specialize_inference, specialize_training
+
+Pass = Callable[[Graph], Graph]
+Pipeline = tuple[Pass, ...]
+
+ENVIRONMENT = "KCOMPILE_DUMP_AFTER"
+"""Environment variable with the default of ``dump_after``."""
+
+BOTH: Pipeline = (
+    simplify,  # dead branches of the learning phase fall away, so that nothing below looks at them
+    fold,
+    cse,  # the front end asks for sizes, masks and casts again and again
+)
+"""What training and inference share, before gradients are taken."""
+
+FORWARD_TRAINING: Pipeline = (specialize_training, *BOTH)
+FORWARD_INFERENCE: Pipeline = (specialize_inference, *BOTH)
+
+TRAINING: Pipeline = (
+    simplify_final,  # the reverse walk leaves sums of one term, products with ones, expands
+    fold,
+    cse,  # backward ops recompute what the forward pass has
+    simplify_final,  # merged nodes show new identities
+    dce,  # scan keeps states for gradients that nobody asked for
+)
+"""A training step with gradients and updates."""
+
+INFERENCE: Pipeline = (
+    simplify_final,
+    fold,
+    cse,
+    dce,
+)
+"""A graph without gradients."""
+
+
+def run_pipeline(
+    graph: Graph,
+    pipeline: Pipeline,
+    dump_after: str | None = None,
+    report: Report | None = None,
+    stream: TextIO | None = None,
+) -> Graph:
+    """Run the passes one after the other.
+
+    Args:
+        graph: the program.
+        pipeline: functions from graph to graph.
+        dump_after: print the graph after the pass of this name, or after each with ``"all"``; also comma-separated
+            names. ``"name:folder"`` writes files ``01_simplify.ir``, ... there instead. The default is the environment
+            variable ``KCOMPILE_DUMP_AFTER``.
+        report: collects what each pass did; without it nothing is measured.
+        stream: where to print (default: standard error).
+
+    Raises:
+        ValueError: ``dump_after`` names no pass.
+    """
+    wanted, folder = _parse_dump(dump_after if dump_after is not None else os.environ.get(ENVIRONMENT, ""))
+    if dump_after is not None:
+        _check_dump(wanted, pipeline)
+    before = _measured(graph) if report is not None else (0, Work())
+    for number, function in enumerate(pipeline, start=1):
+        name = pass_name(function)
+        record = PassRecord(name)
+        start = time.perf_counter()
+        with recording(record):
+            graph = function(graph)
+        record.seconds = time.perf_counter() - start
+        if report is not None:
+            after = _measured(graph)
+            record.nodes_before, record.nodes_after = before[0], after[0]
+            record.flops_before, record.flops_after = before[1].flops, after[1].flops
+            record.bytes_before, record.bytes_after = before[1].bytes, after[1].bytes
+            report.records.append(record)
+            before = after
+        if name in wanted or "all" in wanted:
+            text = print_graph(graph)
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{number:02d}_{name}.ir").write_text(text, encoding="utf-8")
+            else:
+                print(f"# ---- {graph.name} after {name}\n{text}", file=stream or sys.stderr)
+    return graph
+
+
+def pass_name(function: Pass) -> str:
+    """The name of a pass in reports and for ``dump_after``."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _measured(graph: Graph) -> tuple[int, Work]:
+    return len(graph.nodes()), work_of_graph(graph)
+
+
+def _parse_dump(text: str) -> tuple[set[str], Path | None]:
+    names, separator, folder = text.partition(":")
+    return {name.strip() for name in names.split(",") if name.strip()}, Path(folder) if separator else None
+
+
+def _check_dump(wanted: set[str], pipeline: Pipeline) -> None:
+    known = {pass_name(function) for function in pipeline} | {"all"}
+    unknown = sorted(wanted - known)
+    if unknown:
+        raise ValueError(f"dump_after: no pass {unknown[0]!r} in this pipeline; passes are {', '.join(sorted(known))}")

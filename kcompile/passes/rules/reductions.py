@@ -1,0 +1,107 @@
+"""Reductions: of nothing, of reductions, of repeated and of transposed elements."""
+
+from __future__ import annotations
+
+from kcompile.ir.core import Node, Value, apply, constant
+from kcompile.ir.dims import Dim, product
+from kcompile.ir.ops.elementwise import Neg, mul, neg
+from kcompile.ir.ops.reduction import (
+    ReduceAll,
+    ReduceAny,
+    ReduceMax,
+    ReduceMean,
+    ReduceMin,
+    ReduceProd,
+    ReduceSum,
+    Reduction,
+)
+from kcompile.ir.ops.reshaping import Expand, Transpose, expand, reshape, transpose
+from kcompile.passes.rewrite import Rules
+
+RULES = Rules()
+
+OF_ITSELF = (ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceAny, ReduceAll)
+"""Reductions that give back a single element, and that may be done one axis after the other."""
+
+OF_EQUALS = (ReduceMean, ReduceMax, ReduceMin, ReduceAny, ReduceAll)
+"""Reductions that give back an element that is repeated."""
+
+
+def _reduction(node: Node) -> Reduction:
+    assert isinstance(node.op, Reduction)
+    return node.op
+
+
+@RULES.on(*OF_ITSELF)
+def reduction_of_one_element(node: Node) -> Value | None:
+    """A reduction along no axis, or along axes of size 1 -> reshape(x)."""
+    (x,) = node.inputs
+    if all(x.shape[axis] == 1 for axis in _reduction(node).axes):
+        return reshape(x, node.outputs[0].shape)
+    return None
+
+
+@RULES.on(*OF_ITSELF)
+def reduction_of_reduction(node: Node) -> Value | None:
+    """sum(sum(x)) -> sum(x); the same for the others."""
+    (x,) = node.inputs
+    outer = _reduction(node)
+    if type(x.op) is not type(outer):
+        return None
+    inner = _reduction(x.node)
+    source = x.node.inputs[0]
+    if inner.keepdims and not outer.keepdims:
+        axes = {*outer.axes}
+        if not axes.issuperset(inner.axes):
+            return None
+    elif inner.keepdims:
+        axes = {*outer.axes, *inner.axes}
+    elif outer.keepdims:
+        return None
+    else:
+        kept = [axis for axis in range(source.rank) if axis not in inner.axes]
+        axes = {*inner.axes, *(kept[axis] for axis in outer.axes)}
+    return apply(type(outer)(tuple(sorted(axes)), outer.keepdims), source)
+
+
+@RULES.on(ReduceSum, *OF_EQUALS)
+def reduction_of_repeated(node: Node) -> Value | None:
+    """max(expand(x)) -> expand(max(x)); sum(expand(x)) -> expand(sum(x)) * count."""
+    (x,) = node.inputs
+    op = _reduction(node)
+    if not isinstance(x.op, Expand):
+        return None
+    (source,) = x.node.inputs
+    source_shape: tuple[Dim, ...] = (1,) * (x.rank - source.rank) + source.shape
+    repeated = [axis for axis in op.axes if source_shape[axis] == 1 and x.shape[axis] != 1]
+    counts = [x.shape[axis] for axis in repeated]
+    if not repeated or not all(isinstance(count, int) and count > 0 for count in counts):
+        return None
+    result = apply(op, reshape(source, source_shape))
+    if isinstance(op, ReduceSum):
+        result = mul(result, constant(product(counts), x.dtype))
+    return expand(result, node.outputs[0].shape)
+
+
+@RULES.on(Reduction)
+def reduction_of_transpose(node: Node) -> Value | None:
+    """sum(transpose(x)) -> transpose(sum(x)), which moves fewer elements, or none."""
+    (x,) = node.inputs
+    op = _reduction(node)
+    if not isinstance(x.op, Transpose) or not op.axes:
+        return None
+    order = x.op.permutation
+    reduced = apply(type(op)(tuple(sorted(order[axis] for axis in op.axes)), op.keepdims), x.node.inputs[0])
+    if op.keepdims:
+        return transpose(reduced, order)
+    kept = sorted(order[axis] for axis in range(x.rank) if axis not in op.axes)
+    return transpose(reduced, [kept.index(order[axis]) for axis in range(x.rank) if axis not in op.axes])
+
+
+@RULES.on(ReduceSum, ReduceMean)
+def sum_of_negated(node: Node) -> Value | None:
+    """sum(-x) -> -sum(x), of fewer elements."""
+    (x,) = node.inputs
+    if not isinstance(x.op, Neg) or not _reduction(node).axes:
+        return None
+    return neg(apply(node.op, x.node.inputs[0]))
