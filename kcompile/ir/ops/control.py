@@ -197,7 +197,7 @@ def _cond(
     else_fn: Callable[..., Sequence[Value | None]],
     operands: Sequence[Value],
 ) -> list[Value | None]:
-    """As :func:`cond`; where one branch gives ``None`` it means zero, where both do the result is ``None``."""
+    """As :func:`cond`; where one branch gives ``None`` it means zero, where both do so is the result."""
     inputs = [region_input(f"operand_{i}", value.type) for i, value in enumerate(operands)]
     pairs = [list(then_fn(*inputs)), list(else_fn(*inputs))]
     if len(pairs[0]) != len(pairs[1]):

@@ -34,11 +34,11 @@ class Scan(RegionOp):
 
     The operands are the initial ``states``, the ``sequences``, and values that every step uses. The inputs of
     ``body`` are the states, one slice of each sequence, and those values; its outputs are the next states and
-    what is stacked along a new axis 0. Results: the last states, the stacked values. With ``reverse`` the steps
-    run from the last slice to the first; stacked values stay at the place of their slice.
+    what is stacked along a new axis 0. Results: the last states, the stacked values. With ``reverse`` the
+    steps run from the last slice to the first; stacked values stay at the place of their slice.
 
-    The states are also stacked as they come in: from them the gradient recomputes each step. The pass ``prune``
-    drops them again where no gradient asks for them.
+    The states are also stacked as they come in: from them the gradient recomputes each step. The pass
+    ``prune`` drops them again where no gradient asks for them. ONNX Runtime needs at least one step.
     """
 
     body: Graph
@@ -192,7 +192,7 @@ def scan(
 
     Args:
         body_fn: called once, with the states, one slice of each of ``xs``, and ``consts``, as separate
-            arguments; returns the next states and the values to stack. It may also use any value from outside.
+            arguments; returns the next states and the values to stack. It may use any value from outside.
         init: the initial states; a state keeps its type.
         xs: values of the same size along axis 0, possibly symbolic.
         consts: values that each step sees whole.
