@@ -22,7 +22,7 @@ def build(example: Example, dtype: str = "float32", symbolic: bool = False) -> t
     """The graph of an example and arrays for its inputs, with float inputs of the given element type."""
     inputs, arrays = [], []
     for index, array in enumerate(example.arrays):
-        array = array.astype(dtype) if array.dtype.kind == "f" else array
+        array = np.asarray(array, dtype if array.dtype.kind == "f" else None)
         shape = (named("batch"), *array.shape[1:]) if symbolic and index in example.batch else array.shape
         inputs.append(input_value(f"x{index}", array.dtype, shape))
         arrays.append(array)

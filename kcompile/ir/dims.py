@@ -189,6 +189,19 @@ def divide_exactly(total: Dim, part: Dim) -> Dim | None:
     return _build(quotient)
 
 
+def as_integers(dims: Iterable[Dim]) -> tuple[int, ...]:
+    """The sizes as integers, once no symbolic one is left.
+
+    Raises:
+        ValueError: one is.
+    """
+    sizes = tuple(dims)
+    known = tuple(dim for dim in sizes if isinstance(dim, int))
+    if len(known) != len(sizes):
+        raise ValueError(f"the sizes {sizes} are needed as integers here, but one is symbolic")
+    return known
+
+
 def parse_dim(text: str) -> Dim:
     """Read a size as it is printed: ``"3"``, ``"2*batch+1"``, ``"(height-3)//2+1"``.
 

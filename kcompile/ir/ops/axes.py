@@ -1,4 +1,4 @@
-"""Axis arguments: from what users write to what ops store (tuples of distinct axes counted from the front)."""
+"""Axis arguments: from what users write to what ops store, tuples of distinct axes counted from the front."""
 
 from __future__ import annotations
 

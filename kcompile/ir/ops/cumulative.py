@@ -105,7 +105,7 @@ class LinearRecurrence(Op):
         rest = (*type.shape[: self.axis], *type.shape[self.axis + 1 :])
         state, factor, term = (input_value(label, type.dtype, rest) for label in ("state", "factor", "term"))
         following = add(mul(factor, state), term)
-        body = b.subgraph(Graph([state, factor, term], {"next": following, "result": following}, name="body"))
+        step = Graph([state, factor, term], {"next": following, "result": following}, name="step")
         start = b.op("Expand", b.constant(0, type.dtype), b.dims(rest))
         backwards = int(self.reverse)
         _, results = b.multi(
@@ -113,7 +113,7 @@ class LinearRecurrence(Op):
             start,
             *names,
             outputs=2,
-            body=body,
+            body=b.subgraph(step, [None] * 3),
             num_scan_inputs=2,
             scan_input_axes=[self.axis] * 2,
             scan_input_directions=[backwards] * 2,

@@ -187,7 +187,7 @@ class Softplus(Unary):
 
     @staticmethod
     def compute(x: Array) -> Array:
-        return np.logaddexp(x, np.zeros_like(x))  # type: ignore[no-any-return]
+        return np.logaddexp(x, np.zeros_like(x))
 
     def derivative(self, x: Value, y: Value) -> Value:
         return sigmoid(x)
@@ -211,7 +211,10 @@ class Softsign(Unary):
 @dataclass(frozen=True)
 class Erf(Unary):
     onnx = "Erf"
-    compute = np.vectorize(math.erf, otypes=[np.float64])
+
+    @staticmethod
+    def compute(x: Array) -> Array:
+        return np.vectorize(math.erf, otypes=[x.dtype])(x)  # type: ignore[no-any-return]
 
     def derivative(self, x: Value, y: Value) -> Value:
         return mul(exp(neg(mul(x, x))), 2 / math.sqrt(math.pi))
@@ -225,7 +228,7 @@ class Relu(Unary):
 
     @staticmethod
     def compute(x: Array) -> Array:
-        return np.maximum(x, np.zeros((), x.dtype))  # type: ignore[no-any-return]
+        return np.maximum(x, np.zeros((), x.dtype))
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
@@ -362,7 +365,7 @@ class Mul(Binary):
 
 def _divide(x: Array, y: Array) -> Array:
     if x.dtype.kind == "f":
-        return x / y  # type: ignore[no-any-return]
+        return x / y
     # Integers truncate towards zero, as in ONNX; the magnitude is exact for the whole range.
     quotient = x // y
     return quotient + ((quotient < 0) & (quotient * y != x)).astype(quotient.dtype)  # type: ignore[no-any-return]
@@ -390,7 +393,7 @@ class Pow(Binary):
         (x, y), (g,) = inputs, grads
         if g is None:
             return [None, None]
-        by_exponent = where(greater(x, 0), log(maximum(x, np.finfo(x.dtype).tiny)), zeros_like(x))
+        by_exponent = where(greater(x, 0), log(maximum(x, float(np.finfo(x.dtype).tiny))), zeros_like(x))
         return [mul(g, mul(y, power(x, sub(y, 1)))), mul(g, mul(outputs[0], by_exponent))]
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply
-from kcompile.ir.dims import Dim
+from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply, apply_multi, constant
+from kcompile.ir.dims import Dim, as_integers
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_axes, normalize_axis
-from kcompile.ir.ops.reshaping import transpose
+from kcompile.ir.ops.comparison import equal
+from kcompile.ir.ops.elementwise import cast
+from kcompile.ir.ops.reshaping import expand, expand_dims, reshape, transpose
+from kcompile.ir.ops.sizes import iota
 from kcompile.ir.types import TensorType, same_dim
 
 INDEX_TYPES = ("int32", "int64")
@@ -23,9 +27,14 @@ def _check_indices(indices: TensorType) -> None:
         raise IRError(f"indices are {indices}; cast them to int32 or int64")
 
 
+def _check_addable(updates: TensorType) -> None:
+    if updates.dtype == "bool":
+        raise IRError("adds numbers, got bool; cast them first")
+
+
 @dataclass(frozen=True)
 class Gather(Op):
-    """Slices of the first operand along ``axis`` at the places that the second names (negative: from the back)."""
+    """Slices of the first operand along ``axis`` at the places in the second (negative: from the back)."""
 
     axis: int
 
@@ -50,8 +59,7 @@ class Gather(Op):
         self, node: Node, permutation: Permutation
     ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """The axes that come from the indices stay together, in order."""
-        x, indices = node.inputs
-        count = indices.rank
+        count = node.inputs[1].rank
         new_axis = _run_start(permutation, self.axis, count)
         if new_axis is None:
             return None
@@ -91,13 +99,12 @@ class ScatterAdd(Op):
             map(same_dim, indices.shape, updates.shape[: indices.rank])
         ):
             raise IRError(f"the updates {updates} do not start with the shape of the indices {indices}")
-        if updates.dtype == "bool":
-            raise IRError("adds numbers, got bool; cast them first")
+        _check_addable(updates)
         return updates.with_shape((self.size, *updates.shape[indices.rank :]))
 
     def evaluate(self, *arrays: Array) -> Array:
         indices, updates = arrays
-        result = np.zeros((self.size, *updates.shape[indices.ndim :]), updates.dtype)  # type: ignore[arg-type]
+        result = np.zeros(as_integers((self.size, *updates.shape[indices.ndim :])), updates.dtype)
         np.add.at(result, indices, updates)
         return result
 
@@ -107,12 +114,9 @@ class ScatterAdd(Op):
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         indices, updates = names
-        kind, output = node.inputs[0].type, node.outputs[0].type
-        if kind.dtype != "int64":
-            indices = b.op("Cast", indices, to="int64")
-        column = b.reshape(indices, kind, (*kind.shape, 1))
-        zeros = b.op("Expand", b.constant(0, output.dtype), b.dims(output.shape))
-        return b.op("ScatterND", zeros, column, updates, reduction="add")
+        kind = node.inputs[0].type
+        column = b.reshape(as_int64(b, indices, kind.dtype), kind, (*kind.shape, 1))
+        return b.op("ScatterND", zeros(b, node), column, updates, reduction="add")
 
     def permuted(
         self, node: Node, permutation: Permutation
@@ -122,6 +126,188 @@ class ScatterAdd(Op):
             return None
         count = node.inputs[0].rank
         return self, (None, (*range(count), *(axis - 1 + count for axis in permutation[1:])))
+
+
+@dataclass(frozen=True)
+class GatherElements(Op):
+    """Element by element: the one at the place along ``axis`` that the index at the same position names."""
+
+    axis: int
+
+    def infer(self, x: TensorType, indices: TensorType) -> TensorType:  # type: ignore[override]
+        check_axes((self.axis,), x.rank)
+        _check_indices(indices)
+        if x.rank != indices.rank:
+            raise IRError(f"the indices {indices} do not have the number of axes of {x}")
+        for axis, (n, count) in enumerate(zip(x.shape, indices.shape, strict=True)):
+            if axis != self.axis and not same_dim(n, count):
+                raise IRError(f"{x} and the indices {indices} differ on axis {axis}")
+        return x.with_shape(indices.shape)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return np.take_along_axis(arrays[0], arrays[1], self.axis)
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (x, indices), (g,) = inputs, grads
+        if g is None:
+            return [None, None]
+        return [apply(ScatterElementsAdd(x.shape[self.axis], self.axis), indices, g), None]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.op("GatherElements", *names, axis=self.axis)
+
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
+        return GatherElements(permutation.index(self.axis)), (permutation, permutation)
+
+
+@dataclass(frozen=True)
+class ScatterElementsAdd(Op):
+    """Zeros, ``size`` along ``axis``, to which each update is added where its index says.
+
+    Operands are the indices and the updates, of one shape. The gradient of :class:`GatherElements`.
+    """
+
+    size: Dim
+    axis: int
+
+    def infer(self, indices: TensorType, updates: TensorType) -> TensorType:  # type: ignore[override]
+        check_axes((self.axis,), updates.rank)
+        _check_indices(indices)
+        _check_addable(updates)
+        if indices.rank != updates.rank or not all(map(same_dim, indices.shape, updates.shape)):
+            raise IRError(f"the updates {updates} do not have the shape of the indices {indices}")
+        return updates.with_shape(self._with_size(updates.shape))
+
+    def _with_size(self, shape: Sequence[Dim]) -> tuple[Dim, ...]:
+        return (*shape[: self.axis], self.size, *shape[self.axis + 1 :])
+
+    def evaluate(self, *arrays: Array) -> Array:
+        indices, updates = arrays
+        result = np.zeros(as_integers(self._with_size(updates.shape)), updates.dtype)
+        places: list[Array] = list(np.indices(updates.shape, sparse=True))
+        places[self.axis] = indices
+        np.add.at(result, tuple(places), updates)
+        return result
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (g,) = grads
+        return [None, None if g is None else gather_elements(g, inputs[0], self.axis)]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.op("ScatterElements", zeros(b, node), *names, axis=self.axis, reduction="add")
+
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
+        return ScatterElementsAdd(self.size, permutation.index(self.axis)), (permutation, permutation)
+
+
+@dataclass(frozen=True)
+class GatherNd(Op):
+    """The slices whose leading indices are listed along the last axis of the second operand."""
+
+    def infer(self, x: TensorType, indices: TensorType) -> TensorType:  # type: ignore[override]
+        return x.with_shape(_nd_shape(x, indices))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        x, indices = arrays
+        return np.asarray(x[tuple(np.moveaxis(indices, -1, 0))])
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (x, indices), (g,) = inputs, grads
+        if g is None:
+            return [None, None]
+        return [scatter_nd_add(expand(constant(0, x.dtype), x.shape), indices, g), None]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.op("GatherND", names[0], as_int64(b, names[1], node.inputs[1].dtype))
+
+
+@dataclass(frozen=True)
+class ScatterNdAdd(Op):
+    """The first operand, with the third added at the slices that the second names as in :class:`GatherNd`."""
+
+    def infer(self, x: TensorType, indices: TensorType, updates: TensorType) -> TensorType:  # type: ignore[override]
+        wanted = _nd_shape(x, indices)
+        _check_addable(updates)
+        if (
+            updates.dtype != x.dtype
+            or updates.rank != len(wanted)
+            or not all(map(same_dim, updates.shape, wanted))
+        ):
+            raise IRError(f"the updates are {updates}; {x} at indices {indices} takes {x.with_shape(wanted)}")
+        return x
+
+    def evaluate(self, *arrays: Array) -> Array:
+        x, indices, updates = arrays
+        result = x.copy()
+        np.add.at(result, tuple(np.moveaxis(indices, -1, 0)), updates)
+        return result
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (g,) = grads
+        return [g, None, None if g is None else gather_nd(g, inputs[1])]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        x, indices, updates = names
+        return b.op("ScatterND", x, as_int64(b, indices, node.inputs[1].dtype), updates, reduction="add")
+
+
+def _nd_shape(x: TensorType, indices: TensorType) -> tuple[Dim, ...]:
+    _check_indices(indices)
+    depth = indices.shape[-1] if indices.rank else 0
+    if not isinstance(depth, int) or not 1 <= depth <= x.rank:
+        raise IRError(f"the last axis of the indices {indices} must list 1 to {x.rank} places in {x}")
+    return (*indices.shape[:-1], *x.shape[depth:])
+
+
+def as_int64(b: Builder, name: str, dtype: str) -> str:
+    """The tensor ``name`` of element type ``dtype`` as int64."""
+    return name if dtype == "int64" else b.op("Cast", name, to="int64")
+
+
+def zeros(b: Builder, node: Node) -> str:
+    """Zeros of the type of the result of ``node``."""
+    type = node.outputs[0].type
+    return b.op("Expand", b.constant(0, type.dtype), b.dims(type.shape))
+
+
+@dataclass(frozen=True)
+class TopK(Op):
+    """The ``k`` largest elements along the last axis, largest first, and their int64 places.
+
+    Of equal elements the first one comes first.
+    """
+
+    name: ClassVar[str] = "top_k"
+    k: int
+
+    def infer(self, x: TensorType) -> tuple[TensorType, ...]:  # type: ignore[override]
+        if x.rank == 0 or x.dtype in ("bool", "uint64"):
+            raise IRError(f"needs numbers with at least one axis, got {x}")
+        n = x.shape[-1]
+        if self.k < 0 or (isinstance(n, int) and self.k > n):
+            raise IRError(f"k is {self.k}, the last axis has {n} elements")
+        top = x.with_shape((*x.shape[:-1], self.k))
+        return top, top.with_dtype("int64")
+
+    def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
+        (x,) = arrays
+        # A stable sort of the reversed row, read backwards, leaves equal elements in their order.
+        ascending = np.argsort(x[..., ::-1], axis=-1, kind="stable")
+        places = (x.shape[-1] - 1 - ascending[..., ::-1])[..., : self.k]
+        return np.take_along_axis(x, places, -1), places
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        (x,), g, last = inputs, grads[0], inputs[0].rank - 1
+        return [None if g is None else apply(ScatterElementsAdd(x.shape[last], last), outputs[1], g)]
+
+    def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
+        (x,) = names
+        dtype = node.inputs[0].dtype
+        has_kernel = dtype in ("float16", "float32", "float64", "int32", "int64")
+        if not has_kernel:
+            x = b.op("Cast", x, to="int64")
+        values, places = b.multi("TopK", x, b.constant([self.k], "int64"), outputs=2, axis=-1)
+        return values if has_kernel else b.op("Cast", values, to=dtype), places
 
 
 # ---- functions
@@ -136,9 +322,41 @@ def gather(x: Value, indices: Value, axis: int = 0) -> Value:
 
 
 def scatter_add(indices: Value, updates: Value, size: Dim, axis: int = 0) -> Value:
-    """Zeros, with ``size`` places along ``axis``, to which ``updates`` are added: the gradient of :func:`gather`."""
+    """Zeros, with ``size`` places along ``axis``, to which ``updates`` are added.
+
+    The gradient of :func:`gather`.
+    """
     count = indices.rank
     axis = normalize_axis(axis, updates.rank - count + 1)
     moved = [*range(axis, axis + count), *range(axis), *range(axis + count, updates.rank)]
     result = apply(ScatterAdd(size), indices, transpose(updates, moved))
     return transpose(result, [*range(1, axis + 1), 0, *range(axis + 1, result.rank)])
+
+
+def gather_elements(x: Value, indices: Value, axis: int) -> Value:
+    """``numpy.take_along_axis``: for each index the element of ``x`` at that place along ``axis``."""
+    return apply(GatherElements(normalize_axis(axis, x.rank)), x, indices)
+
+
+def gather_nd(x: Value, indices: Value) -> Value:
+    """The slices ``x[i, j, ...]``, where the last axis of ``indices`` lists ``i, j, ...``."""
+    return apply(GatherNd(), x, indices)
+
+
+def scatter_nd_add(x: Value, indices: Value, updates: Value) -> Value:
+    """``x`` with ``updates`` added at the slices that ``indices`` name as in :func:`gather_nd`."""
+    return apply(ScatterNdAdd(), x, indices, updates)
+
+
+def one_hot(indices: Value, depth: int, dtype: str = "float32", axis: int = -1) -> Value:
+    """1 at each index along a new axis of size ``depth``, else 0; all 0 where an index is out of range."""
+    axis = normalize_axis(axis, indices.rank + 1)
+    places = iota(depth, indices.dtype)
+    column = reshape(places, (depth, *(1,) * (indices.rank - axis)))
+    return cast(equal(expand_dims(indices, axis), column), dtype)
+
+
+def top_k(x: Value, k: int) -> tuple[Value, Value]:
+    """The ``k`` largest elements along the last axis, largest first, and their int64 places."""
+    values, places = apply_multi(TopK(k), x)
+    return values, places

@@ -19,7 +19,10 @@ from kcompile.ir.types import TensorType, broadcast_shapes, same_dim
 
 @dataclass(frozen=True)
 class MatMul(Op):
-    """The product of the matrices on the last two axes, each transposed first if asked; leading axes broadcast."""
+    """The product of the matrices on the last two axes, each transposed first if asked.
+
+    Leading axes broadcast.
+    """
 
     name: ClassVar[str] = "matmul"
     transpose_x: bool = False
@@ -94,8 +97,8 @@ def _product(x: Value, y: Value, transpose_x: bool, transpose_y: bool) -> Value:
 def matmul(x: Value, y: Value, transpose_x: bool = False, transpose_y: bool = False) -> Value:
     """``numpy.matmul`` of the operands, with the last two axes of each swapped first if asked.
 
-    The leading axes of ``x`` are merged into rows if ``y`` is a single matrix, so that the product and both of
-    its gradients are each one large matrix product.
+    The leading axes of ``x`` are merged into rows if ``y`` is a single matrix, so that the product and both
+    of its gradients are each one large matrix product.
     """
     if x.rank == 1:
         return squeeze(matmul(expand_dims(x, 0), y, False, transpose_y), -2 if y.rank > 1 else 0)
@@ -114,7 +117,9 @@ Axes = Sequence[int]
 def dot_general(
     x: Value, y: Value, contract: tuple[Axes, Axes], batch: tuple[Axes, Axes] = ((), ())
 ) -> Value:
-    """Sum of products over the ``contract`` axes of ``x`` and ``y``, which pair up in order, as do the ``batch`` axes.
+    """Sum of products over the ``contract`` axes of ``x`` and ``y``.
+
+    These pair up in order, as do the ``batch`` axes.
 
     Returns:
         a value with the batch axes, then the remaining axes of ``x``, then those of ``y``.
@@ -141,13 +146,13 @@ def dot_general(
 
 
 def _as_matrices(x: Value, batch: Axes, rows: Axes, columns: Axes) -> tuple[Value, bool]:
-    """``x`` as a batch of matrices, and whether they are the transposed ones (which spares moving elements)."""
-    natural = [*batch, *columns, *rows] == list(range(x.rank))
+    """``x`` as a batch of matrices, and whether transposed (if that spares moving elements)."""
+    natural = bool(rows and columns) and [*batch, *columns, *rows] == list(range(x.rank))
     first, second = (columns, rows) if natural else (rows, columns)
     moved = transpose(x, (*batch, *first, *second))
     sizes: list[Dim] = [x.shape[axis] for axis in batch]
     sizes += [product(x.shape[axis] for axis in first), product(x.shape[axis] for axis in second)]
-    return reshape(moved, sizes), natural and bool(rows) and bool(columns)
+    return reshape(moved, sizes), natural
 
 
 __all__ = ["MatMul", "dot_general", "matmul"]

@@ -78,7 +78,7 @@ class ReduceSum(Reduction):
     onnx = "ReduceSum"
 
     def evaluate(self, *arrays: Array) -> Array:
-        return np.asarray(np.add.reduce(arrays[0], self.axes, keepdims=self.keepdims, dtype=arrays[0].dtype))
+        return np.asarray(np.sum(arrays[0], self.axes, arrays[0].dtype, keepdims=self.keepdims))
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
@@ -127,11 +127,11 @@ class Extreme(Reduction, abstract=True):
         return [mul(extreme, share)]
 
 
-def _lowest(dtype: np.dtype) -> float | int:  # type: ignore[type-arg]
+def _lowest(dtype: np.dtype) -> float | int:
     return -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
 
 
-def _highest(dtype: np.dtype) -> float | int:  # type: ignore[type-arg]
+def _highest(dtype: np.dtype) -> float | int:
     return np.inf if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
 
@@ -161,7 +161,7 @@ class ReduceProd(Reduction):
 
     def evaluate(self, *arrays: Array) -> Array:
         (x,) = arrays
-        return np.asarray(np.multiply.reduce(x, self.axes, keepdims=self.keepdims, dtype=x.dtype))
+        return np.asarray(np.prod(x, self.axes, x.dtype, keepdims=self.keepdims))
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (x,), (g,) = inputs, grads
@@ -191,7 +191,7 @@ class ReduceLogSumExp(Reduction):
         largest = np.max(x, self.axes, keepdims=True, initial=-np.inf)
         largest = np.where(np.isfinite(largest), largest, 0).astype(x.dtype)
         total = np.log(np.sum(np.exp(x - largest), self.axes, keepdims=True)) + largest
-        return total.reshape(_reduced(x.shape, self.axes, self.keepdims))  # type: ignore[no-any-return,arg-type]
+        return total.reshape(_reduced(x.shape, self.axes, self.keepdims))  # type: ignore[no-any-return]
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (x,), (y,), (g,) = inputs, outputs, grads

@@ -9,10 +9,10 @@ import numpy as np
 
 from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply
-from kcompile.ir.dims import Dim, divide_exactly, product
+from kcompile.ir.dims import Dim, as_integers, divide_exactly, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_permutation, inverse, normalize_axes, normalize_axis
-from kcompile.ir.types import TensorType, broadcast_shapes, same_dim
+from kcompile.ir.types import TensorType, same_dim
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Reshape(Op):
         return x.with_shape(self.shape)
 
     def evaluate(self, *arrays: Array) -> Array:
-        return arrays[0].reshape(self.shape)
+        return arrays[0].reshape(as_integers(self.shape))
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
@@ -116,15 +116,15 @@ class Expand(Op):
     shape: tuple[Dim, ...]
 
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
-        fits = len(self.shape) >= x.rank and broadcast_shapes(x.shape, self.shape)
-        if (not fits and self.shape) or (fits and not all(map(same_dim, fits, self.shape))):
-            raise IRError(f"{x} does not broadcast to {self.shape}")
-        if x.rank > len(self.shape):
+        wanted = self.shape[len(self.shape) - x.rank :] if len(self.shape) >= x.rank else ()
+        if len(wanted) != x.rank or not all(
+            n == 1 or same_dim(n, m) for n, m in zip(x.shape, wanted, strict=True)
+        ):
             raise IRError(f"{x} does not broadcast to {self.shape}")
         return x.with_shape(self.shape)
 
     def evaluate(self, *arrays: Array) -> Array:
-        return np.broadcast_to(arrays[0], self.shape)  # type: ignore[arg-type]
+        return np.broadcast_to(arrays[0], as_integers(self.shape))
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         return list(grads)

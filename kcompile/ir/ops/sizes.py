@@ -10,7 +10,7 @@ import numpy as np
 
 from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Gradients, Node, Op, Value, apply, constant_of
-from kcompile.ir.dims import Dim, SymbolicDim
+from kcompile.ir.dims import Dim, as_integers
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType, dtype_name
 
@@ -49,7 +49,7 @@ class Iota(Op):
         return TensorType(dtype_name(self.dtype), (self.length,))
 
     def evaluate(self, *arrays: Array) -> Array:
-        return np.arange(self.length, dtype=self.dtype)  # type: ignore[call-overload,no-any-return]
+        return np.arange(*as_integers([self.length]), dtype=self.dtype)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         return []
@@ -74,10 +74,10 @@ def iota(length: Dim, dtype: str = "int64") -> Value:
 
 # ---- values as sizes
 
-_EXACT_ON_SIZES = frozenset(
-    ["add", "sub", "mul", "concat", "split", "slice", "gather", "reshape", "expand", "transpose"]
-    + ["reduce_sum", "reduce_prod", "stop_gradient"]
-)
+_EXACT_ON_SIZES = {
+    *("add", "sub", "mul", "reduce_sum", "reduce_prod", "stop_gradient"),
+    *("concat", "split", "slice", "gather", "reshape", "expand", "transpose"),
+}
 _MOST_SIZES = 64
 
 
@@ -122,7 +122,7 @@ def _symbolic(value: Value) -> Array | None:
     return np.asarray(results[value.index], dtype=object).reshape(value.type.static_shape)
 
 
-def _objects(dims: Sequence[Dim | SymbolicDim] | range) -> Array:
+def _objects(dims: Sequence[Dim] | range) -> Array:
     array = np.empty(len(dims), dtype=object)
     array[:] = list(dims)
     return array

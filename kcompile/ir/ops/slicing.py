@@ -96,7 +96,8 @@ class Split(Op):
 class Slice(Op):
     """``sizes[i]`` elements along ``axes[i]``: those at ``starts[i]``, ``starts[i] + steps[i]``, ...
 
-    Starts are counted from the front; a step may be negative. On symbolic axes the elements are taken to exist.
+    Starts are counted from the front; a step may be negative. On symbolic axes the elements are
+    taken to exist.
     """
 
     axes: tuple[int, ...]
@@ -116,9 +117,7 @@ class Slice(Op):
             if isinstance(start, int) and isinstance(size, int) and isinstance(n, int) and size:
                 ends = start, start + (size - 1) * step
                 if min(ends) < 0 or max(ends) >= n:
-                    raise IRError(
-                        f"elements {ends[0]} to {ends[1]} do not all exist on axis {axis} of size {n}"
-                    )
+                    raise IRError(f"elements {ends[0]} to {ends[1]} are not all on axis {axis} of size {n}")
             shape[axis] = size
         return x.with_shape(tuple(shape))
 
@@ -185,8 +184,8 @@ MODES = ("constant", "reflect", "edge")
 class Pad(Op):
     """``pads[i]`` elements before and after axis ``i``.
 
-    ``mode``: ``constant`` (``value``), ``reflect`` (mirrored, the border not repeated) or ``edge`` (the border
-    repeated). In ``constant`` mode a negative amount removes elements, as in ONNX.
+    ``mode``: ``constant`` (``value``), ``reflect`` (mirrored, the border not repeated) or ``edge``
+    (the border repeated). In ``constant`` mode a negative amount removes elements, as in ONNX.
     """
 
     pads: tuple[tuple[Dim, Dim], ...]
@@ -296,7 +295,8 @@ def slice_axes(
     ends: Sequence[Dim | None],
     steps: Sequence[int] | None = None,
 ) -> Value:
-    """``x[start:end:step]`` along each of ``axes``, as in NumPy: negative bounds count from the back, ``None`` is open.
+    """``x[start:end:step]`` along each of ``axes``, as in NumPy: negative bounds count from the back,
+    ``None`` is open.
 
     On an axis of symbolic size the bounds cannot be clipped to it: they are taken to lie inside, and symbolic
     bounds to be counted from the front.
