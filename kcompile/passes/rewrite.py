@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 
 from kcompile.ir.core import Array, Graph, Leaf, Node, Op, Value, constant_of, make_node, rebuild
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.regions import RegionOp
 from kcompile.ir.types import same_dim
 from kcompile.passes.report import fired
 
@@ -97,11 +97,14 @@ def _check_types(rule: LocalRule, old: tuple[Value, ...], new: tuple[Value, ...]
 
 def map_regions(op: Op, function: Callable[[Graph], Graph]) -> Op:
     """``op`` with each of its regions replaced; ``op`` itself if none changed."""
-    if not isinstance(op, RegionOp):
-        return op
-    new = [function(region) for region in op.regions]
-    same = all(a is b for a, b in zip(new, op.regions, strict=True))
-    return op if same else op.with_regions(*new)
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(op):
+        old = getattr(op, field.name)
+        if isinstance(old, Graph):
+            new = function(old)
+            if new is not old:
+                changes[field.name] = new
+    return dataclasses.replace(op, **changes) if changes else op
 
 
 def in_regions(graph: Graph, function: Callable[[Graph], Graph]) -> Graph:

@@ -1,0 +1,86 @@
+"""Random graphs mean the same after each pass and after whole pipelines; runner, report and dumps."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kcompile.ir import Graph
+from kcompile.ir.text import parse_graph
+from kcompile.passes import pipelines
+from kcompile.passes.pipelines import run_pipeline
+from kcompile.passes.report import Report
+from kcompile.passes.specialize import specialize
+from tests import fixtures
+from tests.random_graphs import graphs
+
+PIPELINES = {
+    "training": (*pipelines.FORWARD_TRAINING, *pipelines.TRAINING),
+    "inference": (*pipelines.FORWARD_INFERENCE, *pipelines.INFERENCE),
+}
+PHASE = {"training": True, "inference": False}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(graphs(), st.sampled_from(list(PIPELINES)), st.integers(0, 3), st.booleans())
+def test_meaning_is_kept(graph: Graph, name: str, size: int, special: bool) -> None:
+    reference = graph = specialize(graph, training=PHASE[name])
+    for function in PIPELINES[name]:
+        graph = function(graph)
+        fixtures.assert_same(*fixtures.run_both(reference, graph, size, size, special), rtol=1e-5, atol=1e-6)
+
+
+TEXT = """\
+def step(x: f32[batch, 3]):
+    w: f32[3] = variable("w", "weight")
+    learning_phase_1: bool = learning_phase()
+    neg_1: f32[batch, 3] = neg(x)
+    select_1: f32[batch, 3] = select(learning_phase_1, neg_1, x)
+    mul_1: f32[batch, 3] = mul(select_1, 1.0)
+    mul_2: f32[3] = mul(w, 1.0)
+    w.next = mul_2
+    return mul_1
+"""
+
+
+def test_report_tells_what_each_pass_did() -> None:
+    report = Report()
+    graph = run_pipeline(parse_graph(TEXT), pipelines.FORWARD_INFERENCE, report=report)
+    assert len(graph.nodes()) == 2
+    assert [record.name for record in report.records] == ["specialize_inference", "simplify", "fold", "cse", *LAYOUT]
+    simplify = report.records[1]
+    assert simplify.rules == {"where_known": 1, "times_one": 2}
+    assert (simplify.nodes_before, simplify.nodes_after) == (9, 2)
+    assert simplify.flops_before - simplify.flops_after == 3 + 3 + 3 + 3
+    assert report.rules()["learning phase"] == 1
+    table = str(report).splitlines()
+    assert table[0].split() == ["pass", "ms", "nodes", "FLOPs", "saved", "bytes", "saved", "rules"]
+    assert "times_one 2, where_known 1" in table[2]
+    assert table[-1].startswith("total")
+    assert str(Report()) == "no passes ran"
+
+
+LAYOUT: list[str] = []
+
+
+def test_dump_after_prints_the_graph(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stream = io.StringIO()
+    run_pipeline(parse_graph(TEXT), pipelines.FORWARD_TRAINING, dump_after="simplify", stream=stream)
+    assert stream.getvalue() == (
+        '# ---- step after simplify\ndef step(x: f32[batch, 3]):\n    w: f32[3] = variable("w", "weight")\n'
+        "    neg_1: f32[batch, 3] = neg(x)\n    w.next = w\n    return neg_1\n\n"
+    )
+    monkeypatch.setenv("KCOMPILE_DUMP_AFTER", f"all:{tmp_path / 'dumps'}")
+    run_pipeline(parse_graph(TEXT), pipelines.FORWARD_TRAINING, stream=stream)
+    files = sorted(path.name for path in (tmp_path / "dumps").iterdir())
+    assert files[:3] == ["01_specialize_training.ir", "02_simplify.ir", "03_fold.ir"]
+    assert len(files) == len(pipelines.FORWARD_TRAINING)
+
+
+def test_dump_after_an_unknown_pass() -> None:
+    with pytest.raises(ValueError, match="dump_after: no pass 'simplfy' in this pipeline; passes are all, cse, "):
+        run_pipeline(parse_graph(TEXT), pipelines.TRAINING, dump_after="simplfy")
