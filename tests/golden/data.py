@@ -13,7 +13,7 @@ def generator(*words: object) -> np.random.Generator:
 
 def normal(shape: Sequence[int], *words: object, scale: float = 1.0) -> np.ndarray:
     """Standard normal float32 values times ``scale``."""
-    return (generator(*words).standard_normal(tuple(shape)) * scale).astype(np.float32)
+    return np.asarray(generator(*words).standard_normal(tuple(shape)) * scale, dtype=np.float32)
 
 
 def positive(shape: Sequence[int], *words: object) -> np.ndarray:

@@ -8,6 +8,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import numpy as np
 import tensorflow as tf  # noqa: TID251 - this is the oracle, not the product
 import tf_keras as keras
+from tf_keras.src import backend  # the public tf_keras.backend lacks functions that Keras 2.3.1 has
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -21,4 +22,4 @@ def stored(value: object) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-__all__ = ["SOURCE", "keras", "np", "stored", "tf"]
+__all__ = ["SOURCE", "backend", "keras", "np", "stored", "tf"]

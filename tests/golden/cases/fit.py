@@ -221,6 +221,22 @@ def text_convolution(keras: Any, optimizers: Any) -> Training:
     return Training(model, x, data.values("binary", (SAMPLES,), "text_convolution", "y"))
 
 
+def masked_average(keras: Any, optimizers: Any) -> Training:
+    """An embedding that masks zeros, averaged over what is left; plain SGD."""
+    layers = keras.layers
+    model = keras.models.Sequential(
+        [
+            layers.Embedding(8, 5, mask_zero=True, input_length=6, name="embedding"),
+            layers.GlobalAveragePooling1D(name="average"),
+            layers.Dense(3, activation="softmax", name="classes"),
+        ]
+    )
+    model.compile(optimizers.SGD(lr=0.3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = data.integers((SAMPLES, 6), 8, "masked_average", "x")
+    x[:, 0], x[::2, 4:] = 1, 0  # no sample is all zeros
+    return Training(model, x, data.integers((SAMPLES,), 3, "masked_average", "y"))
+
+
 def autoencoder(keras: Any, optimizers: Any) -> Training:
     """Strided convolution, transposed convolution, upsampling, depthwise and separable; Adadelta."""
     layers = keras.layers
@@ -249,6 +265,7 @@ CASES: dict[str, Callable[[Any, Any], Training]] = {
         temporal_weights,
         weighted_metrics,
         text_convolution,
+        masked_average,
         autoencoder,
     )
 }
