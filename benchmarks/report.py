@@ -102,7 +102,7 @@ FACTS = ["cores", "first step", "import", "peak MB", "installed MB"]
 
 
 def fit_table(results: list[Result]) -> str:
-    """Model and peer, ms/step and its ratio, the same in processor time, the spread, and the facts."""
+    """Model and peer, ms/step and its ratio, in processor time too, spread, time between epochs, facts."""
     rows = []
     for result in results:
         step = result.rounds.get("step")
@@ -115,10 +115,13 @@ def fit_table(results: list[Result]) -> str:
                 number(result.figure("step, processor"), 1e3),
                 number(ratio(result, results, "step, processor")),
                 f"{spread(step):.0%}" if step and not result.error else "-",
+                number(result.figure("between epochs"), 1e3, " ms"),
                 *facts(result),
             ]
         )
-    return table(["model", "peer", "ms/step", "ratio", "cpu ms", "ratio", "spread", *FACTS], rows)
+    return table(
+        ["model", "peer", "ms/step", "ratio", "cpu ms", "ratio", "spread", "between epochs", *FACTS], rows
+    )
 
 
 def predict_table(results: list[Result]) -> str:

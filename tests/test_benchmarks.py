@@ -19,10 +19,10 @@ from benchmarks.training import per_step, timed_epochs
 
 # Without the columns that every command shows.
 FIT_COLUMNS = """
-| model | peer      | ms/step | ratio | cpu ms | ratio | spread |
-| ----- | --------- | ------: | ----: | -----: | ----: | -----: |
-| mlp   | kcompile  |    2.00 |  1.00 |   1.00 |  1.00 |     0% |
-| mlp   | keras-jax |       - |     - |      - |     - |      - |
+| model | peer      | ms/step | ratio | cpu ms | ratio | spread | between epochs |
+| ----- | --------- | ------: | ----: | -----: | ----: | -----: | -------------: |
+| mlp   | kcompile  |    2.00 |  1.00 |   1.00 |  1.00 |     0% |        30.0 ms |
+| mlp   | keras-jax |       - |     - |      - |     - |      - |              - |
 """
 FACT_COLUMNS = """
  cores | first step |  import | peak MB | installed MB |
@@ -72,7 +72,7 @@ def test_numbers_have_three_digits(value, text):
 
 def test_fit_table():
     fast = result("kcompile", [0.002, 0.004], [0.002])
-    fast.rounds["step, processor"] = [[0.001]]
+    fast.rounds |= {"step, processor": [[0.001]], "between epochs": [[0.03, 0.04]]}
     fast.figures = {"import": 0.25, "first step": 1.5}
     fast.facts = {"peak_bytes": 200e6, "installed_bytes": 310e6}
     fast.cores = [0.9, 0.99]
@@ -84,8 +84,12 @@ def test_fit_table():
 
 
 def test_time_per_step_leaves_out_the_first_epoch():
-    figures = per_step([(5.0, 1.0), (6.0, 1.5), (10.0, 4.5)], steps=2)
-    assert figures == {"step": [0.5, 2.0], "step, processor": [0.25, 1.5]}
+    starts, ends = [(0.0, 0.0), (5.5, 1.0), (8.0, 2.0)], [(5.0, 1.0), (6.0, 1.5), (10.0, 4.5)]
+    assert per_step(starts, ends, steps=2) == {
+        "step": [0.25, 1.0],
+        "step, processor": [0.25, 1.25],
+        "between epochs": [0.5, 2.0],
+    }
     runs = []
     assert len(timed_epochs(lambda: runs.append(0), seconds=0, steps=1)["step"]) == 2
     assert len(runs) == 3
