@@ -17,6 +17,7 @@ from tests.op_examples import Example, floats, integers
 table = floats(7, 4)
 places = integers(3, 5, low=-7, high=7)
 ties = np.array([[1, 3, 3, 2], [2, 2, 2, 2], [5, 4, 3, 5]], np.float32)
+many = np.round(8 * floats(9000, 50)) / 8
 pairs = np.stack([integers(3, 5, high=4), integers(3, 5, low=-3, high=3)], -1)
 
 EXAMPLES = [
@@ -65,6 +66,8 @@ EXAMPLES = [
         [floats(4, 3, 2), pairs, floats(3, 5, 2)],
         batch=[1, 2],
     ),
+    # More elements than one node adds without threads losing sums.
+    Example("scatter_add", lambda i, u: scatter_add(i, u, 3), [integers(9000, high=3), many], "many", batch=[0, 1]),
     Example("cast", lambda i: one_hot(i, 4), [integers(3, 2, low=-1, high=6)], "one_hot", batch=[0], empty=True),
     Example("cast", lambda i: one_hot(i, 4, "int32", 0), [integers(3, 2, high=4)], "one_hot first"),
     Example("top_k", lambda x: top_k(x, 3), [floats(4, 6)], batch=[0], empty=True),

@@ -16,6 +16,7 @@ from kcompile.ir.ops.axes import check_axes, normalize_axis
 from kcompile.ir.ops.comparison import equal
 from kcompile.ir.ops.elementwise import cast
 from kcompile.ir.ops.reshaping import expand, expand_dims, reshape, transpose
+from kcompile.ir.ops.scatter_lowering import lower_scatter_nd_add
 from kcompile.ir.ops.sizes import iota
 from kcompile.ir.types import TensorType, same_dim
 
@@ -115,8 +116,9 @@ class ScatterAdd(Op):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         indices, updates = names
         kind = node.inputs[0].type
-        column = b.reshape(as_int64(b, indices, kind.dtype), kind, (*kind.shape, 1))
-        return b.op("ScatterND", zeros(b, node), column, updates, reduction="add")
+        column_type = TensorType("int64", (*kind.shape, 1))
+        column = b.reshape(as_int64(b, indices, kind.dtype), kind, column_type.shape)
+        return lower_scatter_nd_add(b, zeros(b, node), node.outputs[0].type, column, column_type, updates)
 
     def permuted(
         self, node: Node, permutation: Permutation
@@ -248,7 +250,9 @@ class ScatterNdAdd(Op):
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         x, indices, updates = names
-        return b.op("ScatterND", x, as_int64(b, indices, node.inputs[1].dtype), updates, reduction="add")
+        types = [value.type for value in node.inputs]
+        places = as_int64(b, indices, types[1].dtype)
+        return lower_scatter_nd_add(b, x, types[0], places, types[1].with_dtype("int64"), updates)
 
 
 def _nd_shape(x: TensorType, indices: TensorType) -> tuple[Dim, ...]:
