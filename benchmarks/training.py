@@ -15,7 +15,7 @@ Stamp = tuple[float, float]
 def epoch_timer(keras: Any, seconds: float, minimum: int) -> Any:
     """A callback that stamps the first step and the end of each epoch.
 
-    It stops after `seconds` and at least `minimum` epochs. It reads no logs, so a package may keep them unread.
+    It stops after `seconds` and at least `minimum` epochs. It doesn't read the logs.
     """
 
     class EpochTimer(keras.callbacks.Callback):
@@ -74,9 +74,9 @@ def stamp() -> Stamp:
 def per_step(starts: list[Stamp], ends: list[Stamp], steps: int) -> dict[str, list[float]]:
     """Seconds per step of each epoch but the first, and the seconds between the epochs.
 
-    A step's share is that of the time from the start of the epoch's first step to the epoch's end, by the wall
-    clock and in processor time. What a package does between epochs, up to its first step (shuffling, setting
-    up an input pipeline), stands apart: our epochs are far shorter than real ones, and it would weigh too much.
+    A step's share is that of the time from the start of the epoch's first step to the epoch's end, in wall-clock
+    and in processor time. What a package does between epochs, up to the first step (shuffling, setting up an
+    input pipeline), stands apart: our epochs are far shorter than real ones, so it would weigh too much.
     """
     pairs = list(zip(starts, ends, strict=True))[1:]
     return {
