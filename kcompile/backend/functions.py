@@ -40,14 +40,14 @@ class Function:
         outputs: Sequence[Any],
         updates: Sequence[Any] = (),
         name: str = "function",
-        pipeline: str = "training",
         device: str | None = None,
     ) -> None:
+        from kcompile.passes.pipelines import BOTH, TRAINING
         from kcompile.runtime.executable import Executable
 
         graph = build_graph(inputs, outputs, updates, name)
         self._positions = [i for i, x in enumerate(inputs) if not isinstance(x, Variable)]
-        self._executable = Executable(graph, pipeline, device=device)
+        self._executable = Executable(graph, (*BOTH, *TRAINING), device=device)
 
     @property
     def graph(self) -> ir.Graph:

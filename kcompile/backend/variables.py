@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,20 @@ from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError
 from kcompile.ir.ops.control import learning_phase as learning_phase_leaf
 from kcompile.runtime.storage import Storage, attach
+
+
+_recorded: ContextVar[list[tuple[Variable, Tensor]] | None] = ContextVar("recorded", default=None)
+
+
+@contextlib.contextmanager
+def recorded_updates() -> Iterator[list[tuple[Variable, Tensor]]]:
+    """Inside, ``variable.assign`` collects symbolic updates in the list instead of changing the variable."""
+    updates: list[tuple[Variable, Tensor]] = []
+    token = _recorded.set(updates)
+    try:
+        yield updates
+    finally:
+        _recorded.reset(token)
 
 
 class Variable(Tensor):
@@ -58,12 +74,16 @@ class Variable(Tensor):
     def numpy(self) -> Array:
         return self.storage.read()
 
-    def assign(self, value: ArrayLike) -> Variable:
-        """Replace the value now.
+    def assign(self, value: Any) -> Variable:
+        """Replace the value: now, or, inside a layer's or metric's code that is being traced, at each step.
 
         Raises:
             ValueError: another shape.
         """
+        recorded = _recorded.get()
+        if recorded is not None:
+            recorded.append((self, as_tensor(value)))
+            return self
         array = np.asarray(value)
         if array.shape != self.storage.shape:
             raise KCompileError(
@@ -80,11 +100,13 @@ class Variable(Tensor):
     def read_value(self) -> Tensor:
         return Tensor(self.value)
 
-    def assign_add(self, delta: ArrayLike) -> Variable:
-        return self.assign(self.numpy() + np.asarray(delta))
+    def assign_add(self, delta: Any) -> Variable:
+        """Add to the value; see :meth:`assign`."""
+        return self.assign(self + delta if _recorded.get() is not None else self.numpy() + np.asarray(delta))
 
-    def assign_sub(self, delta: ArrayLike) -> Variable:
-        return self.assign(self.numpy() - np.asarray(delta))
+    def assign_sub(self, delta: Any) -> Variable:
+        """Subtract from the value; see :meth:`assign`."""
+        return self.assign(self - delta if _recorded.get() is not None else self.numpy() - np.asarray(delta))
 
     def __repr__(self) -> str:
         return f"<Variable {self.label!r} shape={self.storage.shape} dtype={self.dtype}>"

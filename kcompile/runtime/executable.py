@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from kcompile.runtime import session as runtime
 from kcompile.runtime.storage import Buffer, Storage, aligned_empty, storage_of
 
 if TYPE_CHECKING:
+    from kcompile.passes.pipelines import Pipeline
     from kcompile.passes.report import Report
 
 Array = NDArray[Any]
@@ -31,10 +32,11 @@ class Executable:
 
     Args:
         graph: the program.
-        pipeline: the name of the pass pipeline, ``training`` or ``inference``.
+        pipeline: the passes to run on it (default: :data:`kcompile.passes.pipelines.INFERENCE`).
         frozen: whether variables become constants (with their present values) in the compiled model.
         device: ``cpu``, ``cuda``, ``auto``; default: as configured.
         dump_after: print the IR after these passes (a name, or ``all``).
+        report: what earlier passes did, to go on with.
 
     Attributes:
         graph: the optimized graph.
@@ -44,25 +46,27 @@ class Executable:
     def __init__(
         self,
         graph: Graph,
-        pipeline: str = "inference",
+        pipeline: Pipeline | None = None,
         frozen: bool = False,
         device: str | None = None,
         dump_after: str | None = None,
+        report: Report | None = None,
     ) -> None:
         from kcompile.passes.emit import emit
-        from kcompile.passes.pipelines import PIPELINES, run_pipeline
+        from kcompile.passes.pipelines import INFERENCE, run_pipeline
         from kcompile.passes.report import Report
+        from kcompile.passes.specialize import freeze
 
         self.device = runtime.resolve_device(device)
         self.source = graph
-        self._report = Report()
-        values = {v: storage_of(v).read() for v in graph.variables()} if frozen else {}
+        self._report = report or Report()
+        if frozen:
+            graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables()})
         block = runtime.channel_block() if self.device == "cpu" and _has_convolution(graph) else 0
         target = Target(self.device, portable=False, block=block)
-        self.graph = run_pipeline(
-            graph, PIPELINES[pipeline], dump_after=dump_after, report=self._report, target=target, frozen=values
-        )
-        emitted = emit(self.graph, target, frozen=values)
+        passes = INFERENCE if pipeline is None else pipeline
+        self.graph = run_pipeline(graph, passes, dump_after=dump_after, report=self._report)
+        emitted = emit(self.graph, target)
         self.model = emitted.model
         self._session = runtime.Session(emitted.model, self.device)
         self.inputs = emitted.inputs
@@ -71,7 +75,8 @@ class Executable:
         self._state = [(name, storage_of(variable)) for variable, name in emitted.state_inputs.items()]
         self._updates = [(name, storage_of(variable)) for variable, name in emitted.state_outputs.items()]
         self._read = set(self._session.input_names)
-        for _, storage in (*self._state, *self._updates):
+        self._storages = list({id(s): s for _, s in (*self._state, *self._updates)}.values())
+        for storage in self._storages:
             storage.move(self.device)
         self._bindings: dict[tuple[int, ...], tuple[Any, list[Buffer]]] = {}
         self._static = [
@@ -79,7 +84,6 @@ class Executable:
             for value in self.graph.outputs.values()
         ]
         self._all_static = all(array is not None for array in self._static)
-        self._finish_binding: Callable[[Any], None] | None = None
 
     # -- running
 
@@ -96,7 +100,7 @@ class Executable:
         """
         if not self._state and not self._updates:
             return self._session.run(dict(zip(self.inputs, feeds, strict=True)), self.outputs)
-        key = tuple([id(storage.current) for _, storage in self._state])
+        key = tuple([id(storage.current) for storage in self._storages])
         cached = self._bindings.get(key)
         if cached is None:
             cached = self._bind(key)
@@ -107,13 +111,18 @@ class Executable:
         self._session.run_binding(binding)
         if self._all_static:
             return self._static  # type: ignore[return-value]
-        copied = binding.copy_outputs_to_cpu()
-        return copied[: len(self.outputs)]
+        return [value.numpy() for value in binding.get_outputs()[: len(self.outputs)]]
 
     def commit(self) -> None:
-        """Keep the state that the last run computed."""
-        for _, storage in self._updates:
-            storage.commit()
+        """Keep the state that the last run computed: all of it, also if Ctrl-C comes in between."""
+        pending = iter(self._updates)
+        try:
+            for _, storage in pending:
+                storage.commit()
+        except KeyboardInterrupt:
+            for _, storage in pending:
+                storage.commit()
+            raise
 
     def _bind(self, key: tuple[int, ...]) -> tuple[Any, list[Buffer]]:
         """Bind state and outputs for one arrangement of the buffers."""

@@ -6,7 +6,6 @@ step whose loss turns out not to be a number is undone by not committing it.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -61,7 +60,15 @@ class Buffer:
             self.ortvalue.update_inplace(np.ascontiguousarray(array))
 
 
-_changes = itertools.count(1)
+class _Clock:
+    """Counts the changes of all storages."""
+
+    now = 0
+
+
+def changes() -> int:
+    """A number that grows with every change of any storage: while it stands still, no weight has changed."""
+    return _Clock.now
 
 
 class Storage:
@@ -77,7 +84,8 @@ class Storage:
         memory[...] = array
         self.current = Buffer(memory)
         self.spare: Buffer | None = None
-        self.version = next(_changes)
+        _Clock.now += 1
+        self.version = _Clock.now
 
     def read(self) -> Array:
         """A copy of the value on the host."""
@@ -93,7 +101,8 @@ class Storage:
         if array.shape != self.shape:
             raise ValueError(f"cannot assign an array of shape {array.shape} to a variable of shape {self.shape}")
         self.current.write(array)
-        self.version = next(_changes)
+        _Clock.now += 1
+        self.version = _Clock.now
 
     def move(self, device: str) -> None:
         """Put the value on ``device`` (``cpu`` or ``cuda``); later reads still return host copies."""
@@ -113,7 +122,8 @@ class Storage:
         """What was written to the spare buffer becomes the value."""
         assert self.spare is not None
         self.current, self.spare = self.spare, self.current
-        self.version = next(_changes)
+        _Clock.now += 1
+        self.version = _Clock.now
 
 
 _storages: WeakKeyDictionary[Variable, Storage] = WeakKeyDictionary()

@@ -1,0 +1,152 @@
+"""What ``compile`` was told, resolved per output: losses, their weights, metrics, names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kcompile.engine.data_checks import TargetSpec
+from kcompile.engine.data_weights import sample_weight_modes
+from kcompile.engine.network import Network
+from kcompile.errors import KCompileError, listed, unknown_name
+
+
+@dataclass
+class OutputPlan:
+    """One output with a loss.
+
+    Attributes:
+        index: its position among the model's outputs.
+        name: its name.
+        loss: the resolved loss.
+        weight: its factor in the total loss.
+        metrics: metrics that ignore sample weights; weighted_metrics: those that use them.
+        mode: ``temporal`` if sample weights are given per time step.
+    """
+
+    index: int
+    name: str
+    loss: Any
+    weight: float = 1.0
+    metrics: list[Any] = field(default_factory=list)
+    weighted_metrics: list[Any] = field(default_factory=list)
+    mode: str | None = None
+    class_axis: int = -1
+
+    def target(self, shape: tuple[int | None, ...], dtype: str = "float32") -> TargetSpec:
+        """What ``y`` must look like."""
+        from kcompile import losses
+
+        kind = losses.target_kind(self.loss)
+        name = getattr(self.loss, "name", None) or getattr(self.loss, "__name__", str(self.loss))
+        return TargetSpec(self.name, shape, kind, name, dtype, self.class_axis, self.mode)
+
+
+@dataclass
+class Compilation:
+    """The arguments of ``compile``, resolved."""
+
+    optimizer: Any
+    outputs: list[OutputPlan]
+    metrics_names: list[str]
+    steps_per_execution: int = 1
+
+    @property
+    def metrics(self) -> list[Any]:
+        return [m for plan in self.outputs for m in (*plan.metrics, *plan.weighted_metrics)]
+
+
+def resolve(
+    model: Network,
+    optimizer: Any,
+    loss: Any,
+    metrics: Any,
+    loss_weights: Any,
+    sample_weight_mode: Any,
+    weighted_metrics: Any,
+    steps_per_execution: Any,
+) -> Compilation:
+    """Check and resolve the arguments of ``compile``.
+
+    Raises:
+        ValueError: unknown names (with near matches), or lists and dictionaries that do not fit the outputs.
+    """
+    from kcompile import losses, optimizers
+    from kcompile import metrics as metric_functions
+    from kcompile.errors import check_positive_int
+
+    names = model.output_names
+    chosen = _per_output(loss, names, "loss")
+    factors = _per_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights", default=1.0)
+    if loss_weights is not None and not isinstance(loss_weights, (list, tuple, dict)):
+        raise TypeError(f"loss_weights must be a list or a dictionary by output, got {loss_weights!r}")
+    modes = sample_weight_modes(sample_weight_mode, names)
+    plain = _metric_lists(metrics, names, "metrics")
+    weighted = _metric_lists(weighted_metrics, names, "weighted_metrics")
+    plans: list[OutputPlan] = []
+    for i, name in enumerate(names):
+        if chosen[i] is None:
+            if plain[i] or weighted[i]:
+                raise KCompileError(f"output {name!r} has metrics but no loss; give it a loss, or remove its metrics")
+            continue
+        resolved = losses.get(chosen[i])
+        plan = OutputPlan(i, name, resolved, float(factors[i]), mode=modes[i])
+        shape = tuple(model.outputs[i].shape)
+        plan.metrics = [metric_functions.resolve(m, shape, resolved) for m in plain[i]]
+        plan.weighted_metrics = [metric_functions.resolve(m, shape, resolved) for m in weighted[i]]
+        plans.append(plan)
+    several = len(names) > 1
+    labels = ["loss"]
+    if several:
+        labels += [f"{plan.name}_loss" for plan in plans]
+    for plan in plans:
+        for metric in (*plan.metrics, *plan.weighted_metrics):
+            label = f"{plan.name}_{metric.name}" if several else metric.name
+            stem, number = label, 1
+            while label in labels:
+                label, number = f"{stem}_{number}", number + 1
+            labels.append(label)
+    added = [name for layer in [model, *model.layers] for name, _, _ in layer._metrics]
+    return Compilation(
+        optimizers.get(optimizer),
+        plans,
+        [*labels, *dict.fromkeys(added)],
+        check_positive_int("compile", "steps_per_execution", 1 if steps_per_execution is None else steps_per_execution),
+    )
+
+
+def _per_output(value: Any, names: Sequence[str], argument: str, default: Any = None) -> list[Any]:
+    """One entry for each output, from a single value, a list or a dictionary."""
+    if isinstance(value, dict):
+        for key in value:
+            if key not in names:
+                raise unknown_name(f"output in {argument}:", key, names)
+        return [value.get(name, default) for name in names]
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(names):
+            raise KCompileError(
+                f"{argument} has {len(value)} entries for {len(names)} outputs ({listed(names)}); "
+                "give one per output (None for none), or a dictionary"
+            )
+        return list(value)
+    return [value] * len(names)
+
+
+def _metric_lists(value: Any, names: Sequence[str], argument: str) -> list[list[Any]]:
+    """The metrics of each output: a flat list is for all outputs, a nested one has one list per output."""
+    if value is None:
+        return [[] for _ in names]
+    if isinstance(value, dict):
+        return [_as_metrics(m) for m in _per_output(value, names, argument)]
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{argument} must be a list or a dictionary, got {value!r}; write {argument}=[{value!r}]")
+    if any(isinstance(item, (list, tuple)) for item in value):
+        return [_as_metrics(m) for m in _per_output(list(value), names, argument)]
+    return [list(value) for _ in names]
+
+
+def _as_metrics(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,174 @@
+"""A linear stack of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kcompile.engine.input_layer import Input, InputLayer
+from kcompile.engine.layer import Layer
+from kcompile.engine.tensor import Array, Tensor
+from kcompile.engine.training import Model
+from kcompile.errors import KCompileError, listed
+
+
+class Sequential(Model):
+    """Layers applied one after the other.
+
+    The graph is built as soon as the first layer knows its input shape; else when data or ``build`` tell it.
+
+    Args:
+        layers: layers (or models) to add.
+        name: the model's name.
+    """
+
+    def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self._stack: list[Layer] = []
+        for layer in layers or []:
+            self.add(layer)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers that were added, without the input layer."""
+        return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        return self.layers
+
+    def add(self, layer: Any) -> None:
+        """Add a layer on top.
+
+        Raises:
+            TypeError: not a layer.
+            ValueError: its name is taken, or it does not fit the output below it.
+        """
+        if isinstance(layer, Tensor) and layer._keras_history is not None:
+            layer = layer._keras_history[0]
+        if not isinstance(layer, Layer):
+            raise TypeError(f"model {self.name!r}: add takes a layer, got {type(layer).__name__}: {layer!r}")
+        if any(layer.name == other.name for other in self._stack):
+            raise KCompileError(
+                f"model {self.name!r} already has a layer named {layer.name!r}; its layers are "
+                f"{listed(item.name for item in self._stack)}"
+            )
+        shape = _first_shape(layer) if not self._stack else None
+        if isinstance(layer, InputLayer):
+            if self._stack:
+                raise KCompileError(f"model {self.name!r}: an input layer can only be the first")
+            self._stack.append(layer)
+            self._start = layer._inbound_nodes[0].output_tensors[0]
+            self._end = self._start
+            return
+        if shape is not None:
+            self._start = Input(batch_shape=shape, dtype=_first_dtype(layer), name=f"{layer.name}_input")
+            self._end = self._start
+        if getattr(self, "_end", None) is not None:
+            end = layer(self._end)  # before anything changes: an error leaves the model as it was
+            if isinstance(end, list):
+                raise KCompileError(f"layer {layer.name!r} has several outputs; use the functional API")
+            self._end = end
+        self._stack.append(layer)
+        if getattr(self, "_end", None) is not None:
+            self._refresh()
+
+    def pop(self) -> None:
+        """Remove the last layer.
+
+        Raises:
+            TypeError: there is none.
+        """
+        if not self.layers:
+            raise TypeError(f"model {self.name!r} has no layers to remove")
+        layer = self._stack.pop()
+        layer._inbound_nodes.pop() if layer._inbound_nodes else None
+        if not self.layers:
+            self._functional, self.built, self._end = False, False, None
+            self.inputs, self.outputs = [], []
+            return
+        if getattr(self, "_end", None) is not None:
+            self._end = self._stack[-1]._inbound_nodes[-1].output_tensors[0]
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self._set_graph(self._start, self._end)
+        self._predictor = None
+        self._steps.clear()
+        if self._compile_arguments is not None:
+            self._finish_compile()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Build for inputs of that shape (batch axis included)."""
+        if self._functional or input_shape is None:
+            if not self._functional:
+                raise KCompileError(f"model {self.name!r}: build needs the input shape, batch axis included")
+            return
+        self._build_from(Input(batch_shape=tuple(input_shape)))
+
+    def _build_graph(self, inputs: Any) -> None:
+        if isinstance(inputs, list):
+            raise KCompileError(f"model {self.name!r} is Sequential and takes one input, got {len(inputs)}")
+        self._build_from(inputs)
+
+    def _build_from(self, start: Tensor) -> None:
+        if not self._stack:
+            raise KCompileError(f"model {self.name!r} has no layers")
+        end = start
+        for layer in self._stack:
+            end = layer(end)
+        self._start, self._end = start, end
+        self._refresh()
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if not self._functional:
+            x = inputs
+            for layer in self._stack:
+                x = layer(x)
+            return x
+        return super().call(inputs, training, mask)
+
+    def predict_classes(self, x: Any, batch_size: int = 32, verbose: int = 0) -> Array:
+        """The most probable class of each sample; with one output column, whether it exceeds 0.5."""
+        p: Array = self.predict(x, batch_size=batch_size, verbose=verbose)
+        return p.argmax(axis=-1) if p.shape[-1] > 1 else (p > 0.5).astype("int32")
+
+    def predict_proba(self, x: Any, batch_size: int = 32, verbose: int = 0) -> Array:
+        """:meth:`predict`, with a warning if the outputs are no probabilities."""
+        import warnings
+
+        p: Array = self.predict(x, batch_size=batch_size, verbose=verbose)
+        if p.size and (p.min() < 0 or p.max() > 1):
+            warnings.warn(
+                f"model {self.name!r}: outputs outside [0, 1] are no probabilities; end it with softmax or sigmoid",
+                stacklevel=2,
+            )
+        return p
+
+    def get_config(self) -> dict[str, Any]:
+        """The layers in Keras 2's form."""
+        from kcompile.engine.network_config import sequential_config
+
+        return sequential_config(self)
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+        """A new model from :meth:`get_config`, with fresh weights."""
+        from kcompile.engine.network_config import sequential_from_config
+
+        return sequential_from_config(cls, config, custom_objects)
+
+
+def _first_shape(layer: Layer) -> tuple[int | None, ...] | None:
+    """The input shape that a first layer was given, its own or that of its first layer."""
+    if layer.batch_input_shape is not None and not isinstance(layer, InputLayer):
+        return layer.batch_input_shape
+    if isinstance(layer, Model) and layer._functional and len(layer.inputs) == 1:
+        return tuple(layer.inputs[0].shape)
+    return None
+
+
+def _first_dtype(layer: Layer) -> str | None:
+    if isinstance(layer, Model) and layer._functional:
+        return layer.inputs[0].dtype
+    return getattr(layer, "input_dtype", None) or layer.dtype

@@ -1,0 +1,210 @@
+"""The graphs of one training, evaluation or prediction step, and running them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcompile import ir
+from kcompile.backend import config
+from kcompile.backend import math as m
+from kcompile.backend.functions import build_graph, substitute
+from kcompile.backend.variables import Variable, placeholder
+from kcompile.engine.compilation import OutputPlan
+from kcompile.engine.tensor import Array, Tensor, as_tensor
+from kcompile.ir.ops import shaping
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+    from kcompile.passes.pipelines import Pipeline
+    from kcompile.passes.report import Report
+
+Update = tuple[Variable, Tensor]
+
+
+class StepGraph:
+    """The IR of a step: inputs, targets and weights in; loss, losses and state out.
+
+    Args:
+        model: a compiled model.
+        targets: the shape of each target, without the batch size.
+        weighted: for each output with a loss, the number of axes of its sample weights (0: none are given).
+        training: with the optimizer's updates, in the training phase; otherwise evaluation.
+    """
+
+    def __init__(
+        self, model: Model, targets: Sequence[tuple[int | None, ...]], weighted: Sequence[int], training: bool
+    ) -> None:
+        plans = model._compiled.outputs
+        self.model = model
+        self.training = training
+        self.y = [
+            placeholder(shape=(None, *shape), name=f"{plan.name}_target")
+            for plan, shape in zip(plans, targets, strict=True)
+        ]
+        self.w = [
+            placeholder(shape=(None,) * rank, name=f"{plan.name}_sample_weight") if rank else None
+            for plan, rank in zip(plans, weighted, strict=True)
+        ]
+        self.losses = [self._loss(plan, y, w) for plan, y, w in zip(plans, self.y, self.w, strict=True)]
+        total: Tensor | None = None
+        for plan, loss in zip(plans, self.losses, strict=True):
+            term = loss if plan.weight == 1 else loss * plan.weight
+            total = term if total is None else total + term
+        for loss in self._added_losses():
+            term = m.mean(loss) if loss.ndim else loss
+            total = term if total is None else total + term
+        if total is None:
+            from kcompile.errors import KCompileError
+
+            raise KCompileError(f"model {model.name!r} has nothing to minimize: no output has a loss and no layer adds one")
+        self.total = total
+        self.metric_updates = self._metric_updates()
+
+    def _loss(self, plan: OutputPlan, y: Tensor, w: Tensor | None) -> Tensor:
+        """The weighted mean of the loss over samples (and time steps), as a scalar."""
+        from kcompile import losses
+
+        output = self.model.outputs[plan.index]
+        with ir.scope(f"loss/{plan.name}"):
+            values = losses.per_sample(plan.loss)(y, output)
+            if values.ndim == 0:
+                return values
+            mask = output._keras_mask
+            if mask is not None and values.ndim >= mask.ndim:
+                valid = m.cast(mask, values.dtype)
+                # The mean goes over the entries that the mask keeps.
+                valid = valid / m.maximum(m.mean(valid), config.epsilon())
+                w = valid if w is None else _spread(w, valid.ndim) * valid
+            if w is not None:
+                values = values * _spread(w, values.ndim)
+            reduction = losses.reduction_of(plan.loss)
+            return m.sum(values) if reduction == "sum" else m.mean(values)
+
+    def _added_losses(self) -> list[Tensor]:
+        return [loss for loss in self.model.losses if self._belongs(loss)]
+
+    def _belongs(self, x: Tensor) -> bool:
+        """Whether ``x`` depends on no inputs but this model's."""
+        known = {id(v.value) for v in self.model.inputs}
+        leaves = [node.outputs[0] for node in ir.toposort([x.value]) if isinstance(node.op, ir.Input)]
+        return all(id(leaf) in known for leaf in leaves)
+
+    def _metric_updates(self) -> list[Update]:
+        updates: list[Update] = []
+        for plan, y, w in zip(self.model._compiled.outputs, self.y, self.w, strict=True):
+            output = self.model.outputs[plan.index]
+            mask = None if output._keras_mask is None else m.cast(output._keras_mask, output.dtype)
+            with ir.scope(f"metrics/{plan.name}"):
+                for metric in plan.metrics:
+                    updates += metric.symbolic_update(y, output, mask)
+                for metric in plan.weighted_metrics:
+                    both = w if mask is None else mask if w is None else _spread(w, mask.ndim) * mask
+                    updates += metric.symbolic_update(y, output, both)
+        for metric, value in self.model._added_metrics():
+            updates += metric.symbolic_update(value)
+        return updates
+
+    def compile(self, name: str) -> Step:
+        """The compiled step; its outputs are ``loss`` and, if there are several, the loss of each output."""
+        from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, INFERENCE, TRAINING, run_pipeline
+        from kcompile.passes.report import Report
+
+        report = Report()
+        forward = self._forward(name)
+        graph = run_pipeline(forward, FORWARD_TRAINING if self.training else FORWARD_INFERENCE, report=report)
+        if not self.training:
+            return Step(graph, INFERENCE, report)
+        # Gradients are taken of the optimized forward graph, so that backward ops are born in the right layout.
+        updates = dict(graph.updates)
+        with ir.scope("optimizer"):
+            pairs = self.model.optimizer.get_updates(Tensor(graph.outputs["loss"]), self.model._collected_trainable_weights)
+        for variable, value in pairs:
+            updates[variable.variable] = as_tensor(value).value
+        return Step(ir.Graph(graph.inputs, graph.outputs, updates, name), TRAINING, report)
+
+    def _forward(self, name: str) -> ir.Graph:
+        """Losses, metrics and the updates of layers, before differentiation."""
+        updates: dict[Variable, Tensor] = {}
+        if self.training:
+            _merge(updates, [u for u in self.model.updates if self._belongs(as_tensor(u[1]))])
+        _merge(updates, self.metric_updates)
+        feeds = [*self.model.inputs, *self.y, *(w for w in self.w if w is not None)]
+        outputs = {"loss": self.total}
+        if len(self.model.outputs) > 1:
+            plans = self.model._compiled.outputs
+            outputs.update({f"{plan.name}_loss": x for plan, x in zip(plans, self.losses, strict=True)})
+        return build_graph(feeds, list(outputs.values()), list(updates.items()), name, list(outputs))
+
+
+def _merge(updates: dict[Variable, Tensor], pairs: Sequence[Any]) -> None:
+    """Add updates; a second update of a variable starts from the result of the first."""
+    for variable, value in pairs:
+        new = as_tensor(value)
+        if variable in updates:
+            new = Tensor(substitute([new.value], {variable.value: updates[variable].value})[0])
+        updates[variable] = new
+
+
+def _spread(w: Tensor, rank: int) -> Tensor:
+    """Weights with trailing axes of size 1, to multiply values of ``rank`` axes."""
+    value = w.value
+    if value.rank > rank:
+        return m.mean(w, axis=list(range(rank, value.rank)))
+    return Tensor(shaping.reshape(value, (*value.shape, *(1,) * (rank - value.rank)))) if value.rank < rank else w
+
+
+def predict_graph(model: Model, name: str = "predict") -> ir.Graph:
+    """The inference graph: outputs by name from inputs by name."""
+    from kcompile.passes.specialize import specialize_inference
+
+    graph = build_graph(
+        model.inputs, model.outputs, [], name, _free_names(model.output_names, model.input_names), model.input_names
+    )
+    # The random counter, which only training branches read, does not count predictions.
+    return specialize_inference(ir.Graph(graph.inputs, graph.outputs, {}, graph.name))
+
+
+def _free_names(wanted: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Output names that differ from all input names."""
+    names: list[str] = []
+    for name in wanted:
+        while name in taken or name in names:
+            name += "_output"
+        names.append(name)
+    return names
+
+
+class Step:
+    """A compiled step: run on batches, with the loss checked before the new state is kept."""
+
+    def __init__(self, graph: ir.Graph, pipeline: Pipeline, report: Report) -> None:
+        from kcompile.runtime.executable import Executable
+
+        self.executable = Executable(graph, pipeline, report=report)
+        self.names = list(graph.outputs)
+
+    def __call__(self, batch: Sequence[Array], keep_non_finite: bool = False) -> list[Array]:
+        """Run on C-contiguous arrays and keep the new state, unless the loss is not a finite number."""
+        results = self.executable.run(batch)
+        if keep_non_finite or math.isfinite(results[0]):
+            self.executable.commit()
+        return results
+
+
+def first_bad(names: Sequence[str], arrays: Sequence[Array]) -> str | None:
+    """Which of the arrays holds a NaN or infinity, and where."""
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind != "f":
+            continue
+        bad = ~np.isfinite(array)
+        if bad.any():
+            place = tuple(int(i) for i in np.argwhere(bad)[0])
+            return f"{name}{list(place)} is {array[place]}"
+    return None
+
+
+__all__ = ["Step", "StepGraph", "first_bad", "predict_graph"]

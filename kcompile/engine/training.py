@@ -1,0 +1,520 @@
+"""Models: compile, fit, evaluate, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcompile.backend import config
+from kcompile.backend.variables import Variable
+from kcompile.engine import fitting
+from kcompile.engine.compilation import Compilation, resolve
+from kcompile.engine.data import FeedSpec, TargetSpec, standardize
+from kcompile.engine.layer import _as_list
+from kcompile.engine.network import Network
+from kcompile.engine.steps import Step, StepGraph, predict_graph
+from kcompile.engine.tensor import Array, Tensor
+from kcompile.errors import KCompileError
+from kcompile.runtime.storage import changes
+
+if TYPE_CHECKING:
+    from kcompile.callbacks import History
+    from kcompile.runtime.executable import Executable
+
+
+class Model(Network):
+    """A network that can be trained.
+
+    ``Model(inputs, outputs)`` groups the layers between tensors; a subclass that defines ``call`` builds its graph
+    when it is first called or fitted.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._steps: dict[Any, Step] = {}
+        self._predictor: Predictor | None = None
+        self._compiled: Any = None
+        self._compile_arguments: dict[str, Any] | None = None
+        self._collected_trainable_weights: list[Variable] = []
+        self._metric_objects: dict[str, Any] = {}
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self.stop_training = False
+        self.history: History | None = None
+
+    # -- compile
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        sample_weight_mode: Any = None,
+        weighted_metrics: Any = None,
+        target_tensors: Any = None,
+        steps_per_execution: int | None = None,
+        on_nan: str = "raise",
+        **kwargs: Any,
+    ) -> None:
+        """Choose how the model is trained.
+
+        Args:
+            optimizer: a name or an optimizer.
+            loss: a name, a function ``(y_true, y_pred)`` or a Loss; several outputs: a list, or a dictionary by
+                output (``None``: no loss).
+            metrics: names, functions or Metrics, in a list, or a dictionary or list of lists by output.
+            loss_weights: factors of the outputs' losses, a list or a dictionary.
+            sample_weight_mode: ``temporal`` for weights ``(samples, time)``; several outputs: a list or dictionary.
+            weighted_metrics: metrics that are weighted as the loss is.
+            target_tensors: not supported; only ``None``: targets are fed.
+            steps_per_execution: batches per run of the compiled graph.
+            on_nan: what ``fit`` does when the loss is not a finite number: ``raise`` (the weights stay those before
+                that step) or ``ignore``.
+
+        Raises:
+            ValueError: unknown names (with near matches), or entries that do not fit the outputs.
+            TypeError: an unknown argument.
+        """
+        if kwargs:
+            from kcompile.errors import did_you_mean
+
+            key = next(iter(kwargs))
+            known = ["optimizer", "loss", "metrics", "loss_weights", "sample_weight_mode", "weighted_metrics"]
+            raise TypeError(f"compile got an unknown argument {key!r}{did_you_mean(key, known)}")
+        if target_tensors is not None:
+            raise KCompileError("compile: target_tensors is not supported; pass targets to fit as arrays")
+        if on_nan not in ("raise", "ignore"):
+            raise KCompileError(f"compile: on_nan is {on_nan!r}; use 'raise' or 'ignore'")
+        arguments = {
+            "optimizer": optimizer, "loss": loss, "metrics": metrics, "loss_weights": loss_weights,
+            "sample_weight_mode": sample_weight_mode, "weighted_metrics": weighted_metrics,
+            "steps_per_execution": steps_per_execution,
+        }  # fmt: skip
+        self._compile_arguments = arguments
+        self.on_nan = on_nan
+        self._steps.clear()
+        self.loss = loss
+        if self._functional:
+            self._finish_compile()
+        else:
+            # Names are checked now; what depends on outputs waits for the graph.
+            from kcompile import losses, optimizers
+
+            self.optimizer = optimizers.get(optimizer)
+            arguments["optimizer"] = self.optimizer
+            if loss is not None and not isinstance(loss, (list, tuple, dict)):
+                losses.get(loss)
+            self._compiled = None
+
+    def _finish_compile(self) -> None:
+        assert self._compile_arguments is not None
+        self._compiled = resolve(self, **self._compile_arguments)
+        self.optimizer = self._compiled.optimizer
+        self._collected_trainable_weights = self.trainable_weights
+        if not self._compiled.outputs and not self.losses:
+            raise KCompileError(
+                f"model {self.name!r} has no loss: pass loss= to compile, or add one with add_loss"
+            )
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what evaluate returns: ``loss`` first."""
+        return list(self._compiled.metrics_names) if self._compiled else ["loss"]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The Metric objects, in the order of :attr:`metrics_names`."""
+        if self._compiled is None:
+            return []
+        return [*self._compiled.metrics, *(metric for metric, _ in self._added_metrics())]
+
+    @property
+    def total_loss(self) -> Tensor:
+        """The loss that training minimizes, as a symbolic tensor."""
+        self._require_compiled("total_loss")
+        targets = [self._target_shape(spec, None) for spec in self._target_specs()]
+        return StepGraph(self, targets, [0] * len(targets), training=True).total
+
+    def reset_metrics(self) -> None:
+        """Start all metrics anew."""
+        for metric in self.metrics:
+            metric.reset_states()
+
+    def _added_metrics(self) -> list[tuple[Any, Tensor]]:
+        """Metrics that layers added, each with the tensor that it averages."""
+        from kcompile.metrics import Mean
+
+        found = []
+        for layer in [self, *self.layers]:
+            for name, value, _ in layer._metrics:
+                if name not in self._metric_objects:
+                    self._metric_objects[name] = Mean(name=name)
+                found.append((self._metric_objects[name], value))
+        return found
+
+    def _require_compiled(self, what: str) -> None:
+        if self._compile_arguments is None:
+            raise KCompileError(
+                f"model {self.name!r} must be compiled before {what}: call model.compile(optimizer, loss)"
+            )
+
+    # -- what data must look like
+
+    def _feed_specs(self) -> list[FeedSpec]:
+        limits = self._index_limits()
+        return [
+            FeedSpec(name, tuple(x.shape), x.dtype, *limits.get(name, (None, "")))
+            for name, x in zip(self.input_names, self.inputs, strict=True)
+        ]
+
+    def _index_limits(self) -> dict[str, tuple[int, str]]:
+        """For inputs that an Embedding reads directly: how many rows its table has."""
+        found: dict[str, tuple[int, str]] = {}
+        for layer in self._all_layers():
+            rows = getattr(layer, "index_limit", None)
+            for node in layer._inbound_nodes if rows is not None else []:
+                for x in node.input_tensors:
+                    if x._keras_history is not None and any(x.value is mine.value for mine in self.inputs):
+                        name = x._keras_history[0].name
+                        if name not in found or rows < found[name][0]:
+                            found[name] = (int(rows), layer.name)
+        return found
+
+    def _all_layers(self) -> list[Any]:
+        found, stack = [], list(self.layers)
+        while stack:
+            layer = stack.pop()
+            found.append(layer)
+            stack.extend(layer.sublayers)
+        return found
+
+    def _target_specs(self) -> list[TargetSpec]:
+        return [plan.target(tuple(self.outputs[plan.index].shape), config.floatx()) for plan in self._compiled.outputs]
+
+    def _target_shape(self, spec: TargetSpec, y: Any) -> tuple[int | None, ...]:
+        """The shape of one target in the graph, without the batch axis."""
+        shape = spec.shape or ()
+        if spec.kind == "sparse":
+            return tuple(1 if i == spec.class_axis % len(shape) else d for i, d in enumerate(shape))[1:]
+        if spec.kind == "any" and y is not None:
+            return tuple(y.shape[1:])
+        return tuple(shape[1:])
+
+    def _ensure_built(self, x: Any) -> None:
+        """Build the graph of a subclassed or unshaped model from the first data that it sees."""
+        if self._functional:
+            return
+        arrays = list(x.values()) if isinstance(x, dict) else _as_list(x if isinstance(x, (list, tuple)) else [x])
+        from kcompile.engine.input_layer import Input
+
+        inputs = []
+        for a in arrays:
+            a = np.asarray(a)
+            dtype = "int32" if a.dtype.kind in "iu" and a.dtype != np.uint8 else config.floatx()
+            inputs.append(Input(shape=a.shape[1:], dtype=dtype))
+        self._build_graph(inputs if isinstance(x, (list, tuple)) and len(inputs) > 1 else inputs[0])
+
+    def _build_graph(self, inputs: Any) -> None:
+        outputs = self(inputs)
+        self._keep_subclass_layers = list(self._tracked)
+        self._nested_output = isinstance(outputs, (list, tuple))
+        nodes_layers = list(self._tracked)
+        self.inputs = _as_list(inputs)
+        self.outputs = _as_list(outputs)
+        self._nested_input = isinstance(inputs, (list, tuple))
+        self.input_names = [x._keras_history[0].name for x in self.inputs if x._keras_history]
+        self.output_names = [f"output_{i + 1}" for i in range(len(self.outputs))]
+        self._tracked = nodes_layers
+        self._functional = True
+        self._subclassed = True
+        self.built = True
+        if self._compile_arguments is not None:
+            self._finish_compile()
+
+    # -- steps
+
+    def _step(self, training: bool, y: Sequence[Array], weights: Sequence[Array | None]) -> Step:
+        """The compiled step for targets and weights of these shapes."""
+        targets = tuple(self._target_shape(s, a) for s, a in zip(self._target_specs(), y, strict=True))
+        weighted = tuple(0 if w is None else w.ndim for w in weights)
+        key = (training, targets, weighted)
+        if key not in self._steps:
+            name = "train_step" if training else "eval_step"
+            self._steps[key] = StepGraph(self, targets, weighted, training).compile(name)
+        return self._steps[key]
+
+    def _metric_values(self) -> dict[str, float]:
+        """The present values of all metrics."""
+        labels = self.metrics_names[len(self.metrics_names) - len(self.metrics) :]
+        return {label: metric.value() for label, metric in zip(labels, self.metrics, strict=True)}
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int = 1,
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_freq: Any = 1,
+        max_queue_size: int = 10,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        **kwargs: Any,
+    ) -> History:
+        """Train for a number of epochs.
+
+        Args:
+            x: an array, a list or dictionary of arrays, a generator or a Sequence of batches ``(x, y)`` or
+                ``(x, y, sample_weight)``.
+            y: targets, in the same forms (not with generators).
+            batch_size: samples per step, default 32 (not with generators).
+            epochs: the number of the last epoch; Keras 1: ``nb_epoch``.
+            verbose: 0 silent, 1 progress bar, 2 a line per epoch.
+            callbacks: a list of callbacks.
+            validation_split: the last fraction of the samples is kept for validation.
+            validation_data: ``(x, y)``, ``(x, y, sample_weight)``, a generator or a Sequence.
+            shuffle: samples are drawn in a new order each epoch; ``"batch"`` moves whole batches.
+            class_weight: factor of the loss for each class, a dictionary (or one per output).
+            sample_weight: factor of the loss for each sample (or time step).
+            initial_epoch: the number of the first epoch.
+            steps_per_epoch, validation_steps: batches; needed for generators.
+            validation_freq: validate every so many epochs, or after the listed ones.
+            max_queue_size, workers, use_multiprocessing: how generators are run.
+
+        Returns:
+            a History: ``history.history`` maps names to one number per epoch.
+
+        Raises:
+            ValueError: data or arguments that do not fit the model, before anything has changed; or a loss that is
+                not a number (see ``compile``).
+        """
+        self._require_compiled("fit")
+        epochs = _legacy(kwargs, "nb_epoch", "epochs", epochs)
+        _refuse("fit", kwargs)
+        return fitting.fit(
+            self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+            validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
+            class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps, validation_freq=validation_freq,
+            max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 1,
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        max_queue_size: int = 10,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+    ) -> Any:
+        """Loss and metrics on data; arguments as for :meth:`fit`.
+
+        Returns:
+            the loss, or a list ordered as :attr:`metrics_names`.
+        """
+        self._require_compiled("evaluate")
+        return fitting.evaluate(
+            self, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
+            callbacks=callbacks, max_queue_size=max_queue_size, workers=workers,
+            use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int = 0,
+        steps: int | None = None,
+        callbacks: Any = None,
+        max_queue_size: int = 10,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+    ) -> Any:
+        """The outputs for data, as arrays; arguments as for :meth:`fit`."""
+        return fitting.predict(
+            self, x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks,
+            max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+
+    # -- single batches
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, reset_metrics: bool = True
+    ) -> Any:
+        """One training step; returns the loss, or a list ordered as :attr:`metrics_names`."""
+        self._require_compiled("train_on_batch")
+        return fitting.on_batch(self, True, x, y, sample_weight, class_weight, reset_metrics)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, reset_metrics: bool = True) -> Any:
+        """Loss and metrics of one batch; returns the loss, or a list ordered as :attr:`metrics_names`."""
+        self._require_compiled("test_on_batch")
+        return fitting.on_batch(self, False, x, y, sample_weight, None, reset_metrics)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch."""
+        self._ensure_built(x)
+        data = standardize(x, inputs=self._feed_specs(), allow_empty=True, floatx=config.floatx())
+        outputs = self._predict_arrays([np.ascontiguousarray(a) for a in _whole(data)])
+        return outputs if self._nested_output or len(outputs) > 1 else outputs[0]
+
+    # -- generators (Keras 2's separate methods)
+
+    def fit_generator(self, generator: Any, steps_per_epoch: int | None = None, epochs: int = 1, verbose: int = 1,
+                      callbacks: Any = None, validation_data: Any = None, validation_steps: int | None = None,
+                      validation_freq: Any = 1, class_weight: Any = None, max_queue_size: int = 10, workers: int = 1,
+                      use_multiprocessing: bool = False, shuffle: bool = True, initial_epoch: int = 0,
+                      **kwargs: Any) -> History:  # fmt: skip
+        """:meth:`fit` on a generator; understands Keras 1's arguments in their units.
+
+        Keras 1 counted ``samples_per_epoch`` and ``nb_val_samples`` in samples: an epoch ended once that many had
+        been drawn. Here they are turned into steps by the size of the first batch.
+        """
+        epochs = _legacy(kwargs, "nb_epoch", "epochs", epochs)
+        max_queue_size = _legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
+        workers = _legacy(kwargs, "nb_worker", "workers", workers)
+        use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
+        generator, steps_per_epoch = _sample_steps(kwargs, "samples_per_epoch", generator, steps_per_epoch)
+        validation_data, validation_steps = _sample_steps(kwargs, "nb_val_samples", validation_data, validation_steps)
+        _refuse("fit_generator", kwargs)
+        return self.fit(generator, epochs=epochs, verbose=verbose, callbacks=callbacks,
+                        validation_data=validation_data, class_weight=class_weight, shuffle=shuffle,
+                        initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+                        validation_steps=validation_steps, validation_freq=validation_freq,
+                        max_queue_size=max_queue_size, workers=workers,
+                        use_multiprocessing=use_multiprocessing)  # fmt: skip
+
+    def evaluate_generator(self, generator: Any, steps: int | None = None, callbacks: Any = None,
+                           max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
+                           verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
+        """:meth:`evaluate` on a generator; ``val_samples`` as in :meth:`fit_generator`."""
+        max_queue_size = _legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
+        workers = _legacy(kwargs, "nb_worker", "workers", workers)
+        use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
+        generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
+        _refuse("evaluate_generator", kwargs)
+        return self.evaluate(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
+                             workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
+
+    def predict_generator(self, generator: Any, steps: int | None = None, callbacks: Any = None,
+                          max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
+                          verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
+        """:meth:`predict` on a generator; ``val_samples`` as in :meth:`fit_generator`."""
+        max_queue_size = _legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
+        workers = _legacy(kwargs, "nb_worker", "workers", workers)
+        use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
+        generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
+        _refuse("predict_generator", kwargs)
+        return self.predict(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
+                            workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
+
+    # -- prediction
+
+    def _predict_arrays(self, arrays: Sequence[Array]) -> list[Array]:
+        if self._predictor is None:
+            self._predictor = Predictor(self)
+        return self._predictor(arrays)
+
+    # -- export
+
+    def export(self, path: Any, **options: Any) -> None:
+        """Write the inference graph as an ONNX file; see :func:`kcompile.export.export_model`."""
+        from kcompile.export import export_model
+
+        export_model(self, path, **options)
+
+    def export_training(self, folder: Any, **options: Any) -> None:
+        """Write training step, evaluation step, model, state and manifest; see :func:`kcompile.export.export_training`."""
+        from kcompile.export import export_training
+
+        export_training(self, folder, **options)
+
+
+class Predictor:
+    """Runs a model's inference graph: with the live weights while they change, frozen once they rest."""
+
+    def __init__(self, model: Model) -> None:
+        self.graph = predict_graph(model)
+        self._live: Executable | None = None
+        self._frozen: Executable | None = None
+        self._frozen_at = -1
+        self._seen_at = -1
+        self._storages = [w.storage for w in model.weights]
+
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        now = changes()
+        if self._frozen is not None and now == self._frozen_at:
+            return self._frozen.run(arrays)
+        return self._choose(now)(*arrays)
+
+    def _choose(self, now: int) -> Callable[..., list[Array]]:
+        """The frozen model if the weights have not changed since the last prediction, else the live one."""
+        from kcompile.runtime.executable import Executable
+
+        version = max((s.version for s in self._storages), default=0)
+        if self._frozen is not None and version <= self._frozen_at:
+            self._frozen_at = now
+            return self._frozen
+        if self._seen_at < version and self._seen_at >= 0:
+            self._frozen = None
+            if self._live is None:
+                self._live = Executable(self.graph)
+            self._seen_at = now
+            return self._live
+        self._frozen = Executable(self.graph, frozen=True)
+        self._frozen_at = self._seen_at = now
+        return self._frozen
+
+
+# ---- helpers
+
+
+def _whole(data: Any) -> list[Array]:
+    """The inputs of standardized data as arrays of the types that the model takes."""
+    return [np.asarray(a[:], dtype=t) for a, t in zip(data.x, data.input_dtypes, strict=True)]
+
+
+def _legacy(kwargs: dict[str, Any], old: str, new: str, value: Any) -> Any:
+    """Keras 1's name of an argument."""
+    return kwargs.pop(old) if old in kwargs else value
+
+
+def _sample_steps(kwargs: dict[str, Any], old: str, source: Any, steps: int | None) -> tuple[Any, int | None]:
+    """Steps from Keras 1's number of samples, by the size of the first batch (which is put back)."""
+    if old not in kwargs:
+        return source, steps
+    samples = kwargs.pop(old)
+    if samples is None or source is None or isinstance(source, (tuple, list)):
+        return source, steps
+    import itertools
+
+    iterator = iter(source) if not hasattr(source, "__getitem__") else None
+    first = source[0] if iterator is None else next(iterator)
+    x = first[0] if isinstance(first, tuple) else first
+    x = next(iter(x.values())) if isinstance(x, dict) else x[0] if isinstance(x, (list, tuple)) else x
+    size = max(1, len(x))
+    return (source if iterator is None else itertools.chain([first], iterator)), max(1, -(-int(samples) // size))
+
+
+def _refuse(method: str, kwargs: dict[str, Any]) -> None:
+    if kwargs:
+        raise TypeError(f"{method} got an unknown argument {next(iter(kwargs))!r}")
+
+
+__all__ = ["Compilation", "Model"]
