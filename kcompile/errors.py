@@ -1,7 +1,7 @@
 """Errors of the front end, and the checks that raise them.
 
-Every message is one sentence that names the argument or layer, what was expected, what was given and,
-where it helps, what to do. All errors subclass the built-in that a Keras user would catch (`ValueError`;
+Every message is one sentence that names the argument or layer, what was expected, what was given and, where
+it helps, what to do. All errors subclass the built-in that a Keras user would catch (`ValueError`;
 `TypeError` for wrong types), and are raised before any state changes.
 """
 
@@ -10,6 +10,9 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -36,6 +39,17 @@ class DataError(KCompileError):
     """Data whose values or counts can't be used: label out of range, sample counts that differ."""
 
 
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
+    """Issue a warning that points at the user's line: the innermost frame outside this package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
 def did_you_mean(name: Any, options: Iterable[Any]) -> str:
     """Return `"; did you mean 'adam'?"` for the closest option, or an empty string when none is close."""
     candidates = [str(option) for option in options]
@@ -57,8 +71,8 @@ def listed(names: Iterable[Any], limit: int = 40) -> str:
 def unknown_name(kind: str, name: Any, options: Iterable[Any]) -> UnknownNameError:
     """Build the error for an unknown name.
 
-    `raise unknown_name("optimizer", "adamm", ["adam", "sgd"])` reads
-    "Unknown optimizer 'adamm'; did you mean 'adam'? Known: 'adam', 'sgd'."
+    `raise unknown_name("optimizer", "adamm", ["adam", "sgd"])` reads "Unknown optimizer 'adamm'; did you mean
+    'adam'? Known: 'adam', 'sgd'."
     """
     known = sorted({str(option) for option in options})
     hint = did_you_mean(name, known)
@@ -81,8 +95,9 @@ def check_one_of(owner: str, argument: str, value: Any, options: Sequence[Any]) 
     )
 
 
-def check_int(owner: str, argument: str, value: Any, minimum: int | None = None,
-              maximum: int | None = None) -> int:
+def check_int(
+    owner: str, argument: str, value: Any, minimum: int | None = None, maximum: int | None = None
+) -> int:
     """Return `value` as a Python int; accepts NumPy integers, refuses bools and floats.
 
     Raises:
@@ -108,9 +123,16 @@ def check_positive_int(owner: str, argument: str, value: Any) -> int:
     return check_int(owner, argument, value, minimum=1)
 
 
-def check_number(owner: str, argument: str, value: Any, minimum: float | None = None,
-                 maximum: float | None = None, *, above: float | None = None,
-                 below: float | None = None) -> float:
+def check_number(
+    owner: str,
+    argument: str,
+    value: Any,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
     """Return `value` as a finite Python float within the closed (`minimum`, `maximum`) and open bounds.
 
     Raises:
@@ -192,8 +214,13 @@ def raise_unknown_argument(owner: str, name: str, options: Sequence[str]) -> NoR
     raise DataTypeError(f"{owner} has no argument {name!r}{hint or '.'}{known}")
 
 
-def _range_text(noun: str, minimum: float | None = None, maximum: float | None = None,
-                above: float | None = None, below: float | None = None) -> str:
+def _range_text(
+    noun: str,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> str:
     bounds = []
     if minimum is not None and maximum is not None:
         bounds.append(f"between {minimum:g} and {maximum:g}")

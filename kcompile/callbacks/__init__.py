@@ -13,7 +13,18 @@ from kcompile.callbacks.remote_monitor import RemoteMonitor
 from kcompile.callbacks.stopping import EarlyStopping, TerminateOnNaN
 
 __all__ = [
-    "BaseLogger", "BatchLogs", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History",
-    "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau",
-    "RemoteMonitor", "TerminateOnNaN",
+    "BaseLogger",
+    "BatchLogs",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "RemoteMonitor",
+    "TerminateOnNaN",
 ]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from kcompile.callbacks.base import Callback
-from kcompile.errors import DataTypeError
+from kcompile.errors import DataTypeError, warn
 
 _SLOW_SECONDS = 0.1  # Keras' threshold: hooks slower than this, and than the step itself, are worth a warning
 _OLD_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
-_BATCH_HOOKS = tuple(f"on_{mode}_batch_{end}" for mode in ("train", "test", "predict") for end in ("begin", "end"))
+_BATCH_HOOKS = tuple(
+    f"on_{mode}_batch_{end}" for mode in ("train", "test", "predict") for end in ("begin", "end")
+)
 
 Logs = Mapping[str, Any] | None
 
@@ -29,8 +30,8 @@ class CallbackList:
     Raises:
         DataTypeError: an entry is a class, or nothing like a callback.
 
-    The training loop should ask `has_train_batch_begin` / `has_train_batch_end` (and `test`, `predict`) before it
-    builds logs: with no callback that overrides the hook there is nobody to read them.
+    The training loop should ask `has_train_batch_begin` / `has_train_batch_end` (and `test`, `predict`)
+    before it builds logs: with no callback that overrides the hook there is nobody to read them.
     """
 
     def __init__(self, callbacks: Any = None, queue_length: int = 10):
@@ -90,7 +91,9 @@ class CallbackList:
         self._find_hooks()  # a callback may have set hooks on itself by now
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Call on_train_end of all callbacks that were started, even if one of them raises; then raise that."""
+        """Call on_train_end of all callbacks that were started, even if one of them raises; then raise
+        that.
+        """
         first: BaseException | None = None
         for callback in self._take_started():
             try:
@@ -109,11 +112,15 @@ class CallbackList:
             try:
                 self._call(callback, "on_train_end", "", None)
             except Exception as second:
-                error.add_note(f"{type(callback).__name__}.on_train_end raised {type(second).__name__}: {second}")
+                error.add_note(
+                    f"{type(callback).__name__}.on_train_end raised {type(second).__name__}: {second}"
+                )
 
     @contextmanager
     def training(self) -> Iterator[CallbackList]:
-        """`with callbacks.training():` runs on_train_begin before and on_train_end after the block, come what may."""
+        """`with callbacks.training():` runs on_train_begin before and on_train_end after the block, come what
+        may.
+        """
         try:
             self.on_train_begin()
             yield self
@@ -172,7 +179,9 @@ class CallbackList:
 
     def _find_hooks(self) -> None:
         for hook in _BATCH_HOOKS:
-            self._hooks[hook] = [bound for callback in self.callbacks if (bound := _overridden(callback, hook))]
+            self._hooks[hook] = [
+                bound for callback in self.callbacks if (bound := _overridden(callback, hook))
+            ]
 
     def _take_started(self) -> list[Any]:
         started, self._started = self._started, []
@@ -215,9 +224,8 @@ class CallbackList:
     def _note_slow(self, hook: str, seconds: float, step_seconds: float) -> None:
         self._slow_batches = self._slow_batches + 1 if seconds > 0.95 * step_seconds else 0
         if self._slow_batches == self.queue_length // 2 + 1:
-            warnings.warn(
+            warn(
                 f"{hook} of the callbacks takes {seconds:.2f} s, longer than a batch ({step_seconds:.2f} s).",
-                RuntimeWarning, stacklevel=4,
             )
 
 
@@ -229,7 +237,9 @@ def _checked(callbacks: Any) -> list[Any]:
     if isinstance(callbacks, Callback):
         callbacks = [callbacks]
     if not isinstance(callbacks, Iterable):
-        raise DataTypeError(f"callbacks: expected a list of Callback instances, got {type(callbacks).__name__}.")
+        raise DataTypeError(
+            f"callbacks: expected a list of Callback instances, got {type(callbacks).__name__}."
+        )
     entries = list(callbacks)
     for i, entry in enumerate(entries):
         if inspect.isclass(entry):

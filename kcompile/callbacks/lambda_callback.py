@@ -15,7 +15,8 @@ class LambdaCallback(Callback):
     """Calls the functions given, at the times that their names say (Keras 2.3).
 
     Args:
-        on_epoch_begin, on_epoch_end: called with (epoch, logs). on_batch_begin, on_batch_end: with (batch, logs).
+        on_epoch_begin, on_epoch_end: called with (epoch, logs). on_batch_begin, on_batch_end: with (batch,
+            logs).
         on_train_begin, on_train_end: with (logs).
         **kwargs: any other hook of `Callback` by name; other names become attributes.
 
@@ -23,12 +24,24 @@ class LambdaCallback(Callback):
         DataTypeError: a hook that doesn't exist, or that isn't callable.
     """
 
-    def __init__(self, on_epoch_begin: Hook = None, on_epoch_end: Hook = None, on_batch_begin: Hook = None,
-                 on_batch_end: Hook = None, on_train_begin: Hook = None, on_train_end: Hook = None, **kwargs: Any):
+    def __init__(
+        self,
+        on_epoch_begin: Hook = None,
+        on_epoch_end: Hook = None,
+        on_batch_begin: Hook = None,
+        on_batch_end: Hook = None,
+        on_train_begin: Hook = None,
+        on_train_end: Hook = None,
+        **kwargs: Any,
+    ):
         super().__init__()
         hooks = {
-            "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_batch_begin": on_batch_begin,
-            "on_batch_end": on_batch_end, "on_train_begin": on_train_begin, "on_train_end": on_train_end,
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_batch_begin": on_batch_begin,
+            "on_batch_end": on_batch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
         }
         for name, value in kwargs.items():
             if name.startswith("on_") and name not in HOOKS:
@@ -41,5 +54,7 @@ class LambdaCallback(Callback):
             if function is None:
                 continue
             if not callable(function):
-                raise DataTypeError(f"LambdaCallback: {name} must be a function, got {type(function).__name__}.")
+                raise DataTypeError(
+                    f"LambdaCallback: {name} must be a function, got {type(function).__name__}."
+                )
             setattr(self, name, function)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.monitor import Monitor
-from kcompile.errors import DataError, DataTypeError, check_int, check_number, raise_unknown_argument
+from kcompile.errors import DataError, DataTypeError, check_int, check_number, raise_unknown_argument, warn
 
 
 def get_learning_rate(model: Any) -> float:
@@ -60,7 +59,8 @@ class LearningRateScheduler(Callback):
         super().__init__()
         if not callable(schedule):
             raise DataTypeError(
-                f"LearningRateScheduler: schedule must be a function of (epoch) or (epoch, lr), got {schedule!r}."
+                "LearningRateScheduler: schedule must be a function of (epoch) or (epoch, lr), got "
+                f"{schedule!r}."
             )
         self.schedule = schedule
         self.verbose = verbose
@@ -73,14 +73,14 @@ class LearningRateScheduler(Callback):
             rate = rate.item()
         if isinstance(rate, (bool, np.bool_)) or not isinstance(rate, numbers.Real):
             raise DataTypeError(
-                f"LearningRateScheduler: schedule returned {rate!r} ({type(rate).__name__}) for epoch {epoch}; "
-                "expected a float."
+                f"LearningRateScheduler: schedule returned {rate!r} ({type(rate).__name__}) for epoch "
+                f"{epoch}; expected a float."
             )
         rate = float(rate)
         if not math.isfinite(rate) or rate < 0:
             raise DataError(
-                f"LearningRateScheduler: schedule returned {rate:g} for epoch {epoch}; expected a finite rate of "
-                "at least 0."
+                f"LearningRateScheduler: schedule returned {rate:g} for epoch {epoch}; expected a finite "
+                "rate of at least 0."
             )
         set_learning_rate(self.model, rate)
         if self.verbose > 0:
@@ -108,16 +108,29 @@ class ReduceLROnPlateau(Callback):
         UnknownNameError: an unknown mode. KCompileError: a factor outside (0, 1), negative patience, ...
     """
 
-    def __init__(self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0,
-                 mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0, **kwargs: Any):
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0,
+        **kwargs: Any,
+    ):
         super().__init__()
         name = "ReduceLROnPlateau"
         if "epsilon" in kwargs:
             min_delta = kwargs.pop("epsilon")
-            warnings.warn("ReduceLROnPlateau: epsilon is called min_delta now.", DeprecationWarning, stacklevel=2)
+            warn("ReduceLROnPlateau: epsilon is called min_delta now.", DeprecationWarning)
         for argument in kwargs:
-            raise_unknown_argument(name, argument, ["monitor", "factor", "patience", "verbose", "mode", "min_delta",
-                                                    "cooldown", "min_lr"])
+            raise_unknown_argument(
+                name,
+                argument,
+                ["monitor", "factor", "patience", "verbose", "mode", "min_delta", "cooldown", "min_lr"],
+            )
         self.monitor = monitor
         self.factor = check_number(name, "factor", factor, above=0.0, below=1.0)
         self.min_delta = check_number(name, "min_delta", min_delta, 0.0)

@@ -18,9 +18,14 @@ class BatchLogs(dict[str, Any]):
         read_averages: returns the averages over the epoch so far, as the progress bar shows them.
     """
 
-    def __init__(self, batch: int, size: int, names: Sequence[str] = (),
-                 read: Callable[[], Mapping[str, Any]] | None = None,
-                 read_averages: Callable[[], Mapping[str, Any]] | None = None):
+    def __init__(
+        self,
+        batch: int,
+        size: int,
+        names: Sequence[str] = (),
+        read: Callable[[], Mapping[str, Any]] | None = None,
+        read_averages: Callable[[], Mapping[str, Any]] | None = None,
+    ):
         super().__init__(batch=batch, size=size)
         self._names = tuple(names)
         self._read = read
@@ -49,7 +54,7 @@ class BatchLogs(dict[str, Any]):
         return super().__contains__(key) or (self._read is not None and key in self._names)
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401
 
     def pop(self, key: str, *default: Any) -> Any:
         self._fill()

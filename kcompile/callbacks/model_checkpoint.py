@@ -33,9 +33,16 @@ class ModelCheckpoint(Callback):
         OSError: the folder can't be made.
     """
 
-    def __init__(self, filepath: str | os.PathLike[str], monitor: str = "val_loss", verbose: int = 0,
-                 save_best_only: bool = False, save_weights_only: bool = False, mode: str = "auto",
-                 period: int = 1):
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        period: int = 1,
+    ):
         super().__init__()
         if not isinstance(filepath, (str, os.PathLike)):
             raise DataTypeError(f"ModelCheckpoint: filepath must be a path, got {type(filepath).__name__}.")
@@ -70,8 +77,10 @@ class ModelCheckpoint(Callback):
         if current is None:
             return
         if self._watch.improves(current, self.best):
-            message = (f"Epoch {epoch + 1:05d}: {self.monitor} improved from {self.best:0.5f} to {current:0.5f}, "
-                       f"saving model to {path}")
+            message = (
+                f"Epoch {epoch + 1:05d}: {self.monitor} improved from {self.best:0.5f} to {current:0.5f}, "
+                f"saving model to {path}"
+            )
             self._save(path, message)
             self.best = current  # after the save: a save that fails leaves it to the next epoch
         elif self.verbose > 0:

@@ -1,13 +1,14 @@
-"""What EarlyStopping, ModelCheckpoint and ReduceLROnPlateau share: a value to watch, and when it got better."""
+"""What EarlyStopping, ModelCheckpoint and ReduceLROnPlateau share: a value to watch, and when it got
+better.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from kcompile.callbacks.base import Callback
-from kcompile.errors import DataTypeError, check_one_of, did_you_mean, listed
+from kcompile.errors import DataTypeError, check_one_of, did_you_mean, listed, warn
 
 
 class Monitor:
@@ -15,7 +16,8 @@ class Monitor:
 
     Args:
         owner: the callback, for messages. monitor: name of the value in the logs.
-        mode: "min", "max", or "auto": larger is better for names with "acc" in them (Keras 2.3), and "fmeasure".
+        mode: "min", "max", or "auto": larger is better for names with "acc" in them (Keras 2.3), and
+            "fmeasure".
         min_delta: changes up to this size are no improvement.
 
     Raises:
@@ -54,10 +56,9 @@ class Monitor:
         why = ""
         if self.name.startswith("val_") and not callback.params.get("do_validation"):
             why = " (fit has no validation_data or validation_split)"
-        warnings.warn(
-            f"{self.owner}: monitor {self.name!r} is not logged by this training{why}; {consequence}"
-            f"{did_you_mean(self.name, available) or '.'} Available: {listed(available)}.",
-            RuntimeWarning, stacklevel=4,
+        warn(
+            f"{self.owner}: monitor {self.name!r} is not logged by this training{why}; "
+            f"{consequence}{did_you_mean(self.name, available) or '.'} Available: {listed(available)}.",
         )
 
     def value(self, callback: Callback, logs: Mapping[str, Any], consequence: str) -> float | None:
@@ -69,9 +70,9 @@ class Monitor:
         if found is None:
             expected = callback.params.get("metrics") or ()
             if not (self.name.startswith("val_") and self.name in expected):
-                warnings.warn(
-                    f"{self.owner}: {self.name!r} is not available; {consequence}. Available: {listed(logs)}.",
-                    RuntimeWarning, stacklevel=4,
+                warn(
+                    f"{self.owner}: {self.name!r} is not available; {consequence}. Available: "
+                    f"{listed(logs)}.",
                 )
             return None
         return float(found)

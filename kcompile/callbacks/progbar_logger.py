@@ -13,11 +13,12 @@ from kcompile.utils.progbar import Progbar
 class ProgbarLogger(Callback):
     """Prints the progress of each epoch in Keras 2.3's format; fit adds one unless verbose is 0.
 
-    Batch logs are only read when the bar is about to be drawn. Logs with a method `averages` (see `BatchLogs`)
-    give the epoch's averages themselves; others are averaged here, batch by batch, as Keras does.
+    Batch logs are only read when the bar is about to be drawn. Logs with a method `averages` (see
+    `BatchLogs`) give the epoch's averages themselves; others are averaged here, batch by batch, as Keras
+    does.
 
-    Reads from `params`: "verbose", "epochs", "metrics", "samples" or "steps" by `count_mode`, and, for the line
-    "Train on 100 samples, validate on 20 samples", "validation_samples".
+    Reads from `params`: "verbose", "epochs", "metrics", "samples" or "steps" by `count_mode`, and, for the
+    line "Train on 100 samples, validate on 20 samples", "validation_samples".
 
     Args:
         count_mode: "samples" or "steps", what the bar counts.

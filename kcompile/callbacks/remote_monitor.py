@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.history import as_number
-from kcompile.errors import KCompileError
+from kcompile.errors import KCompileError, warn
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -27,8 +26,14 @@ class RemoteMonitor(Callback):
         send_as_json: send the JSON as the body itself.
     """
 
-    def __init__(self, root: str = "http://localhost:9000", path: str = "/publish/epoch/end/", field: str = "data",
-                 headers: Mapping[str, str] | None = None, send_as_json: bool = False):
+    def __init__(
+        self,
+        root: str = "http://localhost:9000",
+        path: str = "/publish/epoch/end/",
+        field: str = "data",
+        headers: Mapping[str, str] | None = None,
+        send_as_json: bool = False,
+    ):
         super().__init__()
         if not str(root).startswith(("http://", "https://")):
             raise KCompileError(f"RemoteMonitor: root must start with http:// or https://, got {root!r}.")
@@ -50,14 +55,15 @@ class RemoteMonitor(Callback):
         else:
             body = urllib.parse.urlencode({self.field: text}).encode()
             kind = "application/x-www-form-urlencoded"
-        request = urllib.request.Request(self.root + self.path, data=body, headers={"Content-Type": kind} | self.headers)
+        request = urllib.request.Request(
+            self.root + self.path, data=body, headers={"Content-Type": kind} | self.headers
+        )
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
                 answer.read()
         except (urllib.error.URLError, OSError) as error:
-            warnings.warn(
-                f"RemoteMonitor: could not reach {self.root} ({error}); training goes on.", RuntimeWarning,
-                stacklevel=3,
+            warn(
+                f"RemoteMonitor: could not reach {self.root} ({error}); training goes on.",
             )
 
 

@@ -31,8 +31,16 @@ class EarlyStopping(Callback):
         UnknownNameError: an unknown mode. KCompileError: patience or min_delta out of range.
     """
 
-    def __init__(self, monitor: str = "val_loss", min_delta: float = 0, patience: int = 0, verbose: int = 0,
-                 mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False):
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+    ):
         super().__init__()
         self.min_delta = abs(check_number("EarlyStopping", "min_delta", min_delta))
         self._watch = Monitor("EarlyStopping", monitor, mode, self.min_delta)

@@ -28,8 +28,18 @@ from kcompile.engine.sequence_workers import BatchSource, is_batch_source
 from kcompile.errors import DataError, ShapeError
 
 __all__ = [
-    "ArrayFeeder", "BatchSource", "FeedSpec", "ModelData", "TargetSpec", "is_batch_source", "refuse_array_arguments",
-    "standardize", "standardized_batches", "steps_and_batch_size", "training_data", "validation_arrays",
+    "ArrayFeeder",
+    "BatchSource",
+    "FeedSpec",
+    "ModelData",
+    "TargetSpec",
+    "is_batch_source",
+    "refuse_array_arguments",
+    "standardize",
+    "standardized_batches",
+    "steps_and_batch_size",
+    "training_data",
+    "validation_arrays",
 ]
 
 
@@ -71,27 +81,46 @@ class ModelData:
 
     def dtypes(self) -> list[str]:
         """Dtypes to deliver, in the order of `arrays()`."""
-        return [*self.input_dtypes, *self.target_dtypes,
-                *(str(weights.dtype) for weights in self.weights if weights is not None)]
+        return [
+            *self.input_dtypes,
+            *self.target_dtypes,
+            *(str(weights.dtype) for weights in self.weights if weights is not None),
+        ]
 
     def rows(self, start: int, stop: int) -> ModelData:
         """Samples `start..stop` as views."""
+
         def cut(array: Any) -> Any:
             if array is None:
                 return None
             return array.rows(start, stop) if isinstance(array, LazyRows) else array[start:stop]
 
-        return replace(self, x=[cut(array) for array in self.x], y=[cut(array) for array in self.y],
-                       weights=[cut(array) for array in self.weights], samples=stop - start)
+        return replace(
+            self,
+            x=[cut(array) for array in self.x],
+            y=[cut(array) for array in self.y],
+            weights=[cut(array) for array in self.weights],
+            samples=stop - start,
+        )
 
     def feeder(self, batch_size: int, shuffle: bool | str = False, **options: Any) -> ArrayFeeder:
         """An `ArrayFeeder` over `arrays()`; options as there."""
         return ArrayFeeder(self.arrays(), batch_size, shuffle, dtypes=self.dtypes(), **options)
 
 
-def standardize(x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, *,
-                inputs: Sequence[FeedSpec], targets: Sequence[TargetSpec] = (), prefix: str = "",
-                allow_empty: bool = False, whole_data: bool = True, floatx: str = "float32") -> ModelData:
+def standardize(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    *,
+    inputs: Sequence[FeedSpec],
+    targets: Sequence[TargetSpec] = (),
+    prefix: str = "",
+    allow_empty: bool = False,
+    whole_data: bool = True,
+    floatx: str = "float32",
+) -> ModelData:
     """Check and convert everything that one call of fit, evaluate, predict or *_on_batch feeds.
 
     Nothing is changed in place; arrays that fit already are fed as they are, without a copy.
@@ -109,9 +138,12 @@ def standardize(x: Any, y: Any = None, sample_weight: Any = None, class_weight: 
         floatx: dtype of the weights.
 
     Raises:
-        ShapeError, DataError, DataTypeError: all subclasses of ValueError; the message names argument and values.
+        ShapeError, DataError, DataTypeError: all subclasses of ValueError; the message names argument and
+            values.
     """
-    named_x = order_by_name(x, [spec.name for spec in inputs], f"{prefix}x", "input", [s.shape for s in inputs])
+    named_x = order_by_name(
+        x, [spec.name for spec in inputs], f"{prefix}x", "input", [s.shape for s in inputs]
+    )
     x_paths = [path for path, _ in named_x]
     xs = [_input(value, path, spec) for (path, value), spec in zip(named_x, inputs, strict=True)]
     dtypes = tuple(spec.dtype for spec in inputs)
@@ -124,39 +156,60 @@ def standardize(x: Any, y: Any = None, sample_weight: Any = None, class_weight: 
     raw = [_target_array(value, path, spec) for (path, value), spec in zip(named_y, targets, strict=True)]
     named_weights = order_weights(sample_weight, names, f"{prefix}sample_weight")
     weights = [
-        None if value is None else check_sample_weight(value, path, tuple(labels.shape), spec.sample_weight_mode, floatx)
+        None
+        if value is None
+        else check_sample_weight(value, path, tuple(labels.shape), spec.sample_weight_mode, floatx)
         for (path, value), labels, spec in zip(named_weights, raw, targets, strict=True)
     ]
     y_paths = [path for path, _ in named_y]
     samples = check_sample_counts(
-        list(zip(x_paths, xs, strict=True)), list(zip(y_paths, raw, strict=True)),
-        [(path, array) for (path, _), array in zip(named_weights, weights, strict=True)], allow_empty=allow_empty,
+        list(zip(x_paths, xs, strict=True)),
+        list(zip(y_paths, raw, strict=True)),
+        [(path, array) for (path, _), array in zip(named_weights, weights, strict=True)],
+        allow_empty=allow_empty,
     )
     ys: list[Array] = []
     for labels, path, spec in zip(raw, y_paths, targets, strict=True):
         checked = check_target(labels, path, spec)
         ys.append(to_array(checked, path, spec.dtype) if isinstance(checked, np.ndarray) else checked)
     named_classes = order_weights(class_weight, names, f"{prefix}class_weight")
-    for i, ((path, table), labels, spec) in enumerate(zip(named_classes, raw, targets, strict=True)):
+    for i, ((path, table), labels, spec) in enumerate(zip(named_classes, ys, targets, strict=True)):
         if table is not None:
             factor = _class_factor(labels, table, path, spec, whole_data, floatx)
             previous = weights[i]
             weights[i] = factor if previous is None else previous * factor
-    return ModelData(xs, ys, weights, samples, dtypes, tuple(spec.dtype for spec in targets),
-                     tuple(spec.sample_weight_mode for spec in targets))
+    return ModelData(
+        xs,
+        ys,
+        weights,
+        samples,
+        dtypes,
+        tuple(spec.dtype for spec in targets),
+        tuple(spec.sample_weight_mode for spec in targets),
+    )
 
 
-def training_data(x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *,
-                  validation_split: float = 0.0, validation_data: Any = None, inputs: Sequence[FeedSpec],
-                  targets: Sequence[TargetSpec], floatx: str = "float32") -> tuple[ModelData, ModelData | None]:
+def training_data(
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    *,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    inputs: Sequence[FeedSpec],
+    targets: Sequence[TargetSpec],
+    floatx: str = "float32",
+) -> tuple[ModelData, ModelData | None]:
     """Data for fit on arrays: `(training, validation or None)`.
 
-    `validation_data` (a tuple of 2 or 3) wins over `validation_split`, as in Keras; the split takes the last samples,
-    before any shuffling. Class weights do not apply to validation data given explicitly. A generator as
-    `validation_data` isn't handled here: see `BatchSource`.
+    `validation_data` (a tuple of 2 or 3) wins over `validation_split`, as in Keras; the split takes the last
+    samples, before any shuffling. Class weights do not apply to validation data given explicitly. A generator
+    as `validation_data` isn't handled here: see `BatchSource`.
 
     Raises:
-        DataError: a tuple of another length, a split that leaves a part empty; everything `standardize` raises.
+        DataError: a tuple of another length, a split that leaves a part empty; everything `standardize`
+            raises.
     """
     fraction_given = not (isinstance(validation_split, (int, float)) and validation_split == 0)
     data = standardize(x, y, sample_weight, class_weight, inputs=inputs, targets=targets, floatx=floatx)
@@ -169,8 +222,13 @@ def training_data(x: Any, y: Any, sample_weight: Any = None, class_weight: Any =
     return data, None
 
 
-def validation_arrays(validation_data: Any, *, inputs: Sequence[FeedSpec], targets: Sequence[TargetSpec],
-                      floatx: str = "float32") -> ModelData:
+def validation_arrays(
+    validation_data: Any,
+    *,
+    inputs: Sequence[FeedSpec],
+    targets: Sequence[TargetSpec],
+    floatx: str = "float32",
+) -> ModelData:
     """`validation_data=(x, y)` or `(x, y, sample_weight)` as `ModelData`.
 
     Raises:
@@ -181,36 +239,61 @@ def validation_arrays(validation_data: Any, *, inputs: Sequence[FeedSpec], targe
         if isinstance(validation_data, (tuple, list)):
             got += f" of {len(validation_data)}"
         raise DataError(
-            f"fit: validation_data must be (x, y), (x, y, sample_weight), a generator or a Sequence, got a {got}."
+            "fit: validation_data must be (x, y), (x, y, sample_weight), a generator or a Sequence, got a "
+            f"{got}."
         )
     x, y, *weights = validation_data
-    return standardize(x, y, weights[0] if weights else None, inputs=inputs, targets=targets,
-                       prefix="validation_data: ", floatx=floatx)
+    return standardize(
+        x,
+        y,
+        weights[0] if weights else None,
+        inputs=inputs,
+        targets=targets,
+        prefix="validation_data: ",
+        floatx=floatx,
+    )
 
 
-def standardized_batches(source: BatchSource, steps: int | None, *, inputs: Sequence[FeedSpec],
-                         targets: Sequence[TargetSpec] = (), class_weight: Any = None,
-                         floatx: str = "float32") -> Iterator[ModelData]:
+def standardized_batches(
+    source: BatchSource,
+    steps: int | None,
+    *,
+    inputs: Sequence[FeedSpec],
+    targets: Sequence[TargetSpec] = (),
+    class_weight: Any = None,
+    floatx: str = "float32",
+) -> Iterator[ModelData]:
     """Yield one epoch of a generator or Sequence, each batch checked like arrays given to train_on_batch.
 
-    Errors carry a note with the batch's number; sizes may differ between batches, shapes must keep fitting the model.
+    Errors carry a note with the batch's number; sizes may differ between batches, shapes must keep fitting
+    the model.
     """
     for x, y, sample_weight in source.epoch(steps):
         try:
-            data = standardize(x, y, sample_weight, class_weight, inputs=inputs, targets=targets, whole_data=False,
-                               floatx=floatx)
+            data = standardize(
+                x,
+                y,
+                sample_weight,
+                class_weight,
+                inputs=inputs,
+                targets=targets,
+                whole_data=False,
+                floatx=floatx,
+            )
         except Exception as error:
             error.add_note(source.position())
             raise
         yield data
 
 
-def steps_and_batch_size(samples: int, batch_size: int | None, steps: int | None, default: int = 32) -> tuple[int, int]:
+def steps_and_batch_size(
+    samples: int, batch_size: int | None, steps: int | None, default: int = 32
+) -> tuple[int, int]:
     """`(steps, batch_size)` of one epoch over arrays.
 
-    Without `steps`: all samples in batches of `batch_size` (default 32). With `steps` and no `batch_size`: the data
-    are divided into that many batches (TensorFlow's Keras; Keras 2.3 fed all samples in every step). With both:
-    exactly `steps` batches, going through the data again when they run out.
+    Without `steps`: all samples in batches of `batch_size` (default 32). With `steps` and no `batch_size`:
+    the data are divided into that many batches (TensorFlow's Keras; Keras 2.3 fed all samples in every step).
+    With both: exactly `steps` batches, going through the data again when they run out.
     """
     if steps is None:
         size = batch_size or default
@@ -218,10 +301,20 @@ def steps_and_batch_size(samples: int, batch_size: int | None, steps: int | None
     return steps, batch_size or max(1, -(-samples // steps))
 
 
-def refuse_array_arguments(owner: str, *, y: Any = None, sample_weight: Any = None, batch_size: Any = None,
-                           validation_split: Any = 0.0) -> None:
+def refuse_array_arguments(
+    owner: str,
+    *,
+    y: Any = None,
+    sample_weight: Any = None,
+    batch_size: Any = None,
+    validation_split: Any = 0.0,
+) -> None:
     """Raise for arguments that make no sense beside a generator or Sequence as `x`."""
-    given = {"y": y is not None, "sample_weight": sample_weight is not None, "batch_size": batch_size is not None}
+    given = {
+        "y": y is not None,
+        "sample_weight": sample_weight is not None,
+        "batch_size": batch_size is not None,
+    }
     for name, present in given.items():
         if present:
             why = "the generator decides it" if name == "batch_size" else "the generator yields it beside x"
@@ -234,18 +327,22 @@ def refuse_array_arguments(owner: str, *, y: Any = None, sample_weight: Any = No
 
 def _input(value: Any, path: str, spec: FeedSpec) -> Array:
     wanted = spec.dtype
-    raw = to_array(value, path, wanted, defer_cast=True) if spec.index_limit is None else _index_array(value, path, spec)
+    raw = (
+        to_array(value, path, wanted, defer_cast=True)
+        if spec.index_limit is None
+        else _index_array(value, path, spec)
+    )
     return check_input(raw, path, spec.name, spec.shape)
 
 
 def _index_array(value: Any, path: str, spec: FeedSpec) -> Array:
-    """Indices are checked before they are converted: float32 would round large ones, int32 would cut fractions."""
+    """Indices, checked before float32 rounds the large ones or int32 cuts fractions."""
     assert spec.index_limit is not None
     source = value if isinstance(value, np.ndarray) else to_array(value, path, _own_dtype(value))
     owner = spec.index_owner or spec.name
     if isinstance(source, LazyRows):
         for start in range(0, len(source), 65536):
-            check_indices(source[start:start + 65536], spec.index_limit, owner, path, start)
+            check_indices(source[start : start + 65536], spec.index_limit, owner, path, start)
         return source
     if source.dtype.kind in "iuf":
         check_indices(source, spec.index_limit, owner, path)
@@ -261,7 +358,7 @@ def _own_dtype(value: Any) -> str:
 
 
 def _target_array(value: Any, path: str, spec: TargetSpec) -> Array:
-    """Labels before the final conversion: class indices keep a dtype that can show what is wrong with them."""
+    """Labels before the final conversion: class indices in a dtype that shows what is wrong with them."""
     if value is None:
         raise DataError(f"{path} is missing: output {spec.name!r} has a loss.")
     if spec.kind == "sparse":
@@ -273,14 +370,14 @@ def _target_array(value: Any, path: str, spec: TargetSpec) -> Array:
     return to_array(value, path, spec.dtype)
 
 
-def _class_factor(labels: Array, table: Any, path: str, spec: TargetSpec, whole_data: bool,
-                  floatx: str) -> np.ndarray:
+def _class_factor(
+    labels: Array, table: Any, path: str, spec: TargetSpec, whole_data: bool, floatx: str
+) -> np.ndarray:
     if isinstance(labels, LazyRows):
         labels = labels[:]
     if spec.sample_weight_mode == "temporal":
         raise ShapeError(
-            f"{path}: class weights and sample_weight_mode='temporal' can't be combined; put the class weights into "
-            "sample_weight."
+            f"{path}: class weights and sample_weight_mode='temporal' can't be combined; put the class "
+            "weights into sample_weight."
         )
     return class_weights_of(labels, table, path, spec, whole_data=whole_data, dtype=floatx)
-

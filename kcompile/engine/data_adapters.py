@@ -1,21 +1,20 @@
 """User data -> native, C-contiguous NumPy arrays in the order of the model's inputs or outputs.
 
-Accepted: NumPy arrays of every layout (big-endian, Fortran order, negative strides, broadcast views,
-memmap, `np.matrix`), Python lists, pandas objects, SciPy sparse matrices, anything with `__array__`
-(PyTorch, JAX and TensorFlow tensors), and arrays on disk with `shape`, `dtype` and slicing (h5py, HDF5Matrix).
-Refused: object, text, complex, date and structured dtypes, and masked arrays that hide values.
+Accepted: NumPy arrays of every layout (big-endian, Fortran order, negative strides, broadcast views, memmap,
+`np.matrix`), Python lists, pandas objects, SciPy sparse matrices, anything with `__array__` (PyTorch, JAX and
+TensorFlow tensors), and arrays on disk with `shape`, `dtype` and slicing (h5py, HDF5Matrix). Refused: object,
+text, complex, date and structured dtypes, and masked arrays that hide values.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed
+from kcompile.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, warn
 
 # Above this size an array of small integers (images, token ids) stays as it is, and each chunk of batches is
 # converted when it is gathered: float32 copies of uint8 images would take four times the memory.
@@ -58,7 +57,7 @@ class LazyRows:
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         start, stop, _ = rows.indices(len(self))
-        read = np.asarray(self.source[self.start + start:self.start + stop])
+        read = np.asarray(self.source[self.start + start : self.start + stop])
         return read[:, None] if self.column else read
 
     def rows(self, start: int, stop: int) -> LazyRows:
@@ -76,7 +75,8 @@ Array = np.ndarray | LazyRows
 def is_array_like(value: Any) -> bool:
     """Whether `value` counts as one array, rather than as a list of arrays or a nested Python list."""
     return not isinstance(value, (list, tuple, dict, str, bytes)) and (
-        hasattr(value, "__array__") or hasattr(value, "toarray")
+        hasattr(value, "__array__")
+        or hasattr(value, "toarray")
         or (hasattr(value, "shape") and hasattr(value, "dtype"))
     )
 
@@ -91,7 +91,8 @@ def to_array(value: Any, path: str, dtype: str = "float32", *, defer_cast: bool 
         defer_cast: large arrays of narrow integers keep their dtype (the feeder converts them by chunks).
 
     Returns:
-        An array that shares memory with `value` where layout and dtype already fit; `LazyRows` for data on disk.
+        An array that shares memory with `value` where layout and dtype already fit; `LazyRows` for data on
+            disk.
 
     Raises:
         DataTypeError: dtype that isn't numeric or would lose its meaning; the message names dtype and column.
@@ -109,8 +110,12 @@ def to_array(value: Any, path: str, dtype: str = "float32", *, defer_cast: bool 
     if array.ndim == 0:
         raise ShapeError(f"{path}: expected an array with one entry per sample, got the scalar {array!r}.")
     _refuse_dtype(array.dtype, array, path)
-    if defer_cast and array.dtype.kind in "iub" and array.dtype.itemsize < wanted.itemsize \
-            and array.size * wanted.itemsize > DEFERRED_CAST_BYTES:
+    if (
+        defer_cast
+        and array.dtype.kind in "iub"
+        and array.dtype.itemsize < wanted.itemsize
+        and array.size * wanted.itemsize > DEFERRED_CAST_BYTES
+    ):
         return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     return cast(array, wanted, path)
 
@@ -130,12 +135,17 @@ def cast(array: np.ndarray, wanted: np.dtype, path: str) -> np.ndarray:
     return converted
 
 
-def order_by_name(data: Any, names: Sequence[str], argument: str, kind: str,
-                  shapes: Sequence[tuple[int | None, ...] | None] | None = None) -> list[tuple[str, Any]]:
+def order_by_name(
+    data: Any,
+    names: Sequence[str],
+    argument: str,
+    kind: str,
+    shapes: Sequence[tuple[int | None, ...] | None] | None = None,
+) -> list[tuple[str, Any]]:
     """Match user data with the model's inputs or outputs: `[(path for messages, value), ...]` in their order.
 
-    A dict is matched by name, a list or tuple by position; a single array or a nested Python list of numbers is
-    the data of a model with one input.
+    A dict is matched by name, a list or tuple by position; a single array or a nested Python list of numbers
+    is the data of a model with one input.
 
     Args:
         data: the argument as the user gave it.
@@ -159,19 +169,23 @@ def order_by_name(data: Any, names: Sequence[str], argument: str, kind: str,
         return [_single(data, argument, shapes[0] if shapes else None)]
     if not isinstance(data, (list, tuple)):
         raise DataError(
-            f"{argument}: the model has {len(names)} {kind}s ({listed(names)}), got one "
-            f"{_describe(data)}; pass a list or a dict of {len(names)} arrays."
+            f"{argument}: the model has {len(names)} {kind}s ({listed(names)}), got one {_describe(data)}; "
+            f"pass a list or a dict of {len(names)} arrays."
         )
     if len(data) != len(names):
         raise DataError(
             f"{argument}: expected {len(names)} arrays (for {kind}s {listed(names)}), got a "
             f"{type(data).__name__} of {len(data)}."
         )
-    return [(f"{argument}[{i}] ({name!r})", value) for i, (name, value) in enumerate(zip(names, data, strict=True))]
+    return [
+        (f"{argument}[{i}] ({name!r})", value)
+        for i, (name, value) in enumerate(zip(names, data, strict=True))
+    ]
 
 
-def _order_mapping(data: Mapping[str, Any], names: Sequence[str], argument: str,
-                   kind: str) -> list[tuple[str, Any]]:
+def _order_mapping(
+    data: Mapping[str, Any], names: Sequence[str], argument: str, kind: str
+) -> list[tuple[str, Any]]:
     missing = [name for name in names if name not in data]
     extra = [key for key in data if key not in names]
     if missing or extra:
@@ -191,8 +205,12 @@ def _single(data: Any, argument: str, shape: tuple[int | None, ...] | None) -> t
         return argument, data
     inner = data[0]
     inner_shape = tuple(getattr(inner, "shape", ()))
-    if shape is not None and len(inner_shape) == len(shape) - 1 and not (len(shape) == 2 and shape[1] in (1, None)) \
-            and _fits(inner_shape, shape[1:]):
+    if (
+        shape is not None
+        and len(inner_shape) == len(shape) - 1
+        and not (len(shape) == 2 and shape[1] in (1, None))
+        and _fits(inner_shape, shape[1:])
+    ):
         return argument, data  # one sample in a list, not one array in a list
     return f"{argument}[0]", inner
 
@@ -216,7 +234,8 @@ def _as_ndarray(value: Any, path: str) -> np.ndarray:
         hidden = int(np.ma.count_masked(value))
         if hidden:
             raise DataError(
-                f"{path}: a masked array hides {hidden} values; call .filled(value), or give the samples weight 0."
+                f"{path}: a masked array hides {hidden} values; call .filled(value), or give the samples "
+                "weight 0."
             )
         return np.asarray(value.data)
     if type(value) is np.ndarray:
@@ -230,6 +249,8 @@ def _as_ndarray(value: Any, path: str) -> np.ndarray:
     if hasattr(value, "detach"):  # a PyTorch tensor that needs gradients, or lives on another device
         value = value.detach()
         value = value.cpu() if hasattr(value, "cpu") else value
+        if "bfloat16" in str(getattr(value, "dtype", "")):  # NumPy has no such dtype
+            value = value.float()
     if isinstance(value, (str, bytes)) or value is None or isinstance(value, (dict, set)):
         raise DataTypeError(f"{path}: expected an array or a list of numbers, got {_describe(value)}.")
     try:
@@ -240,8 +261,9 @@ def _as_ndarray(value: Any, path: str) -> np.ndarray:
         lengths = _lengths(value)
         if len(set(lengths)) > 1:
             raise ShapeError(
-                f"{path}: the samples have different lengths ({', '.join(map(str, lengths[:6]))}"
-                f"{', ...' if len(lengths) > 6 else ''}); pad them to one length first (pad_sequences)."
+                f"{path}: the samples have different lengths "
+                f"({', '.join(map(str, lengths[:6]))}{', ...' if len(lengths) > 6 else ''}); pad them to one "
+                "length first (pad_sequences)."
             ) from None
         raise DataTypeError(f"{path}: {_describe(value)} can't be read as an array ({error}).") from error
 
@@ -254,7 +276,8 @@ def _pandas_array(value: Any, path: str) -> np.ndarray:
             kind = getattr(dtype, "kind", "O")
             if kind not in "biuf":
                 raise DataTypeError(
-                    f"{path}: column {name!r} has dtype {dtype}; expected numbers: drop, encode or convert it."
+                    f"{path}: column {name!r} has dtype {dtype}; expected numbers: drop, encode or convert "
+                    "it."
                 )
     return np.asarray(value.to_numpy())
 
@@ -271,22 +294,23 @@ def _refuse_dtype(dtype: np.dtype, array: np.ndarray | None, path: str) -> None:
         return  # the second: bfloat16 and float8 of ml_dtypes
     if kind == "c":
         raise DataTypeError(
-            f"{path}: dtype {dtype} has an imaginary part that would be lost; pass real and imaginary parts as "
-            "separate features, or abs(x)."
+            f"{path}: dtype {dtype} has an imaginary part that would be lost; pass real and imaginary parts "
+            "as separate features, or abs(x)."
         )
     if kind in "mM":
         raise DataTypeError(f"{path}: dtype {dtype} is a date or duration; convert it to numbers first.")
     if kind in "SU":
         raise DataTypeError(
-            f"{path}: dtype {dtype} is text{_first_bad(array)}; encode it as numbers first "
-            "(StringLookup, Tokenizer or astype('float32'))."
+            f"{path}: dtype {dtype} is text{_first_bad(array)}; encode it as numbers first (StringLookup, "
+            "Tokenizer or astype('float32'))."
         )
     if kind == "O":
         lengths = _lengths(array.tolist()) if array is not None and array.ndim == 1 else []
         if len(set(lengths)) > 1:
             raise ShapeError(
-                f"{path}: an object array of sequences with different lengths ({', '.join(map(str, lengths[:6]))}"
-                f"{', ...' if len(lengths) > 6 else ''}); pad them to one length first (pad_sequences)."
+                f"{path}: an object array of sequences with different lengths "
+                f"({', '.join(map(str, lengths[:6]))}{', ...' if len(lengths) > 6 else ''}); pad them to one "
+                "length first (pad_sequences)."
             )
         raise DataTypeError(
             f"{path}: dtype object{_first_bad(array)}; expected numbers: convert with astype('float32')."
@@ -336,10 +360,9 @@ def _warn_of_overflow(before: np.ndarray, after: np.ndarray, path: str) -> None:
     if count:
         position = _position(lost)
         plural = "s" if count > 1 else ""
-        warnings.warn(
+        warn(
             f"{path}: {count} value{plural} beyond the range of {after.dtype} became inf, the first "
             f"{before[position]:g} at {_at(position)}; rescale the data.",
-            RuntimeWarning, stacklevel=4,
         )
 
 

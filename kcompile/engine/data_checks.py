@@ -1,12 +1,11 @@
 """Checks of shapes, counts, labels and fit's arguments, made before the first step runs.
 
-ONNX Runtime would take label -1 for the last class, turn an unknown label into a row of zeros, and
-broadcast (n, 2) against (n, 1). Nothing here changes data except to add a missing last axis of size 1.
+ONNX Runtime would take label -1 for the last class, turn an unknown label into a row of zeros, and broadcast
+(n, 2) against (n, 1). Nothing here changes data except to add a missing last axis of size 1.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.engine.data_adapters import Array, LazyRows
-from kcompile.errors import DataError, DataTypeError, KCompileError, ShapeError, check_int, check_number
+from kcompile.errors import DataError, DataTypeError, KCompileError, ShapeError, check_int, check_number, warn
 
 Shape = tuple[int | None, ...]
 
@@ -25,7 +24,8 @@ class TargetSpec:
 
     Attributes:
         name: the output's name.
-        shape: the output's full shape, batch axis first; `None` is any size. `None` instead of a tuple: unknown.
+        shape: the output's full shape, batch axis first; `None` is any size. `None` instead of a tuple:
+            unknown.
         kind: how labels relate to the output:
             "same"         same shape as the output (mean squared error, hinge, ...);
             "binary"       same shape, values 0..1 (binary_crossentropy);
@@ -83,7 +83,9 @@ def check_input(array: Array, path: str, name: str, expected: Shape | None) -> A
         fix = f"; add the batch axis: {path}[None]"
     elif len(given) == len(expected) - 1 and expected[-1] == 1 and matches((*given, 1), expected):
         fix = f"; add the channel axis: {path}[..., None]"
-    elif len(given) == len(expected) - 1 and expected[1] == 1 and matches((given[0], 1, *given[1:]), expected):
+    elif (
+        len(given) == len(expected) - 1 and expected[1] == 1 and matches((given[0], 1, *given[1:]), expected)
+    ):
         fix = f"; add the channel axis: {path}[:, None]"
     elif len(given) == len(expected) == 4 and matches((given[0], given[3], given[1], given[2]), expected):
         fix = "; the data is channels_last, the model channels_first: transpose with (0, 3, 1, 2)"
@@ -143,8 +145,8 @@ def _check_sparse(array: Array, path: str, spec: TargetSpec) -> Array:
     assert spec.shape is not None
     rank = len(spec.shape)
     axis = spec.class_axis % rank
-    without = spec.shape[:axis] + spec.shape[axis + 1:]
-    with_axis = (*spec.shape[:axis], 1, *spec.shape[axis + 1:])
+    without = spec.shape[:axis] + spec.shape[axis + 1 :]
+    with_axis = (*spec.shape[:axis], 1, *spec.shape[axis + 1 :])
     given = tuple(array.shape)
     if matches(given, with_axis):
         labels = array
@@ -199,16 +201,24 @@ def _check_probabilities(labels: np.ndarray, path: str, spec: TargetSpec) -> Non
     low, high = labels.min(), labels.max()
     if np.isnan(low):
         sample = int(np.unravel_index(int(np.isnan(labels).argmax()), labels.shape)[0])
-        raise DataError(f"{path}: label nan at sample {sample}; loss {spec.loss!r} needs numbers between 0 and 1.")
+        raise DataError(
+            f"{path}: label nan at sample {sample}; loss {spec.loss!r} needs numbers between 0 and 1."
+        )
     if low < 0 or high > 1:
-        hint = "use loss='hinge' for labels -1 and 1" if low == -1 and high <= 1 else "labels are probabilities here"
-        warnings.warn(
-            f"{path}: labels between {low:g} and {high:g} with loss {spec.loss!r}, which expects 0..1; {hint}.",
-            RuntimeWarning, stacklevel=5,
+        hint = (
+            "use loss='hinge' for labels -1 and 1"
+            if low == -1 and high <= 1
+            else "labels are probabilities here"
+        )
+        warn(
+            f"{path}: labels between {low:g} and {high:g} with loss {spec.loss!r}, which expects 0..1; "
+            f"{hint}.",
         )
 
 
-def check_indices(array: np.ndarray, input_dim: int, layer_name: str, path: str = "x", first_sample: int = 0) -> None:
+def check_indices(
+    array: np.ndarray, input_dim: int, layer_name: str, path: str = "x", first_sample: int = 0
+) -> None:
     """Raise unless `array` holds whole numbers in `0..input_dim-1`: the rows of an Embedding.
 
     `first_sample` is the number of the first row, when `array` is a part of the data.
@@ -230,8 +240,9 @@ def check_indices(array: np.ndarray, input_dim: int, layer_name: str, path: str 
     if array.min() < 0 or array.max() >= input_dim:
         position = _first((array < 0) | (array >= input_dim))
         raise DataError(
-            f"{path}: index {array[position]:g} at {_at(position, first_sample)} is outside 0..{input_dim - 1} of Embedding "
-            f"{layer_name!r} (input_dim={input_dim}); raise input_dim or fix the data."
+            f"{path}: index {array[position]:g} at {_at(position, first_sample)} is outside "
+            f"0..{input_dim - 1} of Embedding {layer_name!r} (input_dim={input_dim}); raise input_dim or fix "
+            "the data."
         )
 
 
@@ -240,11 +251,18 @@ def _first(flags: np.ndarray) -> tuple[int, ...]:
 
 
 def _at(position: tuple[int, ...], first_sample: int = 0) -> str:
-    return f"sample {first_sample + position[0]}" + (f", position {position[1:]}" if len(position) > 1 else "")
+    return f"sample {first_sample + position[0]}" + (
+        f", position {position[1:]}" if len(position) > 1 else ""
+    )
 
 
-def check_sample_counts(inputs: Sequence[tuple[str, Any]], targets: Sequence[tuple[str, Any]] = (),
-                        weights: Sequence[tuple[str, Any]] = (), *, allow_empty: bool = False) -> int:
+def check_sample_counts(
+    inputs: Sequence[tuple[str, Any]],
+    targets: Sequence[tuple[str, Any]] = (),
+    weights: Sequence[tuple[str, Any]] = (),
+    *,
+    allow_empty: bool = False,
+) -> int:
     """Return the common number of samples of `(path, array)` pairs, or raise `DataError` with every count."""
     arrays = [(path, array) for path, array in (*inputs, *targets, *weights) if array is not None]
     counts = {path: int(array.shape[0]) for path, array in arrays}
@@ -274,8 +292,8 @@ def split_point(samples: int, validation_split: Any) -> int:
     if point == 0 or point == samples:
         empty = "training" if point == 0 else "validation"
         raise DataError(
-            f"fit: validation_split={fraction:g} of {samples} samples leaves none for {empty}; "
-            "pass more data or another fraction."
+            f"fit: validation_split={fraction:g} of {samples} samples leaves none for {empty}; pass more "
+            "data or another fraction."
         )
     return point
 
@@ -295,9 +313,9 @@ def check_epochs(epochs: Any, initial_epoch: Any = 0) -> tuple[int, int]:
     last = check_int("fit", "epochs", epochs, 1)
     first = check_int("fit", "initial_epoch", initial_epoch, 0)
     if first >= last:
-        warnings.warn(
-            f"fit: initial_epoch={first} with epochs={last} leaves nothing to train; epochs is the number of the "
-            "last epoch, not how many to run.", RuntimeWarning, stacklevel=3,
+        warn(
+            f"fit: initial_epoch={first} with epochs={last} leaves nothing to train; epochs is the number "
+            "of the last epoch, not how many to run.",
         )
     return last, first
 
@@ -321,7 +339,7 @@ def check_shuffle(shuffle: Any) -> bool | str:
 
 
 def check_validation_freq(validation_freq: Any) -> int | frozenset[int]:
-    """Return `validation_freq` as an int of at least 1, or the set of epochs (counted from 1) to validate after."""
+    """Return `validation_freq` as an int of at least 1, or the set of epochs (from 1) to validate after."""
     if isinstance(validation_freq, Collection) and not isinstance(validation_freq, (str, bytes)):
         return frozenset(check_int("fit", "validation_freq", epoch, 1) for epoch in validation_freq)
     return check_int("fit", "validation_freq", validation_freq, 1)
@@ -334,12 +352,13 @@ def should_run_validation(validation_freq: Any, epoch: int) -> bool:
     return epoch + 1 in validation_freq
 
 
-def warn_of_loss_and_activation(loss: str, activation: str | None, output: str, units: int | None,
-                                from_logits: bool = False) -> None:
+def warn_of_loss_and_activation(
+    loss: str, activation: str | None, output: str, units: int | None, from_logits: bool = False
+) -> None:
     """Warn about pairs of loss and last activation that train, but not what the user means.
 
-    Called by compile with canonical names: sigmoid or nothing before categorical_crossentropy, softmax over one
-    unit, softmax before binary_crossentropy, probabilities taken for logits.
+    Called by compile with canonical names: sigmoid or nothing before categorical_crossentropy, softmax over
+    one unit, softmax before binary_crossentropy, probabilities taken for logits.
     """
     activation = activation or "linear"
     advice = None
@@ -349,14 +368,19 @@ def warn_of_loss_and_activation(loss: str, activation: str | None, output: str, 
     elif categorical and units == 1:
         advice = "one unit holds no classes to choose from: use loss='binary_crossentropy'"
     elif from_logits and activation in ("softmax", "sigmoid"):
-        advice = f"from_logits=True takes the output for logits, but {activation} makes probabilities: drop one of them"
+        advice = (
+            f"from_logits=True takes the output for logits, but {activation} makes probabilities: drop one "
+            "of them"
+        )
     elif not from_logits and categorical and activation == "sigmoid":
-        advice = "this loss expects probabilities that sum to 1: use softmax, or loss='binary_crossentropy' for labels " \
-                 "that don't exclude each other"
+        advice = (
+            "this loss expects probabilities that sum to 1: use softmax, or loss='binary_crossentropy' for "
+            "labels that don't exclude each other"
+        )
     elif not from_logits and (categorical or loss == "binary_crossentropy") and activation == "linear":
         wanted = "softmax" if categorical else "sigmoid"
         advice = f"this loss expects probabilities: end with activation={wanted!r}, or pass from_logits=True"
     elif loss == "binary_crossentropy" and activation == "softmax" and (units is None or units > 2):
         advice = "for classes that exclude each other use loss='categorical_crossentropy'"
     if advice:
-        warnings.warn(f"Output {output!r}: loss {loss!r} after {activation!r}: {advice}.", RuntimeWarning, stacklevel=3)
+        warn(f"Output {output!r}: loss {loss!r} after {activation!r}: {advice}.")

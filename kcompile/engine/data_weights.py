@@ -7,7 +7,6 @@ training step without weights needs no weight input.
 from __future__ import annotations
 
 import numbers
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from kcompile.engine.data_adapters import LazyRows, is_array_like, to_array
 from kcompile.engine.data_checks import TargetSpec
-from kcompile.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, unknown_name
+from kcompile.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, unknown_name, warn
 
 
 def sample_weight_modes(mode: Any, output_names: Sequence[str]) -> list[str | None]:
@@ -37,8 +36,8 @@ def sample_weight_modes(mode: Any, output_names: Sequence[str]) -> list[str | No
     for entry in modes:
         if entry not in (None, "temporal"):
             raise DataError(
-                f"compile: sample_weight_mode must be None or 'temporal', got {entry!r}"
-                f"{did_you_mean(entry, ['temporal']) or '.'}"
+                "compile: sample_weight_mode must be None or 'temporal', got "
+                f"{entry!r}{did_you_mean(entry, ['temporal']) or '.'}"
             )
     return modes
 
@@ -46,8 +45,8 @@ def sample_weight_modes(mode: Any, output_names: Sequence[str]) -> list[str | No
 def order_weights(weights: Any, output_names: Sequence[str], argument: str) -> list[tuple[str, Any]]:
     """Match `sample_weight` or `class_weight` with the outputs: `[(path, value or None), ...]`.
 
-    Accepts what Keras 2.3 does: one value for a model with one output, a list with one entry per output, a dict by
-    output name (outputs left out have no weights).
+    Accepts what Keras 2.3 does: one value for a model with one output, a list with one entry per output, a
+    dict by output name (outputs left out have no weights).
     """
     if weights is None or (isinstance(weights, (list, tuple, dict)) and not weights):
         return [(argument, None) for _ in output_names]
@@ -58,8 +57,10 @@ def order_weights(weights: Any, output_names: Sequence[str], argument: str) -> l
                 raise unknown_name(f"output in {argument}", key, output_names)
         return [(f"{argument}[{name!r}]", weights.get(name)) for name in output_names]
     if len(output_names) == 1:
-        nested = isinstance(weights, (list, tuple)) and len(weights) == 1 and (
-            weights[0] is None or isinstance(weights[0], Mapping) or is_array_like(weights[0])
+        nested = (
+            isinstance(weights, (list, tuple))
+            and len(weights) == 1
+            and (weights[0] is None or isinstance(weights[0], Mapping) or is_array_like(weights[0]))
         )
         return [(argument, weights[0] if nested else weights)]
     if isinstance(weights, (list, tuple)):
@@ -68,20 +69,24 @@ def order_weights(weights: Any, output_names: Sequence[str], argument: str) -> l
                 f"{argument}: expected one entry for each of the {len(output_names)} outputs "
                 f"({listed(output_names)}), got {len(weights)}."
             )
-        return [(f"{argument}[{i}] ({name!r})", entry)
-                for i, (name, entry) in enumerate(zip(output_names, weights, strict=True))]
+        return [
+            (f"{argument}[{i}] ({name!r})", entry)
+            for i, (name, entry) in enumerate(zip(output_names, weights, strict=True))
+        ]
     got = f"keys {listed(list(weights)[:5])}" if isinstance(weights, Mapping) else type(weights).__name__
     raise DataTypeError(
-        f"{argument}: the model has {len(output_names)} outputs; expected a list with one entry per output or a dict "
-        f"with keys from {listed(output_names)}, got {got}."
+        f"{argument}: the model has {len(output_names)} outputs; expected a list with one entry per output "
+        f"or a dict with keys from {listed(output_names)}, got {got}."
     )
 
 
-def check_sample_weight(value: Any, path: str, target_shape: tuple[int, ...], mode: str | None,
-                        dtype: str = "float32") -> np.ndarray:
+def check_sample_weight(
+    value: Any, path: str, target_shape: tuple[int, ...], mode: str | None, dtype: str = "float32"
+) -> np.ndarray:
     """Return weights as `(n,)`, or `(n, time)` in the mode "temporal".
 
-    `(n, 1)` is accepted for `(n,)`; nothing is ever broadcast. The number of samples is checked together with x, y.
+    `(n, 1)` is accepted for `(n,)`; nothing is ever broadcast. The number of samples is checked together with
+    x, y.
 
     Raises:
         ShapeError: another rank or another number of time steps. DataError: NaN or infinite weights.
@@ -91,7 +96,8 @@ def check_sample_weight(value: Any, path: str, target_shape: tuple[int, ...], mo
     if mode == "temporal":
         if len(target_shape) < 2:
             raise ShapeError(
-                f"{path}: sample_weight_mode='temporal' needs targets with a time axis, got shape {target_shape}."
+                f"{path}: sample_weight_mode='temporal' needs targets with a time axis, got shape "
+                f"{target_shape}."
             )
         if weights.ndim != 2 or weights.shape[1] != target_shape[1]:
             raise ShapeError(
@@ -103,21 +109,31 @@ def check_sample_weight(value: Any, path: str, target_shape: tuple[int, ...], mo
             weights = weights[:, 0]
         if weights.ndim != 1:
             raise ShapeError(
-                f"{path}: expected one weight per sample, shape ({len(weights)},), got {weights.shape}; for one "
-                "weight per time step compile with sample_weight_mode='temporal'."
+                f"{path}: expected one weight per sample, shape ({len(weights)},), got {weights.shape}; for "
+                "one weight per time step compile with sample_weight_mode='temporal'."
             )
     if weights.size and not np.isfinite(weights).all():
         position = np.unravel_index(int((~np.isfinite(weights)).argmax()), weights.shape)
-        raise DataError(f"{path}: weight {weights[position]} at sample {int(position[0])}; expected finite numbers.")
+        raise DataError(
+            f"{path}: weight {weights[position]} at sample {int(position[0])}; expected finite numbers."
+        )
     return np.ascontiguousarray(weights)
 
 
-def class_weights_of(labels: np.ndarray, class_weight: Any, path: str, spec: TargetSpec, *,
-                     whole_data: bool = True, dtype: str = "float32") -> np.ndarray:
+def class_weights_of(
+    labels: np.ndarray,
+    class_weight: Any,
+    path: str,
+    spec: TargetSpec,
+    *,
+    whole_data: bool = True,
+    dtype: str = "float32",
+) -> np.ndarray:
     """Weights `(n,)` looked up by each sample's class.
 
     Args:
-        labels: the output's targets: class indices `(n,)`, `(n, 1)`, or one column per class (the largest counts).
+        labels: the output's targets: class indices `(n,)`, `(n, 1)`, or one column per class (the largest
+            counts).
         class_weight: dict {class: weight}.
         path: name for messages: "class_weight", "class_weight['a']".
         spec: the output's target; for a sparse loss one column means class indices.
@@ -131,8 +147,8 @@ def class_weights_of(labels: np.ndarray, class_weight: Any, path: str, spec: Tar
     table = _checked_table(class_weight, path)
     if labels.ndim > 2 and not (spec.kind == "sparse" and labels.size == len(labels)):
         raise ShapeError(
-            f"{path}: targets of shape {labels.shape} have more than one label per sample; use sample_weight with "
-            "sample_weight_mode='temporal' instead."
+            f"{path}: targets of shape {labels.shape} have more than one label per sample; use sample_weight "
+            "with sample_weight_mode='temporal' instead."
         )
     classes = np.argmax(labels, axis=1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
     if classes.dtype.kind == "f":
@@ -151,9 +167,9 @@ def class_weights_of(labels: np.ndarray, class_weight: Any, path: str, spec: Tar
         )
     unused = sorted(set(table) - set(found))
     if unused and whole_data and found:
-        warnings.warn(
-            f"{path}: {_classes(unused)} never occur{'s' if len(unused) == 1 else ''} in the data, which has "
-            f"{_classes(found)}.", RuntimeWarning, stacklevel=5,
+        warn(
+            f"{path}: {_classes(unused)} never occur{'s' if len(unused) == 1 else ''} in the data, which "
+            f"has {_classes(found)}.",
         )
     return np.asarray([table[entry] for entry in found], dtype=dtype)[inverse.reshape(-1)]
 
@@ -165,8 +181,12 @@ def _checked_table(class_weight: Any, path: str) -> dict[int, float]:
             "n_samples / (n_classes * np.bincount(y))."
         )
     if not isinstance(class_weight, Mapping):
-        hint = "; pass dict(enumerate(weights))" if isinstance(class_weight, (list, tuple, np.ndarray)) else ""
-        raise DataTypeError(f"{path}: expected a dict {{class: weight}}, got {type(class_weight).__name__}{hint}.")
+        hint = (
+            "; pass dict(enumerate(weights))" if isinstance(class_weight, (list, tuple, np.ndarray)) else ""
+        )
+        raise DataTypeError(
+            f"{path}: expected a dict {{class: weight}}, got {type(class_weight).__name__}{hint}."
+        )
     table: dict[int, float] = {}
     for key, weight in class_weight.items():
         if isinstance(key, (bool, np.bool_)) or not isinstance(key, numbers.Real) or float(key) != int(key):
@@ -176,7 +196,9 @@ def _checked_table(class_weight: Any, path: str) -> dict[int, float]:
         if int(key) < 0:
             raise DataError(f"{path}: keys are class indices from 0, got {int(key)}.")
         if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, numbers.Real):
-            raise DataTypeError(f"{path}[{key}]: expected a number, got {weight!r} ({type(weight).__name__}).")
+            raise DataTypeError(
+                f"{path}[{key}]: expected a number, got {weight!r} ({type(weight).__name__})."
+            )
         if not 0 <= float(weight) < float("inf"):
             raise DataError(f"{path}[{key}]: expected a finite weight of at least 0, got {float(weight):g}.")
         table[int(key)] = float(weight)

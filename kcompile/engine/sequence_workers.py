@@ -1,17 +1,16 @@
 """Generators, Sequences and other iterables as a source of batches for the training loop.
 
-`BatchSource` draws from them through workers (kcompile.utils.sequence), unpacks each batch, and says which batch it
-was when something is wrong with it.
+`BatchSource` draws from them through workers (kcompile.utils.sequence), unpacks each batch, and says which
+batch it was when something is wrong with it.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kcompile.engine.data_adapters import is_array_like
-from kcompile.errors import DataError, DataTypeError, check_int
+from kcompile.errors import DataError, DataTypeError, check_int, warn
 from kcompile.utils.prefetch import EndOfTasks
 from kcompile.utils.sequence import GeneratorEnqueuer, OrderedEnqueuer, SequenceEnqueuer, is_sequence
 
@@ -20,7 +19,11 @@ Unpacked = tuple[Any, Any, Any]
 
 def is_batch_source(data: Any) -> bool:
     """Whether `data` yields batches: a Sequence, a generator, or an iterable such as PyTorch's DataLoader."""
-    if data is None or is_array_like(data) or isinstance(data, (list, tuple, dict, set, frozenset, str, bytes)):
+    if (
+        data is None
+        or is_array_like(data)
+        or isinstance(data, (list, tuple, dict, set, frozenset, str, bytes))
+    ):
         return False
     return is_sequence(data) or isinstance(data, Iterable) or hasattr(data, "__next__")
 
@@ -31,8 +34,8 @@ class BatchSource:
     Args:
         data: the source. A `Sequence` and an iterable with `__len__` know their number of batches.
         argument: its name in messages ("x", "validation_data", "generator").
-        with_targets: fit and evaluate need `(x, y)` or `(x, y, sample_weight)`; predict takes x, alone or first of a
-            tuple.
+        with_targets: fit and evaluate need `(x, y)` or `(x, y, sample_weight)`; predict takes x, alone or
+            first of a tuple.
         workers: threads or processes that prepare batches; 0 prepares them in the training loop itself.
         use_multiprocessing: processes instead of threads.
         max_queue_size: batches to prepare ahead.
@@ -46,9 +49,18 @@ class BatchSource:
         DataTypeError: `data` yields no batches. DataError, DataTypeError for arguments out of range.
     """
 
-    def __init__(self, data: Any, *, argument: str = "generator", with_targets: bool = True, workers: int = 1,
-                 use_multiprocessing: bool = False, max_queue_size: int = 10, shuffle: bool = False,
-                 timeout: float | None = None):
+    def __init__(
+        self,
+        data: Any,
+        *,
+        argument: str = "generator",
+        with_targets: bool = True,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
+        shuffle: bool = False,
+        timeout: float | None = None,
+    ):
         if not is_batch_source(data):
             raise DataTypeError(f"{argument}: expected a generator or a Sequence, got {type(data).__name__}.")
         self.data = data
@@ -67,9 +79,10 @@ class BatchSource:
         else:
             self._enqueuer = GeneratorEnqueuer(iter(data), self._processes)
             if self._processes and self._workers > 1:
-                warnings.warn(
-                    f"{argument}: with use_multiprocessing=True and {workers} workers each process runs its own copy "
-                    "of the generator, so batches may come several times; use a Sequence.", UserWarning, stacklevel=3,
+                warn(
+                    f"{argument}: with use_multiprocessing=True and {workers} workers each process runs its "
+                    "own copy of the generator, so batches may come several times; use a Sequence.",
+                    UserWarning,
                 )
         self._enqueuer.start(self._workers, self._max_queue_size)
 
@@ -81,19 +94,21 @@ class BatchSource:
         return None
 
     def epoch(self, steps: int | None = None) -> Iterator[Unpacked]:
-        """Yield `(x, y, sample_weight)` of the next `steps` batches; None: one pass over a Sequence or iterable.
+        """Yield `(x, y, sample_weight)` of the next `steps` batches; None: one pass over a Sequence or
+        iterable.
 
         Stops early, with a warning and `exhausted` set, when a generator ends.
 
         Raises:
-            DataError: a batch that is None or no tuple of 2 or 3; a generator without `steps`; no batch at all.
+            DataError: a batch that is None or no tuple of 2 or 3; a generator without `steps`; no batch at
+                all.
             Exception: what the user's code raises, unchanged, with the batch's number added as a note.
         """
         wanted = self.steps if steps is None else steps
         if wanted is None and not self._restarts:
             raise DataError(
-                f"{self.argument}: a generator may never end, so the number of steps must be given (steps_per_epoch, "
-                "validation_steps or steps); a Sequence knows it."
+                f"{self.argument}: a generator may never end, so the number of steps must be given "
+                "(steps_per_epoch, validation_steps or steps); a Sequence knows it."
             )
         done = 0
         while wanted is None or done < wanted:
@@ -133,22 +148,32 @@ class BatchSource:
         except EndOfTasks:
             return None
         except Exception as error:
-            error.add_note(f"Raised while batch {self.batches} of {self.argument} was prepared (counted from 0).")
+            error.add_note(
+                f"Raised while batch {self.batches} of {self.argument} was prepared (counted from 0)."
+            )
             raise
         self.batches += 1
         return (self._unpack(batch),)
 
     def _unpack(self, batch: Any) -> Unpacked:
-        wanted = "(x, y) or (x, y, sample_weight)" if self.with_targets else "x, (x,), (x, y) or (x, y, sample_weight)"
+        wanted = (
+            "(x, y) or (x, y, sample_weight)"
+            if self.with_targets
+            else "x, (x,), (x, y) or (x, y, sample_weight)"
+        )
         if batch is None:
             raise DataError(f"{self.argument}: batch {self.batches - 1} is None; expected {wanted}.")
         if self.with_targets:
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-                raise DataError(f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}.")
+                raise DataError(
+                    f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}."
+                )
             return (batch[0], batch[1], batch[2] if len(batch) == 3 else None)
         if isinstance(batch, tuple):
             if len(batch) not in (1, 2, 3):
-                raise DataError(f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}.")
+                raise DataError(
+                    f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}."
+                )
             return batch[0], None, None
         return batch, None, None
 
@@ -163,10 +188,9 @@ class BatchSource:
         self.exhausted = True
         if not self.batches:
             raise DataError(f"{self.argument} yielded no batch; expected {wanted or 'at least one'}.")
-        warnings.warn(
-            f"{self.argument} ended after {self.batches} batches, {done} of the {wanted} steps of this epoch; no more "
-            "steps are run. Let it yield forever, or lower the number of steps or epochs.", RuntimeWarning,
-            stacklevel=4,
+        warn(
+            f"{self.argument} ended after {self.batches} batches, {done} of the {wanted} steps of this "
+            "epoch; no more steps are run. Let it yield forever, or lower the number of steps or epochs.",
         )
 
 

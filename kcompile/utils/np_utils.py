@@ -13,7 +13,8 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: str = "float32
     """Turn class indices into one-hot rows.
 
     Args:
-        y: whole numbers from 0, any shape `(...)`; a last axis of size 1 is dropped: `(n, 1)` counts as `(n,)`.
+        y: whole numbers from 0, any shape `(...)`; a last axis of size 1 is dropped: `(n, 1)` counts as
+            `(n,)`.
         num_classes: number of columns; default the largest label + 1.
         dtype: dtype of the result.
 
@@ -26,7 +27,9 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: str = "float32
     """
     labels = np.asarray(y)
     if labels.dtype.kind not in "biuf":
-        raise DataTypeError(f"to_categorical: expected class indices (whole numbers from 0), got dtype {labels.dtype}.")
+        raise DataTypeError(
+            f"to_categorical: expected class indices (whole numbers from 0), got dtype {labels.dtype}."
+        )
     if labels.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             fractional = ~((labels == np.floor(labels)) & np.isfinite(labels))
@@ -47,8 +50,10 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: str = "float32
         bad = (labels < 0) | (labels >= classes)
         position = np.unravel_index(int(bad.argmax()), bad.shape)
         at = ", ".join(str(int(index)) for index in position)
-        raise DataError(f"to_categorical: label {int(labels[position])} at index {at or 0} is outside 0..{classes - 1} "
-                        f"({classes} classes).")
+        raise DataError(
+            f"to_categorical: label {int(labels[position])} at index {at or 0} is outside 0..{classes - 1} "
+            f"({classes} classes)."
+        )
     one_hot = np.zeros((labels.size, classes), dtype=dtype)
     one_hot[np.arange(labels.size), labels.reshape(-1)] = 1
     return one_hot.reshape(*labels.shape, classes)

@@ -39,8 +39,15 @@ class Prefetcher:
         children: child processes, one per worker, that call `fetch` in place of the threads.
     """
 
-    def __init__(self, fetch: Callable[[Any], Any], tasks: Iterable[Any], *, workers: int = 1,
-                 max_queue_size: int = 10, children: list[ChildProcess] | None = None):
+    def __init__(
+        self,
+        fetch: Callable[[Any], Any],
+        tasks: Iterable[Any],
+        *,
+        workers: int = 1,
+        max_queue_size: int = 10,
+        children: list[ChildProcess] | None = None,
+    ):
         self._tasks: Iterator[Any] = iter(tasks)
         self._limit = max(1, max_queue_size)
         self._changed = threading.Condition()
@@ -75,7 +82,9 @@ class Prefetcher:
                 if deadline is not None:
                     wait = min(wait, deadline - time.monotonic())
                     if wait <= 0:
-                        raise TimeoutError(f"no batch within {timeout:g} seconds; the data source is still busy")
+                        raise TimeoutError(
+                            f"no batch within {timeout:g} seconds; the data source is still busy"
+                        )
                 self._changed.wait(wait)
             succeeded, value = self._outcomes.pop(self._consumed)
             self._consumed += 1
@@ -131,13 +140,15 @@ class ChildProcess:
     def __init__(self, function: Any, seed: int):
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(function, theirs, seed, os.getpid()), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(function, theirs, seed, os.getpid()), daemon=True
+        )
         try:
             self._process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise TypeError(
-                f"use_multiprocessing=True needs a data source that can be pickled on this system ({error}); use "
-                "threads (use_multiprocessing=False), or a Sequence defined at the top of a module."
+                f"use_multiprocessing=True needs a data source that can be pickled on this system ({error}); "
+                "use threads (use_multiprocessing=False), or a Sequence defined at the top of a module."
             ) from error
         theirs.close()
 
@@ -149,8 +160,8 @@ class ChildProcess:
         except (EOFError, OSError) as error:
             self._process.join(1.0)
             raise RuntimeError(
-                f"a worker process died (exit code {self._process.exitcode}) while it prepared a batch; run with "
-                "use_multiprocessing=False to see why."
+                f"a worker process died (exit code {self._process.exitcode}) while it prepared a batch; run "
+                "with use_multiprocessing=False to see why."
             ) from error
         if succeeded:
             return payload

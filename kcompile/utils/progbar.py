@@ -13,8 +13,8 @@ _LINE_INTERVAL = 5.0  # seconds between lines where a bar can't be redrawn in pl
 class Progbar:
     """Shows progress towards `target` on standard output.
 
-    On a terminal (and in notebooks) one line is redrawn; elsewhere a line is written at most every five seconds, and a
-    last one when the target is reached.
+    On a terminal (and in notebooks) one line is redrawn; elsewhere a line is written at most every five
+    seconds, and a last one when the target is reached.
 
     Args:
         target: total number of steps, or None when unknown.
@@ -24,8 +24,14 @@ class Progbar:
         stateful_metrics: names of values to show as they are; all others are averaged over the steps.
     """
 
-    def __init__(self, target: int | None, width: int = 30, verbose: int = 1, interval: float = 0.05,
-                 stateful_metrics: Iterable[str] | None = None):
+    def __init__(
+        self,
+        target: int | None,
+        width: int = 30,
+        verbose: int = 1,
+        interval: float = 0.05,
+        stateful_metrics: Iterable[str] | None = None,
+    ):
         self.target = target
         self.width = width
         self.verbose = verbose
@@ -41,14 +47,17 @@ class Progbar:
         self._last_drawn = 0.0 if self._redraws else self._start
 
     def due(self, current: int) -> bool:
-        """Whether `update(current)` would draw now; ask before collecting values that cost something to read."""
+        """Whether `update(current)` would draw now; ask before collecting values that cost something to
+        read.
+        """
         finished = self.target is not None and current >= self.target
         if self.verbose != 1:
             return self.verbose == 2 and finished
         return finished or time.time() - self._last_drawn >= self.interval
 
-    def update(self, current: int, values: Sequence[tuple[str, Any]] | None = None,
-               finalize: bool | None = None) -> None:
+    def update(
+        self, current: int, values: Sequence[tuple[str, Any]] | None = None, finalize: bool | None = None
+    ) -> None:
         """Set the number of steps done, and add `(name, value of the steps since the last call)` pairs.
 
         `finalize=True` draws and ends the line even if the target wasn't reached.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataError, check_flag, check_int
+from kcompile.errors import DataError, check_flag, check_int, warn
 from kcompile.utils.prefetch import ChildProcess, EndOfTasks, Prefetcher
 
 
@@ -17,8 +17,9 @@ class Sequence:
     """Base class of data that come as numbered batches.
 
     A subclass defines `__len__` (batches per epoch) and `__getitem__(index)`, which returns one whole batch:
-    `(x, y)`, `(x, y, sample_weight)`, or for predict also `x` alone. `on_epoch_end` may change the data between
-    epochs. Every batch is used exactly once per epoch, whatever the number of workers. Source: Keras 2.3.
+    `(x, y)`, `(x, y, sample_weight)`, or for predict also `x` alone. `on_epoch_end` may change the data
+    between epochs. Every batch is used exactly once per epoch, whatever the number of workers. Source: Keras
+    2.3.
     """
 
     use_sequence_api = True
@@ -66,7 +67,9 @@ class SequenceEnqueuer:
         return self._running
 
     def start(self, workers: int = 1, max_queue_size: int = 10) -> None:
-        """Begin to prepare batches: `workers` threads or processes (0: in the caller), `max_queue_size` ahead."""
+        """Begin to prepare batches: `workers` threads or processes (0: in the caller), `max_queue_size`
+        ahead.
+        """
         name = type(self).__name__
         self.workers = check_int(name, "workers", workers, 0)
         self.max_queue_size = check_int(name, "max_queue_size", max_queue_size, 1)
@@ -114,15 +117,17 @@ class SequenceEnqueuer:
             seeds = np.random.randint(0, 2**31 - 1, size=workers)
             for seed in seeds:
                 self._children.append(ChildProcess(target, int(seed)))
-        return Prefetcher(fetch, tasks, workers=workers, max_queue_size=self.max_queue_size,
-                          children=self._children or None)
+        return Prefetcher(
+            fetch, tasks, workers=workers, max_queue_size=self.max_queue_size, children=self._children or None
+        )
 
 
 class OrderedEnqueuer(SequenceEnqueuer):
     """Batches of a `Sequence`, in order or in a new order for each epoch.
 
-    `on_epoch_end` of the sequence runs in the caller's thread, once the epoch's last batch was used; its length is
-    read anew for each epoch, and processes are started anew if `on_epoch_end` may have changed the data.
+    `on_epoch_end` of the sequence runs in the caller's thread, once the epoch's last batch was used; its
+    length is read anew for each epoch, and processes are started anew if `on_epoch_end` may have changed the
+    data.
 
     Args:
         sequence: a `Sequence`.
@@ -186,9 +191,10 @@ class OrderedEnqueuer(SequenceEnqueuer):
 class GeneratorEnqueuer(SequenceEnqueuer):
     """Batches of a generator, prepared ahead.
 
-    A generator can only make one step at a time, so threads beyond the first would wait: one is used, whatever
-    `workers` says, and the order is kept. With processes each worker runs its own copy of the generator, so their
-    batches are the same unless the generator draws from `np.random` (seeded differently in each).
+    A generator can only make one step at a time, so threads beyond the first would wait: one is used,
+    whatever `workers` says, and the order is kept. With processes each worker runs its own copy of the
+    generator, so their batches are the same unless the generator draws from `np.random` (seeded differently
+    in each).
 
     Args:
         sequence: a generator or iterator.
@@ -197,14 +203,17 @@ class GeneratorEnqueuer(SequenceEnqueuer):
         random_seed: seed of the first process, counted up for the others; default drawn from `np.random`.
     """
 
-    def __init__(self, sequence: Any, use_multiprocessing: bool = False, wait_time: float | None = None,
-                 random_seed: int | None = None):
+    def __init__(
+        self,
+        sequence: Any,
+        use_multiprocessing: bool = False,
+        wait_time: float | None = None,
+        random_seed: int | None = None,
+    ):
         super().__init__(sequence, use_multiprocessing)
         self.random_seed = random_seed
         if wait_time is not None:
-            import warnings
-
-            warnings.warn("GeneratorEnqueuer: wait_time has no effect; remove it.", DeprecationWarning, stacklevel=2)
+            warn("GeneratorEnqueuer: wait_time has no effect; remove it.", DeprecationWarning)
 
     def next_batch(self, timeout: float | None = None) -> Any:
         if not self.workers:
@@ -216,6 +225,7 @@ class GeneratorEnqueuer(SequenceEnqueuer):
             workers = self.workers if self.use_multiprocessing else 1
             if self.use_multiprocessing and self.random_seed is not None:
                 self._children = [ChildProcess(self.sequence, self.random_seed + i) for i in range(workers)]
-            self._prefetcher = self._prefetch(lambda _: next(self.sequence), self.sequence, itertools.repeat(None),
-                                              workers)
+            self._prefetcher = self._prefetch(
+                lambda _: next(self.sequence), self.sequence, itertools.repeat(None), workers
+            )
         return self._prefetcher.get(timeout)
