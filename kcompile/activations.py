@@ -1,0 +1,170 @@
+"""Activation functions, elementwise but for ``softmax``.
+
+Where Keras 3 gives a name of Keras 2 another meaning (``hard_sigmoid``), the meaning is that of Keras 2.3.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kcompile import backend as K
+from kcompile.errors import DataTypeError, ShapeError
+from kcompile.utils.generic_utils import deserialize_keras_object, serialize_keras_object
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """``exp(x - max) / sum`` over ``axis``.
+
+    Raises:
+        ValueError: ``x`` has a single axis, the batch.
+    """
+    if K.ndim(x) < 2:
+        raise ShapeError(f"softmax needs two axes or more (the first is the batch), got {K.int_shape(x)}")
+    return K.softmax(x, axis=axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """The logarithm of softmax."""
+    return K.log_softmax(x, axis=axis)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """``x`` above 0, ``alpha * (exp(x) - 1)`` below; Clevert et al. (2016)."""
+    return K.elu(x, alpha)
+
+
+def selu(x: Any) -> Any:
+    """A scaled elu that keeps mean 0 and variance 1 from layer to layer; Klambauer et al. (2017)."""
+    return _SELU_SCALE * K.elu(x, _SELU_ALPHA)
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))``."""
+    return K.softplus(x)
+
+
+def softsign(x: Any) -> Any:
+    """``x / (1 + |x|)``."""
+    return K.softsign(x)
+
+
+def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
+    """``x`` above ``threshold`` (at most ``max_value``), ``alpha * (x - threshold)`` below it."""
+    return K.relu(x, alpha=alpha, max_value=max_value, threshold=threshold)
+
+
+def relu6(x: Any) -> Any:
+    """``x`` limited to [0, 6]."""
+    return K.relu(x, max_value=6.0)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+    """``x`` above 0, ``negative_slope * x`` below (Keras 3)."""
+    return K.relu(x, alpha=negative_slope)
+
+
+def tanh(x: Any) -> Any:
+    """The hyperbolic tangent."""
+    return K.tanh(x)
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``."""
+    return K.sigmoid(x)
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """``0.2 * x + 0.5`` limited to [0, 1]."""
+    return K.hard_sigmoid(x)
+
+
+def exponential(x: Any) -> Any:
+    """``exp(x)``."""
+    return K.exp(x)
+
+
+def linear(x: Any) -> Any:
+    """``x`` itself: what ``activation=None`` means."""
+    return x
+
+
+def silu(x: Any) -> Any:
+    """``x * sigmoid(x)``, also called swish; Ramachandran et al. (2017)."""
+    return x * K.sigmoid(x)
+
+
+def hard_silu(x: Any) -> Any:
+    """``x * relu6(x + 3) / 6``, also called hard swish; Howard et al. (2019)."""
+    return x * relu6(x + 3.0) * (1 / 6)
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """``x`` times the normal distribution function of ``x``; Hendrycks and Gimpel (2016).
+
+    Args:
+        x: a floating point tensor.
+        approximate: use their formula with tanh.
+    """
+    if approximate:
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+        return 0.5 * x * (1.0 + K.tanh(inner))
+    return 0.5 * x * (1.0 + K.erf(x * math.sqrt(0.5)))
+
+
+def mish(x: Any) -> Any:
+    """``x * tanh(softplus(x))``; Misra (2019)."""
+    return x * K.tanh(K.softplus(x))
+
+
+swish, hard_swish = silu, hard_silu
+
+_KNOWN: dict[str, Any] = {
+    "softmax": softmax, "log_softmax": log_softmax, "elu": elu, "selu": selu, "softplus": softplus,
+    "softsign": softsign, "relu": relu, "relu6": relu6, "leaky_relu": leaky_relu, "tanh": tanh,
+    "sigmoid": sigmoid, "hard_sigmoid": hard_sigmoid, "exponential": exponential, "linear": linear,
+    "silu": silu, "swish": silu, "hard_silu": hard_silu, "hard_swish": hard_silu, "gelu": gelu, "mish": mish,
+}  # fmt: skip
+
+
+def serialize(activation: Any) -> Any:
+    """The name of an activation function, or the configuration of a layer that serves as one."""
+    return serialize_keras_object(activation)
+
+
+def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The activation that a name, or the configuration of a layer, describes.
+
+    Raises:
+        ValueError: unknown.
+    """
+    if isinstance(name, Mapping) and name.get("class_name") not in (*_KNOWN, "function"):
+        from kcompile import layers
+
+        return layers.deserialize(name, custom_objects)
+    return deserialize_keras_object(name, _KNOWN, custom_objects, "activation")
+
+
+def get(identifier: Any) -> Any:
+    """An activation from a name, a configuration, a function or a layer such as ``LeakyReLU()``.
+
+    ``None`` gives :func:`linear`.
+
+    Raises:
+        ValueError: an unknown name. TypeError: something else.
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, (str, Mapping)):
+        return deserialize(identifier)
+    if isinstance(identifier, type):
+        return identifier()
+    if callable(identifier):
+        return identifier
+    raise DataTypeError(
+        f"activation must be a name, a function or a layer, got {identifier!r} ({type(identifier).__name__})"
+    )

@@ -1,0 +1,147 @@
+"""Objects by name: custom objects, and the configurations from which users and files make objects.
+
+A configuration is a name (``"relu"``), or ``{"class_name": name, "config": arguments}`` as Keras 2 and 3
+write it. Names are looked up among the objects that kcompile knows and those that the user registered; nothing
+is ever imported by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kcompile.errors import DataTypeError, KCompileError, unknown_name
+
+_custom_objects: dict[str, Any] = {}
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """The registered custom objects by name; change the dict to register one for the whole program."""
+    return _custom_objects
+
+
+class CustomObjectScope:
+    """Within a ``with`` block, names refer to the given objects as well::
+
+        with CustomObjectScope({"my_loss": my_loss}):
+            model = load_model("model.h5")
+    """
+
+    def __init__(self, *args: Mapping[str, Any]) -> None:
+        self.custom_objects = args
+        self._before: dict[str, Any] = {}
+
+    def __enter__(self) -> CustomObjectScope:
+        self._before = dict(_custom_objects)
+        for objects in self.custom_objects:
+            _custom_objects.update(objects)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _custom_objects.clear()
+        _custom_objects.update(self._before)
+
+
+def custom_object_scope(*args: Mapping[str, Any]) -> CustomObjectScope:
+    """As :class:`CustomObjectScope`."""
+    return CustomObjectScope(*args)
+
+
+def serialize_keras_object(instance: Any) -> Any:
+    """The configuration of an object: its class and arguments, or a function's name; ``None`` for ``None``.
+
+    Raises:
+        ValueError: it has neither ``get_config`` nor a name.
+    """
+    if instance is None:
+        return None
+    if hasattr(instance, "get_config") and not isinstance(instance, type):
+        return {"class_name": type(instance).__name__, "config": instance.get_config()}
+    if hasattr(instance, "__name__"):
+        return instance.__name__
+    raise KCompileError(f"cannot serialize {instance!r}: it has neither get_config() nor a __name__")
+
+
+def deserialize_keras_object(
+    identifier: Any,
+    module_objects: Mapping[str, Any] | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
+    printable_module_name: str = "object",
+) -> Any:
+    """The object that a configuration describes.
+
+    A name alone gives the registered function itself, or an instance of the registered class.
+
+    Args:
+        identifier: a name or a configuration.
+        module_objects: what is known, by name.
+        custom_objects: what the user adds, by name; these come first.
+        printable_module_name: the kind of object, for error messages.
+
+    Raises:
+        ValueError: the name is unknown, or the configuration has no name.
+        TypeError: the object does not take the configuration's arguments.
+    """
+    name, config = _name_and_config(identifier, printable_module_name)
+    known = {**(module_objects or {}), **_custom_objects, **(custom_objects or {})}
+    if name not in known:
+        raise unknown_name(printable_module_name, name, known)
+    found = known[name]
+    if config is None:
+        return found() if isinstance(found, type) else found
+    if hasattr(found, "from_config"):
+        with CustomObjectScope(custom_objects or {}):
+            return _made(lambda: found.from_config(dict(config)), printable_module_name, name, config)
+    return _made(lambda: found(**config), printable_module_name, name, config)
+
+
+def _name_and_config(identifier: Any, kind: str) -> tuple[str, Mapping[str, Any] | None]:
+    if isinstance(identifier, str):
+        return identifier, None
+    if not isinstance(identifier, Mapping) or not isinstance(identifier.get("class_name"), str):
+        raise KCompileError(f"{kind} configuration {identifier!r} is not a name or a dict with 'class_name'")
+    name, config = identifier["class_name"], identifier.get("config", {})
+    if isinstance(config, str) and name == "function":  # how Keras 3 writes a function
+        return config, None
+    if not isinstance(config, Mapping):
+        raise KCompileError(f"the config of {kind} {name!r} is not a dict of arguments, but {config!r}")
+    # Keras 3 names an object registered in a package "package>name".
+    return name.rpartition(">")[2], config
+
+
+def _made(make: Callable[[], Any], kind: str, name: str, config: Mapping[str, Any]) -> Any:
+    try:
+        return make()
+    except TypeError as error:
+        if isinstance(error, KCompileError):
+            raise
+        raise DataTypeError(f"{kind} {name!r} cannot be made from {dict(config)}: {error}") from error
+
+
+def lookup(identifier: Any, kind: str, options: Mapping[str, Any]) -> Any:
+    """What the ``get`` functions share: ``None``, names, configurations, classes and callables.
+
+    Raises:
+        ValueError: an unknown name. TypeError: something else altogether.
+    """
+    if identifier is None:
+        return None
+    if isinstance(identifier, (str, Mapping)):
+        return deserialize_keras_object(identifier, options, printable_module_name=kind)
+    if isinstance(identifier, type):
+        return identifier()
+    if callable(identifier):
+        return identifier
+    raise DataTypeError(
+        f"{kind} must be a name, a configuration, a function or an object, got {identifier!r} "
+        f"({type(identifier).__name__})"
+    )
+
+
+def names_of(namespace: Mapping[str, Any], base: type) -> dict[str, type]:
+    """The public names in a module of the proper subclasses of ``base``."""
+    return {
+        name: item
+        for name, item in namespace.items()
+        if isinstance(item, type) and issubclass(item, base) and item is not base and not name.startswith("_")
+    }
