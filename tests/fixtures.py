@@ -23,6 +23,7 @@ from kcompile.passes import pipelines
 from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.fold import fold
+from kcompile.passes.layout import layout
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize, specialize_inference, specialize_training
 
@@ -32,6 +33,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "cse": cse,
     "dce": dce,
     "fold": fold,
+    "layout": layout,
     "simplify": simplify,
     "simplify_final": simplify_final,
     "specialize_inference": specialize_inference,
@@ -70,7 +72,9 @@ def run_pass(case: Case) -> tuple[Graph, Graph]:
 SPECIAL = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0])
 
 
-def random_array(type: TensorType, sizes: dict[str, int], generator: np.random.Generator, special: bool) -> Array:
+def random_array(
+    type: TensorType, sizes: dict[str, int], generator: np.random.Generator, special: bool
+) -> Array:
     """An array of ``type``; among floating point numbers one in four is a special one if ``special``."""
     shape = tuple(_known(dim, sizes) for dim in type.shape)
     if type.dtype == "bool":
@@ -108,7 +112,9 @@ def assert_same(before: Result, after: Result, rtol: float = 1e-6, atol: float =
     assert list(before.outputs) == list(after.outputs)
     assert list(before.updates) == list(after.updates)
     pairs = [(before.outputs[name], after.outputs[name], name) for name in before.outputs]
-    pairs += [(before.updates[variable], after.updates[variable], variable.label) for variable in before.updates]
+    pairs += [
+        (before.updates[variable], after.updates[variable], variable.label) for variable in before.updates
+    ]
     for expected, actual, name in pairs:
         assert expected.dtype == actual.dtype, name
         assert expected.shape == actual.shape, name

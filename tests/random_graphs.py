@@ -16,7 +16,17 @@ from kcompile.ir.ops.comparison import greater, logical_not
 from kcompile.ir.ops.control import cond, learning_phase, select
 from kcompile.ir.ops.linalg import matmul
 from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
-from kcompile.ir.ops.shaping import concat, expand, expand_dims, pad, reshape, reverse, slice_axes, split, transpose
+from kcompile.ir.ops.shaping import (
+    concat,
+    expand,
+    expand_dims,
+    pad,
+    reshape,
+    reverse,
+    slice_axes,
+    split,
+    transpose,
+)
 from kcompile.ir.ops.softmax import log_softmax, softmax
 
 UNARY: list[Callable[[Value], Value]] = [
@@ -60,7 +70,9 @@ def _unary(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:
 
 
 def _binary(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:
-    fits = [y for y in values if y.shape == x.shape or y.rank == 0 or (y.rank == 1 and y.shape == x.shape[-1:])]
+    fits = [
+        y for y in values if y.shape == x.shape or y.rank == 0 or (y.rank == 1 and y.shape == x.shape[-1:])
+    ]
     operands = [x, draw(st.sampled_from(fits))]
     if draw(st.booleans()):
         operands.reverse()
@@ -71,7 +83,11 @@ def _with_number(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:
     number = constant(draw(st.sampled_from(NUMBERS)), "float64")
     if draw(st.booleans()) and x.rank and isinstance(x.shape[-1], int):
         number = constant([number.op.array] * x.shape[-1], "float64")  # type: ignore[attr-defined]
-    return [draw(st.sampled_from([e.add, e.sub, e.mul, lambda a, b: e.sub(b, a), lambda a, b: e.mul(b, a)]))(x, number)]
+    return [
+        draw(st.sampled_from([e.add, e.sub, e.mul, lambda a, b: e.sub(b, a), lambda a, b: e.mul(b, a)]))(
+            x, number
+        )
+    ]
 
 
 def _reduced(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:

@@ -12,8 +12,8 @@
 
 Operands are positional, attributes are keywords (left out where they have their default), regions are nested
 functions, sizes are expressions over names. A float literal is a float32 scalar, an integer literal an int64
-scalar; scalars of other types read ``i32(7)``. Constants of many elements are written as a digest: to parse those
-back takes the arrays (:func:`large_constants`).
+scalar; scalars of other types read ``i32(7)``. Constants of many elements are written as a digest: to parse
+those back takes the arrays (:func:`large_constants`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import json
 import keyword
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +73,8 @@ def parse_graph(text: str, arrays: Mapping[str, Array] | None = None) -> Graph:
         arrays: the large constants by digest (see :func:`large_constants`).
 
     Raises:
-        IRError: the text is not a graph, or declares a type that its op does not have; the message names the line.
+        IRError: the text is not a graph, or declares a type that its op does not have; the message names the
+            line.
     """
     try:
         (function,) = ast.parse(text).body
@@ -125,7 +126,9 @@ class _Printer:
             label = value.op.label if isinstance(value.op, Input) else ""
             name = self.names[value] = self.unique(label)
             type = _type_text(value.type)
-            parameters.append(f"{name}: {type}" if name == label else f"{name}: input({_quoted(label)}, {type})")
+            parameters.append(
+                f"{name}: {type}" if name == label else f"{name}: input({_quoted(label)}, {type})"
+            )
         yield f"def {_identifier(self.graph.name or fallback)}({', '.join(parameters)}):"
         for variable in self.graph.variables():
             self.variables[variable] = name = self.unique(variable.label.rpartition("/")[2])
@@ -227,7 +230,11 @@ def _type_text(type: TensorType) -> str:
 
 
 def _is_default(field: dataclasses.Field[Any], item: Any) -> bool:
-    return field.default is not dataclasses.MISSING and type(item) is type(field.default) and item == field.default
+    return (
+        field.default is not dataclasses.MISSING
+        and type(item) is type(field.default)
+        and item == field.default
+    )
 
 
 def _attribute_text(item: Any, regions: Mapping[int, str]) -> str:
@@ -286,7 +293,9 @@ def _scalar_operand(array: Array) -> str:
 
 # ---- parsing
 
-_RESERVED = frozenset({"nan", "inf", "True", "False", "None", "variable", "constant", "input", "scope", *LONG_NAMES})
+_RESERVED = frozenset(
+    {"nan", "inf", "True", "False", "None", "variable", "constant", "input", "scope", *LONG_NAMES}
+)
 
 
 class _Parser:
@@ -307,13 +316,13 @@ class _Parser:
                 case ast.expr() as annotation:
                     label, type = argument.arg, self.type(annotation)
                 case _:
-                    self.fail(argument, f"input {argument.arg} has no type")
+                    raise self.error(argument, f"input {argument.arg} has no type")
             self.values[argument.arg] = apply(Input(label, type))
             inputs.append(self.values[argument.arg])
         for statement in function.body:
             self.statement(statement)
         if self.outputs is None:
-            self.fail(function, f"function {function.name} returns nothing")
+            raise self.error(function, f"function {function.name} returns nothing")
         return Graph(inputs, self.outputs, self.updates, function.name)
 
     def statement(self, statement: ast.stmt) -> None:
@@ -341,12 +350,14 @@ class _Parser:
                 with scope(self.scope):
                     outputs = self.node(call).outputs
                 if len(outputs) != len(targets):
-                    self.fail(call, f"{_name(call)} has {len(outputs)} results, {len(targets)} names are given")
+                    raise self.error(
+                        call, f"{_name(call)} has {len(outputs)} results, {len(targets)} names are given"
+                    )
                 self.values.update(zip((ast.unparse(target) for target in targets), outputs, strict=True))
             case ast.Assign(targets=[ast.Attribute(ast.Name(name), "next")]):
                 variable = self.lookup(statement, name).op
                 if not isinstance(variable, Variable):
-                    self.fail(statement, f"{name} is not a variable")
+                    raise self.error(statement, f"{name} is not a variable")
                 self.updates[variable] = self.operand(statement.value)
             case ast.Return(value=ast.Dict(keys, values)):
                 names = [ast.literal_eval(key) if key is not None else "" for key in keys]
@@ -356,7 +367,7 @@ class _Parser:
                 parsed = map(self.operand, results)
                 self.outputs = dict(zip(_default_names(len(results)), parsed, strict=True))
             case _:
-                self.fail(statement, f"not a statement of the text form: {ast.unparse(statement)}")
+                raise self.error(statement, f"not a statement of the text form: {ast.unparse(statement)}")
 
     def declared(self, type: TensorType, call: ast.Call) -> Value:
         match _name(call), call.args:
@@ -367,18 +378,20 @@ class _Parser:
         outputs = self.node(call).outputs
         if len(outputs) != 1 or outputs[0].type != type:
             actual = ", ".join(_type_text(value.type) for value in outputs)
-            self.fail(call, f"{_name(call)} has type {actual}, declared is {_type_text(type)}")
+            raise self.error(call, f"{_name(call)} has type {actual}, declared is {_type_text(type)}")
         return outputs[0]
 
     def constant(self, type: TensorType, argument: ast.expr) -> Value:
         match argument:
             case ast.Constant(value=str(key)):
                 if key not in self.arrays:
-                    self.fail(argument, f"the array of constant {key!r} is not given; pass arrays={{...}}")
+                    raise self.error(
+                        argument, f"the array of constant {key!r} is not given; pass arrays={{...}}"
+                    )
                 array = np.asarray(self.arrays[key])
                 if array.dtype.name != type.dtype or array.shape != type.shape:
                     found = f"{array.dtype}{list(array.shape)}"
-                    self.fail(argument, f"constant {key!r} is {found}, declared is {_type_text(type)}")
+                    raise self.error(argument, f"constant {key!r} is {found}, declared is {_type_text(type)}")
             case ast.List():
                 array = np.array(_numbers(argument), dtype=type.dtype).reshape(type.static_shape)
             case _:
@@ -389,12 +402,12 @@ class _Parser:
         name = _name(call)
         if name not in OPS:
             near = difflib.get_close_matches(name, OPS, 1)
-            self.fail(call, f"unknown op {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise self.error(call, f"unknown op {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         attributes = {k.arg: self.attribute(k.value) for k in call.keywords if k.arg is not None}
         try:
             op: Op = OPS[name](**attributes)
         except TypeError as error:
-            self.fail(call, f"attributes of {name}: {error}")
+            raise self.error(call, f"attributes of {name}: {error}")
         return make_node(op, *(self.operand(argument) for argument in call.args))
 
     def operand(self, expression: ast.expr) -> Value:
@@ -424,7 +437,7 @@ class _Parser:
         try:
             return parse_dim(ast.unparse(expression))
         except ValueError as error:
-            self.fail(expression, str(error))
+            raise self.error(expression, str(error))
 
     def type(self, annotation: ast.expr) -> TensorType:
         match annotation:
@@ -433,19 +446,23 @@ class _Parser:
             case ast.Subscript(value=ast.Name(short), slice=inner) if short in LONG_NAMES:
                 parts: Sequence[ast.expr] = inner.elts if isinstance(inner, ast.Tuple) else [inner]
                 try:
-                    return TensorType(LONG_NAMES[short], tuple(parse_dim(ast.unparse(part)) for part in parts))
+                    return TensorType(
+                        LONG_NAMES[short], tuple(parse_dim(ast.unparse(part)) for part in parts)
+                    )
                 except ValueError as error:
-                    self.fail(annotation, str(error))
-        self.fail(annotation, f"{ast.unparse(annotation)!r} is not a type: write for example f32[batch, 3]")
+                    raise self.error(annotation, str(error))
+        raise self.error(
+            annotation, f"{ast.unparse(annotation)!r} is not a type: write for example f32[batch, 3]"
+        )
 
     def lookup(self, where: ast.AST, name: str) -> Value:
         if name not in self.values:
             near = difflib.get_close_matches(name, self.values, 1)
-            self.fail(where, f"no value {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise self.error(where, f"no value {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return self.values[name]
 
-    def fail(self, where: ast.AST, message: str) -> NoReturn:
-        raise IRError(f"line {getattr(where, 'lineno', '?')}: {message}")
+    def error(self, where: ast.AST, message: str) -> IRError:
+        return IRError(f"line {getattr(where, 'lineno', '?')}: {message}")
 
 
 def _name(call: ast.Call) -> str:

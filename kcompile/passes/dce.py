@@ -11,8 +11,10 @@ from kcompile.passes.rewrite import count_uses, in_regions
 
 
 def dce(graph: Graph) -> Graph:
-    """Drop results of scan and cond that nobody reads, with all that only they need; a split of which one part is
-    read becomes a slice. Inputs of the graph stay: they are its signature."""
+    """Drop results of scan and cond that nobody reads, with all that only they need.
+
+    A split of which one part is read becomes a slice. Inputs of the graph stay: they are its signature.
+    """
     graph = in_regions(graph, dce)
     uses = count_uses(graph)
 
@@ -29,7 +31,9 @@ def dce(graph: Graph) -> Graph:
     return rebuild(graph, rule)
 
 
-def _pruned(op: RegionOp, inputs: tuple[Value, ...], read: list[bool], node: Node) -> tuple[Value, ...] | None:
+def _pruned(
+    op: RegionOp, inputs: tuple[Value, ...], read: list[bool], node: Node
+) -> tuple[Value, ...] | None:
     new, operands, kept = op.pruned(read)
     if len(kept) == len(read) and len(operands) == len(inputs):
         return None

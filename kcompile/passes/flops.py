@@ -54,12 +54,12 @@ def work_of_node(node: Node, sizes: Mapping[str, int] | None = None) -> Work:
         return Work()
     known = sizes or {}
     values = [*node.inputs, *node.outputs]
-    moved = sum(_elements(value, known) * np.dtype(value.dtype).itemsize for value in values)
+    moved = sum(elements(value, known) * np.dtype(value.dtype).itemsize for value in values)
     return Work(_flops(node, known), moved)
 
 
 def _flops(node: Node, sizes: Mapping[str, int]) -> int:
-    output = _elements(node.outputs[0], sizes)
+    output = elements(node.outputs[0], sizes)
     match node.op:
         case MatMul(transpose_x=transpose_x):
             inner = node.inputs[0].shape[-2 if transpose_x else -1]
@@ -67,20 +67,20 @@ def _flops(node: Node, sizes: Mapping[str, int]) -> int:
         case ConvWeightGrad(kernel=kernel):
             # Each element of the gradient meets every position of the kernel and every channel of its group.
             inner = node.outputs[0].shape[-2]
-            return 2 * _elements(node.inputs[1], sizes) * math.prod(kernel) * _size(inner, sizes)
+            return 2 * elements(node.inputs[1], sizes) * math.prod(kernel) * _size(inner, sizes)
         case Convolution():
-            filter_size = _elements(node.inputs[1], sizes)
+            filter_size = elements(node.inputs[1], sizes)
             channels_out = _size(node.inputs[1].shape[-1], sizes)
-            windows = max(output, 1) if node.op.name == "conv" else _elements(node.inputs[0], sizes)
+            windows = max(output, 1) if node.op.name == "conv" else elements(node.inputs[0], sizes)
             return 2 * windows * filter_size // max(channels_out, 1)
         case Pooling(window=window):
-            return min(_elements(v, sizes) for v in (node.inputs[0], node.outputs[0])) * math.prod(window)
+            return min(elements(v, sizes) for v in (node.inputs[0], node.outputs[0])) * math.prod(window)
         case Normalization():
             return 4 * output
         case Softmax() | LogSoftmax():
             return 4 * output
         case Reduction():
-            return _elements(node.inputs[0], sizes)
+            return elements(node.inputs[0], sizes)
         case RandomBits():
             return 4 * output
         case Elementwise():
@@ -88,13 +88,14 @@ def _flops(node: Node, sizes: Mapping[str, int]) -> int:
     return 0
 
 
-def _elements(value: Value, sizes: Mapping[str, int]) -> int:
-    return math.prod(_size(dim, sizes) for dim in value.shape)
+def elements(value: Value, sizes: Mapping[str, int], otherwise: int = 1) -> int:
+    """The number of elements of ``value``; symbolic sizes that are not given count as ``otherwise``."""
+    return math.prod(_size(dim, sizes, otherwise) for dim in value.shape)
 
 
-def _size(dim: Dim, sizes: Mapping[str, int]) -> int:
+def _size(dim: Dim, sizes: Mapping[str, int], otherwise: int = 1) -> int:
     if isinstance(dim, int):
         return dim
-    result = substitute(dim, {name: sizes.get(name, 1) for name in names_in(dim)})
+    result = substitute(dim, {name: sizes.get(name, otherwise) for name in names_in(dim)})
     assert isinstance(result, int)
     return max(result, 0)

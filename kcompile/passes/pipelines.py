@@ -20,6 +20,7 @@ from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.flops import Work, work_of_graph
 from kcompile.passes.fold import fold
+from kcompile.passes.layout import layout
 from kcompile.passes.report import PassRecord, Report, recording
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize_inference, specialize_training
@@ -34,6 +35,8 @@ BOTH: Pipeline = (
     simplify,  # dead branches of the learning phase fall away, so that nothing below looks at them
     fold,
     cse,  # the front end asks for sizes, masks and casts again and again
+    layout,  # before differentiating, so that backward ops are born in the right layout
+    simplify,  # transposes that meet cancel
 )
 """What training and inference share, before gradients are taken."""
 
@@ -125,4 +128,6 @@ def _check_dump(wanted: set[str], pipeline: Pipeline) -> None:
     known = {pass_name(function) for function in pipeline} | {"all"}
     unknown = sorted(wanted - known)
     if unknown:
-        raise ValueError(f"dump_after: no pass {unknown[0]!r} in this pipeline; passes are {', '.join(sorted(known))}")
+        raise ValueError(
+            f"dump_after: no pass {unknown[0]!r} in this pipeline; passes are {', '.join(sorted(known))}"
+        )

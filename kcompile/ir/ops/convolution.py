@@ -7,6 +7,7 @@ gradient. Filters always have Keras' order (spatial..., channels in / groups, ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -74,7 +75,7 @@ class Convolution(SpatialOp, abstract=True):
 
     def grouped(self, x: Array) -> Array:
         """A channels-first array as (batch, group, channels of the group, elements)."""
-        return x.reshape(x.shape[0], self.groups, x.shape[1] // self.groups, -1)
+        return x.reshape(x.shape[0], self.groups, x.shape[1] // self.groups, math.prod(x.shape[2:]))
 
     def grouped_filter(self, w: Array) -> Array:
         """A filter as (spatial..., group, channels in, channels out)."""
@@ -121,7 +122,7 @@ class Conv(Convolution):
         y = np.zeros((x.shape[0], self.groups, w.shape[-1], int(np.prod(counts))), x.dtype)
         for position, index in offsets(kernel, counts, self.strides, self.dilations):
             y += np.swapaxes(w[position], -1, -2) @ self.grouped(x[index])
-        y = y.reshape(x.shape[0], -1, *counts)
+        y = y.reshape(x.shape[0], arrays[1].shape[-1], *counts)
         if len(arrays) == 3:
             y += arrays[2].reshape(-1, *(1 for _ in counts))
         return self.back(y)
