@@ -1,8 +1,8 @@
 """Projections of weights, applied after each update of the optimizer.
 
 A constraint is called with a weight and returns a tensor of the same shape. Any other callable that does so
-serves too. In all of them ``axis`` names the axes over which a norm is taken: 0 for the (in, out) matrix of a dense
-layer, ``[0, 1, 2]`` for the kernel of a 2-D convolution, so that it is the norm of the weights of one unit.
+serves too. In all of them ``axis`` names the axes over which a norm is taken: 0 for the (in, out) matrix of a
+dense layer, ``[0, 1, 2]`` for the kernel of a 2-D convolution, so that it is the norm of one unit's weights.
 """
 
 from __future__ import annotations

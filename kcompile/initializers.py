@@ -183,8 +183,8 @@ class VarianceScaling(_Random):
     Args:
         scale: above 0.
         mode: n is the number of inputs (``fan_in``), of outputs (``fan_out``) or their mean (``fan_avg``).
-        distribution: ``normal`` (Keras 3: ``truncated_normal``) is cut off at two standard deviations, the variance
-            corrected for it; or ``untruncated_normal``, ``uniform``.
+        distribution: ``normal`` (Keras 3: ``truncated_normal``) is cut off at two standard deviations and
+            its variance corrected for that; or ``untruncated_normal``, ``uniform``.
         seed: see the module.
     """
 

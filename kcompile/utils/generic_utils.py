@@ -1,8 +1,8 @@
 """Objects by name: custom objects, and the configurations from which users and files make objects.
 
 A configuration is a name (``"relu"``), or ``{"class_name": name, "config": arguments}`` as Keras 2 and 3
-write it. Names are looked up among the objects that kcompile knows and those that the user registered; nothing
-is ever imported by name.
+write it. Names are looked up among the objects that kcompile knows and those that the user registered;
+nothing is ever imported by name.
 """
 
 from __future__ import annotations
