@@ -147,8 +147,9 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
         x = Tensor(logits)
         # max(x, 0) - x * t + log(1 + exp(-|x|)), written with softplus: its gradient is sigmoid(x) - t.
         return softplus(x) - x * target
-    p = m.clip(output, config.epsilon(), 1.0 - config.epsilon())
-    return -(target * m.log(p) + (1.0 - target) * m.log(1.0 - p))
+    small = config.epsilon()
+    p = m.clip(output, small, 1.0 - small)
+    return -(target * m.log(p + small) + (1.0 - target) * m.log(1.0 - p + small))
 
 
 def l2_normalize(x: Any, axis: int | None = None) -> Tensor:

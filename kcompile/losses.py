@@ -1,0 +1,334 @@
+"""Losses: functions of targets and predictions, and classes that weight and reduce them.
+
+A function returns one value per sample (or time step): the mean over the last axis. Formulas are those of Keras 2;
+where Keras 2.3.1 and tf.keras differ, see tests/golden/README.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from kcompile.backend import config
+from kcompile.backend import math as m
+from kcompile.backend import nn
+from kcompile.engine.tensor import Tensor, as_float, as_tensor
+from kcompile.errors import KCompileError, check_one_of, unknown_name
+
+REDUCTIONS = ("sum_over_batch_size", "sum", "none", "auto")
+
+
+class Reduction:
+    """How the values of samples become one number."""
+
+    AUTO = "auto"
+    NONE = "none"
+    SUM = "sum"
+    SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+
+
+# ---- functions
+
+
+def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
+    """mean((y_pred - y_true)^2)."""
+    return m.mean(m.square(as_float(y_pred) - y_true), axis=-1)
+
+
+def root_mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
+    """sqrt(mean((y_pred - y_true)^2)) of each sample."""
+    return m.sqrt(mean_squared_error(y_true, y_pred))
+
+
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
+    """mean(|y_pred - y_true|)."""
+    return m.mean(m.abs(as_float(y_pred) - y_true), axis=-1)
+
+
+def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
+    """100 * mean(|y_true - y_pred| / |y_true|), with |y_true| at least epsilon."""
+    y_true = as_float(y_true)
+    return 100.0 * m.mean(m.abs((y_true - y_pred) / m.maximum(m.abs(y_true), config.epsilon())), axis=-1)
+
+
+def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
+    """mean((log(y_pred + 1) - log(y_true + 1))^2), both at least epsilon."""
+    small = config.epsilon()
+    first = m.log(m.maximum(as_float(y_pred), small) + 1.0)
+    second = m.log(m.maximum(as_float(y_true), small) + 1.0)
+    return m.mean(m.square(first - second), axis=-1)
+
+
+def _signs(y_true: Any) -> Tensor:
+    """Labels 0 and 1 as -1 and 1, if all labels of the batch are 0 or 1."""
+    y_true = as_float(y_true)
+    binary = m.all(m.logical_or(m.equal(y_true, 0.0), m.equal(y_true, 1.0)))
+    return nn.switch(binary, 2.0 * y_true - 1.0, y_true)
+
+
+def hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """mean(max(1 - y_true * y_pred, 0)) for labels -1 and 1; 0 and 1 are converted."""
+    return m.mean(m.maximum(1.0 - _signs(y_true) * y_pred, 0.0), axis=-1)
+
+
+def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """mean(max(1 - y_true * y_pred, 0)^2) for labels -1 and 1; 0 and 1 are converted."""
+    return m.mean(m.square(m.maximum(1.0 - _signs(y_true) * y_pred, 0.0)), axis=-1)
+
+
+def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
+    """max(0, 1 + the largest score of a wrong class - the score of the right one)."""
+    y_true = as_float(y_true)
+    positive = m.sum(y_true * y_pred, axis=-1)
+    negative = m.max((1.0 - y_true) * y_pred, axis=-1)
+    return m.maximum(0.0, negative - positive + 1.0)
+
+
+def logcosh(y_true: Any, y_pred: Any) -> Tensor:
+    """mean(log(cosh(y_pred - y_true)))."""
+    x = as_float(y_pred) - y_true
+    return m.mean(x + nn.softplus(-2.0 * x) - math.log(2.0), axis=-1)
+
+
+def huber_loss(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
+    """Quadratic up to ``delta``, linear beyond (Huber, 1964)."""
+    error = m.abs(as_float(y_pred) - y_true)
+    quadratic = m.minimum(error, delta)
+    return m.mean(0.5 * m.square(quadratic) + delta * (error - quadratic), axis=-1)
+
+
+def categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Tensor:
+    """-sum(y_true * log(y_pred)) over the classes; targets have one column per class."""
+    y_true, y_pred = as_float(y_true), as_float(y_pred)
+    if label_smoothing:
+        classes = y_pred.shape[axis]
+        y_true = y_true * (1.0 - label_smoothing) + label_smoothing / float(classes)
+    return nn.categorical_crossentropy(y_true, y_pred, from_logits, axis)
+
+
+def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+    """-log(y_pred[y_true]); targets are class numbers."""
+    return nn.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
+
+
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Tensor:
+    """mean(-(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred)))."""
+    y_true = as_float(y_true)
+    if label_smoothing:
+        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    return m.mean(nn.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
+
+
+def kullback_leibler_divergence(y_true: Any, y_pred: Any) -> Tensor:
+    """sum(y_true * log(y_true / y_pred)), both limited to [epsilon, 1]."""
+    y_true = m.clip(as_float(y_true), config.epsilon(), 1.0)
+    y_pred = m.clip(as_float(y_pred), config.epsilon(), 1.0)
+    return m.sum(y_true * m.log(y_true / y_pred), axis=-1)
+
+
+def poisson(y_true: Any, y_pred: Any) -> Tensor:
+    """mean(y_pred - y_true * log(y_pred + epsilon))."""
+    y_pred = as_float(y_pred)
+    return m.mean(y_pred - y_true * m.log(y_pred + config.epsilon()), axis=-1)
+
+
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
+    """The negative cosine of the angle between target and prediction."""
+    return -m.sum(nn.l2_normalize(y_true, axis) * nn.l2_normalize(y_pred, axis), axis=axis)
+
+
+mse = MSE = mean_squared_error
+rmse = RMSE = root_mean_squared_error
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+kld = KLD = kl_divergence = kullback_leibler_divergence
+cosine = cosine_proximity = cosine_similarity
+log_cosh = logcosh
+huber = huber_loss
+
+
+# ---- classes
+
+
+class Loss:
+    """A loss with a reduction. Subclasses define ``call(y_true, y_pred)``.
+
+    Args:
+        reduction: ``sum_over_batch_size`` (the mean, also ``auto``), ``sum`` or ``none``.
+        name: shown in messages.
+    """
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        self.reduction = check_one_of(type(self).__name__, "reduction", reduction, REDUCTIONS)
+        self.name = name or _snake(type(self).__name__)
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must define call(y_true, y_pred)")
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        """The reduced loss; ``sample_weight`` has a value per sample (or per value), and broadcasts."""
+        values = self.call(as_tensor(y_true), as_tensor(y_pred))
+        if sample_weight is not None:
+            w = as_float(sample_weight)
+            while w.ndim < values.ndim:
+                w = w[..., None]
+            if w.ndim == values.ndim + 1 and w.shape[-1] == 1:
+                w = w[..., 0]
+            values = values * w
+        if self.reduction == "none":
+            return values
+        return m.sum(values) if self.reduction == "sum" else m.mean(values)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"reduction": self.reduction, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**config)
+
+
+class LossFunctionWrapper(Loss):
+    """A loss function as a class; keyword arguments go to the function."""
+
+    def __init__(
+        self, fn: Callable[..., Any], reduction: str = "sum_over_batch_size", name: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(reduction, name or getattr(fn, "__name__", "loss"))
+        self.fn = fn
+        self._arguments = kwargs
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        result: Tensor = as_tensor(self.fn(y_true, y_pred, **self._arguments))
+        return result
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self._arguments}
+
+
+def _class(name: str, function: Callable[..., Any], **defaults: Any) -> type[LossFunctionWrapper]:
+    """The class of a loss function; ``defaults`` are its own arguments."""
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        order = (*defaults, "reduction", "name")
+        for key, value in zip(order, args, strict=False):
+            kwargs[key] = value
+        unknown = [key for key in kwargs if key not in order and key != "axis"]
+        if unknown or len(args) > len(order):
+            raise TypeError(f"{name} takes {', '.join(order)}; got {unknown or args}")
+        common = {key: kwargs.pop(key) for key in ("reduction", "name") if key in kwargs}
+        LossFunctionWrapper.__init__(self, function, common.get("reduction", "sum_over_batch_size"),
+                                     common.get("name", function.__name__), **{**defaults, **kwargs})  # fmt: skip
+
+    return type(name, (LossFunctionWrapper,), {"__init__": __init__, "__doc__": function.__doc__, "__module__": __name__})
+
+
+MeanSquaredError = _class("MeanSquaredError", mean_squared_error)
+RootMeanSquaredError = _class("RootMeanSquaredError", root_mean_squared_error)
+MeanAbsoluteError = _class("MeanAbsoluteError", mean_absolute_error)
+MeanAbsolutePercentageError = _class("MeanAbsolutePercentageError", mean_absolute_percentage_error)
+MeanSquaredLogarithmicError = _class("MeanSquaredLogarithmicError", mean_squared_logarithmic_error)
+Hinge = _class("Hinge", hinge)
+SquaredHinge = _class("SquaredHinge", squared_hinge)
+CategoricalHinge = _class("CategoricalHinge", categorical_hinge)
+LogCosh = _class("LogCosh", logcosh)
+Huber = _class("Huber", huber_loss, delta=1.0)
+Poisson = _class("Poisson", poisson)
+KLDivergence = _class("KLDivergence", kullback_leibler_divergence)
+CosineSimilarity = _class("CosineSimilarity", cosine_similarity, axis=-1)
+BinaryCrossentropy = _class("BinaryCrossentropy", binary_crossentropy, from_logits=False, label_smoothing=0.0)
+CategoricalCrossentropy = _class("CategoricalCrossentropy", categorical_crossentropy, from_logits=False, label_smoothing=0.0)  # fmt: skip
+SparseCategoricalCrossentropy = _class("SparseCategoricalCrossentropy", sparse_categorical_crossentropy, from_logits=False)  # fmt: skip
+
+
+# ---- finding them
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    name: value
+    for name, value in list(globals().items())
+    if callable(value) and not isinstance(value, type) and getattr(value, "__module__", "") == __name__ and name[0] != "_"
+}
+_CLASSES = {name: value for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Loss)}
+
+_KINDS = {
+    "binary_crossentropy": "binary",
+    "categorical_crossentropy": "categorical",
+    "sparse_categorical_crossentropy": "sparse",
+}
+
+
+def get(identifier: Any) -> Any:
+    """A loss from a name, a configuration, a function or a Loss.
+
+    Raises:
+        ValueError: an unknown name (with near matches), or something else.
+    """
+    if isinstance(identifier, str):
+        if identifier in _FUNCTIONS:
+            return _FUNCTIONS[identifier]
+        if identifier in _CLASSES and identifier not in ("Loss", "LossFunctionWrapper"):
+            return _CLASSES[identifier]()
+        raise unknown_name("loss", identifier, [*_FUNCTIONS, *_CLASSES])
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        return identifier()
+    if callable(identifier):
+        return identifier
+    raise KCompileError(f"loss must be a name, a function (y_true, y_pred) or a Loss, got {identifier!r}")
+
+
+def serialize(loss: Any) -> Any:
+    """The name of a function; class name and configuration of a Loss."""
+    if isinstance(loss, Loss):
+        return {"class_name": type(loss).__name__, "config": loss.get_config()}
+    return loss.__name__
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """A loss from :func:`serialize`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    custom = custom_objects or {}
+    if isinstance(config, str):
+        return custom.get(config) or get(config)
+    name = config["class_name"]
+    cls = custom.get(name) or _CLASSES.get(name)
+    if cls is None:
+        raise unknown_name("loss", name, _CLASSES)
+    return cls.from_config(config.get("config", {}))
+
+
+for _name in ("get", "serialize", "deserialize", "target_kind", "per_sample", "reduction_of"):
+    _FUNCTIONS.pop(_name, None)
+
+
+def target_kind(loss: Any) -> str:
+    """What targets the loss takes: ``same``, ``binary``, ``categorical``, ``sparse``, or ``any`` for a user's own."""
+    function = loss.fn if isinstance(loss, LossFunctionWrapper) else loss
+    if function in _FUNCTIONS.values():
+        return _KINDS.get(function.__name__, "same")
+    return "any"
+
+
+def per_sample(loss: Any) -> Callable[[Any, Any], Tensor]:
+    """The function that gives a value per sample (or time step)."""
+    if isinstance(loss, Loss):
+        return loss.call
+    return lambda y_true, y_pred: as_tensor(loss(y_true, y_pred))
+
+
+def reduction_of(loss: Any) -> str:
+    """``sum`` or ``sum_over_batch_size``."""
+    return "sum" if getattr(loss, "reduction", "") == "sum" else "sum_over_batch_size"
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
