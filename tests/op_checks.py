@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from kcompile.ir import Graph, Op, Target, Value, input_value, interpret, named
@@ -46,13 +47,15 @@ def feeds_of(graph: Graph, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray
 
 
 def run_onnx(graph: Graph, feeds: dict[str, np.ndarray], target: Target) -> dict[str, np.ndarray]:
-    """The outputs of the emitted model in ONNX Runtime, whose optimizations are off: they are not under test."""
+    """The outputs of the emitted model in ONNX Runtime, whose optimizations are off (not under test)."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2  # Kernels that share out work are tested as such.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[target.provider]
     model = emit(graph, target).model
+    if target.portable:
+        onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, [provider])
     used = {item.name for item in session.get_inputs()}
     names = [item.name for item in session.get_outputs()]

@@ -1,12 +1,14 @@
-"""Every op, on the examples in ``tests/op_examples``: NumPy against ONNX Runtime, types, gradients, permutations."""
+"""Every op, on the rows of ``tests/op_examples``: NumPy and ONNX Runtime, types, gradients, permutations."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import pkgutil
 
 import pytest
 
-from kcompile.ir import OPS, apply
+from kcompile.ir import OPS, apply, ops
 from kcompile.ir.core import Leaf
 from kcompile.ir.ops.elementwise import Exp, neg
 from kcompile.ir.ops.reduction import ReduceSum
@@ -86,6 +88,8 @@ def test_permuted_op_commutes_with_transpose(example: Example) -> None:
 
 
 def test_every_op_has_examples() -> None:
+    for module in pkgutil.iter_modules(ops.__path__):
+        importlib.import_module(f"{ops.__name__}.{module.name}")
     wanted = {name for name, op in OPS.items() if not issubclass(op, Leaf)}
     covered = {example.op for example in EXAMPLES}
     assert not wanted - covered, f"ops without a row in tests/op_examples: {sorted(wanted - covered)}"

@@ -92,7 +92,8 @@ class SymbolicDim:
         text = ""
         for monomial, coefficient in self.terms:
             sign = "-" if coefficient < 0 else "+" if text else ""
-            factors = [str(atom) for atom in monomial]
+            alone = len(monomial) == 1 and coefficient == 1
+            factors = [str(atom) if alone or isinstance(atom, str) else f"({atom})" for atom in monomial]
             if abs(coefficient) != 1 or not factors:
                 factors.insert(0, str(abs(coefficient)))
             text += sign + "*".join(factors)
@@ -174,7 +175,7 @@ def divide_exactly(total: Dim, part: Dim) -> Dim | None:
             return total // part
         return None
     if isinstance(total, int) or len(part.terms) != 1:
-        return None
+        return 0 if total == 0 else None
     ((divisor, divisor_coefficient),) = part.terms
     quotient: dict[Monomial, int] = {}
     for monomial, coefficient in total.terms:

@@ -44,7 +44,8 @@ def gradients(
         if not output.type.is_float:
             raise IRError(f"cannot differentiate {output}: not a floating point value")
         seed = output_gradients[index] if output_gradients is not None else constant(1, output.dtype)
-        collected.setdefault(output, []).append(fit(seed, output.type))
+        with scope_of(output.node):
+            collected.setdefault(output, []).append(fit(seed, output.type))
     wanted = set(wrt)
     totals: dict[Value, Value | None] = {}
 

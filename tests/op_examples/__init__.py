@@ -2,7 +2,7 @@
 
 A file ``tests/op_examples/<family>.py`` defines ``EXAMPLES``, a list of rows::
 
-    Example("reduce_sum", lambda x: reduce_sum(x, [1], keepdims=True), [floats(4, 3, 2)], batch=[0], empty=True)
+    Example("reduce_sum", lambda x: reduce_sum(x, [1]), [floats(4, 3)], batch=[0], empty=True)
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Example:
 
     Attributes:
         op: the registered name of the op that the row is about; the built values must use it.
-        build: makes the value, or a tuple of values, from one input value for each array. It is called again with
-            float64 inputs for the gradient check, so that it must not name the element type of float inputs.
+        build: makes the value, or a tuple of values, from one input value for each array. It is called again
+            with float64 inputs for the gradient check, so it must not name the element type of float inputs.
         arrays: the inputs.
         label: tells rows of one op apart.
         batch: the inputs whose first axis may be the symbolic size ``batch``; empty: none may.
         empty: whether the batch may be empty.
         wrt: the inputs to differentiate; by default those of a float type. Say why when you leave one out.
-        rtol: tolerance of float32 results of ONNX Runtime against NumPy, relative to each element and (a tenth of
-            it) to the largest. Say why when you raise it.
+        rtol: tolerance of float32 results of ONNX Runtime against NumPy, relative to each element and (a
+            tenth of it) to the largest. Say why when you raise it.
         skip: targets (``portable``, ``native``) that cannot run the row, with the reason.
     """
 

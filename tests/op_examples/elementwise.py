@@ -75,7 +75,13 @@ EXAMPLES = [
     Example("abs", elementwise.absolute, [integers(3, 4, low=-9, dtype="int32")], "int32"),
     # Finite differences would see through it.
     Example("stop_gradient", elementwise.stop_gradient, [floats(3, 4)], batch=[0], wrt=()),
-    Example("stop_gradient", lambda x: elementwise.mul(x, elementwise.stop_gradient(x)), [floats(3)], "half", wrt=()),
+    Example(
+        "stop_gradient",
+        lambda x: elementwise.mul(x, elementwise.stop_gradient(x)),
+        [floats(3)],
+        "half",
+        wrt=(),
+    ),
     # relu's gradient as an op of its own is what second derivatives see.
     Example("relu_grad", lambda g, x: _relu_grad(g, x), [floats(3, 4), away_from_zero], batch=[0, 1]),
     *(
@@ -99,7 +105,11 @@ EXAMPLES = [
     Example("pow", lambda x: elementwise.power(x, 2), [corners], "square of negative"),
     Example("maximum", lambda x: elementwise.maximum(x, 0.1), [floats(3, 4)], "number", batch=[0]),
     Example("minimum", lambda x: elementwise.clip(x, -0.5, 0.5), [floats(3, 4)], "clip", batch=[0]),
-    *(row for name in COMPARISON for row in _rows(name, getattr(comparison, name), corners, corners[::-1].copy())),
+    *(
+        row
+        for name in COMPARISON
+        for row in _rows(name, getattr(comparison, name), corners, corners[::-1].copy())
+    ),
     *(
         Example(name, getattr(comparison, name), [integers(3, 4), integers(3, 4)], "int64")
         for name in COMPARISON

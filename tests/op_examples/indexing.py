@@ -22,12 +22,22 @@ pairs = np.stack([integers(3, 5, high=4), integers(3, 5, low=-3, high=3)], -1)
 
 EXAMPLES = [
     Example("gather", lambda x, i: gather(x, i), [table, places], "embedding", batch=[1], empty=True),
-    Example("gather", lambda x, i: gather(x, i, 1), [floats(2, 6, 4), integers(3, high=6)], "axis 1", batch=[0]),
-    Example("gather", lambda x, i: gather(x, i, -1), [floats(2, 3, 6), integers(2, 2, high=6)], "last", batch=[0]),
-    Example("gather", lambda x, i: gather(x, i), [table, integers(3, high=7, dtype="int32")], "int32", batch=[1]),
+    Example(
+        "gather", lambda x, i: gather(x, i, 1), [floats(2, 6, 4), integers(3, high=6)], "axis 1", batch=[0]
+    ),
+    Example(
+        "gather", lambda x, i: gather(x, i, -1), [floats(2, 3, 6), integers(2, 2, high=6)], "last", batch=[0]
+    ),
+    Example(
+        "gather", lambda x, i: gather(x, i), [table, integers(3, high=7, dtype="int32")], "int32", batch=[1]
+    ),
     Example("gather", lambda x, i: gather(x, i, 1), [floats(3, 6), integers(high=6)], "scalar", batch=[0]),
-    Example("gather", lambda x, i: gather(x, i), [integers(6), integers(2, 3, high=6)], "integers", batch=[1]),
-    Example("scatter_add", lambda i, u: scatter_add(i, u, 7), [places, floats(3, 5, 4)], batch=[0, 1], empty=True),
+    Example(
+        "gather", lambda x, i: gather(x, i), [integers(6), integers(2, 3, high=6)], "integers", batch=[1]
+    ),
+    Example(
+        "scatter_add", lambda i, u: scatter_add(i, u, 7), [places, floats(3, 5, 4)], batch=[0, 1], empty=True
+    ),
     Example("scatter_add", lambda i, u: scatter_add(i, u, 3), [integers(6, high=3), floats(6)], "numbers"),
     Example(
         "scatter_add",
@@ -36,7 +46,9 @@ EXAMPLES = [
         "axis 1",
         batch=[1],
     ),
-    Example("scatter_add", lambda i, u: scatter_add(i, u, 4), [integers(5, high=4), integers(5, 2)], "integers"),
+    Example(
+        "scatter_add", lambda i, u: scatter_add(i, u, 4), [integers(5, high=4), integers(5, 2)], "integers"
+    ),
     Example(
         "gather_elements",
         lambda x, i: gather_elements(x, i, -1),
@@ -67,8 +79,12 @@ EXAMPLES = [
         batch=[1, 2],
     ),
     # More elements than one node adds without threads losing sums.
-    Example("scatter_add", lambda i, u: scatter_add(i, u, 3), [integers(9000, high=3), many], "many", batch=[0, 1]),
-    Example("cast", lambda i: one_hot(i, 4), [integers(3, 2, low=-1, high=6)], "one_hot", batch=[0], empty=True),
+    Example(
+        "scatter_add", lambda i, u: scatter_add(i, u, 3), [integers(9000, high=3), many], "many", batch=[0, 1]
+    ),
+    Example(
+        "cast", lambda i: one_hot(i, 4), [integers(3, 2, low=-1, high=6)], "one_hot", batch=[0], empty=True
+    ),
     Example("cast", lambda i: one_hot(i, 4, "int32", 0), [integers(3, 2, high=4)], "one_hot first"),
     Example("top_k", lambda x: top_k(x, 3), [floats(4, 6)], batch=[0], empty=True),
     Example("top_k", lambda x: top_k(x, 2)[0], [floats(2, 3, 4)], "values", batch=[0]),

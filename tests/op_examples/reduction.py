@@ -34,7 +34,9 @@ EXAMPLES = [
         }.items()
         for row in [
             Example(name, lambda x, f=function: f(x), [floats(4, 3)], "all", batch=[0]),
-            Example(name, lambda x, f=function: f(x, [1]), [floats(4, 3, 2)], "middle", batch=[0], empty=True),
+            Example(
+                name, lambda x, f=function: f(x, [1]), [floats(4, 3, 2)], "middle", batch=[0], empty=True
+            ),
             Example(name, lambda x, f=function: f(x, [0, -1], True), [floats(4, 3, 2)], "kept", batch=[0]),
             Example(name, lambda x, f=function: f(x, []), [floats(2, 3)], "none"),
             Example(name, lambda x, f=function: f(x, [1, 2]), [floats(2, 3, 2, 4)], "spatial", batch=[0]),
@@ -42,7 +44,11 @@ EXAMPLES = [
     ),
     *(
         Example(name, lambda x, f=function: f(x, [1]), [integers(3, 4, low=-5, dtype=dtype)], dtype)
-        for name, function in {"reduce_sum": reduce_sum, "reduce_max": reduce_max, "reduce_prod": reduce_prod}.items()
+        for name, function in {
+            "reduce_sum": reduce_sum,
+            "reduce_max": reduce_max,
+            "reduce_prod": reduce_prod,
+        }.items()
         for dtype in ("int8", "int32", "int64")
     ),
     Example("reduce_prod", lambda x: reduce_prod(x, [1]), [zeros_among], "zeros"),
