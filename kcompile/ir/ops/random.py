@@ -5,13 +5,13 @@ increments), by the ``stream`` (an integer that tells the random ops of a model 
 Nothing is hidden in a kernel: the same counter gives the same bits in NumPy and under every execution
 provider, and the forward and the backward pass share one mask because they share one node.
 
-The generator costs three passes over memory. The axes are split into rows (the first) and columns (the
-others). Each row and each column gets two 32-bit words from an integer hash of its position (multiplication
-and xor-shift, the "lowbias32" constants of C. Wellons, 2018), which touches small vectors only; an element is
-then ``(a ^ b) * (c ^ d) mod 2**32`` of its row's words ``a, c`` and its column's words ``b, d``. The
-exclusive ors break the low-rank structure that a plain outer product would have. The upper 24 bits pass tests
-of mean, variance, bytes, rows, columns, rectangles, singular values, neighbours, streams and counters
-(tests/test_random.py); the lowest bits are zero more often than not, and are not used here.
+The generator costs two passes over memory. The axes are split into rows (the first) and columns (the
+others). Each row and each column gets a 32-bit word from an integer hash of its position (multiplication and
+xor-shift, the "lowbias32" constants of C. Wellons, 2018), and each row a second, odd word ``c``: short vectors
+only. An element is then ``(a ^ b) * c mod 2**32`` of its row's words ``a, c`` and its column's word ``b``. The
+exclusive or breaks the low-rank structure of a plain outer product. The upper 24 bits pass tests of mean,
+variance, bytes, rows, columns, rectangles, singular values, neighbours, streams and counters
+(tests/test_random.py); the lowest bits are too regular, and are not used here.
 """
 
 from __future__ import annotations
@@ -77,11 +77,10 @@ class RandomBits(Op):
         word ^= word >> np.uint32(16)
         if len(shape) < 2:
             return word.reshape(shape)
+        row = word[columns:].reshape(rows, *(1 for _ in shape[1:]))
         shift, factor = _SECOND_WORD
-        second = (word ^ (word >> np.uint32(shift))) * np.uint32(factor)
-        to_rows, to_columns = (rows,) + (1,) * (len(shape) - 1), (1, *shape[1:])
-        bits = word[columns:].reshape(to_rows) ^ word[:columns].reshape(to_columns)
-        bits *= second[columns:].reshape(to_rows) ^ second[:columns].reshape(to_columns)
+        multiplier = (row ^ (row >> np.uint32(shift))) * np.uint32(factor) | np.uint32(1)
+        bits = (row ^ word[:columns].reshape(1, *shape[1:])) * multiplier
         return bits.transpose(self.order)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
@@ -99,14 +98,10 @@ class RandomBits(Op):
         word = _xor_shift(b, word, 16)
         if rank == 0:
             return b.op("Squeeze", word)
-        if rank == 1:
-            return word
-        shift, factor = _SECOND_WORD
-        second = b.op("Mul", _xor_shift(b, word, shift), b.constant(factor, "uint32"))
-        return b.op("Mul", self._outer_xor(b, word, rows, columns), self._outer_xor(b, second, rows, columns))
+        return word if rank == 1 else self._combine(b, word, columns)
 
-    def _outer_xor(self, b: Builder, word: str, rows: Dim, columns: Dim) -> str:
-        """Of the words of all columns and then of all rows: each row's with each column's, in ``order``."""
+    def _combine(self, b: Builder, word: str, columns: Dim) -> str:
+        """The words of all columns and then of all rows, combined in ``order``."""
         border, axes = b.dims([columns]), b.constant([0], "int64")
         row = b.op("Slice", word, border, b.constant([np.iinfo(np.int64).max], "int64"), axes)
         column = b.op("Slice", word, b.constant([0], "int64"), border, axes)
@@ -122,7 +117,11 @@ class RandomBits(Op):
         after = len(self.order) - place - 1
         row = b.op("Unsqueeze", row, b.constant(list(range(1, 1 + after)), "int64")) if after else row
         shape = [self.shape[axis] if axis else 1 for axis in self.order[1 if place == 0 else 0 :]]
-        return b.op("BitwiseXor", row, b.reshape(column, column_type, shape))
+        column = b.reshape(column, column_type, shape)
+        shift, factor = _SECOND_WORD
+        multiplier = b.op("Mul", _xor_shift(b, row, shift), b.constant(factor, "uint32"))
+        multiplier = b.op("BitwiseOr", multiplier, b.constant(1, "uint32"))
+        return b.op("Mul", b.op("BitwiseXor", row, column), multiplier)
 
 
 def _xor_shift(b: Builder, word: str, shift: int) -> str:
