@@ -6,12 +6,12 @@ Nothing is hidden in a kernel: the same counter gives the same bits in NumPy and
 provider, and the forward and the backward pass share one mask because they share one node.
 
 The generator costs two passes over memory. The axes are split into rows (the first) and columns (the
-others). Each row and each column gets a 32-bit word from an integer hash of its position (multiplication and
-xor-shift, the "lowbias32" constants of C. Wellons, 2018), and each row a second, odd word ``c``: short vectors
-only. An element is then ``(a ^ b) * c mod 2**32`` of its row's words ``a, c`` and its column's word ``b``. The
-exclusive or breaks the low-rank structure of a plain outer product. The upper 24 bits pass tests of mean,
-variance, bytes, rows, columns, rectangles, singular values, neighbours, streams and counters
-(tests/test_random.py); the lowest bits are too regular, and are not used here.
+others). Each row and each column gets a 32-bit word from an integer hash of its position (multiplication
+and xor-shift, the "lowbias32" constants of C. Wellons, 2018), and each row a second, odd word ``c``:
+short vectors only. An element is then ``(a ^ b) * c mod 2**32`` of its row's words ``a, c`` and its
+column's word ``b``. The exclusive or breaks the low-rank structure of a plain outer product. The upper
+24 bits pass tests of mean, variance, bytes, rows, columns, rectangles, singular values, neighbours,
+streams and counters (tests/test_random.py); the lowest bits are too regular, and are not used here.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class RandomBits(Op):
         row = word[columns:].reshape(rows, *(1 for _ in shape[1:]))
         shift, factor = _SECOND_WORD
         multiplier = (row ^ (row >> np.uint32(shift))) * np.uint32(factor) | np.uint32(1)
-        bits = (row ^ word[:columns].reshape(1, *shape[1:])) * multiplier
+        bits: Array = (row ^ word[:columns].reshape(1, *shape[1:])) * multiplier
         return bits.transpose(self.order)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
