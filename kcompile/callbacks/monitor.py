@@ -45,8 +45,8 @@ class Monitor:
         """Whether `value` is better than `best` (default: the best so far) by more than `min_delta`."""
         best = self.best if best is None else best
         if self.larger_is_better:
-            return value - self.min_delta > best
-        return value + self.min_delta < best
+            return value > best + self.min_delta
+        return value < best - self.min_delta
 
     def warn_if_never_logged(self, callback: Callback, consequence: str) -> None:
         """At the start of training: warn when the name is not among those that this training logs."""

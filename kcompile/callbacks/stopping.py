@@ -43,7 +43,7 @@ class EarlyStopping(Callback):
     ):
         super().__init__()
         self.min_delta = abs(check_number("EarlyStopping", "min_delta", min_delta))
-        self._watch = Monitor("EarlyStopping", monitor, mode, self.min_delta)
+        self._watch = Monitor("EarlyStopping", monitor, mode)
         self.monitor = monitor
         self.patience = check_int("EarlyStopping", "patience", patience, 0)
         self.verbose = verbose
@@ -65,7 +65,9 @@ class EarlyStopping(Callback):
         current = self.get_monitor_value(logs)
         if current is None:
             return
-        if self._watch.improves(current, self.best):
+        # Keras takes the margin off the new value here, while ReduceLROnPlateau adds it to the best one.
+        margin = -self.min_delta if self._watch.larger_is_better else self.min_delta
+        if self._watch.improves(current + margin, self.best):
             self.best = current
             self.wait = 0
             if self.restore_best_weights:

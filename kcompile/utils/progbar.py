@@ -99,7 +99,7 @@ class Progbar:
         if self.target is None:
             return f"{current:7d}/Unknown"
         digits = len(str(self.target))
-        filled = int(self.width * current / self.target) if self.target else self.width
+        filled = int(self.width * (current / self.target)) if self.target else self.width
         filled = min(filled, self.width)
         bar = ""
         if filled > 0:
