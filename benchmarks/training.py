@@ -74,9 +74,9 @@ def stamp() -> Stamp:
 def per_step(starts: list[Stamp], ends: list[Stamp], steps: int) -> dict[str, list[float]]:
     """Seconds per step of each epoch but the first, and the seconds between the epochs.
 
-    A step's share is that of the time from the start of the epoch's first step to the epoch's end, in wall-clock
-    and in processor time. What a package does between epochs, up to the first step (shuffling, setting up an
-    input pipeline), stands apart: our epochs are far shorter than real ones, so it would weigh too much.
+    A step's share is that of the time from the start of the epoch's first step to the end of the epoch, in
+    wall-clock and in processor time. What a package does between epochs, up to the first step (shuffling,
+    setting up an input pipeline), stands apart: our epochs are far shorter than real ones.
     """
     pairs = list(zip(starts, ends, strict=True))[1:]
     return {
