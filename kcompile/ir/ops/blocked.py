@@ -1,0 +1,267 @@
+"""Convolutions on blocked tensors, for the CPU kernels of ONNX Runtime (``com.microsoft.nchwc``).
+
+A blocked tensor has the type of a channels-first image, (batch, channels, height, width), but its elements
+lie in memory as (batch, channels / block, height, width, block): the channels of a block are neighbours, as
+vector instructions like them. Ops that treat all elements alike work on it unchanged. The pass ``blocked``
+introduces these ops after differentiation; they have no gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kcompile.ir.builder import Builder
+from kcompile.ir.core import Array, Node, Op
+from kcompile.ir.dims import Dim
+from kcompile.ir.errors import IRError
+from kcompile.ir.ops import blocked_lowering as lowering
+from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
+from kcompile.ir.ops.normalization import BatchNormGrad
+from kcompile.ir.ops.pooling import AveragePool, MaxPool
+from kcompile.ir.ops.spatial import Pads
+from kcompile.ir.types import TensorType
+
+
+def to_blocks(x: Array, block: int) -> Array:
+    """The elements of a channels-first array in blocked order; the shape stays."""
+    batch, channels, height, width = x.shape
+    parts = x.reshape(batch, channels // block, block, height, width)
+    return parts.transpose(0, 1, 3, 4, 2).reshape(x.shape)
+
+
+def from_blocks(x: Array, block: int) -> Array:
+    """The inverse of :func:`to_blocks`."""
+    batch, channels, height, width = x.shape
+    parts = x.reshape(batch, channels // block, height, width, block)
+    return parts.transpose(0, 1, 4, 2, 3).reshape(x.shape)
+
+
+class BlockedOp(Op, abstract=True):
+    """An op on blocked tensors of float32."""
+
+    block: int
+
+    def check(self, x: TensorType) -> TensorType:
+        """``x``, if it can be blocked.
+
+        Raises:
+            IRError: it cannot.
+        """
+        channels = x.shape[1] if x.rank == 4 else None
+        if x.dtype != "float32" or not isinstance(channels, int) or channels % self.block:
+            raise IRError(f"needs a float32 image with a multiple of {self.block} channels, got {x}")
+        return x
+
+    def blocks(self, x: Array) -> Array:
+        return to_blocks(x, self.block)
+
+    def plain(self, x: Array) -> Array:
+        return from_blocks(x, self.block)
+
+
+@dataclass(frozen=True)
+class ToBlocked(BlockedOp):
+    """A channels-first image in blocked order."""
+
+    block: int
+
+    def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
+        return self.check(x)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return self.blocks(arrays[0])
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return b.op("ReorderInput", *names, domain=lowering.DOMAIN)
+
+
+@dataclass(frozen=True)
+class FromBlocked(BlockedOp):
+    """A blocked tensor as a channels-first image."""
+
+    block: int
+
+    def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
+        return self.check(x)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return self.plain(arrays[0])
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        (channels,) = node.inputs[0].type.with_shape(node.inputs[0].shape[1:2]).static_shape
+        return b.op("ReorderOutput", *names, domain=lowering.DOMAIN, channels=channels)
+
+
+@dataclass(frozen=True)
+class BlockedConv(BlockedOp):
+    """``conv`` (2-D, one group) with a blocked result, and ``relu`` of that on demand.
+
+    The input is blocked too, or plain if it has fewer channels than a block. The filter has Keras' order.
+    """
+
+    strides: tuple[int, ...]
+    pads: Pads
+    dilations: tuple[int, ...]
+    block: int
+    relu: bool = False
+
+    def conv(self) -> Conv:
+        """The op on plain tensors."""
+        return Conv(self.strides, self.pads, self.dilations, 1, "channels_first")
+
+    def infer(self, x: TensorType, w: TensorType, bias: TensorType | None = None) -> TensorType:  # type: ignore[override]
+        if not self.takes_plain(x):
+            self.check(x)
+        return self.check(self.conv().infer(x, w, bias))
+
+    def takes_plain(self, x: TensorType) -> bool:
+        """Whether the input is not blocked."""
+        return isinstance(x.shape[1], int) and x.shape[1] < self.block
+
+    def evaluate(self, *arrays: Array) -> Array:
+        x, *rest = arrays
+        y = self.conv().evaluate(x if x.shape[1] < self.block else self.plain(x), *rest)
+        return self.blocks(y.clip(0) if self.relu else y)
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return lowering.conv(b, self, node.inputs[0].type, node.inputs[1].type, *names)
+
+
+@dataclass(frozen=True)
+class BlockedConvInputGrad(BlockedOp):
+    """The input gradient of a convolution with stride 1, blocked like the gradient that it is given.
+
+    That is again a convolution, with the filter reversed and its channels swapped.
+    """
+
+    pads: Pads
+    dilations: tuple[int, ...]
+    block: int
+    sizes: tuple[Dim, ...]
+
+    def infer(self, g: TensorType, w: TensorType) -> TensorType:  # type: ignore[override]
+        return self.check(self.plain_op().infer(self.check(g), w))
+
+    def plain_op(self) -> ConvInputGrad:
+        """The op on plain tensors."""
+        return ConvInputGrad((1, 1), self.pads, self.dilations, 1, "channels_first", self.sizes)
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return self.blocks(self.plain_op().evaluate(self.plain(arrays[0]), arrays[1]))
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return lowering.conv_input_grad(b, self, node.inputs[1].type, *names)
+
+
+@dataclass(frozen=True)
+class BlockedConvWeightGrad(BlockedOp):
+    """The filter gradient of a convolution from a plain input and a blocked gradient."""
+
+    strides: tuple[int, ...]
+    pads: Pads
+    dilations: tuple[int, ...]
+    block: int
+    kernel: tuple[int, ...]
+
+    def plain_op(self) -> ConvWeightGrad:
+        """The op on plain tensors."""
+        return ConvWeightGrad(self.strides, self.pads, self.dilations, 1, "channels_first", self.kernel)
+
+    def infer(self, x: TensorType, g: TensorType) -> TensorType:  # type: ignore[override]
+        return self.plain_op().infer(x, self.check(g))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return self.plain_op().evaluate(arrays[0], self.plain(arrays[1]))
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return lowering.conv_weight_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)
+
+
+class BlockedPool(BlockedOp, abstract=True):
+    """2-D pooling of a blocked tensor."""
+
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: Pads
+
+    def plain_op(self) -> MaxPool | AveragePool:
+        """The op on plain tensors."""
+        raise NotImplementedError(type(self).__name__)
+
+    def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
+        return self.plain_op().infer(self.check(x))
+
+    def evaluate(self, *arrays: Array) -> Array:
+        return self.blocks(self.plain_op().evaluate(self.plain(arrays[0])))
+
+
+@dataclass(frozen=True)
+class BlockedMaxPool(BlockedPool):
+    """``max_pool`` of a blocked tensor."""
+
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: Pads
+    block: int
+
+    def plain_op(self) -> MaxPool:
+        return MaxPool(self.window, self.strides, self.pads, "channels_first")
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return lowering.pool(b, "MaxPool", self, *names)
+
+
+@dataclass(frozen=True)
+class BlockedAveragePool(BlockedPool):
+    """``average_pool`` of a blocked tensor."""
+
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: Pads
+    block: int
+
+    def plain_op(self) -> AveragePool:
+        return AveragePool(self.window, self.strides, self.pads, "channels_first")
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        return lowering.pool(b, "AveragePool", self, *names, count_include_pad=0)
+
+
+@dataclass(frozen=True)
+class BlockedMean(BlockedOp):
+    """The mean of each channel of each image: (batch, channels), in plain order."""
+
+    block: int
+
+    def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
+        return self.check(x).with_shape(x.shape[:2])
+
+    def evaluate(self, *arrays: Array) -> Array:
+        mean: Array = self.plain(arrays[0]).mean((2, 3))
+        return mean
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        mean = b.op("GlobalAveragePool", *names, domain=lowering.DOMAIN)
+        x = node.inputs[0].type
+        return b.reshape(mean, x.with_shape((*x.shape[:2], 1, 1)), x.shape[:2])
+
+
+@dataclass(frozen=True)
+class BlockedBatchNormGrad(BlockedOp):
+    """The gradients (dx, dscale, doffset) of batch norm in training, with ``g``, ``x`` and dx blocked."""
+
+    epsilon: float
+    block: int
+
+    def infer(  # type: ignore[override]
+        self, g: TensorType, x: TensorType, scale: TensorType, mean: TensorType, variance: TensorType
+    ) -> tuple[TensorType, ...]:
+        return BatchNormGrad(1, self.epsilon).infer(self.check(g), self.check(x), scale, mean, variance)
+
+    def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
+        g, x, *vectors = arrays
+        dx, dscale, doffset = BatchNormGrad(1, self.epsilon).evaluate(self.plain(g), self.plain(x), *vectors)
+        return self.blocks(dx), dscale, doffset
+
+    def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
+        return lowering.batch_norm_grad(b, self, node.inputs[1].type, *names)
