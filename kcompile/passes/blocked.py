@@ -1,8 +1,9 @@
 """Keep images in the blocked order of the CPU's convolution kernels, from convolution to convolution.
 
-ONNX Runtime's kernels on blocked tensors are up to twice as fast as those on plain ones, and it uses them by itself
-only for constant filters. This pass, for the native CPU target alone, gives each convolution that gains from it its
-blocked form, and lets the ops between them work on blocked tensors, so that few conversions remain.
+ONNX Runtime's kernels on blocked tensors are up to twice as fast as those on plain ones, and it uses them by
+itself only for constant filters. This pass, for the native CPU target alone, gives each convolution that
+gains from it its blocked form, and lets the ops between them work on blocked tensors, so that few
+conversions remain.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def blocked(graph: Graph, block: int) -> Graph:
 class _Walk:
     """Decides for each node of ``graph`` whether it works on blocked tensors.
 
-    A value that was computed blocked appears as ``FromBlocked`` of it; who can use the blocked tensor takes it from
-    there, and the conversion vanishes if nobody else needs it.
+    A value that was computed blocked appears as ``FromBlocked`` of it; who can use the blocked tensor takes
+    it from there, and the conversion vanishes if nobody else needs it.
     """
 
     def __init__(self, graph: Graph, block: int) -> None:
@@ -75,7 +76,7 @@ class _Walk:
         return isinstance(channels, int) and channels > 0 and channels % self.block == 0
 
     def _wants(self, node: Node) -> Sequence[Value]:
-        """The inputs that ``node`` takes blocked, if it works on blocked tensors for its own or its users' sake."""
+        """The inputs that ``node`` takes blocked, if it gains from that or its users do."""
         match node.op:
             case Conv() | ConvInputGrad():
                 gains = self._gains(node) or (node.outputs[0] in self.wanted and self._convolves(node))

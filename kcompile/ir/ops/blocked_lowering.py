@@ -120,11 +120,11 @@ def conv_weight_grad(
 ) -> str:
     """A blocked Conv whose "input channels" are the columns of all images.
 
-    A block of neighbouring columns of an image makes a block of channels, the gradient is the filter, and the
-    channels of the input lie side by side along the width of the output. So the reduction over images, rows and
-    columns runs in the kernel's inner loop. Kernel rows come out as the height of the output; for each kernel
-    column the input is shifted. Where a row of windows is much shorter than a whole number of blocks, the image
-    is cut into ``folds`` bands that lie side by side.
+    A block of neighbouring columns of an image makes a block of channels, the gradient is the filter, and
+    the channels of the input lie side by side along the width of the output. So the reduction over images,
+    rows and columns runs in the kernel's inner loop. Kernel rows come out as the height of the output; for
+    each kernel column the input is shifted. Where a row of windows is much shorter than a whole number of
+    blocks, the image is cut into ``folds`` bands that lie side by side.
     """
     rows, columns = g_type.with_shape(g_type.shape[2:]).static_shape
     channels, height, width = x_type.with_shape(x_type.shape[1:]).static_shape

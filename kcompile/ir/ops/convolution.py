@@ -150,8 +150,8 @@ class Conv(Convolution):
 class ConvInputGrad(Convolution):
     """The gradient of ``conv`` with respect to its input of spatial ``sizes``, given ``g`` and the filter.
 
-    As a layer of its own this is the transposed convolution: ``g`` is its input, the filter's last axis counts its
-    channels (ONNX ConvTranspose).
+    As a layer of its own this is the transposed convolution: ``g`` is its input, the filter's last axis
+    counts its channels (ONNX ConvTranspose).
     """
 
     sizes: tuple[Dim, ...]

@@ -67,9 +67,9 @@ def training(
 ) -> tuple[str, str, str]:
     """Two passes for the statistics (mean, then mean of squared deviations), one to normalize.
 
-    The CPU has one kernel for all of it. With momentum 0 its "running" statistics are those of the batch. It writes
-    them over the old ones that it is given, so that these must be tensors of its own: here made of an element of
-    each channel.
+    The CPU has one kernel for all of it. With momentum 0 its "running" statistics are those of the batch. It
+    writes them over the old ones that it is given, so that these must be tensors of its own: here made of an
+    element of each channel.
     """
     if op.axis == 1 and b.target.provider == "cpu" and not b.target.portable:
         channels = x_type.shape[1:2]
@@ -93,8 +93,9 @@ def gradient(
 ) -> tuple[str, str, str]:
     """Sums over each channel, then dx as ``g * a + x * b + c`` with a number a, b and c for each channel.
 
-    Of images, the sum of ``g * (x - mean)`` is taken as that of ``g * x`` minus ``mean`` times that of ``g``, which
-    saves a pass over ``x``; elsewhere ``x`` may be far from zero (years, prices), and is small, so it is centered.
+    Of images, the sum of ``g * (x - mean)`` is taken as that of ``g * x`` minus ``mean`` times that of
+    ``g``, which saves a pass over ``x``; elsewhere ``x`` may be far from zero (years, prices), and is small,
+    so it is centered.
     """
     rank, axis, dtype = x_type.rank, op.axis, x_type.dtype
     axes = b.constant(op.others(rank), "int64")
@@ -124,7 +125,7 @@ def element_count(b: Builder, op: Normalization, x_type: TensorType) -> str:
 def coefficients(
     b: Builder, total: str, doffset: str, scale: str, inverse: str, count: str, mean: str
 ) -> tuple[str, tuple[str, str, str]]:
-    """dscale, and what ``g``, ``x`` and 1 are multiplied by to give dx; ``mean`` is empty if ``x`` is centered."""
+    """dscale, and the factors of ``g``, ``x`` and 1 in dx; ``mean`` is empty if ``x`` is centered."""
     dscale = b.op("Mul", total, inverse)
     from_g = b.op("Mul", scale, inverse)
     share = b.op("Div", b.op("Neg", from_g), count)

@@ -116,8 +116,8 @@ def output_size(size: Dim, kernel: int, stride: int, pads: tuple[Dim, Dim], dila
 class SpatialOp(Op, abstract=True):
     """An op on a tensor of batch, channels and spatial axes, in the order that ``data_format`` says.
 
-    ``activations`` are the inputs in that order (filters are not); ``lower_channels_first`` adds the ONNX nodes
-    for channels-first tensors, the channels-last op transposes around it.
+    ``activations`` are the inputs in that order (filters are not); ``lower_channels_first`` adds the ONNX
+    nodes for channels-first tensors, the channels-last op transposes around it.
     """
 
     data_format: str
