@@ -9,8 +9,8 @@ from kcompile import ir
 from kcompile.backend import config
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
 from kcompile.errors import KCompileError
+from kcompile.ir.ops import comparison, linalg, reduction, shaping
 from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import linalg, reduction, shaping
 
 Axis = int | Sequence[int] | None
 
@@ -112,47 +112,47 @@ def minimum(x: Any, y: Any) -> Tensor:
 
 def equal(x: Any, y: Any) -> Tensor:
     """x == y, elementwise."""
-    return binary(e.equal, x, y)
+    return binary(comparison.equal, x, y)
 
 
 def not_equal(x: Any, y: Any) -> Tensor:
     """x != y, elementwise."""
-    return binary(e.not_equal, x, y)
+    return binary(comparison.not_equal, x, y)
 
 
 def greater(x: Any, y: Any) -> Tensor:
     """x > y, elementwise."""
-    return binary(e.greater, x, y)
+    return binary(comparison.greater, x, y)
 
 
 def greater_equal(x: Any, y: Any) -> Tensor:
     """x >= y, elementwise."""
-    return binary(e.greater_equal, x, y)
+    return binary(comparison.greater_equal, x, y)
 
 
 def less(x: Any, y: Any) -> Tensor:
     """x < y, elementwise."""
-    return binary(e.less, x, y)
+    return binary(comparison.less, x, y)
 
 
 def less_equal(x: Any, y: Any) -> Tensor:
     """x <= y, elementwise."""
-    return binary(e.less_equal, x, y)
+    return binary(comparison.less_equal, x, y)
 
 
 def logical_and(x: Any, y: Any) -> Tensor:
     """Both, elementwise, of bool tensors."""
-    return Tensor(e.logical_and(as_tensor(x).value, as_tensor(y).value))
+    return Tensor(comparison.logical_and(as_tensor(x).value, as_tensor(y).value))
 
 
 def logical_or(x: Any, y: Any) -> Tensor:
     """Either, elementwise, of bool tensors."""
-    return Tensor(e.logical_or(as_tensor(x).value, as_tensor(y).value))
+    return Tensor(comparison.logical_or(as_tensor(x).value, as_tensor(y).value))
 
 
 def logical_not(x: Any) -> Tensor:
     """The opposite, of a bool tensor."""
-    return Tensor(e.logical_not(as_tensor(x).value))
+    return Tensor(comparison.logical_not(as_tensor(x).value))
 
 
 # ---- reductions

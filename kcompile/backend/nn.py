@@ -11,8 +11,8 @@ from kcompile.backend import math as m
 from kcompile.backend.variables import learning_phase
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype, promote
 from kcompile.errors import KCompileError
+from kcompile.ir.ops import comparison, indexing, reduction, shaping
 from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import indexing, reduction, shaping
 from kcompile.ir.ops import softmax as softmax_ops
 from kcompile.ir.ops.control import select
 
@@ -25,10 +25,10 @@ def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: 
     if isinstance(alpha, (int, float)) and alpha == 0 and threshold == 0:
         y = e.relu(value)
     elif isinstance(alpha, (int, float)) and alpha == 0:
-        y = e.where(e.greater(value, threshold), value, 0)
+        y = e.where(comparison.greater(value, threshold), value, 0)
     else:
         slope, shifted = promote(alpha, Tensor(e.sub(value, threshold)))
-        y = e.where(e.greater_equal(value, threshold), value, e.mul(slope, shifted))
+        y = e.where(comparison.greater_equal(value, threshold), value, e.mul(slope, shifted))
     if max_value is not None:
         y = e.minimum(y, max_value) if threshold <= max_value else e.maximum(e.minimum(y, max_value), 0)
     return Tensor(y)
@@ -40,7 +40,7 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     negative = e.sub(e.exp(e.minimum(value, 0)), 1)
     if alpha != 1:
         negative = e.mul(negative, alpha)
-    return Tensor(e.where(e.greater(value, 0), value, negative))
+    return Tensor(e.where(comparison.greater(value, 0), value, negative))
 
 
 def sigmoid(x: Any) -> Tensor:
@@ -167,9 +167,9 @@ def in_top_k(predictions: Any, targets: Any, k: int) -> Tensor:
     p = as_float(predictions).value
     labels = e.cast(as_tensor(targets).value, "int64")
     mine = indexing.gather_elements(p, shaping.expand_dims(labels, 1), 1)
-    better = reduction.reduce_sum(e.cast(e.greater(p, mine), "int32"), [1])
-    finite = e.logical_not(e.is_nan(shaping.squeeze(mine, [1])))
-    return Tensor(e.logical_and(e.less(better, k), finite))
+    better = reduction.reduce_sum(e.cast(comparison.greater(p, mine), "int32"), [1])
+    finite = comparison.logical_not(comparison.is_nan(shaping.squeeze(mine, [1])))
+    return Tensor(comparison.logical_and(comparison.less(better, k), finite))
 
 
 # ---- control

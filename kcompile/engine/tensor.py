@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from kcompile import ir
-from kcompile.ir.ops import elementwise, linalg, reduction, shaping
+from kcompile.ir.ops import comparison, elementwise, linalg, reduction, shaping
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -167,25 +167,25 @@ class Tensor:
         return Tensor(elementwise.absolute(self.value))
 
     def __lt__(self, other: Any) -> Tensor:
-        return binary(elementwise.less, self, other)
+        return binary(comparison.less, self, other)
 
     def __le__(self, other: Any) -> Tensor:
-        return binary(elementwise.less_equal, self, other)
+        return binary(comparison.less_equal, self, other)
 
     def __gt__(self, other: Any) -> Tensor:
-        return binary(elementwise.greater, self, other)
+        return binary(comparison.greater, self, other)
 
     def __ge__(self, other: Any) -> Tensor:
-        return binary(elementwise.greater_equal, self, other)
+        return binary(comparison.greater_equal, self, other)
 
     def __and__(self, other: Any) -> Tensor:
-        return binary(elementwise.logical_and, self, other)
+        return binary(comparison.logical_and, self, other)
 
     def __or__(self, other: Any) -> Tensor:
-        return binary(elementwise.logical_or, self, other)
+        return binary(comparison.logical_or, self, other)
 
     def __invert__(self) -> Tensor:
-        return Tensor(elementwise.logical_not(self.value))
+        return Tensor(comparison.logical_not(self.value))
 
     # ``==`` stays identity, as in Keras on TensorFlow 1: layers keep tensors in lists and dictionaries.
 
@@ -286,7 +286,7 @@ def floor_divide(x: Any, y: Any) -> Tensor:
         return Tensor(elementwise.floor(quotient))
     # Integer division truncates in ONNX, and rounds down in Python.
     remainder = elementwise.sub(a, elementwise.mul(quotient, b))
-    opposite = elementwise.less(elementwise.mul(elementwise.sign(remainder), elementwise.sign(b)), 0)
+    opposite = comparison.less(elementwise.mul(elementwise.sign(remainder), elementwise.sign(b)), 0)
     return Tensor(elementwise.sub(quotient, elementwise.cast(opposite, quotient.dtype)))
 
 
