@@ -26,6 +26,7 @@ from kcompile.callbacks import (
     TerminateOnNaN,
 )
 from kcompile.errors import DataTypeError, KCompileError, UnknownNameError
+from kcompile.optimizers import SGD
 from tests.paper_model import Model, train
 
 # EarlyStopping: arguments, values by epoch, epochs that are run. Checked against Keras 2.3.1's rules.
@@ -118,6 +119,15 @@ def test_schedules_that_return_no_rate_are_refused_and_the_rate_kept(result, wor
     for word in [*words, "epoch 0"]:
         assert word in str(raised.value)
     assert model.optimizer.lr == 0.1
+
+
+def test_a_schedule_sets_the_variable_of_a_real_optimizer():
+    model = Model()
+    model.optimizer = SGD(lr=0.1)
+    variable = model.optimizer.lr
+    _, history = train([LearningRateScheduler(lambda epoch, lr: lr / 2)], [1, 1], model=model)
+    assert model.optimizer.lr is variable
+    np.testing.assert_allclose(history.history["lr"], [0.05, 0.025], rtol=1e-6)
 
 
 def test_an_error_inside_a_schedule_is_the_users_own():

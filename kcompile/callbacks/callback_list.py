@@ -257,7 +257,7 @@ def _overridden(callback: Any, hook: str) -> Callable[..., Any] | None:
     """The callback's own version of a batch hook, or None if it is the base class' empty one."""
     old = _OLD_NAMES.get(hook)
     for name in (hook, old) if old else (hook,):
-        method = getattr(callback, name, None)
+        method: Callable[..., Any] | None = getattr(callback, name, None)
         if method is None:
             continue
         if name in getattr(callback, "__dict__", {}):

@@ -25,7 +25,7 @@ def get_learning_rate(model: Any) -> float:
     rate = getattr(optimizer, "lr", None)
     if rate is None:
         raise DataError(f"The optimizer {type(optimizer).__name__} has no attribute 'lr' to read or set.")
-    if isinstance(rate, (numbers.Real, np.ndarray)):
+    if isinstance(rate, (int, float, np.number, np.ndarray)):
         return float(rate)
     from kcompile import backend  # late: callbacks can be used without a model
 
@@ -35,7 +35,7 @@ def get_learning_rate(model: Any) -> float:
 def set_learning_rate(model: Any, value: float) -> None:
     """Set the learning rate from the next step on."""
     rate = getattr(model.optimizer, "lr", None)
-    if rate is None or isinstance(rate, (numbers.Real, np.ndarray)):
+    if rate is None or isinstance(rate, (int, float, np.number, np.ndarray)):
         model.optimizer.lr = value
         return
     from kcompile import backend
@@ -68,7 +68,7 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         current = get_learning_rate(self.model)
-        rate = self.schedule(epoch, current) if self._takes_rate else self.schedule(epoch)
+        rate: Any = self.schedule(epoch, current) if self._takes_rate else self.schedule(epoch)
         if isinstance(rate, np.ndarray) and rate.ndim == 0:
             rate = rate.item()
         if isinstance(rate, (bool, np.bool_)) or not isinstance(rate, numbers.Real):

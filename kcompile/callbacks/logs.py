@@ -89,7 +89,7 @@ class BatchLogs(dict[str, Any]):
         self._fill()
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]  # a dict is not hashable
+    __hash__ = None  # a dict is not hashable
 
     def __repr__(self) -> str:
         return repr(self.copy())

@@ -69,7 +69,7 @@ class ModelData:
 
     def with_weights(self, dtype: str = "float32") -> ModelData:
         """The same data with explicit ones where an output has no weights."""
-        filled = [
+        filled: list[np.ndarray | None] = [
             np.ones(self.samples if mode is None else y.shape[:2], dtype) if weights is None else weights
             for weights, y, mode in zip(self.weights, self.y, self.weight_modes, strict=True)
         ]

@@ -225,13 +225,13 @@ def _lazy_rows(value: Any) -> LazyRows | None:
     if isinstance(value, LazyRows):
         return value
     on_disk = type(value).__module__.split(".")[0] == "h5py" or type(value).__name__ == "HDF5Matrix"
-    return LazyRows(value) if on_disk and getattr(value, "shape", ()) else None
+    return LazyRows(value) if on_disk and getattr(value, "shape", None) else None
 
 
 def _as_ndarray(value: Any, path: str) -> np.ndarray:
     """Any array-like as a plain ndarray, dtype untouched."""
     if isinstance(value, np.ma.MaskedArray):
-        hidden = int(np.ma.count_masked(value))
+        hidden = int(np.ma.getmaskarray(value).sum())
         if hidden:
             raise DataError(
                 f"{path}: a masked array hides {hidden} values; call .filled(value), or give the samples "
@@ -270,16 +270,18 @@ def _as_ndarray(value: Any, path: str) -> np.ndarray:
 
 def _pandas_array(value: Any, path: str) -> np.ndarray:
     """Values of a pandas object; columns are checked one by one, as their dtypes differ."""
-    dtypes = getattr(value, "dtypes", None)
-    if getattr(value, "ndim", 1) == 2 and dtypes is not None:
-        for name, dtype in zip(list(value.columns), list(dtypes), strict=True):
-            kind = getattr(dtype, "kind", "O")
-            if kind not in "biuf":
+    numeric = getattr(getattr(value, "dtype", None), "kind", "O") in "biuf"
+    if getattr(value, "ndim", 1) == 2:
+        numeric = True
+        for name, dtype in zip(list(value.columns), list(value.dtypes), strict=True):
+            if getattr(dtype, "kind", "O") not in "biuf":
                 raise DataTypeError(
-                    f"{path}: column {name!r} has dtype {dtype}; expected numbers: drop, encode or convert "
-                    "it."
+                    f"{path}: column {name!r} has dtype {dtype}; expected numbers: drop, encode or convert it."
                 )
-    return np.asarray(value.to_numpy())
+    array = np.asarray(value.to_numpy())
+    if array.dtype.kind == "O" and numeric:  # bool beside float columns, or nullable integers
+        return np.asarray(value.to_numpy(dtype="float64", na_value=np.nan))
+    return array
 
 
 def _lengths(value: Any) -> list[int]:

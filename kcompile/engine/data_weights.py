@@ -189,19 +189,21 @@ def _checked_table(class_weight: Any, path: str) -> dict[int, float]:
         )
     table: dict[int, float] = {}
     for key, weight in class_weight.items():
-        if isinstance(key, (bool, np.bool_)) or not isinstance(key, numbers.Real) or float(key) != int(key):
+        is_number = isinstance(key, numbers.Real) and not isinstance(key, (bool, np.bool_))
+        if not is_number or not float(key).is_integer():
             raise DataTypeError(
                 f"{path}: keys are class indices (integers from 0), got {key!r} ({type(key).__name__})."
             )
-        if int(key) < 0:
-            raise DataError(f"{path}: keys are class indices from 0, got {int(key)}.")
+        label = int(float(key))
+        if label < 0:
+            raise DataError(f"{path}: keys are class indices from 0, got {label}.")
         if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, numbers.Real):
             raise DataTypeError(
                 f"{path}[{key}]: expected a number, got {weight!r} ({type(weight).__name__})."
             )
         if not 0 <= float(weight) < float("inf"):
             raise DataError(f"{path}[{key}]: expected a finite weight of at least 0, got {float(weight):g}.")
-        table[int(key)] = float(weight)
+        table[label] = float(weight)
     return table
 
 
