@@ -1,0 +1,242 @@
+"""Metrics: quantities accumulated over batches, in the graph during training or at once on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kcompile import ir
+from kcompile.backend import math as m
+from kcompile.backend.functions import Function, evaluate, substitute
+from kcompile.backend.variables import Variable, recorded_updates
+from kcompile.engine.layer import Layer
+from kcompile.engine.tensor import Array, Tensor, as_float, as_tensor
+from kcompile.ir.ops import shaping
+
+Update = tuple[Variable, Tensor]
+
+
+class Metric(Layer):
+    """State, how a batch changes it, and the result.
+
+    Subclasses make their state with ``add_weight``, change it in ``update_state`` with ``variable.assign`` or
+    ``assign_add`` (or return pairs ``(variable, new value)``), and compute ``result`` from it.
+    """
+
+    def __init__(self, name: str | None = None, dtype: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name=name, dtype=dtype, **kwargs)
+        self.stateful = True
+        self.built = True
+        self._compute: Function | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Updates are the same code, traced for a graph or applied to arrays at once.
+        if "update_state" in cls.__dict__:
+            traced = cls.update_state
+
+            def update_state(self: Any, *args: Any, **options: Any) -> Any:
+                return self._update(traced, args, options)
+
+            update_state.__doc__ = traced.__doc__
+            update_state.__wrapped__ = traced  # type: ignore[attr-defined]
+            cls.update_state = update_state  # type: ignore[method-assign]
+
+    def add_weight(self, name: Any = None, shape: Any = (), initializer: Any = "zeros", **kwargs: Any) -> Variable:
+        """A variable of the metric's state, zero at first."""
+        kwargs.setdefault("role", "metric")
+        kwargs.setdefault("trainable", False)
+        return super().add_weight(name, shape, initializer=initializer, **kwargs)
+
+    def update_state(self, *args: Any, **kwargs: Any) -> Any:
+        """Take a batch into account."""
+        raise NotImplementedError(f"{type(self).__name__} must define update_state")
+
+    def result(self) -> Any:
+        """The metric, from the state."""
+        raise NotImplementedError(f"{type(self).__name__} must define result")
+
+    def reset_states(self) -> None:
+        """Forget all batches."""
+        for weight in self.weights:
+            weight.assign(np.zeros(weight.storage.shape))
+
+    def reset_state(self) -> None:
+        """Keras 3's name of :meth:`reset_states`."""
+        self.reset_states()
+
+    def _update(self, traced: Callable[..., Any], args: Any, options: Any) -> Any:
+        if _depth.active:  # called from an update_state that is being traced
+            return traced(self, *args, **options)
+        _depth.active = True
+        try:
+            with recorded_updates() as pairs:
+                returned = traced(self, *args, **options)
+        finally:
+            _depth.active = False
+        if isinstance(returned, list):
+            pairs = [*pairs, *returned]
+        elif isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Variable):
+            pairs = [*pairs, returned]
+        merged = _chained(pairs)
+        depends = [n for n in ir.toposort([v.value for v in merged.values()]) if isinstance(n.op, ir.Input)]
+        if depends or _depth.symbolic:
+            return list(merged.items())
+        for variable, value in zip(merged, evaluate(list(merged.values())), strict=True):
+            variable.assign(value)
+        return None
+
+    def symbolic_update(self, *args: Any) -> list[Update]:
+        """The updates for symbolic arguments, for the trainer."""
+        _depth.symbolic = True
+        try:
+            pairs: list[Update] = self.update_state(*args)
+        finally:
+            _depth.symbolic = False
+        return pairs
+
+    def value(self) -> float:
+        """The result now, as a number."""
+        if self._compute is None:
+            self._compute = Function([], [self.result()], name=f"{self.name}_result", device="cpu")
+        return float(self._compute()[0])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Update with arrays, and return the result as a tensor."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype or "float32"}
+
+
+class _Depth:
+    active = False
+    symbolic = False
+
+
+_depth = _Depth()
+
+
+def _chained(pairs: Sequence[Update]) -> dict[Variable, Tensor]:
+    """Updates by variable; a later one starts from the result of an earlier one."""
+    merged: dict[Variable, Tensor] = {}
+    for variable, value in pairs:
+        new = as_tensor(value)
+        if variable in merged:
+            new = Tensor(substitute([new.value], {variable.value: merged[variable].value})[0])
+        merged[variable] = new
+    return merged
+
+
+class Reduce(Metric):
+    """A (weighted) sum of values, and how many they were."""
+
+    counts = True
+
+    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.total = self.add_weight("total")
+        self.count = self.add_weight("count") if self.counts else None
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> list[Update]:
+        """Add values of any shape; weights broadcast from the left, as samples do."""
+        values = as_float(values)
+        if sample_weight is not None:
+            values, weights = weighted(values, sample_weight)
+            number: Any = m.sum(weights)
+        else:
+            number = Tensor(_size_of(values))
+        updates: list[Update] = [(self.total, self.total + m.sum(values))]
+        if self.count is not None:
+            updates.append((self.count, self.count + number))
+        return updates
+
+    def value(self) -> float:
+        total = float(self.total.numpy())
+        if self.count is None:
+            return total
+        count = float(self.count.numpy())
+        return total / count if count else 0.0
+
+
+class Mean(Reduce):
+    """The weighted mean of all values so far; 0 before the first."""
+
+    def __init__(self, name: str | None = "mean", dtype: str | None = None) -> None:
+        super().__init__(name, dtype)
+
+    def result(self) -> Tensor:
+        return divide_no_nan(self.total, self.count)
+
+
+class Sum(Reduce):
+    """The weighted sum of all values so far."""
+
+    counts = False
+
+    def __init__(self, name: str | None = "sum", dtype: str | None = None) -> None:
+        super().__init__(name, dtype)
+
+    def result(self) -> Tensor:
+        return Tensor(self.total.value)
+
+
+class MeanMetricWrapper(Mean):
+    """The mean over samples of a function ``fn(y_true, y_pred)``; keyword arguments go to the function."""
+
+    def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name or getattr(fn, "__name__", None), dtype)
+        self._fn = fn
+        self._fn_kwargs = kwargs
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
+        """Add the function's values for a batch."""
+        values = self._fn(as_tensor(y_true), as_tensor(y_pred), **self._fn_kwargs)
+        return Reduce.update_state.__wrapped__(self, values, sample_weight)  # type: ignore[attr-defined]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self._fn_kwargs}
+
+
+# ---- helpers
+
+
+def weighted(values: Tensor, sample_weight: Any) -> tuple[Tensor, Tensor]:
+    """Values times weights, and the weights in the shape of the values.
+
+    Weights of lower rank apply to whole samples; of higher rank (a last axis of size 1) they lose it.
+    """
+    w = as_float(sample_weight)
+    value = w.value
+    if value.rank == values.ndim + 1 and value.shape[-1] == 1:
+        value = shaping.squeeze(value, [value.rank - 1])
+    if value.rank > values.ndim:
+        values = m.mean(values)
+        return values * Tensor(value), Tensor(value)
+    if value.rank < values.ndim:
+        value = shaping.reshape(value, (*value.shape, *(1,) * (values.ndim - value.rank)))
+    value = shaping.expand(value, values.value.shape)
+    return values * Tensor(value), Tensor(value)
+
+
+def divide_no_nan(x: Any, y: Any) -> Tensor:
+    """x / y, and 0 where y is 0."""
+    from kcompile.backend.nn import switch
+
+    y = as_float(y)
+    zero = m.equal(y, 0.0)
+    return switch(zero, as_float(x) * 0.0, as_float(x) / switch(zero, y + 1.0, y))
+
+
+def _size_of(values: Tensor) -> ir.Value:
+    """How many values there are, as a floating point scalar."""
+    from kcompile.ir.ops import elementwise, reduction
+
+    sizes = shaping.dims_vector(values.value.shape)
+    return elementwise.cast(reduction.reduce_prod(sizes), values.dtype)
+
+
+__all__ = ["Array", "Mean", "MeanMetricWrapper", "Metric", "Reduce", "Sum", "divide_no_nan", "weighted"]
