@@ -91,8 +91,7 @@ def to_array(value: Any, path: str, dtype: str = "float32", *, defer_cast: bool 
         defer_cast: large arrays of narrow integers keep their dtype (the feeder converts them by chunks).
 
     Returns:
-        An array that shares memory with `value` where layout and dtype already fit; `LazyRows` for data on
-            disk.
+        An array that shares memory with `value` where layout and dtype fit; `LazyRows` for data on disk.
 
     Raises:
         DataTypeError: dtype that isn't numeric or would lose its meaning; the message names dtype and column.
@@ -276,7 +275,7 @@ def _pandas_array(value: Any, path: str) -> np.ndarray:
         for name, dtype in zip(list(value.columns), list(value.dtypes), strict=True):
             if getattr(dtype, "kind", "O") not in "biuf":
                 raise DataTypeError(
-                    f"{path}: column {name!r} has dtype {dtype}; expected numbers: drop, encode or convert it."
+                    f"{path}: column {name!r} has dtype {dtype}; expected numbers: drop, encode or convert."
                 )
     array = np.asarray(value.to_numpy())
     if array.dtype.kind == "O" and numeric:  # bool beside float columns, or nullable integers
