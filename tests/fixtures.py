@@ -23,6 +23,10 @@ from kcompile.passes import pipelines
 from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.fold import fold
+from kcompile.passes.fold_batch_norm import fold_batch_norm
+from kcompile.passes.fold_transposes import fold_transposes
+from kcompile.passes.fuse import fuse
+from kcompile.passes.group_updates import group_updates
 from kcompile.passes.layout import layout
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize, specialize_inference, specialize_training
@@ -33,6 +37,10 @@ PASSES: dict[str, pipelines.Pass] = {
     "cse": cse,
     "dce": dce,
     "fold": fold,
+    "fold_batch_norm": fold_batch_norm,
+    "fold_transposes": fold_transposes,
+    "fuse": fuse,
+    "group_updates": group_updates,
     "layout": layout,
     "simplify": simplify,
     "simplify_final": simplify_final,

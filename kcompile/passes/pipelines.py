@@ -20,6 +20,10 @@ from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.flops import Work, work_of_graph
 from kcompile.passes.fold import fold
+from kcompile.passes.fold_batch_norm import fold_batch_norm
+from kcompile.passes.fold_transposes import fold_transposes
+from kcompile.passes.fuse import fuse
+from kcompile.passes.group_updates import group_updates
 from kcompile.passes.layout import layout
 from kcompile.passes.report import PassRecord, Report, recording
 from kcompile.passes.simplify import simplify, simplify_final
@@ -48,7 +52,9 @@ TRAINING: Pipeline = (
     fold,
     cse,  # backward ops recompute what the forward pass has
     simplify_final,  # merged nodes show new identities
+    fuse,  # last of the rewriting passes: simplify knows the parts, not the fused ops
     dce,  # scan keeps states for gradients that nobody asked for
+    group_updates,  # when every update has its final form
 )
 """A training step with gradients and updates."""
 
@@ -56,9 +62,17 @@ INFERENCE: Pipeline = (
     simplify_final,
     fold,
     cse,
+    layout,  # for graphs that did not come through FORWARD_INFERENCE
+    simplify_final,
+    fuse,  # biases first, so that batch norm finds its layer
+    fold_batch_norm,
+    fold_transposes,  # after fusion, which takes the transposes that are free
+    simplify_final,  # weights and vectors that the folding left as products
+    fold,
+    cse,
     dce,
 )
-"""A graph without gradients."""
+"""A graph without gradients. Folding into weights needs frozen variables (:func:`~.specialize.freeze`)."""
 
 
 def run_pipeline(

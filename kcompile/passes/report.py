@@ -57,12 +57,10 @@ class Report:
             milliseconds = f"{1000 * record.seconds:.1f}"
             row = f"{record.name:{width}}  {milliseconds:>7}  {nodes:>15}  {flops:>11}  {moved:>11}  {fired}"
             lines.append(row.rstrip())
-        first, last = self.records[0], self.records[-1]
-        lines.append(
-            f"{'total':{width}}  {1000 * self.seconds:>7.1f}  {f'{first.nodes_before} -> {last.nodes_after}':>15}  "
-            f"{_short(first.flops_before - last.flops_after):>11}  "
-            f"{_short(first.bytes_before - last.bytes_after):>11}"
-        )
+        nodes = f"{self.records[0].nodes_before} -> {self.records[-1].nodes_after}"
+        flops = _short(sum(record.flops_before - record.flops_after for record in self.records))
+        moved = _short(sum(record.bytes_before - record.bytes_after for record in self.records))
+        lines.append(f"{'total':{width}}  {1000 * self.seconds:>7.1f}  {nodes:>15}  {flops:>11}  {moved:>11}")
         return "\n".join(lines)
 
 
