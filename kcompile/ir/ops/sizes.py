@@ -111,13 +111,16 @@ def _symbolic(value: Value) -> Array | None:
     arrays: list[Array] = [operand for operand in operands if operand is not None]
     if op.name == "cast":
         return arrays[0]
-    if op.name == "div":
-        divisors = arrays[1].ravel().tolist()
-        known = all(isinstance(divisor, int) and divisor > 0 for divisor in divisors)
-        return arrays[0] // arrays[1] if known else None
     if op.name == "gather":
         arrays[1] = arrays[1].astype(np.int64)
-    results: Any = op.evaluate(*arrays)
+    results: Any
+    if op.name == "div":
+        divisors = arrays[1].ravel().tolist()
+        if not all(isinstance(divisor, int) and divisor > 0 for divisor in divisors):
+            return None
+        results = arrays[0] // arrays[1]
+    else:
+        results = op.evaluate(*arrays)
     results = results if isinstance(results, tuple) else (results,)
     return np.asarray(results[value.index], dtype=object).reshape(value.type.static_shape)
 
