@@ -15,7 +15,7 @@ def record(case: LossCase) -> dict[str, Any]:
     y_true = data.values(case.target, case.target_shape or case.shape, case.name, "target", classes=classes)
     y_pred = data.values(case.prediction, case.shape, case.name, "prediction")
     sample_weight = data.positive(case.shape[:1], case.name, "sample_weight")
-    # huber is the tf.keras name; Keras 2.3.1's huber_loss does not average over the last axis.
+    # tf.keras averages over the last axis, as every loss does; Keras 2.3.1's huber_loss did not.
     function = getattr(keras.losses, {"huber_loss": "huber"}.get(case.function, case.function))
 
     with tf.GradientTape() as tape:
