@@ -136,4 +136,4 @@ def manual_variable_initialization(value: bool) -> None:
 
 def draw_seed(seed: Any = None) -> int:
     """``seed``, or a number from NumPy's global generator, which ``np.random.seed`` makes reproducible."""
-    return int(np.random.randint(0, 2**31 - 1)) if seed is None else int(seed)
+    return int(np.random.randint(0, 2**31 - 1)) if seed is None else int(seed) % 2**31

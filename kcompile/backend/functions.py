@@ -105,10 +105,11 @@ def build_graph(
     name: str = "function",
     output_names: Sequence[str] | None = None,
     input_names: Sequence[str] | None = None,
+    counter: Variable | None = None,
 ) -> ir.Graph:
     """The IR graph of a function: intermediate tensors among ``inputs`` become inputs, ``updates`` state.
 
-    A graph that draws random numbers also advances the random counter.
+    A graph that draws random numbers also advances the random counter, ``counter`` in place of the global one.
 
     Raises:
         ValueError: an output depends on an input that is not given.
@@ -134,12 +135,16 @@ def build_graph(
     results = [as_tensor(x).value for x in outputs]
     new = {x.variable: e.cast(as_tensor(value).value, x.dtype) for x, value in pairs}
     values = [*results, *new.values()]
+    if counter is None:
+        counter = random_counter()
+    else:
+        replace[random_counter().value] = counter.value
     if replace:
         values = substitute(values, replace)
-    counter = random_counter().variable
-    if counter not in new and any(node.op is counter for node in ir.toposort(values)):
-        new[counter] = e.add(random_counter().value, 1)
-        values.append(new[counter])
+        new = dict(zip(new, values[len(results) :], strict=True))
+    if counter.variable not in new and any(node.op is counter.variable for node in ir.toposort(values)):
+        new[counter.variable] = e.add(counter.value, 1)
+        values.append(new[counter.variable])
     labels = output_names or [f"output_{i}" for i in range(len(results))]
     named = dict(zip(labels, values, strict=False))
     try:

@@ -110,21 +110,33 @@ class StepGraph:
 
     def compile(self, name: str) -> Step:
         """The compiled step; its outputs are ``loss`` and, if there are several, the loss of each output."""
-        from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, INFERENCE, TRAINING, run_pipeline
+        from kcompile.passes.pipelines import INFERENCE, TRAINING
         from kcompile.passes.report import Report
 
         report = Report()
+        return Step(self._graph(name, report), TRAINING if self.training else INFERENCE, report)
+
+    def optimized(self, name: str) -> ir.Graph:
+        """The step as an optimized graph, for any target."""
+        from kcompile.passes.pipelines import INFERENCE, TRAINING, run_pipeline
+
+        return run_pipeline(self._graph(name, None), TRAINING if self.training else INFERENCE)
+
+    def _graph(self, name: str, report: Report | None) -> ir.Graph:
+        """The whole step, its forward part optimized."""
+        from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, run_pipeline
+
         forward = self._forward(name)
         graph = run_pipeline(forward, FORWARD_TRAINING if self.training else FORWARD_INFERENCE, report=report)
         if not self.training:
-            return Step(graph, INFERENCE, report)
+            return graph
         # Gradients are taken of the optimized forward graph, so that backward ops are born in the right layout.
         updates = dict(graph.updates)
         with ir.scope("optimizer"):
             pairs = self.model.optimizer.get_updates(Tensor(graph.outputs["loss"]), self.model._collected_trainable_weights)
         for variable, value in pairs:
             updates[variable.variable] = as_tensor(value).value
-        return Step(ir.Graph(graph.inputs, graph.outputs, updates, name), TRAINING, report)
+        return ir.Graph(graph.inputs, graph.outputs, updates, name)
 
     def _forward(self, name: str) -> ir.Graph:
         """Losses, metrics and the updates of layers, before differentiation."""
@@ -137,7 +149,8 @@ class StepGraph:
         if len(self.model.outputs) > 1:
             plans = self.model._compiled.outputs
             outputs.update({f"{plan.name}_loss": x for plan, x in zip(plans, self.losses, strict=True)})
-        return build_graph(feeds, list(outputs.values()), list(updates.items()), name, list(outputs))
+        counter = self.model._random_counter()
+        return build_graph(feeds, list(outputs.values()), list(updates.items()), name, list(outputs), counter=counter)
 
 
 def _merge(updates: dict[Variable, Tensor], pairs: Sequence[Any]) -> None:

@@ -36,6 +36,7 @@ class Model(Network):
         self._steps: dict[Any, Step] = {}
         self._predictor: Predictor | None = None
         self._compiled: Any = None
+        self._random: Variable | None = None
         self._compile_arguments: dict[str, Any] | None = None
         self._collected_trainable_weights: list[Variable] = []
         self._metric_objects: dict[str, Any] = {}
@@ -142,6 +143,13 @@ class Model(Network):
         """Start all metrics anew."""
         for metric in self.metrics:
             metric.reset_states()
+
+    def _random_counter(self) -> Variable:
+        """The model's own count of steps that drew random numbers, so that training is the same in every run."""
+        if self._random is None:
+            label = f"{self.name}/random_counter"
+            self._random = Variable(np.zeros((), np.uint32), "uint32", label, role="rng", trainable=False)
+        return self._random
 
     def _added_metrics(self) -> list[tuple[Any, Tensor]]:
         """Metrics that layers added, each with the tensor that it averages."""

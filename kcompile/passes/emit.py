@@ -41,6 +41,7 @@ def emit(
     target: Target | None = None,
     frozen: Mapping[Variable, Array] | None = None,
     metadata: Mapping[str, str] | None = None,
+    defaults: Mapping[Variable, Array] | None = None,
 ) -> Emitted:
     """Lower ``graph`` to an ONNX model.
 
@@ -50,6 +51,7 @@ def emit(
         frozen: values of variables that become initializers; the others become graph inputs, and their
             updates graph outputs called ``<label>.next``.
         metadata: written to ``metadata_props``.
+        defaults: values of variables that stay graph inputs, but may be left out when the model is run.
 
     Raises:
         IRError: a symbolic size cannot be computed from the inputs.
@@ -87,6 +89,9 @@ def emit(
             state_outputs[variable] = names.unique(f"{variable.label}.next")
             results[state_outputs[variable]] = value
     builder.lower(graph, tensors, results)
+    for variable, array in (defaults or {}).items():
+        if variable in state_inputs:
+            builder.add_initializer(state_inputs[variable], np.asarray(array, dtype=variable.type.dtype))
     onnx_graph = onnx.GraphProto(name=graph.name, node=builder.nodes, initializer=builder.initializers)
     onnx_graph.input.extend(value_info(name, type) for name, type in inputs)
     onnx_graph.output.extend(value_info(name, value.type) for name, value in results.items())
