@@ -94,6 +94,7 @@ SIZES: list[tuple[Value, tuple[Dim, ...] | None]] = [
     (split(dims_vector((batch, time, 3)), (1, 2), 0)[1], (time, 3)),
     (iota(3), (0, 1, 2)),
     (constant([5, 6]), (5, 6)),
+    (gather(constant([5, 6]), dims_vector((batch,))), None),
     (div(constant(7), gather(dims_vector((batch,)), constant(0))), None),
     (cast(dims_vector((batch,)), "float32"), None),
     (constant([1.0]), None),

@@ -111,14 +111,15 @@ def _symbolic(value: Value) -> Array | None:
     arrays: list[Array] = [operand for operand in operands if operand is not None]
     if op.name == "cast":
         return arrays[0]
-    if op.name == "gather":
-        arrays[1] = arrays[1].astype(np.int64)
     results: Any
-    if op.name == "div":
-        divisors = arrays[1].ravel().tolist()
-        if not all(isinstance(divisor, int) and divisor > 0 for divisor in divisors):
+    if op.name in ("gather", "div"):
+        known = all(isinstance(number, int) for number in arrays[1].flat)
+        if not known or (op.name == "div" and min(arrays[1].flat, default=1) <= 0):
             return None
+    if op.name == "div":
         results = arrays[0] // arrays[1]
+    elif op.name == "gather":
+        results = op.evaluate(arrays[0], arrays[1].astype(np.int64))
     else:
         results = op.evaluate(*arrays)
     results = results if isinstance(results, tuple) else (results,)
