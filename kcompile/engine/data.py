@@ -362,9 +362,9 @@ def _target_array(value: Any, path: str, spec: TargetSpec) -> Array:
     if value is None:
         raise DataError(f"{path} is missing: output {spec.name!r} has a loss.")
     if spec.kind == "sparse":
-        kind = getattr(value, "dtype", None)
-        exact = isinstance(kind, np.dtype) and kind.kind in "iu"
-        labels = to_array(value, path, "int64" if exact and kind != np.uint64 else "float64")
+        own = getattr(value, "dtype", None)
+        exact = isinstance(own, np.dtype) and own.kind in "iu"
+        labels = to_array(value, path, own.name if exact else "float64")
         # Labels on disk are read now: they have to be checked before the first step, and are small beside x.
         return labels[:] if isinstance(labels, LazyRows) else labels
     return to_array(value, path, spec.dtype)
