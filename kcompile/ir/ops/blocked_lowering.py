@@ -139,17 +139,15 @@ def conv_weight_grad(
     blocks = -(-whole // size)
     spare = blocks * size - whole
 
-    # The input as (batch, height, channels, width), padded so that every slice below exists.
-    reach_down = (rows - 1) * row_stride + (op.kernel[0] - 1) * row_step + 1
-    count = columns if folds > 1 else blocks * size
-    reach_right = (count - 1) * column_stride + (op.kernel[1] - 1) * column_step + 1
+    # The input as (batch, height, channels, width). A single band leaves padding of rows to the kernel.
     turned = b.op("Transpose", x, perm=[0, 2, 1, 3])
-    below, right = max(reach_down - top - height, 0), max(reach_right - left - width, 0)
-    rows_in_conv = folds == 1  # a single band leaves padding of rows to the kernel
-    around = [0, 0 if rows_in_conv else top, 0, left, 0, 0 if rows_in_conv else below, 0, right]
-    if any(around):
-        turned = b.op("Pad", turned, integers(b, around), mode="constant")
-    band_height = height if rows_in_conv else (band - 1) * row_stride + (op.kernel[0] - 1) * row_step + 1
+    below = max((rows - 1) * row_stride + (op.kernel[0] - 1) * row_step + 1 - top - height, 0)
+    count = columns if folds > 1 else blocks * size
+    band_height, pads = height, [top, 0, below, 0]
+    if folds > 1:
+        band_height, pads = (band - 1) * row_stride + (op.kernel[0] - 1) * row_step + 1, [0, 0, 0, 0]
+        if top or below:
+            turned = b.op("Pad", turned, integers(b, [0, top, 0, 0, 0, below, 0, 0]), mode="constant")
 
     # The gradient as a filter: (outputs / block, batch, rows, columns of all bands, block).
     depth = columns * size
@@ -163,25 +161,18 @@ def conv_weight_grad(
         turned_type = wide.with_shape((out // size, batch, band, folds * depth + spare * size))
     filters = b.reshape(filters, turned_type, (out, batch * size, band, blocks))
 
-    pads = [top, 0, below, 0] if rows_in_conv else [0, 0, 0, 0]
     tall = (band_height + pads[0] + pads[2] - ((band - 1) * row_stride + 1)) // row_step + 1
     results = []
     for column in range(op.kernel[1]):
-        first = column * column_step
-        last = first + (count - 1) * column_stride + 1
+        first = column * column_step - left
         pieces = []
         for fold in range(folds):
-            starts, ends, axes, steps = [first], [last], [3], [column_stride]
+            start = fold * band * row_stride
+            piece = turned
             if folds > 1:
-                start = fold * band * row_stride
-                starts, ends, axes, steps = (
-                    [start, first],
-                    [start + band_height, last],
-                    [1, 3],
-                    [1, column_stride],
-                )
-            bounds = (integers(b, item) for item in (starts, ends, axes, steps))
-            pieces.append(b.op("Slice", turned, *bounds))
+                bounds = ([start], [start + band_height], [1])
+                piece = b.op("Slice", turned, *(integers(b, item) for item in bounds))
+            pieces.append(columns_from(b, piece, width, first, count, column_stride))
         shifted = b.op("Concat", *pieces, axis=3) if folds > 1 else pieces[0]
         if spare and folds > 1:
             shifted = b.op("Pad", shifted, integers(b, [0] * 7 + [spare]), mode="constant")
@@ -197,6 +188,19 @@ def conv_weight_grad(
         dw = b.op("Slice", dw, integers(b, [0]), integers(b, [op.kernel[0]]), integers(b, [1]))
     dw = b.op("Transpose", dw, perm=[1, 2, 3, 0, 4])
     return b.op("Reshape", dw, integers(b, [*op.kernel, channels, out]))
+
+
+def columns_from(b: Builder, x: str, width: int, first: int, count: int, stride: int) -> str:
+    """``count`` columns (axis 3) of ``x`` from ``first`` on, with zeros where there are none."""
+    last = first + (count - 1) * stride + 1
+    if first < 0 or last > width or stride == 1:
+        around = [-first, last - width]
+        if any(around):
+            x = b.op("Pad", x, integers(b, [0, 0, 0, around[0], 0, 0, 0, around[1]]), mode="constant")
+        first, last = 0, last - first
+    if stride > 1:
+        x = b.op("Slice", x, *(integers(b, item) for item in ([first], [last], [3], [stride])))
+    return x
 
 
 def bands(rows: int, columns: int, block: int) -> int:

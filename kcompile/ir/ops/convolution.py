@@ -19,6 +19,7 @@ from kcompile.ir.core import Array, Gradients, Value, apply
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops import convolution_lowering as lowering
+from kcompile.ir.ops.convolution_weight_lowering import conv_weight_grad as lower_weight_grad
 from kcompile.ir.ops.elementwise import add
 from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.shaping import reshape
@@ -238,7 +239,7 @@ class ConvWeightGrad(Convolution):
     def lower_channels_first(
         self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
     ) -> str:
-        return lowering.conv_weight_grad(b, self, types, output, *names)
+        return lower_weight_grad(b, self, types, output, *names)
 
 
 def _like(op: type[Conv], like: Convolution, *values: Value) -> Value:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kcompile.ir.builder import Builder
-from kcompile.ir.ops.spatial import lower_pad, padded_type, span, static_pads
+from kcompile.ir.ops.spatial import lower_pad, span, static_pads
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
-    from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
+    from kcompile.ir.ops.convolution import Conv, ConvInputGrad
 
 
 def onnx_filter(b: Builder, w: str, rank: int) -> str:
@@ -55,43 +55,3 @@ def conv_input_grad(
         return y
     crops = tuple((before * -1, end) for (before, _), end in zip(op.pads, ends, strict=True))
     return lower_pad(b, y, types[0].dtype, crops)
-
-
-def conv_weight_grad(
-    b: Builder, op: ConvWeightGrad, types: Sequence[TensorType], output: TensorType, x: str, g: str
-) -> str:
-    """A Conv in which batch and channels change places, the gradient is the filter, strides are dilations."""
-    rank, spatial = types[0].rank, tuple(range(2, types[0].rank))
-    pads = static_pads(op.pads)
-    if pads is None:
-        x = lower_pad(b, x, types[0].dtype, op.pads)
-    batch = types[0].shape[0]
-    if op.groups == 1:
-        x = b.op("Transpose", x, perm=[1, 0, *spatial])
-    else:
-        source = padded_type(types[0], op.pads) if pads is None else types[0]
-        inner = output.shape[-2]
-        sizes = list(source.shape[2:])
-        parts = source.with_shape((batch, op.groups, inner, *sizes))
-        x = b.op("Transpose", b.reshape(x, source, parts.shape), perm=[2, 1, 0, *range(3, rank + 1)])
-        swapped = parts.with_shape((inner, op.groups, batch, *sizes))
-        x = b.reshape(x, swapped, (inner, op.groups * batch, *sizes))
-    dw = b.op(
-        "Conv", x, b.op("Transpose", g, perm=[1, 0, *spatial]),
-        strides=op.dilations, dilations=op.strides, pads=pads or [0] * (2 * len(spatial)), group=op.groups,
-    )  # fmt: skip
-    if not exact(op, types):
-        ends = b.constant(op.kernel, "int64")
-        dw = b.op("Slice", dw, b.constant([0] * len(spatial), "int64"), ends, b.constant(spatial, "int64"))
-    return b.op("Transpose", dw, perm=[*spatial, 0, 1])
-
-
-def exact(op: ConvWeightGrad, types: Sequence[TensorType]) -> bool:
-    """Whether the windows of ``types[0]`` counted by ``types[1]`` use every element, without a ragged end."""
-    axes = zip(
-        types[0].shape[2:], types[1].shape[2:], op.kernel, op.strides, op.pads, op.dilations, strict=True
-    )
-    return all(
-        size + pads[0] + pads[1] == (count - 1) * stride + span(extent, dilation)
-        for size, count, extent, stride, pads, dilation in axes
-    )
