@@ -1,0 +1,125 @@
+"""Ops on blocked tensors: plain images go in and come out, so that NumPy and the kernels can be compared."""
+
+import numpy as np
+
+from kcompile.ir import apply
+from kcompile.ir.core import apply_multi
+from kcompile.ir.ops.blocked import (
+    BlockedAveragePool,
+    BlockedBatchNormGrad,
+    BlockedConv,
+    BlockedConvInputGrad,
+    BlockedConvWeightGrad,
+    BlockedMaxPool,
+    BlockedMean,
+    FromBlocked,
+    ToBlocked,
+)
+from kcompile.runtime.session import channel_block
+from tests.op_examples import Example, floats
+
+BLOCK = channel_block() or 8
+SKIP = {"portable": "the kernels are ONNX Runtime's own"}
+if channel_block() == 0:
+    SKIP["native"] = "this processor has no blocked kernels"
+
+image = floats(2, 2 * BLOCK, 6, 5)
+pixels = floats(2, 3, 7, 6)
+ONE = (1, 1)
+SAME = ((1, 1), (1, 1))
+VALID = ((0, 0), (0, 0))
+
+
+def row(op, build, arrays, label="", **options):
+    # The ops come after differentiation and have no gradients.
+    return Example(op, build, arrays, label, wrt=(), skip=SKIP, **options)
+
+
+def to(x):
+    return apply(ToBlocked(BLOCK), x)
+
+
+def back(x):
+    return apply(FromBlocked(BLOCK), x)
+
+
+def conv(strides, pads, dilations, relu=False, plain=False):
+    op = BlockedConv(strides, pads, dilations, BLOCK, relu)
+    return lambda x, *rest: back(apply(op, x if plain else to(x), *rest))
+
+
+def input_grad(pads, dilations, sizes):
+    op = BlockedConvInputGrad(pads, dilations, BLOCK, sizes)
+    return lambda g, w: back(apply(op, to(g), w))
+
+
+def weight_grad(strides, pads, kernel):
+    op = BlockedConvWeightGrad(strides, pads, ONE, BLOCK, kernel)
+    return lambda x, g: apply(op, x, to(g))
+
+
+def batch_norm_grad(g, x, scale, mean, variance):
+    dx, dscale, doffset = apply_multi(BlockedBatchNormGrad(1e-3, BLOCK), to(g), to(x), scale, mean, variance)
+    return back(dx), dscale, doffset
+
+
+def pool(op, window, strides, pads):
+    return lambda x: back(apply(op(window, strides, pads, BLOCK), to(x)))
+
+
+EXAMPLES = [
+    row("to_blocked", lambda x: back(to(x)), [image], batch=[0]),
+    row("from_blocked", lambda x: back(to(x)), [image], batch=[0]),
+    row("blocked_conv", conv(ONE, SAME, ONE), [image, floats(3, 3, 2 * BLOCK, BLOCK)], batch=[0]),
+    row(
+        "blocked_conv",
+        conv((2, 2), VALID, ONE),
+        [image, floats(3, 3, 2 * BLOCK, BLOCK), floats(BLOCK)],
+        "bias",
+    ),
+    row("blocked_conv", conv(ONE, SAME, (2, 1), True), [image, floats(3, 3, 2 * BLOCK, BLOCK)], "relu"),
+    row(
+        "blocked_conv", conv(ONE, SAME, ONE, plain=True), [pixels, floats(3, 3, 3, 2 * BLOCK)], "plain input"
+    ),
+    row(
+        "blocked_conv_input_grad",
+        input_grad(SAME, ONE, (6, 5)),
+        [image, floats(3, 3, BLOCK, 2 * BLOCK)],
+        batch=[0],
+    ),
+    row(
+        "blocked_conv_input_grad",
+        input_grad(VALID, ONE, (8, 7)),
+        [image, floats(3, 3, BLOCK, 2 * BLOCK)],
+        "valid",
+    ),
+    row(
+        "blocked_conv_input_grad",
+        input_grad(VALID, ONE, (6, 5)),
+        [image, floats(1, 1, BLOCK, 2 * BLOCK)],
+        "1x1",
+    ),
+    row("blocked_conv_weight_grad", weight_grad(ONE, SAME, (3, 3)), [floats(2, BLOCK, 6, 5), image]),
+    row(
+        "blocked_conv_weight_grad",
+        weight_grad(ONE, VALID, (3, 3)),
+        [floats(2, 3, 8, 7), image],
+        "few channels",
+    ),
+    row(
+        "blocked_conv_weight_grad",
+        weight_grad((2, 2), SAME, (3, 3)),
+        [floats(2, BLOCK, 11, 9), image],
+        "strides",
+    ),
+    row("blocked_max_pool", pool(BlockedMaxPool, (2, 2), (2, 2), VALID), [image], batch=[0]),
+    row("blocked_max_pool", pool(BlockedMaxPool, (3, 3), ONE, SAME), [image], "overlapping"),
+    row("blocked_average_pool", pool(BlockedAveragePool, (2, 2), (2, 2), VALID), [image], batch=[0]),
+    row("blocked_average_pool", pool(BlockedAveragePool, (3, 3), ONE, SAME), [image], "padded"),
+    row("blocked_mean", lambda x: apply(BlockedMean(BLOCK), to(x)), [image], batch=[0]),
+    row(
+        "blocked_batch_norm_grad",
+        batch_norm_grad,
+        [image, np.flip(image, 0).copy(), *(floats(2 * BLOCK, low=0.5, high=2) for _ in range(3))],
+    ),
+]
