@@ -29,7 +29,8 @@ from kcompile.errors import KCompileError
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
 
-Batches = Iterator[tuple[Step, Sequence[Array], int]]
+Batches = Iterator[tuple[Step, Sequence[Array], int, int]]
+"""The step, its arrays, samples per batch, and how many batches the arrays hold along a leading axis (0: no such axis)."""
 PREDICT_BATCH = 32
 
 
@@ -48,10 +49,10 @@ class Totals:
         self.samples = 0
         model.reset_metrics()
 
-    def add(self, results: Sequence[Array], size: int) -> None:
+    def add(self, losses: Sequence[float], size: int) -> None:
         self.samples += size
-        for i, result in enumerate(results):
-            self.sums[i] += float(result) * size
+        for i, loss in enumerate(losses):
+            self.sums[i] += loss * size
 
     def values(self) -> dict[str, float]:
         """The averages so far by name."""
@@ -96,8 +97,10 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                 model.reset_states()
                 callbacks.on_epoch_begin(epoch)
                 totals = Totals(model)
-                for index, (step, batch, size) in enumerate(run.batches(steps)):
-                    _train_batch(model, step, batch, size, index, epoch, totals, callbacks, tolerant)
+                index = 0
+                for step, batch, size, count in run.batches(steps):
+                    _train_batch(model, step, batch, size, count, index, epoch, totals, callbacks, tolerant)
+                    index += count or 1
                     if model.stop_training:
                         break
                 logs = totals.values()
@@ -110,19 +113,22 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
 
 
 def _train_batch(
-    model: Model, step: Step, batch: Sequence[Array], size: int, index: int, epoch: int,
+    model: Model, step: Step, batch: Sequence[Array], size: int, count: int, index: int, epoch: int,
     totals: Totals, callbacks: CallbackList, tolerant: bool,
 ) -> None:  # fmt: skip
+    last = index + max(count, 1) - 1
     if callbacks.has_train_batch_begin:
         callbacks.on_train_batch_begin(index, {"batch": index, "size": size})
     results = step(batch, keep_non_finite=model.on_nan == "ignore")
-    losses = [float(result) for result in results]
-    if not math.isfinite(losses[0]) and not tolerant:
-        raise NonFiniteLoss(_explain(model, step, batch, losses[0], index, epoch))
-    totals.add(losses, size)  # type: ignore[arg-type]
+    for position in range(max(count, 1)):
+        losses = [float(r[position]) if count else float(r) for r in results]
+        if not math.isfinite(losses[0]) and not tolerant:
+            arrays = [a[position] for a in batch] if count else batch
+            raise NonFiniteLoss(_explain(model, step, arrays, losses[0], index + position, epoch))
+        totals.add(losses, size)
     if callbacks.has_train_batch_end:
-        logs = BatchLogs(index, size, totals.names, lambda: totals.batch_values(losses), totals.values)
-        callbacks.on_train_batch_end(index, logs)
+        logs = BatchLogs(last, size * max(count, 1), totals.names, lambda: totals.batch_values(losses), totals.values)
+        callbacks.on_train_batch_end(last, logs)
 
 
 def _explain(model: Model, step: Step, batch: Sequence[Array], loss: float, index: int, epoch: int) -> str:
@@ -185,7 +191,8 @@ class _Run:
         self.samples = data.samples if steps is None else None
         self._steps = steps
         self._step = model._step(True, data.y, data.weights)
-        self._feeder = data.feeder(self.batch_size, shuffle)
+        group = model._compiled.steps_per_execution
+        self._feeder = data.feeder(self.batch_size, shuffle, steps_per_execution=group)
         self._open_validation(a["validation_data"], validation)
 
     def _open_source(self, x: Any) -> None:
@@ -228,13 +235,19 @@ class _Run:
 
     def batches(self, steps: int | None) -> Batches:
         """The batches of one epoch, each with the step that takes it."""
+        group = self.model._compiled.steps_per_execution if self.model._compiled else 1
         if self._feeder is not None:
             step = self._step
+            if group > 1:
+                for count, batch in self._feeder.groups(self._steps):
+                    yield step.many, batch, batch[0].shape[1], count
+                return
             for batch in self._feeder.epoch(self._steps):
-                yield step, batch, len(batch[0])
+                yield step, batch, len(batch[0]), 0
             return
         assert self._source is not None
-        yield from source_batches(self.model, self._source, steps, True, self.arguments["class_weight"])
+        found = source_batches(self.model, self._source, steps, True, self.arguments["class_weight"])
+        yield from grouped(found, self.model)
         self.exhausted = self._source.exhausted
 
     def validate(self) -> dict[str, float]:
@@ -298,16 +311,39 @@ def _first_batches(
         yield _as_step(model, data, training)
 
 
-def _as_step(model: Model, data: ModelData, training: bool) -> tuple[Step, list[Array], int]:
+def grouped(batches: Batches, model: Model) -> Batches:
+    """Batches of equal shapes joined for ``steps_per_execution``."""
+    waiting: list[tuple[Step, Sequence[Array], int, int]] = []
+
+    def joined() -> Iterator[tuple[Step, Sequence[Array], int, int]]:
+        if waiting:
+            step, _, size, _ = waiting[0]
+            yield step.many, [np.stack(parts) for parts in zip(*(w[1] for w in waiting), strict=True)], size, len(waiting)
+            waiting.clear()
+
+    for item in batches:
+        group = model._compiled.steps_per_execution
+        if group == 1:
+            yield item
+            continue
+        if waiting and (item[0] is not waiting[0][0] or [a.shape for a in item[1]] != [a.shape for a in waiting[0][1]]):
+            yield from joined()
+        waiting.append(item)
+        if len(waiting) == group:
+            yield from joined()
+    yield from joined()
+
+
+def _as_step(model: Model, data: ModelData, training: bool) -> tuple[Step, list[Array], int, int]:
     arrays = [np.ascontiguousarray(a[:], dtype=t) for a, t in zip(data.arrays(), data.dtypes(), strict=True)]
-    return model._step(training, data.y, data.weights), arrays, data.samples
+    return model._step(training, data.y, data.weights), arrays, data.samples, 0
 
 
 def array_batches(model: Model, data: ModelData, batch_size: int, steps: int | None = None) -> Batches:
     """Batches of arrays in their order, for evaluation."""
     step = model._step(False, data.y, data.weights)
     for batch in data.feeder(batch_size).epoch(steps):
-        yield step, [np.ascontiguousarray(a) for a in batch], len(batch[0])
+        yield step, [np.ascontiguousarray(a) for a in batch], len(batch[0]), 0
 
 
 # ---- evaluate
@@ -316,11 +352,11 @@ def array_batches(model: Model, data: ModelData, batch_size: int, steps: int | N
 def run_evaluation(model: Model, batches: Batches, callbacks: CallbackList | None = None, progress: Any = None) -> dict[str, float]:
     """Losses and metrics over the batches, by name."""
     totals = Totals(model)
-    for index, (step, batch, size) in enumerate(batches):
+    for index, (step, batch, size, _) in enumerate(batches):
         if callbacks is not None and callbacks.has_test_batch:
             callbacks.on_test_batch_begin(index, {"batch": index, "size": size})
         losses = [float(r) for r in step(batch, keep_non_finite=True)]
-        totals.add(losses, size)  # type: ignore[arg-type]
+        totals.add(losses, size)
         if callbacks is not None and callbacks.has_test_batch:
             values = BatchLogs(index, size, totals.names, lambda found=losses: totals.batch_values(found))
             callbacks.on_test_batch_end(index, values)
@@ -389,7 +425,7 @@ def on_batch(
         x, y, sample_weight, class_weight, inputs=model._feed_specs(), targets=model._target_specs(),
         whole_data=False, floatx=config.floatx(),
     )  # fmt: skip
-    step, batch, _ = _as_step(model, data, training)
+    step, batch, _, _ = _as_step(model, data, training)
     if reset_metrics:
         model.reset_metrics()
     losses = [float(r) for r in step(batch, keep_non_finite=not training or model.on_nan == "ignore")]

@@ -16,6 +16,7 @@ from kcompile.backend.variables import Variable, placeholder
 from kcompile.engine.compilation import OutputPlan
 from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.ir.ops import shaping
+from kcompile.ir.ops.control import scan
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -199,13 +200,49 @@ class Step:
 
         self.executable = Executable(graph, pipeline, report=report)
         self.names = list(graph.outputs)
+        self._many: Step | None = None
 
     def __call__(self, batch: Sequence[Array], keep_non_finite: bool = False) -> list[Array]:
         """Run on C-contiguous arrays and keep the new state, unless the loss is not a finite number."""
         results = self.executable.run(batch)
-        if keep_non_finite or math.isfinite(results[0]):
+        loss = results[0]
+        if keep_non_finite or (math.isfinite(loss) if loss.ndim == 0 else np.isfinite(loss).all()):
             self.executable.commit()
         return results
+
+    @property
+    def many(self) -> Step:
+        """The step repeated over a leading axis of its inputs, in one run of ONNX Runtime.
+
+        Its outputs are the losses of all steps.
+        """
+        if self._many is None:
+            from kcompile.passes.report import Report
+
+            self._many = Step(repeat_step(self.executable.graph), (), Report())
+        return self._many
+
+
+def repeat_step(graph: ir.Graph) -> ir.Graph:
+    """``graph`` scanned over a leading axis ``steps`` of its inputs, its updated variables as the carried state."""
+    steps = ir.named("steps")
+    inputs = []
+    for value in graph.inputs:
+        assert isinstance(value.op, ir.Input)
+        inputs.append(ir.input_value(value.op.label, value.dtype, (steps, *value.shape)))
+    leaves = {node.op: node.outputs[0] for node in graph.nodes() if isinstance(node.op, ir.Variable)}
+    variables = list(graph.updates)
+    before = [leaves.get(variable) or ir.apply(variable) for variable in variables]
+
+    def body(*operands: ir.Value) -> tuple[list[ir.Value], list[ir.Value]]:
+        new = dict(zip([*before, *graph.inputs], operands, strict=True))
+        results = substitute(graph.results, new)
+        count = len(graph.outputs)
+        return results[count:], results[:count]
+
+    after, stacked = scan(body, before, inputs)
+    outputs = dict(zip(graph.outputs, stacked, strict=True))
+    return ir.Graph(inputs, outputs, dict(zip(variables, after, strict=True)), f"{graph.name}s")
 
 
 def first_bad(names: Sequence[str], arrays: Sequence[Array]) -> str | None:
@@ -220,4 +257,4 @@ def first_bad(names: Sequence[str], arrays: Sequence[Array]) -> str | None:
     return None
 
 
-__all__ = ["Step", "StepGraph", "first_bad", "predict_graph"]
+__all__ = ["Step", "StepGraph", "first_bad", "predict_graph", "repeat_step"]

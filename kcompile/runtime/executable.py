@@ -83,6 +83,7 @@ class Executable:
             aligned_empty(value.type.static_shape, value.dtype) if value.type.is_static else None
             for value in self.graph.outputs.values()
         ]
+        self._dynamic = [name for name, array in zip(self.outputs, self._static, strict=True) if array is None]
         self._all_static = all(array is not None for array in self._static)
 
     # -- running
@@ -108,6 +109,8 @@ class Executable:
         for name, feed in zip(self.inputs, feeds, strict=True):
             if name in self._read:
                 runtime.bind_array(binding, name, feed)
+        for name in self._dynamic:
+            binding.bind_output(name, "cpu")  # the allocation of an earlier run may have another shape
         self._session.run_binding(binding)
         if self._all_static:
             return self._static  # type: ignore[return-value]
