@@ -79,6 +79,7 @@ EXAMPLES = [
             [floats(5, 2, 3), floats(3, 3), floats(3, 3), floats(2, 3)],
             "reverse" if reverse else "forward",
             batch=[0],
+            rtol=3e-5,  # rounding adds up over the steps
         )
         for reverse in (False, True)
     ),

@@ -70,6 +70,6 @@ EXAMPLES = [
         [floats(8, 3, low=100, high=101), vector((8, 3), 1), vector((8, 3), 1)],
         "far from zero",
         wrt=[],
-        rtol=1e-4,  # float32 keeps x itself to 1e-7, and x - mean hundred times worse
+        rtol=3e-4,  # float32 keeps x itself to 1e-7, and x - mean hundred times worse
     ),
 ]
