@@ -1,0 +1,85 @@
+"""kcompile: Keras-style models as ONNX training and inference graphs that stock ONNX Runtime runs.
+
+``import kcompile as keras`` serves scripts written for Keras. Everything below is loaded when it is first
+used, so that importing the package is quick and needs neither ONNX nor ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kcompile import (
+        activations,
+        backend,
+        callbacks,
+        constraints,
+        engine,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        optimizers,
+        regularizers,
+        utils,
+    )
+    from kcompile.engine.input_layer import Input
+    from kcompile.engine.sequential import Sequential
+    from kcompile.engine.training import Model
+    from kcompile.runtime.compiled import compile
+    from kcompile.runtime.session import configure
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "activations", "backend", "callbacks", "constraints", "engine", "export", "initializers", "ir", "layers",
+    "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "utils",
+)  # fmt: skip
+_NAMES = {
+    "Input": "kcompile.engine.input_layer",
+    "Model": "kcompile.engine.training",
+    "Sequential": "kcompile.engine.sequential",
+    "compile": "kcompile.runtime.compiled",
+    "configure": "kcompile.runtime.session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"kcompile.{name}")
+    if name in _NAMES:
+        value = globals()[name] = getattr(importlib.import_module(_NAMES[name]), name)
+        return value
+    from kcompile.errors import did_you_mean
+
+    hint = did_you_mean(name, [*_MODULES, *_NAMES])
+    raise AttributeError(f"module 'kcompile' has no attribute {name!r}{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_NAMES})
+
+
+__all__ = [
+    "Input",
+    "Model",
+    "Sequential",
+    "__version__",
+    "activations",
+    "backend",
+    "callbacks",
+    "compile",
+    "configure",
+    "constraints",
+    "engine",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "regularizers",
+    "utils",
+]

@@ -1,0 +1,7 @@
+"""keras.models: models."""
+
+from kcompile.engine.input_layer import Input
+from kcompile.engine.sequential import Sequential
+from kcompile.engine.training import Model
+
+__all__ = ["Input", "Model", "Sequential"]

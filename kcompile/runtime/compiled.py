@@ -1,0 +1,132 @@
+"""``kcompile.compile``: a model frozen for inference."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcompile.errors import DataTypeError, KCompileError, listed
+
+if TYPE_CHECKING:
+    from kcompile.engine.network import Network
+    from kcompile.ir import Graph
+    from kcompile.passes.report import Report
+
+Array = NDArray[Any]
+
+
+class CompiledModel:
+    """A model with the weights that it had when it was compiled, as constants of an optimized graph.
+
+    Call it on one array per input. Later training of the model does not change it.
+
+    Attributes:
+        graph: the optimized IR.
+        device: where it runs, ``cpu`` or ``cuda``.
+        input_names, output_names: as in the model.
+    """
+
+    def __init__(self, model: Network, device: str | None = None) -> None:
+        from kcompile.engine.steps import predict_graph
+        from kcompile.runtime.executable import Executable
+
+        self._executable = Executable(predict_graph(model), frozen=True, device=device)
+        self._many = model._nested_output
+        self.device = self._executable.device
+        self.input_names = list(model.input_names)
+        self.output_names = list(model.output_names)
+
+    @property
+    def graph(self) -> Graph:
+        """The optimized graph."""
+        return self._executable.graph
+
+    def report(self) -> Report:
+        """What each pass did: time, nodes, rules, savings."""
+        return self._executable.report()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the compiled ONNX model, which may use ONNX Runtime's own operators.
+
+        Raises:
+            OSError: the path cannot be written; a file that was there is kept.
+        """
+        self._executable.save(path)
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The outputs for a batch: one array per input (or one list or dictionary of them).
+
+        Returns:
+            an array, or a list of arrays if the model was made with a list of outputs.
+
+        Raises:
+            ValueError: another number of inputs, or arrays that do not fit.
+        """
+        return self._arranged(self._executable(*self._feeds(inputs)))
+
+    def predict(self, x: Any, batch_size: int | None = None) -> Any:
+        """As calling, in batches of ``batch_size`` samples (default: all at once)."""
+        feeds = self._feeds((x,))
+        samples = len(feeds[0])
+        if batch_size is None or samples <= batch_size:
+            return self._arranged(self._executable(*feeds))
+        if batch_size < 1:
+            raise KCompileError(f"predict: batch_size must be at least 1, got {batch_size}")
+        batches = [
+            self._executable(*(feed[start : start + batch_size] for feed in feeds))
+            for start in range(0, samples, batch_size)
+        ]
+        return self._arranged([np.concatenate(parts) for parts in zip(*batches, strict=True)])
+
+    def _feeds(self, inputs: Sequence[Any]) -> list[Any]:
+        """One array per input."""
+        names = self.input_names
+        if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+            given = inputs[0]
+            if set(given) != set(names):
+                raise KCompileError(f"the model's inputs are {listed(names)}, got arrays for {listed(given)}")
+            inputs = [given[name] for name in names]
+        elif (
+            len(inputs) == 1
+            and isinstance(inputs[0], (list, tuple))
+            and _is_list_of_arrays(inputs[0], len(names))
+        ):
+            inputs = inputs[0]
+        if len(inputs) != len(names):
+            raise KCompileError(f"the model takes {len(names)} inputs ({listed(names)}), got {len(inputs)}")
+        return [np.asarray(x) for x in inputs]
+
+    def _arranged(self, outputs: list[Array]) -> Any:
+        return outputs if self._many or len(outputs) > 1 else outputs[0]
+
+    def __repr__(self) -> str:
+        return f"<CompiledModel {listed(self.input_names)} -> {listed(self.output_names)} on {self.device}>"
+
+
+def compile(model: Network, device: str | None = None) -> CompiledModel:
+    """Freeze a model's weights and compile it for inference.
+
+    Args:
+        model: a built model.
+        device: ``cpu``, ``cuda`` or ``auto``; default: as set by :func:`kcompile.configure`.
+
+    Raises:
+        TypeError: not a model.
+        ValueError: the model is not built, or the device cannot be used.
+    """
+    from kcompile.engine.network import Network
+    from kcompile.export.inference import require_built
+
+    if not isinstance(model, Network):
+        raise DataTypeError(f"kcompile.compile takes a model, got {type(model).__name__}: {model!r}")
+    require_built(model)
+    return CompiledModel(model, device)
+
+
+def _is_list_of_arrays(x: Sequence[Any], count: int) -> bool:
+    """Whether ``x`` lists the inputs; for one input it may also be that input, as nested lists of numbers."""
+    return count > 1 or (len(x) == 1 and isinstance(x[0], np.ndarray))
