@@ -38,6 +38,9 @@ from kcompile.passes.report import fired
 FEW_CHANNELS = 4
 """Up to so many channels a filter gradient is one small matmul rather than a convolution."""
 
+PASS_ON = (Elementwise, MaxPool, AveragePool, Concat, BatchNormGrad, MaxPoolGrad)
+"""Ops that work on blocked tensors as well, if that is what their results are wanted for."""
+
 TILE_LIMIT = 9
 """Windows of at most so many elements are pooled part by part."""
 
@@ -65,8 +68,15 @@ class _Walk:
                 self.users.setdefault(value, []).append(node)
         self.kept = set(graph.results)
         self.wanted: set[Value] = set()
+        self.converted: set[Value] = set()
+        self.needed_plain: set[Value] = set(self.kept)
         for node in reversed(nodes):
-            self.wanted.update(self._wants(node))
+            wants = self._wants(node)
+            self.wanted.update(wants)
+            if isinstance(node.op, Convolution):
+                self.converted.update(wants)
+            if not self._takes_either(node):
+                self.needed_plain.update(value for value in node.inputs if value not in wants)
 
     def fits(self, type: TensorType) -> bool:
         """Whether tensors of this type can be blocked."""
@@ -93,6 +103,16 @@ class _Walk:
                 if node.outputs[0] in self.wanted and self._tiles(node.op, node.inputs[1].type):
                     return node.inputs
         return []
+
+    def _takes_either(self, node: Node) -> bool:
+        """Whether ``node`` works on blocked and plain tensors alike."""
+        match node.op:
+            case ReduceSum() | ReduceMean():
+                return node.op.axes in ((0, 2, 3), (2, 3))
+            case ConvWeightGrad():
+                self.needed_plain.add(node.inputs[0])
+                return self._convolves(node)
+        return isinstance(node.op, PASS_ON) and node.outputs[0] not in self.needed_plain
 
     def _computes_blocked(self, node: Node) -> bool:
         """Whether ``node`` is a convolution whose result is blocked."""
@@ -204,12 +224,13 @@ class _Walk:
         result: Value
         match node.op:
             case Conv() as op:
-                if not (self._gains(node) or blocked_input or node.outputs[0] in self.wanted):
+                few = not self.fits(inputs[0].type)
+                if not (self._gains(node) or blocked_input or (few and node.outputs[0] in self.wanted)):
                     return None
                 x = self.to_blocked(inputs[0]) if self.fits(inputs[0].type) else inputs[0]
                 result = apply(BlockedConv(op.strides, op.pads, op.dilations, self.block), x, *inputs[1:])
             case ConvInputGrad() as op:
-                if not (self._gains(node) or blocked_input or node.outputs[0] in self.wanted):
+                if not (self._gains(node) or blocked_input):
                     return None
                 gradient = BlockedConvInputGrad(op.pads, op.dilations, self.block, op.sizes)
                 result = apply(gradient, self.to_blocked(inputs[0]), inputs[1])
@@ -239,15 +260,22 @@ class _Walk:
         return isinstance(source, BlockedConv) and not source.relu
 
     def _elementwise(self, node: Node, inputs: tuple[Value, ...]) -> Value | None:
-        """All operands that are not scalars must be images of one shape; some already blocked."""
+        """All operands that are not scalars must be images of one shape. Where some are plain and others
+        blocked already, what takes fewer conversions is done.
+        """
         output = node.outputs[0]
         images = [value for value in inputs if value.rank > 0]
         if not self.fits(output.type) or any(
             value.shape != output.shape or value.dtype != "float32" for value in images
         ):
             return None
-        count = sum(is_blocked(value) for value in images)
-        if not count or (count < len(images) and output not in self.wanted):
+        pairs = [pair for pair in zip(node.inputs, inputs, strict=True) if pair[1].rank]
+        to_block = sum(not is_blocked(new) and old not in self.converted for old, new in pairs)
+        to_plain = sum(is_blocked(new) and old not in self.needed_plain for old, new in pairs)
+        to_block, to_plain = to_block + (output in self.needed_plain), to_plain + (output in self.wanted)
+        if not any(is_blocked(value) for value in images) or to_block > to_plain:
+            return None
+        if to_block == to_plain and not all(is_blocked(value) for value in images):
             return None
         return apply(node.op, *(self.to_blocked(value) if value.rank else value for value in inputs))
 
