@@ -1,7 +1,7 @@
 """Fixtures of passes: pairs of graphs as text, and seeded arrays on which both are run.
 
-A file ``tests/passes/<pass>.ir`` holds cases: a line ``## title``, the graph before, ``---``, the graph after. Run this
-module with the names of files to write the graphs after anew; then read what changed.
+A file ``tests/passes/<pass>.ir`` holds cases: a line ``## title``, the graph before, ``---``, the graph
+after. Run this module with the names of files to write the graphs after anew; then read what changed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Random graphs for properties of passes (a hypothesis strategy).
 
-In float64, from ops that are continuous, so that the last bit, which a pass may change, does not grow into a visible
-difference.
+In float64, from ops that are continuous, so that the last bit, which a pass may change, does not grow into a
+visible difference.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ PHASE = {"training": True, "inference": False}
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs(), st.sampled_from(list(PIPELINES)), st.integers(0, 3), st.booleans())
 def test_meaning_is_kept(graph: Graph, name: str, size: int, special: bool) -> None:
     reference = graph = specialize(graph, training=PHASE[name])

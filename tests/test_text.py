@@ -103,6 +103,7 @@ def test_large_constants_are_named_by_content() -> None:
         parse_graph(print_graph(graph))
 
 
+X = "def g(x: f32[3]):\n    "
 BAD = {
     "x = 1": "the text form of a graph is a function",
     "def g(x: f32[3]):\n    return x\ndef h():\n    return ()": "exactly one function",
@@ -110,17 +111,17 @@ BAD = {
     "def g(x):\n    return x": "line 1: input x has no type",
     "def g(x: f33[3]):\n    return x": "line 1: 'f33[3]' is not a type",
     "def g(x: f32[1.5]):\n    return x": "line 1: '1.5' is not a size",
-    "def g(x: f32[3]):\n    pass": "line 2: not a statement of the text form: pass",
-    "def g(x: f32[3]):\n    y: f32[3] = neg(x)": "line 1: function g returns nothing",
-    "def g(x: f32[3]):\n    y: f32[3] = matmull(x, x)\n    return y": "line 2: unknown op 'matmull'; did you mean 'matmul'?",
-    "def g(x: f32[3]):\n    return xx": "line 2: no value 'xx'; did you mean 'x'?",
-    "def g(x: f32[3]):\n    y: f32[4] = neg(x)\n    return y": "line 2: neg has type f32[3], declared is f32[4]",
-    "def g(x: f32[3]):\n    y: f32[3] = add(x, 1)\n    return y": "line 2: add(f32[3], i64[]): operands are float32",
-    "def g(x: f32[3]):\n    y: f32[3] = cast(x, to=1)\n    return y": "line 2: attributes of cast: ",
-    "def g(x: f32[3]):\n    a, b = split(x, sizes=(1, 1, 1), axis=0)\n    return a": "line 2: split has 3 results, 2 names",
-    "def g(x: f32[3]):\n    x.next = x\n    return x": "line 2: x is not a variable",
-    "def g(x: f32[3]):\n    y: f32[3] = constant('z')\n    return y": "line 2: the array of constant 'z' is not given",
-    "def g(x: f32[3]):\n    y: f32[3] = neg(open('f'))\n    return y": "line 2: \"open('f')\" is not a number",
+    X + "pass": "line 2: not a statement of the text form: pass",
+    X + "y: f32[3] = neg(x)": "line 1: function g returns nothing",
+    X + "y: f32[3] = matmull(x, x)": "line 2: unknown op 'matmull'; did you mean 'matmul'?",
+    X + "return xx": "line 2: no value 'xx'; did you mean 'x'?",
+    X + "y: f32[4] = neg(x)": "line 2: neg has type f32[3], declared is f32[4]",
+    X + "y: f32[3] = add(x, 1)": "line 2: add(f32[3], i64[]): operands are float32 and int64; cast one",
+    X + "y: f32[3] = cast(x, to=1)": "line 2: attributes of cast: ",
+    X + "a, b = split(x, sizes=(1, 1, 1), axis=0)": "line 2: split has 3 results, 2 names are given",
+    X + "x.next = x": "line 2: x is not a variable",
+    X + "y: f32[3] = constant('z')": "line 2: the array of constant 'z' is not given; pass arrays={...}",
+    X + "y: f32[3] = neg(open('f'))": "line 2: \"open('f')\" is not a number",
 }
 
 

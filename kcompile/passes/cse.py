@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from kcompile.ir.core import Constant, Graph, Node, Op, Value, make_node, rebuild
 from kcompile.ir.ops.comparison import Equal, LogicalAnd, LogicalOr, LogicalXor
 from kcompile.ir.ops.elementwise import Add, Mul
-from kcompile.ir.text import digest
+from kcompile.ir.printing import digest
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 

@@ -30,8 +30,9 @@ class _Affine:
 def fold_batch_norm(graph: Graph) -> Graph:
     """Put batch norms with constant parameters into constant weights of convolutions and dense layers.
 
-    So are other scales and shifts of the input of a layer, such as the division of images by 255. A batch norm without such a neighbour becomes a multiplication and an addition, unless its channels are on
-    axis 1: there ONNX has one kernel for both.
+    So are other scales and shifts of the input of a layer, such as the division of images by 255. A batch
+    norm without such a neighbour becomes a multiplication and an addition, unless its channels are on axis 1:
+    there ONNX has one kernel for both.
     """
     graph = in_regions(graph, fold_batch_norm)
     uses = count_uses(graph)
@@ -143,7 +144,7 @@ def _plus(x: Value, shift: Array, axis: int) -> Value:
 
 
 def _into_consumer(node: Node, inputs: tuple[Value, ...]) -> Value | None:
-    """(x * s + t) @ w + b -> x @ (s * w) + (t @ w + b); the same for a convolution, whose padding allows no t."""
+    """(x * s + t) @ w + b -> x @ (s * w) + (t @ w + b); for a convolution too, whose padding allows no t."""
     weights = constant_of(inputs[1])
     bias = constant_of(inputs[2]) if len(inputs) == 3 else None
     if weights is None or (len(inputs) == 3 and bias is None):

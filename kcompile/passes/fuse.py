@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from kcompile.ir.core import Graph, Node, Value, apply, rebuild
+from kcompile.ir.core import Graph, Node, Value, apply, constant, constant_of, rebuild
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.convolution import Conv
 from kcompile.ir.ops.elementwise import Add, Exp
 from kcompile.ir.ops.gemm import Gemm, gemm
 from kcompile.ir.ops.linalg import MatMul
+from kcompile.ir.ops.reduction import Reduction
 from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape
 from kcompile.ir.ops.softmax import LogSoftmax, Softmax
 from kcompile.ir.ops.spatial import channel_axis
@@ -19,7 +20,7 @@ RULES = Rules()
 
 
 def fuse(graph: Graph) -> Graph:
-    """Put transposes and biases into matrix products and convolutions; take softmax from where it is known."""
+    """Put transposes and biases into matrix products and convolutions; share softmax."""
     return _fuse_with_uses(rewrite(graph, RULES))
 
 
@@ -80,6 +81,8 @@ def _fuse_with_uses(graph: Graph) -> Graph:
                     result = _with_bias(x, y, node.outputs[0], uses[old])
                     if result is not None:
                         return result
+            case Reshape() if uses[node.inputs[0]] == 1:
+                return _reduced_in_shape(inputs[0], node.outputs[0])
             case Softmax(axis=axis):
                 return softmax_of(inputs[0], axis)
             case Exp() if isinstance(inputs[0].op, LogSoftmax):
@@ -90,6 +93,19 @@ def _fuse_with_uses(graph: Graph) -> Graph:
         return None
 
     return rebuild(graph, rule)
+
+
+def _reduced_in_shape(reduced: Value, result: Value) -> Value | None:
+    """reshape(sum(x)) -> sum(x) with its axes kept or dropped."""
+    op = reduced.op
+    if not isinstance(op, Reduction):
+        return None
+    for keepdims in (False, True):
+        kept = apply(type(op)(op.axes, keepdims), reduced.node.inputs[0])
+        if kept.type == result.type:
+            fired("reshape into reduction")
+            return kept
+    return None
 
 
 def _with_bias(product: Value, bias: Value, total: Value, uses: int) -> Value | None:
@@ -133,6 +149,9 @@ def vector_along(value: Value, total: Value, axis: int) -> Value | None:
         return None
     if any(dim != 1 for i, dim in enumerate(shape) if i != axis):
         return None
+    array = constant_of(value)
+    if array is not None:
+        return constant(array.reshape(-1))
     if isinstance(value.op, Reshape) and value.node.inputs[0].shape == (shape[axis],):
         return value.node.inputs[0]
     return reshape(value, (shape[axis],))

@@ -1,8 +1,9 @@
-"""Updates of many small variables run as one: each kernel call costs more than the few numbers that it computes.
+"""Updates of many small variables run as one: each kernel call costs more than the few numbers that it
+computes.
 
-The elementwise chains that compute new weights and optimizer slots (or moving statistics) are the same for every
-variable. Those of small variables are run once, on concatenated vectors, and the results are cut apart. The state
-itself stays separate.
+The elementwise chains that compute new weights and optimizer slots (or moving statistics) are the same for
+every variable. Those of small variables are run once, on concatenated vectors, and the results are cut apart.
+The state itself stays separate.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.shaping import concat, reshape, split
 from kcompile.passes.report import fired
 
-NODE_COST, RESHAPE_COST, COPY_COST = 1.5, 0.4, 2e-4
-"""Microseconds for a kernel call, for one that moves nothing, and for copying an element; only ratios matter."""
+NODE_COST, PART_COST, COPY_COST = 0.35, 0.1, 2e-4
+"""Microseconds that a kernel call takes in ONNX Runtime (CPU, one core), each part of a concat or split, and
+copying an element. With these, vectors (biases, batch norm) are run together and matrices are not: each of
+their parts takes a reshape, which is a kernel call of its own."""
 
 Operand = int | Value
 """In a chain: the number of a step, or a scalar that all variables share."""
@@ -28,8 +31,8 @@ Operand = int | Value
 class _Chain:
     """The updates of one variable and its slots, as a program over leaves of the variable's shape.
 
-    ``steps`` holds ``None`` for a leaf and ``(op, operands)`` for a computation; two chains with equal steps and
-    results compute the same thing from different leaves.
+    ``steps`` holds ``None`` for a leaf and ``(op, operands)`` for a computation; two chains with equal steps
+    and results compute the same thing from different leaves.
     """
 
     shape: tuple[int, ...]
@@ -53,13 +56,15 @@ class _Chain:
     @property
     def gain(self) -> float:
         """Microseconds saved by computing this chain as part of another's."""
-        moves = len(self.leaves) + len(self.results)
-        each = COPY_COST * math.prod(self.shape) + (RESHAPE_COST if len(self.shape) != 1 else 0)
-        return NODE_COST * self.computations - moves * each
+        parts = len(self.leaves) + len(self.results)
+        reshaped = NODE_COST if len(self.shape) != 1 else 0
+        return NODE_COST * self.computations - parts * (
+            PART_COST + reshaped + COPY_COST * math.prod(self.shape)
+        )
 
 
 def group_updates(graph: Graph) -> Graph:
-    """Run the elementwise updates of small variables together, where they are the same but for their shapes."""
+    """Run the elementwise updates of small variables together, where they differ by shape only."""
     groups: dict[Hashable, list[_Chain]] = defaultdict(list)
     for chain in _chains(graph):
         if chain.gain > 0:
@@ -115,7 +120,7 @@ def _chains(graph: Graph) -> list[_Chain]:
 
 
 def _inner_nodes(graph: Graph) -> set[Node]:
-    """Elementwise nodes of a known shape that serve updates only: what they compute is read by one another."""
+    """Elementwise nodes of a known shape that serve updates only."""
     nodes = graph.nodes()
     users: dict[Value, list[Node]] = defaultdict(list)
     for node in nodes:

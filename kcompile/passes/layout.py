@@ -1,9 +1,9 @@
 """Data layout: channels-last spatial ops run channels-first, which is what ONNX and its kernels know.
 
-Each channels-last op is replaced by its channels-first twin. The transposes that this takes are not put around
-the op: the walk keeps results in the permuted order, and asks each following op (:meth:`Op.permuted`) whether
-it can work in that order too. So transposes remain where a model's layout really changes: usually one at the
-input, and one before a Flatten. Weights keep their order.
+Each channels-last op is replaced by its channels-first twin. The transposes that this takes are not put
+around the op: the walk keeps results in the permuted order, and asks each following op (:meth:`Op.permuted`)
+whether it can work in that order too. So transposes remain where a model's layout really changes: usually one
+at the input, and one before a Flatten. Weights keep their order.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kcompile.ir.core import (
 )
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.axes import inverse
+from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.normalization import Normalization
 from kcompile.ir.ops.reshaping import Reshape, reshape, transpose
 from kcompile.ir.ops.softmax import LogSoftmax, Softmax
@@ -142,7 +143,7 @@ class _Walk:
         if array is not None:
             lifted = array.reshape((1,) * (len(permutation) - array.ndim) + array.shape)
             return constant(lifted.transpose(permutation))
-        if self.moves_for_free(value, permutation):
+        if self.moves_for_free(value, permutation) or self.prepares(value, permutation):
             found = value.op.permuted(value.node, permutation)
             assert found is not None
             op, wanted = found
@@ -155,7 +156,7 @@ class _Walk:
         return transpose(reshape(plain, shape), permutation)
 
     def moves_for_free(self, value: Value, permutation: Permutation) -> bool:
-        """Whether ``value`` can be computed in another order: constants, random numbers, and what is made of them."""
+        """Whether ``value`` is made of constants and random numbers alone, which can be had in any order."""
         if isinstance(value.op, Constant):
             return True
         if self.uses.get(value, 0) != 1 or value in self.permuted or value.rank != len(permutation):
@@ -167,6 +168,17 @@ class _Walk:
             order is None or self.moves_for_free(operand, order)
             for operand, order in zip(value.node.inputs, found[1], strict=True)
         )
+
+    def prepares(self, value: Value, permutation: Permutation) -> bool:
+        """Whether ``value`` is one tensor, scaled or shifted by constants: that can be done behind the
+        transpose.
+
+        There the folding into weights finds it.
+        """
+        if not isinstance(value.op, Elementwise) or self.uses.get(value, 0) != 1 or value in self.permuted:
+            return False
+        tensors = [x for x in value.node.inputs if x.rank > 0 and not isinstance(x.op, Constant)]
+        return value.rank == len(permutation) and len(tensors) == 1 and tensors[0].shape == value.shape
 
     def cost(self, node: Node, wanted: Sequence[Permutation | None]) -> int:
         """How many elements must be transposed to have the operands of ``node`` in these orders."""
@@ -184,7 +196,8 @@ class _Walk:
 
 
 def _with_ones_in_place(permutation: Permutation, shape: Sequence[Dim]) -> Permutation:
-    """An order that starts with new axes of size 1, with each of them behind the axis that it followed before.
+    """An order that starts with new axes of size 1, with each of them behind the axis that it followed
+    before.
 
     Where these axes are does not matter to a reshape, but to what comes after it (an expand, in upsampling).
     """

@@ -1,8 +1,8 @@
 """The order of the passes.
 
-A model goes through ``FORWARD_TRAINING`` or ``FORWARD_INFERENCE`` first. A training step is then built from the result
-(loss, gradients, optimizer updates) and goes through ``TRAINING``; an inference graph goes through ``INFERENCE``.
-The last step is ``emit``, which is no pass since it returns an ONNX model.
+A model goes through ``FORWARD_TRAINING`` or ``FORWARD_INFERENCE`` first. A training step is then built from
+the result (loss, gradients, optimizer updates) and goes through ``TRAINING``; an inference graph goes through
+``INFERENCE``. The last step is ``emit``, which is no pass since it returns an ONNX model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from kcompile.ir.core import Graph
-from kcompile.ir.text import print_graph
+from kcompile.ir.printing import print_graph
 from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.flops import Work, work_of_graph
@@ -85,11 +85,10 @@ def run_pipeline(
     """Run the passes one after the other.
 
     Args:
-        graph: the program.
-        pipeline: functions from graph to graph.
-        dump_after: print the graph after the pass of this name, or after each with ``"all"``; also comma-separated
-            names. ``"name:folder"`` writes files ``01_simplify.ir``, ... there instead. The default is the environment
-            variable ``KCOMPILE_DUMP_AFTER``.
+        graph: the program. pipeline: functions from graph to graph. dump_after: print the graph after the
+        pass of this name, or after each with ``"all"``; also comma-separated
+            names. ``"name:folder"`` writes files ``01_simplify.ir``, ... there instead. The default is the
+            environment variable ``KCOMPILE_DUMP_AFTER``.
         report: collects what each pass did; without it nothing is measured.
         stream: where to print (default: standard error).
 

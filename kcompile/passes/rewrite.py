@@ -160,7 +160,7 @@ def _operands(graph: Graph) -> Iterable[Value]:
 
 
 def exactly(number: float, dtype: str) -> Array | None:
-    """``number`` as a scalar of ``dtype`` if that holds it exactly and as an ordinary (normal, non-zero) number."""
+    """``number`` as a scalar of ``dtype``, if it is exactly that, and an ordinary (normal, non-zero) one."""
     with np.errstate(all="ignore"):
         array = np.asarray(number).astype(dtype)
     if np.dtype(dtype).kind != "f":

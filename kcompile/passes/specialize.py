@@ -60,9 +60,8 @@ def freeze(graph: Graph, values: Mapping[Variable, Array]) -> Graph:
                 f"variable {variable.label!r} is updated by the graph; drop the update to freeze it"
             )
         if array.dtype.name != variable.type.dtype or array.shape != variable.type.shape:
-            raise IRError(
-                f"variable {variable.label!r} is {variable.type}, its value is {array.dtype.name}{list(array.shape)}"
-            )
+            found = f"{array.dtype.name}{list(array.shape)}"
+            raise IRError(f"variable {variable.label!r} is {variable.type}, its value is {found}")
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
         if not isinstance(node.op, Variable) or node.op not in values:

@@ -46,6 +46,19 @@ def plus_zero(node: Node) -> Value | None:
     return x if is_number(y, 0) and same_type(x, node) else None
 
 
+@RULES.on(Add)
+def plus_itself(node: Node) -> Value | None:
+    """x + x -> x * 2; (x + y * c) + y * c -> x + y * 2c, which is what gradients of squares look like."""
+    x, y = node.inputs
+    if x is y:
+        return mul(x, 2)
+    if isinstance(y.op, Mul) and constant_of(y.node.inputs[1]) is not None and isinstance(x.op, Add):
+        for other, same in (x.node.inputs, x.node.inputs[::-1]):
+            if same is y and same_type(other, node):
+                return add(other, mul(y, 2))
+    return None
+
+
 @RULES.on(Sub)
 def zero_minus(node: Node) -> Value | None:
     """0 - x -> -x."""

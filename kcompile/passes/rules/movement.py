@@ -75,6 +75,22 @@ def _adds_leading_axes(node: Node) -> bool:
     return len(shape) >= x.rank and shape == (1,) * (len(shape) - x.rank) + x.shape
 
 
+@RULES.on(Reshape)
+def reshape_of_expand(node: Node) -> Value | None:
+    """reshape(expand(x)) -> expand(reshape(x)) where only axes of size 1 come or go.
+
+    Ops that follow then see the expand.
+    """
+    (x,) = node.inputs
+    shape = node.outputs[0].shape
+    if not isinstance(x.op, Expand) or [n for n in x.shape if n != 1] != [n for n in shape if n != 1]:
+        return None
+    (source,) = x.node.inputs
+    lifted = (1,) * (x.rank - source.rank) + source.shape
+    long_axes = iter([small for small, n in zip(lifted, x.shape, strict=True) if n != 1])
+    return expand(reshape(source, [1 if n == 1 else next(long_axes) for n in shape]), shape)
+
+
 @RULES.on(Elementwise)
 def compute_before_expand(node: Node) -> Value | None:
     """f(expand(x), y) -> f(x, y), expanded afterwards if y does not have the shape already."""
@@ -89,7 +105,7 @@ def compute_before_expand(node: Node) -> Value | None:
 
 @RULES.on(Concat)
 def concat_of_parts(node: Node) -> Value | None:
-    """concat(split(x)) -> x; operands without elements are dropped; concat(concat(x, y), z) -> concat(x, y, z)."""
+    """concat(split(x)) -> x; concat(concat(x, y), z) -> concat(x, y, z); empty operands are dropped."""
     assert isinstance(node.op, Concat)
     axis, operands = node.op.axis, list(node.inputs)
     if len(operands) == 1:
