@@ -24,8 +24,8 @@ class Optimizer:
     Args:
         lr: the learning rate; Keras 3 calls it ``learning_rate``.
         decay: the rate of step ``t`` (from 0) is ``lr / (1 + decay * t)``.
-        clipnorm: gradients are scaled so that their common norm is at most this (Keras 2.3; Keras 3's
-            ``global_clipnorm``).
+        clipnorm: gradients are scaled so that their common norm is at most this, as in Keras 2.3.
+        global_clipnorm: the same, tf.keras' and Keras 3's name (whose ``clipnorm`` is for each gradient alone).
         clipvalue: each element of a gradient is limited to ``[-clipvalue, clipvalue]``.
         name: shown in configurations.
 
@@ -34,23 +34,17 @@ class Optimizer:
         ValueError: a number out of range.
     """
 
-    _aliases = {"learning_rate": "lr", "global_clipnorm": "clipnorm"}
-
     def __init__(self, lr: float, decay: float = 0.0, **kwargs: Any) -> None:
         owner = type(self).__name__
         self.name = kwargs.pop("name", owner)
-        for old, new in self._aliases.items():
-            if old in kwargs:
-                value = kwargs.pop(old)
-                if new == "lr":
-                    lr = value
-                else:
-                    kwargs[new] = value
+        lr = kwargs.pop("learning_rate", lr)
+        clips = ("clipnorm", "global_clipnorm", "clipvalue")
         for key in kwargs:
-            if key not in ("clipnorm", "clipvalue"):
-                known = ["lr", "learning_rate", "decay", "clipnorm", "clipvalue", *self._hyper_names()]
+            if key not in clips:
+                known = ["lr", "learning_rate", "decay", *clips, *self._hyper_names()]
                 raise TypeError(f"{owner} got an unknown argument {key!r}{did_you_mean(key, known)}")
         self.clipnorm = _positive(owner, "clipnorm", kwargs.get("clipnorm"))
+        self.global_clipnorm = _positive(owner, "global_clipnorm", kwargs.get("global_clipnorm"))
         self.clipvalue = _positive(owner, "clipvalue", kwargs.get("clipvalue"))
         rate = float(lr.numpy()) if isinstance(lr, Variable) else lr
         check_number(owner, "lr", rate, minimum=0)
@@ -115,12 +109,13 @@ class Optimizer:
                 f"the loss does not depend on {', '.join(missing)} in a differentiable way, so it cannot be trained; "
                 "set trainable=False on that layer, or check for K.argmax, K.round and K.stop_gradient"
             )
-        if self.clipnorm:
+        limit = self.clipnorm or self.global_clipnorm
+        if limit:
             total = m.sum(m.square(grads[0]))
             for g in grads[1:]:
                 total = total + m.sum(m.square(g))
             norm = m.sqrt(total)
-            grads = [switch(norm >= self.clipnorm, g * (self.clipnorm / norm), g) for g in grads]
+            grads = [switch(norm >= limit, g * (limit / norm), g) for g in grads]
         if self.clipvalue:
             grads = [m.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         return grads
@@ -200,12 +195,9 @@ class Optimizer:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments from which ``from_config`` makes the same optimizer."""
-        found: dict[str, Any] = {"name": self.name, "lr": float(self._lr.numpy())}
-        if self.clipnorm is not None:
-            found["clipnorm"] = self.clipnorm
-        if self.clipvalue is not None:
-            found["clipvalue"] = self.clipvalue
-        return found
+        found: dict[str, Any] = {"name": self.name, "learning_rate": float(self._lr.numpy())}
+        clips = {"clipnorm": self.clipnorm, "global_clipnorm": self.global_clipnorm, "clipvalue": self.clipvalue}
+        return {**found, **{key: value for key, value in clips.items() if value is not None}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
