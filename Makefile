@@ -1,0 +1,48 @@
+# The two commands of the README, and those of a developer. Everything happens in .venv, which is made when needed.
+#
+#   make demo     train a small network on real digits, export it, check the exported files
+#   make test     the tests;  make test ARGS="tests/test_export.py -k names"
+#   make lint     ruff         make types    mypy         make check    lint, types and tests
+#
+# PYTHON=python3.12 chooses the interpreter that makes .venv; by default it is the first one that is new enough.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# As many test processes as there are cores, with one thread each.
+PROCESSES ?= auto
+
+.PHONY: demo test lint types check clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(BIN)/kcompile demo $(ARGS)
+
+test: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 KCOMPILE_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses 8 $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+check: lint types test
+
+# Stamps: an environment is made once, and again when pyproject.toml changes.
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $(VENV)/.installed $@
+
+clean:
+	rm -rf $(VENV) build dist demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
