@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kcompile.ir.core import Graph, Node, Value, apply, apply_multi, rebuild
+from kcompile.ir.core import Graph, Node, Value, apply, apply_multi, constant_of, rebuild
 from kcompile.ir.ops.blocked import (
     BlockedAveragePool,
     BlockedBatchNormGrad,
@@ -38,7 +38,7 @@ from kcompile.passes.report import fired
 FEW_CHANNELS = 4
 """Up to so many channels a filter gradient is one small matmul rather than a convolution."""
 
-PASS_ON = (Elementwise, MaxPool, AveragePool, Concat, BatchNormGrad, MaxPoolGrad)
+PASS_ON = (Elementwise, Concat, BatchNormGrad, MaxPoolGrad)
 """Ops that work on blocked tensors as well, if that is what their results are wanted for."""
 
 TILE_LIMIT = 9
@@ -112,6 +112,8 @@ class _Walk:
             case ConvWeightGrad():
                 self.needed_plain.add(node.inputs[0])
                 return self._convolves(node)
+            case MaxPool() | AveragePool():
+                return True
         return isinstance(node.op, PASS_ON) and node.outputs[0] not in self.needed_plain
 
     def _computes_blocked(self, node: Node) -> bool:
@@ -129,14 +131,14 @@ class _Walk:
             return False
         match op:
             case Conv():
+                if constant_of(node.inputs[1]) is not None:
+                    return False  # ONNX Runtime does the same for constant filters, and more
                 inner = node.inputs[0].shape[1]
                 few = isinstance(inner, int) and inner < self.block
                 return self.fits(node.outputs[0].type) and (few or self.fits(node.inputs[0].type))
             case ConvInputGrad():
                 kernel = node.inputs[1].type.static_shape[:2]
-                reach = [
-                    span(size, dilation) - 1 for size, dilation in zip(kernel, op.dilations, strict=True)
-                ]
+                reach = [span(size, dilation) - 1 for size, dilation in zip(kernel, op.dilations, strict=True)]
                 inside = all(
                     isinstance(pad, int) and pad <= far
                     for pair, far in zip(op.pads, reach, strict=True)
@@ -194,9 +196,7 @@ class _Walk:
                 conv = inner(inputs[0]).node
                 assert isinstance(conv.op, BlockedConv)
                 op = conv.op
-                result = apply(
-                    BlockedConv(op.strides, op.pads, op.dilations, op.block, relu=True), *conv.inputs
-                )
+                result = apply(BlockedConv(op.strides, op.pads, op.dilations, op.block, relu=True), *conv.inputs)
             case Elementwise():
                 result = self._elementwise(node, inputs)
             case Concat(axis=1) if all(is_blocked(value) for value in inputs):
@@ -237,16 +237,12 @@ class _Walk:
             case ConvWeightGrad() as op:
                 x, g = inputs
                 if self._by_columns(node):
-                    by_columns = BlockedConvWeightGrad(
-                        op.strides, op.pads, op.dilations, self.block, op.kernel
-                    )
+                    by_columns = BlockedConvWeightGrad(op.strides, op.pads, op.dilations, self.block, op.kernel)
                     return apply(by_columns, x, self.to_blocked(g))
                 if not blocked_input:
                     return None
                 pads = [(int(before), int(after)) for before, after in op.pads]  # type: ignore[arg-type]
-                return weight_grad_by_windows(
-                    x, inner(g), op.kernel, op.strides, pads, op.dilations, self.block
-                )
+                return weight_grad_by_windows(x, inner(g), op.kernel, op.strides, pads, op.dilations, self.block)
             case _:
                 return None
         return apply(FromBlocked(self.block), result)

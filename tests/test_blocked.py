@@ -1,0 +1,164 @@
+"""The passes ``blocked`` and ``pool_first`` change how fast, not what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from kcompile.ir import Graph, Target, Value, constant, input_value, interpret, named
+from kcompile.ir.core import Array
+from kcompile.ir.ops.convolution import conv
+from kcompile.ir.ops.elementwise import add, mul, relu
+from kcompile.ir.ops.normalization import batch_norm_training
+from kcompile.ir.ops.pooling import average_pool, max_pool
+from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
+from kcompile.ir.ops.shaping import concat
+from kcompile.ir.ops.spatial import resolve_pads
+from kcompile.passes.autodiff import gradients
+from kcompile.passes.blocked import blocked
+from kcompile.passes.cse import cse
+from kcompile.passes.pool_first import pool_first
+from kcompile.runtime.session import channel_block
+from tests.op_checks import assert_close, run_onnx
+
+FIRST = "channels_first"
+
+
+class Network:
+    """Builds a graph of convolutions, and remembers its weights as inputs."""
+
+    def __init__(self, block: int, sizes: tuple[int, int]) -> None:
+        self.block = block
+        self.random = np.random.default_rng(3)
+        self.inputs: list[Value] = []
+        self.arrays: list[Array] = []
+        self.image = self.input((named("batch"), 3, *sizes), (2, 3, *sizes))
+
+    def input(self, shape: tuple, actual: tuple[int, ...], scale: float = 1.0) -> Value:
+        self.inputs.append(input_value(f"x{len(self.inputs)}", "float32", shape))
+        self.arrays.append((self.random.standard_normal(actual) * scale).astype(np.float32))
+        return self.inputs[-1]
+
+    def weight(self, *shape: int) -> Value:
+        return self.input(shape, shape, 1 / np.sqrt(np.prod(shape[:-1])))
+
+    def conv(
+        self, x: Value, blocks: int, kernel: int = 3, stride: int = 1, padding: str = "same", bias: bool = True
+    ) -> Value:
+        outputs = blocks * self.block
+        w = self.weight(kernel, kernel, x.type.with_shape(x.shape[1:]).static_shape[0], outputs)
+        pads = resolve_pads(padding, x.shape[2:], (kernel, kernel), (stride, stride), (1, 1))
+        added = self.weight(outputs) if bias else None
+        return conv(x, w, (stride, stride), pads, data_format=FIRST, bias=added)
+
+    def batch_norm(self, x: Value) -> Value:
+        """After a convolution without bias: the gradient of a bias there is zero, rounding errors apart."""
+        channels = x.type.with_shape(x.shape[1:]).static_shape[0]
+        y, *_ = batch_norm_training(x, self.weight(channels), self.weight(channels), 1, 1e-3)
+        return y
+
+
+def plain_cnn(n: Network) -> Value:
+    x = relu(n.conv(n.image, 1))
+    x = relu(n.conv(x, 2, padding="valid"))
+    x = max_pool(x, (2, 2), data_format=FIRST)
+    x = relu(n.conv(x, 2))
+    return average_pool(x, (2, 3), (1, 2), ((0, 1), (1, 1)), FIRST)
+
+
+def residual(n: Network) -> Value:
+    def conv_norm(x: Value, blocks: int, stride: int = 1) -> Value:
+        return n.batch_norm(n.conv(x, blocks, stride=stride, bias=False))
+
+    x = relu(conv_norm(n.image, 1))
+    x = relu(add(n.conv(x, 2, 1, 2), conv_norm(relu(conv_norm(x, 2, 2)), 2)))
+    x = relu(add(x, conv_norm(relu(conv_norm(x, 2)), 2)))
+    return reduce_mean(x, (2, 3))
+
+
+def branches(n: Network) -> Value:
+    x = n.conv(n.image, 1)
+    wide = concat([relu(n.conv(x, 1)), n.conv(x, 2, 1)], 1)
+    mixed = mul(n.conv(wide, 3), n.conv(n.image, 3))
+    return max_pool(add(mul(mixed, 0.5), wide), (3, 3), (2, 2), ((1, 1), (0, 1)), FIRST)
+
+
+NETWORKS: dict[str, Callable[[Network], Value]] = {f.__name__: f for f in (plain_cnn, residual, branches)}
+
+
+def training_graph(name: str, block: int, sizes: tuple[int, int]) -> tuple[Graph, dict[str, Array]]:
+    """The output and the gradients of all inputs (the image too)."""
+    network = Network(block, sizes)
+    y = NETWORKS[name](network)
+    weighted = reduce_sum(mul(y, mul(y, y)))
+    found = [g for g in gradients([weighted], network.inputs) if g is not None]
+    graph = Graph(network.inputs, [y, *found])
+    return graph, {f"x{i}": array for i, array in enumerate(network.arrays)}
+
+
+def names(graph: Graph) -> list[str]:
+    return [node.op.name for node in graph.nodes()]
+
+
+@pytest.mark.parametrize("sizes", [(8, 8), (9, 7)], ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_blocked_graph_computes_the_same(name: str, sizes: tuple[int, int]) -> None:
+    graph, feeds = training_graph(name, 4, sizes)
+    changed = cse(blocked(graph, 4))
+    used = names(changed)
+    assert {"blocked_conv", "blocked_conv_input_grad", "blocked_conv_weight_grad"} <= set(used)
+    expected, actual = interpret(graph, feeds).outputs, interpret(changed, feeds).outputs
+    for key, array in expected.items():
+        assert_close(actual[key], array, 2e-5, key)  # sums of float32 in another order
+
+
+@pytest.mark.skipif(channel_block() == 0, reason="this processor has no blocked kernels")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_kernels_compute_what_numpy_computes(name: str) -> None:
+    block = channel_block()
+    graph, feeds = training_graph(name, block, (8, 8))
+    changed = cse(blocked(graph, block))
+    actual = run_onnx(changed, feeds, Target(portable=False, block=block))
+    for key, array in interpret(graph, feeds).outputs.items():
+        assert_close(actual[key], array, 1e-4, key)  # some sums have 10^4 terms
+
+
+def test_few_conversions_remain() -> None:
+    """None between the convolutions, forth and back; but filter gradients read plain inputs."""
+    network = Network(8, (8, 8))
+    y = plain_cnn(network)
+    graph = Graph(network.inputs, [y, *gradients([y], network.inputs[1:])])  # type: ignore[list-item]
+    used = names(cse(blocked(graph, 8)))
+    assert used.count("to_blocked") == 1  # the gradient of the average pool
+    assert used.count("from_blocked") == 3  # the result, and the inputs of two filter gradients
+    assert "max_pool_grad" not in used
+
+
+def test_constant_filters_and_other_channels_are_left_alone() -> None:
+    x = input_value("x", "float32", (2, 4, 6, 6))
+    frozen = conv(x, constant(np.ones((3, 3, 4, 4), np.float32)), data_format=FIRST)
+    odd = conv(x, input_value("w", "float32", (3, 3, 4, 5)), data_format=FIRST)
+    last = conv(x, input_value("v", "float32", (3, 3, 6, 4)))
+    graph = Graph([x, odd.node.inputs[1], last.node.inputs[1]], [frozen, odd, last])
+    assert blocked(graph, 4) is graph
+    assert blocked(graph, 0) is graph
+
+
+@pytest.mark.parametrize("pool", [lambda x: max_pool(x, (2, 2), data_format=FIRST), lambda x: reduce_max(x, (2, 3))])
+def test_pooling_before_relu_changes_neither_values_nor_gradients(pool: Callable[[Value], Value]) -> None:
+    x = input_value("x", "float64", (2, 3, 6, 4))
+    array = np.random.default_rng(0).integers(-3, 4, (2, 3, 6, 4)).astype(np.float64)  # with ties
+    plain = Graph([x], [pool(relu(x))])
+    moved = pool_first(plain)
+    assert moved.outputs["output"].op.name == "relu"
+    results = [
+        interpret(Graph([x], [y, *gradients([mul(y, y)], [x])]), {"x": array}).outputs
+        for y in (plain.outputs["output"], moved.outputs["output"])
+    ]
+    for key, expected in results[0].items():
+        np.testing.assert_array_equal(results[1][key], expected)
+    shared = relu(x)
+    both = Graph([x], [pool(shared), shared])
+    assert pool_first(both) is both
