@@ -45,11 +45,7 @@ def test_fit(name: str) -> None:
     assert_all_close(predictions, golden.predictions, "predict", TOLERANCE)
 
     x, y = first_rows(training.x, 5), first_rows(training.y, 5)
-    assert_close(
-        np.ravel(model.test_on_batch(x, y)), np.array(golden.test_on_batch), "test_on_batch", TOLERANCE
-    )
-    assert_close(
-        np.ravel(model.train_on_batch(x, y)), np.array(golden.train_on_batch), "train_on_batch", TOLERANCE
-    )
+    assert_close(np.ravel(model.test_on_batch(x, y)), np.array(golden.test_on_batch), "test_on_batch", TOLERANCE)
+    assert_close(np.ravel(model.train_on_batch(x, y)), np.array(golden.train_on_batch), "train_on_batch", TOLERANCE)
     after = golden.weights_after_train_on_batch
     assert_all_close(model.get_weights(), after, "weights after train_on_batch", TOLERANCE)

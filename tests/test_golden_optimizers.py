@@ -32,9 +32,7 @@ def test_six_steps(case: OptimizerCase, golden: Golden) -> None:
         if step in case.learning_rates:
             K.set_value(model.optimizer.lr, case.learning_rates[step])
         model.train_on_batch(x, golden.gradients[0][step])
-        for name, actual, expected in zip(
-            ["kernel", "bias"], model.get_weights(), golden.expected, strict=True
-        ):
+        for name, actual, expected in zip(["kernel", "bias"], model.get_weights(), golden.expected, strict=True):
             assert_close(actual, expected[step], f"{name} after step {step + 1}")
 
 

@@ -7,9 +7,7 @@ import numpy as np
 RELATIVE_TOLERANCE = 1e-5
 
 
-def assert_close(
-    actual: object, expected: np.ndarray, what: str, tolerance: float = RELATIVE_TOLERANCE
-) -> None:
+def assert_close(actual: object, expected: np.ndarray, what: str, tolerance: float = RELATIVE_TOLERANCE) -> None:
     """Same shape, and equal within float32 rounding of the largest magnitude in the array.
 
     Sums of terms of both signs lose digits relative to their terms, not to their result, so a tenth of the

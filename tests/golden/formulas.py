@@ -110,8 +110,7 @@ def keras_2_3_1(
         clipped = clip([g.astype(np.float64) for g in gradients], options)
         rule = RULES[optimizer]
         weights = [
-            rule(w, g, slot, options, decayed, step + 1)
-            for w, g, slot in zip(weights, clipped, slots, strict=True)
+            rule(w, g, slot, options, decayed, step + 1) for w, g, slot in zip(weights, clipped, slots, strict=True)
         ]
         history.append(weights)
     return history

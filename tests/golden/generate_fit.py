@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.golden import data
-from tests.golden.cases.fit import BATCH_SIZE, CASES, EPOCHS
+from tests.golden.cases.fit import BATCH_SIZE, CASES, EPOCHS, Training
 from tests.golden.oracle import SOURCE, keras, np, stored, tf
 from tests.golden.storage import save
 
@@ -29,6 +29,17 @@ def floats(values: Any) -> list[float]:
     return [float(value) for value in np.ravel(values)]
 
 
+def split_as_keras_2_3_1(training: Training) -> tuple[Any, Any, dict[str, Any]]:
+    """Validation data cut off by hand, with the class weights that Keras 2.3.1 applies to it and tf.keras does not."""
+    arguments = dict(training.fit)
+    if not {"validation_split", "class_weight"} <= set(arguments):
+        return training.x, training.y, arguments
+    cut = int(len(training.x) * (1.0 - arguments.pop("validation_split")))
+    x, y = training.x[cut:], training.y[cut:]
+    weights = np.array([arguments["class_weight"][label] for label in y])
+    return training.x[:cut], training.y[:cut], {**arguments, "validation_data": (x, y, weights)}
+
+
 def record(name: str) -> dict[str, Any]:
     keras.backend.clear_session()
     tf.keras.utils.set_random_seed(0)
@@ -36,9 +47,8 @@ def record(name: str) -> dict[str, Any]:
     model = training.model
     weights = initial_weights(model, name)
     model.set_weights(weights)
-    history = model.fit(
-        training.x, training.y, epochs=EPOCHS, batch_size=BATCH_SIZE, shuffle=False, verbose=0, **training.fit
-    )
+    x, y, arguments = split_as_keras_2_3_1(training)
+    history = model.fit(x, y, epochs=EPOCHS, batch_size=BATCH_SIZE, shuffle=False, verbose=0, **arguments)
     fields: dict[str, Any] = {
         "source": SOURCE,
         "weights": weights,
@@ -52,9 +62,7 @@ def record(name: str) -> dict[str, Any]:
         model.evaluate(training.x, training.y, batch_size=BATCH_SIZE, verbose=0, **training.evaluate)
     )
     predictions = model.predict(training.x, batch_size=BATCH_SIZE, verbose=0)
-    fields["predictions"] = [
-        stored(p) for p in (predictions if isinstance(predictions, list) else [predictions])
-    ]
+    fields["predictions"] = [stored(p) for p in (predictions if isinstance(predictions, list) else [predictions])]
     x, y = first_rows(training.x, 5), first_rows(training.y, 5)
     fields["test_on_batch"] = floats(model.test_on_batch(x, y))
     fields["train_on_batch"] = floats(model.train_on_batch(x, y))

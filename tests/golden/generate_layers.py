@@ -85,9 +85,7 @@ def record(case: LayerCase) -> dict[str, Any]:
     layer.set_weights(weights)
 
     fields: dict[str, Any] = {"source": SOURCE, "config": config, "inputs": inputs}
-    output, cotangent, input_gradients, weight_gradients = differentiate(
-        layer, oracle_inputs, None, case.name, False
-    )
+    output, cotangent, input_gradients, weight_gradients = differentiate(layer, oracle_inputs, None, case.name, False)
     fields["output"] = [stored(kept(output, move_out))]
     fields["cotangent"] = [kept(cotangent, move_out)]
     fields["input_gradients"] = [stored(move_out(np.asarray(g))) for g in input_gradients]
@@ -95,17 +93,13 @@ def record(case: LayerCase) -> dict[str, Any]:
     fields["weight_gradients"] = [stored(g) for g in weight_gradients]
 
     # Among these layers only BatchNormalization computes something else in training.
-    output, _, input_gradients, weight_gradients = differentiate(
-        layer, oracle_inputs, cotangent, case.name, True
-    )
+    output, _, input_gradients, weight_gradients = differentiate(layer, oracle_inputs, cotangent, case.name, True)
     if case.layer == "BatchNormalization":
         fields["training_output"] = [stored(kept(output, move_out))]
         fields["training_input_gradients"] = [stored(move_out(np.asarray(g))) for g in input_gradients]
         fields["training_weight_gradients"] = [stored(g) for g in weight_gradients]
         fields["updated_weights"] = [stored(w) for w in layer.get_weights()]
-        fields["keras_2_3_1_moving_variance"] = [
-            keras_2_3_1_moving_variance(layer, oracle_inputs[0], weights[-1])
-        ]
+        fields["keras_2_3_1_moving_variance"] = [keras_2_3_1_moving_variance(layer, oracle_inputs[0], weights[-1])]
     else:
         np.testing.assert_array_equal(stored(kept(output, move_out)), fields["output"][0])
     return fields

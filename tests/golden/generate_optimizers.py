@@ -63,14 +63,10 @@ def record(case: OptimizerCase) -> dict[str, Any]:
     fields["expected"], fields["source"] = fields["tf_keras"], SOURCE
     if not case.keras_2_3_1:
         return fields
-    fields["keras_2_3_1"] = stacked(
-        keras_2_3_1(case.optimizer, case.arguments, weights, steps, case.learning_rates)
-    )
+    fields["keras_2_3_1"] = stacked(keras_2_3_1(case.optimizer, case.arguments, weights, steps, case.learning_rates))
     pairs = list(zip(fields["tf_keras"], fields["keras_2_3_1"], strict=True))
     if case.name in DIFFERENT:
-        assert not all(np.allclose(a, b, rtol=1e-3) for a, b in pairs), (
-            f"{case.name}: the oracles agree after all"
-        )
+        assert not all(np.allclose(a, b, rtol=1e-3) for a, b in pairs), f"{case.name}: the oracles agree after all"
         fields["expected"], fields["source"] = fields["keras_2_3_1"], "keras-2.3.1 formula"
         fields["difference"] = DIFFERENT[case.name]
     else:

@@ -47,8 +47,7 @@ def statistics(case: RuleCase) -> dict[str, float]:
     receptive_field = prod(case.shape[:-2])
     fan_in, fan_out = receptive_field * case.shape[-2], receptive_field * case.shape[-1]
     variance = (
-        options["scale"]
-        / {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[options["mode"]]
+        options["scale"] / {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[options["mode"]]
     )
     if options["distribution"] == "uniform":
         return uniform(-sqrt(3 * variance), sqrt(3 * variance))

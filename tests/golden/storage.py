@@ -38,9 +38,7 @@ def save(family: str, records: dict[str, dict[str, Any]]) -> Path:
     for case, fields in records.items():
         entry: dict[str, Any] = {"arrays": {}, "facts": {}}
         for field, value in fields.items():
-            if not (
-                isinstance(value, list) and value and all(isinstance(item, np.ndarray) for item in value)
-            ):
+            if not (isinstance(value, list) and value and all(isinstance(item, np.ndarray) for item in value)):
                 entry["facts"][field] = value
                 continue
             entry["arrays"][field] = []

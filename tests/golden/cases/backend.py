@@ -1,7 +1,5 @@
 """Functions of keras.backend: values, and gradients where the output is a float."""
 
-# ruff: noqa: E501 - one case, one line
-
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,9 +98,7 @@ SHAPING = [
     _one("expand_dims", "_default"),
     BackendCase("squeeze", "squeeze", [("normal", (2, 1, 3))], {"axis": 1}),
     BackendCase("concatenate", "concatenate", [("normal", (2, 3)), ("normal", (2, 1))], as_list=True),
-    BackendCase(
-        "concatenate_axis", "concatenate", [("normal", (2, 3)), ("normal", (1, 3))], {"axis": 0}, as_list=True
-    ),
+    BackendCase("concatenate_axis", "concatenate", [("normal", (2, 3)), ("normal", (1, 3))], {"axis": 0}, as_list=True),
     BackendCase("stack", "stack", [("normal", (2, 3)), ("normal", (2, 3))], {"axis": 1}, as_list=True),
     _one("repeat_elements", rep=2, axis=1),
     BackendCase("repeat", "repeat", [("normal", (2, 3))], {"n": 4}),
@@ -114,9 +110,7 @@ SHAPING = [
     _one("zeros_like"),
     _one("ones_like"),
     _one("temporal_padding", padding=[2, 1]),
-    BackendCase(
-        "spatial_2d_padding", "spatial_2d_padding", [("normal", (1, 2, 3, 2))], {"padding": [[1, 0], [0, 2]]}
-    ),
+    BackendCase("spatial_2d_padding", "spatial_2d_padding", [("normal", (1, 2, 3, 2))], {"padding": [[1, 0], [0, 2]]}),
 ]
 
 BINARY = [

@@ -25,15 +25,11 @@ CONV1D = [
         padding="causal",
         dilation_rate=3,
     ),
-    _case(
-        "conv1d_causal_stride2", "Conv1D", (2, 7, 2), filters=3, kernel_size=3, padding="causal", strides=2
-    ),
+    _case("conv1d_causal_stride2", "Conv1D", (2, 7, 2), filters=3, kernel_size=3, padding="causal", strides=2),
     _case("conv1d_dilation", "Conv1D", (2, 8, 2), filters=3, kernel_size=3, dilation_rate=2),
     _case("conv1d_no_bias", "Conv1D", (2, 7, 3), filters=2, kernel_size=1, use_bias=False, activation="tanh"),
     _case("conv1d_groups", "Conv1D", (2, 6, 4), filters=6, kernel_size=3, groups=2),
-    _case(
-        "conv1d_channels_first", "Conv1D", (2, 3, 7), filters=4, kernel_size=3, strides=2, data_format=FIRST
-    ),
+    _case("conv1d_channels_first", "Conv1D", (2, 3, 7), filters=4, kernel_size=3, strides=2, data_format=FIRST),
 ]
 
 CONV2D = [
@@ -58,9 +54,7 @@ CONV2D = [
 
 CONV3D = [
     _case("conv3d", "Conv3D", (1, 4, 5, 4, 2), filters=3, kernel_size=2),
-    _case(
-        "conv3d_same_stride2", "Conv3D", (1, 4, 5, 3, 2), filters=2, kernel_size=3, strides=2, padding="same"
-    ),
+    _case("conv3d_same_stride2", "Conv3D", (1, 4, 5, 3, 2), filters=2, kernel_size=3, strides=2, padding="same"),
     _case(
         "conv3d_dilation",
         "Conv3D",

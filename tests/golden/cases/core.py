@@ -10,9 +10,7 @@ DENSE = [
     LayerCase("dense_one_unit_sigmoid", "Dense", {"units": 1, "activation": "sigmoid"}, [(3, 5)]),
     LayerCase("dense_rank3_tanh", "Dense", {"units": 4, "activation": "tanh"}, [(2, 3, 5)]),
     LayerCase("dense_rank3_softmax", "Dense", {"units": 4, "activation": "softmax"}, [(2, 3, 5)]),
-    LayerCase(
-        "dense_rank4_no_bias", "Dense", {"units": 2, "use_bias": False, "activation": "elu"}, [(2, 3, 2, 4)]
-    ),
+    LayerCase("dense_rank4_no_bias", "Dense", {"units": 2, "use_bias": False, "activation": "elu"}, [(2, 3, 2, 4)]),
     LayerCase("dense_batch1", "Dense", {"units": 2, "activation": "selu"}, [(1, 3)]),
 ]
 
@@ -45,9 +43,7 @@ ACTIVATIONS += [
     LayerCase("relu_layer_max", "ReLU", {"max_value": 0.8}, [(3, 7)]),
     LayerCase("relu_layer_slope", "ReLU", {"negative_slope": 0.2}, [(3, 7)]),
     LayerCase("relu_layer_threshold", "ReLU", {"threshold": 0.3}, [(3, 7)]),
-    LayerCase(
-        "relu_layer_all", "ReLU", {"max_value": 1.0, "negative_slope": 0.2, "threshold": 0.3}, [(4, 7)]
-    ),
+    LayerCase("relu_layer_all", "ReLU", {"max_value": 1.0, "negative_slope": 0.2, "threshold": 0.3}, [(4, 7)]),
     LayerCase("relu_layer_max_slope", "ReLU", {"max_value": 6.0, "negative_slope": 0.1}, [(3, 7)]),
 ]
 

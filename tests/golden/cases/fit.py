@@ -39,12 +39,8 @@ def mlp(keras: Any, optimizers: Any) -> Training:
             layers.Dense(3, activation="softmax", name="classes"),
         ]
     )
-    model.compile(
-        optimizers.SGD(lr=0.1, momentum=0.9), "categorical_crossentropy", metrics=["accuracy", "mse"]
-    )
-    return Training(
-        model, data.normal((SAMPLES, 6), "mlp", "x"), data.values("one_hot", (SAMPLES, 3), "mlp", "y")
-    )
+    model.compile(optimizers.SGD(lr=0.1, momentum=0.9), "categorical_crossentropy", metrics=["accuracy", "mse"])
+    return Training(model, data.normal((SAMPLES, 6), "mlp", "x"), data.values("one_hot", (SAMPLES, 3), "mlp", "y"))
 
 
 def cnn(keras: Any, optimizers: Any) -> Training:
@@ -62,9 +58,7 @@ def cnn(keras: Any, optimizers: Any) -> Training:
         ]
     )
     model.compile(optimizers.Adam(lr=0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return Training(
-        model, data.normal((SAMPLES, 8, 8, 2), "cnn", "x"), data.integers((SAMPLES, 1), 4, "cnn", "y")
-    )
+    return Training(model, data.normal((SAMPLES, 8, 8, 2), "cnn", "x"), data.integers((SAMPLES, 1), 4, "cnn", "y"))
 
 
 def two_inputs_two_outputs(keras: Any, optimizers: Any) -> Training:
@@ -88,12 +82,8 @@ def two_inputs_two_outputs(keras: Any, optimizers: Any) -> Training:
         kernel_constraint=constraints.unit_norm(axis=0),
         name="other",
     )(right)
-    joined = layers.concatenate(
-        [layers.add([hidden, other]), layers.multiply([hidden, other])], name="joined"
-    )
-    value = layers.Dense(2, kernel_constraint=constraints.min_max_norm(0.2, 0.8, rate=0.7), name="value")(
-        joined
-    )
+    joined = layers.concatenate([layers.add([hidden, other]), layers.multiply([hidden, other])], name="joined")
+    value = layers.Dense(2, kernel_constraint=constraints.min_max_norm(0.2, 0.8, rate=0.7), name="value")(joined)
     label = layers.Dense(1, activation="sigmoid", name="label")(joined)
     model = keras.models.Model(inputs=[left, right], outputs=[value, label])
     model.compile(
@@ -117,9 +107,7 @@ def shared_and_nested(keras: Any, optimizers: Any) -> Training:
     layers = keras.layers
     inner_input = layers.Input(shape=(5,), name="inner_input")
     inner = layers.Dense(4, activation="tanh", name="inner_dense")(inner_input)
-    encoder = keras.models.Model(
-        inner_input, layers.Dense(4, name="frozen", trainable=False)(inner), name="encoder"
-    )
+    encoder = keras.models.Model(inner_input, layers.Dense(4, name="frozen", trainable=False)(inner), name="encoder")
     first = layers.Input(shape=(5,), name="first")
     second = layers.Input(shape=(5,), name="second")
     shared = layers.Dense(5, activation="softsign", name="shared")
@@ -214,9 +202,7 @@ def text_convolution(keras: Any, optimizers: Any) -> Training:
             layers.Dense(1, activation="sigmoid", name="label"),
         ]
     )
-    model.compile(
-        optimizers.RMSprop(lr=0.01, decay=0.05, clipvalue=0.1), "binary_crossentropy", metrics=["accuracy"]
-    )
+    model.compile(optimizers.RMSprop(lr=0.01, decay=0.05, clipvalue=0.1), "binary_crossentropy", metrics=["accuracy"])
     x = data.integers((SAMPLES, 7), 10, "text_convolution", "x")
     return Training(model, x, data.values("binary", (SAMPLES,), "text_convolution", "y"))
 

@@ -21,9 +21,7 @@ class LossCase:
     tolerance: float = 1e-5
 
 
-def _regression(
-    function: str, loss_class: str, target: str = "normal", prediction: str = "normal"
-) -> list[LossCase]:
+def _regression(function: str, loss_class: str, target: str = "normal", prediction: str = "normal") -> list[LossCase]:
     return [
         LossCase(function, function, loss_class, target, prediction),
         LossCase(f"{function}_rank3", function, loss_class, target, prediction, (2, 3, 4)),

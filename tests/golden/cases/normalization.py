@@ -4,9 +4,7 @@ from tests.golden.cases.layer_case import LayerCase
 
 
 def _case(name: str, arguments: dict, shape: tuple[int, ...]) -> LayerCase:
-    return LayerCase(
-        f"batch_normalization_{name}", "BatchNormalization", arguments, [shape], weights="positive"
-    )
+    return LayerCase(f"batch_normalization_{name}", "BatchNormalization", arguments, [shape], weights="positive")
 
 
 CASES = [

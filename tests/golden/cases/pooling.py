@@ -40,16 +40,12 @@ def _global_pooling(rank: int, kind: str) -> list[LayerCase]:
         LayerCase(prefix, layer, {}, [shape]),
         LayerCase(f"{prefix}_keepdims", layer, {"keepdims": True}, [shape]),
         LayerCase(f"{prefix}_channels_first", layer, first, [_channels_first(shape)]),
-        LayerCase(
-            f"{prefix}_channels_first_keepdims", layer, {**first, "keepdims": True}, [_channels_first(shape)]
-        ),
+        LayerCase(f"{prefix}_channels_first_keepdims", layer, {**first, "keepdims": True}, [_channels_first(shape)]),
     ]
 
 
 POOLING = [case for rank in (1, 2, 3) for kind in ("Max", "Average") for case in _pooling(rank, kind)]
-GLOBAL_POOLING = [
-    case for rank in (1, 2, 3) for kind in ("Max", "Average") for case in _global_pooling(rank, kind)
-]
+GLOBAL_POOLING = [case for rank in (1, 2, 3) for kind in ("Max", "Average") for case in _global_pooling(rank, kind)]
 
 PADDING = [
     LayerCase("zero_padding1d", "ZeroPadding1D", {}, [(2, 3, 2)]),
@@ -64,9 +60,7 @@ PADDING = [
         [(1, 2, 3, 2)],
     ),
     LayerCase("zero_padding3d", "ZeroPadding3D", {}, [(1, 2, 2, 3, 2)]),
-    LayerCase(
-        "zero_padding3d_asymmetric", "ZeroPadding3D", {"padding": [[1, 0], [0, 2], [1, 1]]}, [(1, 2, 2, 3, 2)]
-    ),
+    LayerCase("zero_padding3d_asymmetric", "ZeroPadding3D", {"padding": [[1, 0], [0, 2], [1, 1]]}, [(1, 2, 2, 3, 2)]),
     LayerCase(
         "zero_padding3d_channels_first",
         "ZeroPadding3D",
@@ -84,9 +78,7 @@ PADDING = [
         [(1, 2, 4, 5)],
     ),
     LayerCase("cropping3d", "Cropping3D", {}, [(1, 4, 3, 5, 2)]),
-    LayerCase(
-        "cropping3d_asymmetric", "Cropping3D", {"cropping": [[1, 0], [0, 2], [1, 1]]}, [(1, 4, 3, 5, 2)]
-    ),
+    LayerCase("cropping3d_asymmetric", "Cropping3D", {"cropping": [[1, 0], [0, 2], [1, 1]]}, [(1, 4, 3, 5, 2)]),
     LayerCase(
         "cropping3d_channels_first",
         "Cropping3D",

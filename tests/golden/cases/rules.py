@@ -1,7 +1,5 @@
 """Initializers, regularizers and constraints."""
 
-# ruff: noqa: E501 - one case, one line
-
 from dataclasses import dataclass, field
 from typing import Any
 
