@@ -204,7 +204,7 @@ def training_data(
     """Data for fit on arrays: `(training, validation or None)`.
 
     `validation_data` (a tuple of 2 or 3) wins over `validation_split`, as in Keras; the split takes the last
-    samples, before any shuffling. Class weights do not apply to validation data, as in tf.keras. A generator
+    samples, before any shuffling. Class weights do not apply to validation data given explicitly. A generator
     as `validation_data` isn't handled here: see `BatchSource`.
 
     Raises:
@@ -218,10 +218,7 @@ def training_data(
     if explicit is not None:
         return data, validation_arrays(explicit, inputs=inputs, targets=targets, floatx=floatx)
     if validation_data is None and point < data.samples:
-        kept = data
-        if class_weight is not None:
-            kept = standardize(x, y, sample_weight, inputs=inputs, targets=targets, floatx=floatx)
-        return data.rows(0, point), kept.rows(point, data.samples)
+        return data.rows(0, point), data.rows(point, data.samples)
     return data, None
 
 
