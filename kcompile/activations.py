@@ -93,8 +93,8 @@ def linear(x: Any) -> Any:
     return x
 
 
-def silu(x: Any) -> Any:
-    """``x * sigmoid(x)``, also called swish; Ramachandran et al. (2017)."""
+def swish(x: Any) -> Any:
+    """``x * sigmoid(x)``, also called silu; Ramachandran et al. (2017). Keras 2 and 3 both read this name."""
     return x * K.sigmoid(x)
 
 
@@ -121,13 +121,13 @@ def mish(x: Any) -> Any:
     return x * K.tanh(K.softplus(x))
 
 
-swish, hard_swish = silu, hard_silu
+silu, hard_swish = swish, hard_silu
 
 _KNOWN: dict[str, Any] = {
     "softmax": softmax, "log_softmax": log_softmax, "elu": elu, "selu": selu, "softplus": softplus,
     "softsign": softsign, "relu": relu, "relu6": relu6, "leaky_relu": leaky_relu, "tanh": tanh,
     "sigmoid": sigmoid, "hard_sigmoid": hard_sigmoid, "exponential": exponential, "linear": linear,
-    "silu": silu, "swish": silu, "hard_silu": hard_silu, "hard_swish": hard_silu, "gelu": gelu, "mish": mish,
+    "silu": swish, "swish": swish, "hard_silu": hard_silu, "hard_swish": hard_silu, "gelu": gelu, "mish": mish,
 }  # fmt: skip
 
 
