@@ -48,16 +48,17 @@ BATCH = named("batch")
 
 
 @st.composite
-def graphs(draw: st.DrawFn, steps: int = 14) -> Graph:
+def graphs(draw: st.DrawFn, steps: int = 20) -> Graph:
     """A graph over inputs with a symbolic size, variables, constants, several outputs and an update."""
     inputs = [input_value("x", "float64", (BATCH, 4)), input_value("in/y", "float64", (4,))]
     weight = variable_value("dense/w", "float64", (3, 4))
     values = [*inputs, weight]
-    for step in range(draw(st.integers(1, steps))):
-        x = draw(st.sampled_from(values))
+    for step in range(draw(st.integers(steps // 2, steps))):
+        x = draw(st.sampled_from(values[-4:]))
         with scope(f"layer_{step % 3}" if draw(st.booleans()) else ""):
             values += draw(st.sampled_from(STEPS))(draw, x, values)
-    outputs = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3))
+    # The last values depend on the most.
+    outputs = [*values[-2:], draw(st.sampled_from(values))]
     shaped = [value for value in values if value.shape == weight.shape]
     update = draw(st.sampled_from(shaped))
     named_outputs = {f"out/{i}": value for i, value in enumerate(outputs)} if draw(st.booleans()) else outputs
@@ -70,9 +71,7 @@ def _unary(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:
 
 
 def _binary(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:
-    fits = [
-        y for y in values if y.shape == x.shape or y.rank == 0 or (y.rank == 1 and y.shape == x.shape[-1:])
-    ]
+    fits = [y for y in values if y.shape == x.shape or y.rank == 0 or (y.rank == 1 and y.shape == x.shape[-1:])]
     operands = [x, draw(st.sampled_from(fits))]
     if draw(st.booleans()):
         operands.reverse()
@@ -83,11 +82,7 @@ def _with_number(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:
     number = constant(draw(st.sampled_from(NUMBERS)), "float64")
     if draw(st.booleans()) and x.rank and isinstance(x.shape[-1], int):
         number = constant([number.op.array] * x.shape[-1], "float64")  # type: ignore[attr-defined]
-    return [
-        draw(st.sampled_from([e.add, e.sub, e.mul, lambda a, b: e.sub(b, a), lambda a, b: e.mul(b, a)]))(
-            x, number
-        )
-    ]
+    return [draw(st.sampled_from([e.add, e.sub, e.mul, lambda a, b: e.sub(b, a), lambda a, b: e.mul(b, a)]))(x, number)]
 
 
 def _reduced(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:
@@ -144,4 +139,4 @@ def _branch(draw: st.DrawFn, x: Value, values: list[Value]) -> list[Value]:
     return list(cond(predicate, lambda a: [e.mul(a, 1.0)], lambda a: [e.neg(e.neg(a))], [x]))
 
 
-STEPS = [_unary, _unary, _binary, _binary, _with_number, _reduced, _moved, _moved, _cut, _rows, _branch]
+STEPS = [_unary, _unary, _binary, _binary, _with_number, _with_number, _reduced, _moved, _moved, _cut, _rows, _branch]
