@@ -1,9 +1,7 @@
-"""Layers that are not convolutional, recurrent or normalizing: Dense, Dropout, and changes of shape."""
+"""keras.layers.core: Dense, Activation, ActivityRegularization, Masking, and the layers of its neighbours here."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 from kcompile import activations, constraints, initializers, regularizers
@@ -11,8 +9,10 @@ from kcompile import backend as K
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int
-from kcompile.layers.seeds import SeedStream
+from kcompile.errors import ShapeError, check_flag, check_number, check_positive_int
+from kcompile.layers.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
+from kcompile.layers.lambda_layer import Lambda
+from kcompile.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 
 Shape = tuple[int | None, ...]
 
@@ -138,119 +138,68 @@ class Activation(Layer):
         return {**super().get_config(), "activation": activations.serialize(self.activation)}
 
 
-class Dropout(Layer):
-    """Zeroes a fraction of the elements in training and scales the rest by ``1 / (1 - rate)``.
-
-    Source: Srivastava et al. (2014).
+class ActivityRegularization(Layer):
+    """The input itself; adds ``l1 * sum(|x|) + l2 * sum(x^2)`` over the batch to the loss.
 
     Args:
-        rate: the fraction, 0 to 1.
-        noise_shape: shape of the mask, which broadcasts; ``None`` sizes are those of the input.
-        seed: of the mask's random numbers.
-
-    Raises:
-        ValueError: ``rate`` is outside 0 to 1.
+        l1, l2: the factors.
     """
 
-    def __init__(
-        self,
-        rate: float,
-        noise_shape: Sequence[int | None] | None = None,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.rate = check_fraction(type(self).__name__, "rate", rate, below_one=False)
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        self.seed = None if seed is None else check_int(type(self).__name__, "seed", seed)
+        self.l1 = check_number("ActivityRegularization", "l1", l1, minimum=0)
+        self.l2 = check_number("ActivityRegularization", "l2", l2, minimum=0)
+        self.activity_regularizer = regularizers.L1L2(l1=self.l1, l2=self.l2)
         self.supports_masking = True
-        self._seeds = SeedStream(self.seed)
-
-    def _get_noise_shape(self, inputs: Tensor) -> Any:
-        """The shape of the mask; ``None`` is that of the input."""
-        if self.noise_shape is not None and len(self.noise_shape) != inputs.ndim:
-            raise ShapeError(
-                f"layer {self.name!r} ({type(self).__name__}): noise_shape {self.noise_shape} has "
-                f"{len(self.noise_shape)} sizes; the input of shape {tuple(inputs.shape)} has {inputs.ndim}"
-            )
-        return self.noise_shape
-
-    def call(self, inputs: Tensor, training: Any = None) -> Tensor:
-        if self.rate == 0:
-            return inputs
-        if self.rate == 1:
-            return K.in_train_phase(K.zeros_like(inputs), inputs, training=training)
-        noise_shape, seed = self._get_noise_shape(inputs), self._seeds.next()
-        dropped = K.dropout(inputs, self.rate, noise_shape, seed=seed)
-        return K.in_train_phase(dropped, inputs, training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate, "noise_shape": self.noise_shape, "seed": self.seed}
+        return {**super().get_config(), "l1": self.l1, "l2": self.l2}
 
 
-class Flatten(Layer):
-    """All axes but the batch in one: ``(batch, ...)`` to ``(batch, n)``.
+class Masking(Layer):
+    """Masks the time steps of which all features equal ``mask_value``, and sets them to zero.
 
-    Args:
-        data_format: with ``channels_first``, channels are moved last before flattening, so that weights that
-            follow fit both formats.
-    """
-
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.data_format = K.normalize_data_format(data_format)
-        self.input_spec = InputSpec(min_ndim=1)
-
-    def call(self, inputs: Tensor) -> Tensor:
-        if self.data_format == "channels_first" and inputs.ndim > 2:
-            inputs = K.permute_dimensions(inputs, (0, *range(2, inputs.ndim), 1))
-        return K.batch_flatten(inputs)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        sizes = [size for size in input_shape[1:] if size is not None]
-        return (input_shape[0], math.prod(sizes) if len(sizes) == len(input_shape) - 1 else None)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "data_format": self.data_format}
-
-
-class Reshape(Layer):
-    """Another shape of each sample, in row-major order.
+    Shapes: ``(batch, steps, features)``; the mask is ``(batch, steps)``.
 
     Args:
-        target_shape: without the batch axis; one size may be -1, which is worked out.
-
-    Raises:
-        ValueError: two sizes are -1, or a size is not positive; on a call, the numbers of elements differ.
+        mask_value: marks a step to be skipped.
     """
 
-    def __init__(self, target_shape: int | Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        sizes = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
-        self.target_shape = tuple(check_int("Reshape", "target_shape", size, minimum=-1) for size in sizes)
-        if self.target_shape.count(-1) > 1:
-            raise ShapeError(f"Reshape: target_shape may have one -1, got {self.target_shape}")
+        self.mask_value = check_number("Masking", "mask_value", mask_value)
+        self.supports_masking = True
+        self.input_spec = InputSpec(min_ndim=2)
+
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        return K.any(K.not_equal(inputs, self.mask_value), axis=-1)
 
     def call(self, inputs: Tensor) -> Tensor:
-        computed = self.compute_output_shape(tuple(inputs.shape))
-        sizes = [-1 if size is None else size for size in computed[1:]]
-        return K.reshape(inputs, (K.shape(inputs)[0], *sizes))
+        kept = K.any(K.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
+        return inputs * K.cast(kept, inputs.dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        known = [size for size in input_shape[1:] if size is not None]
-        if len(known) < len(input_shape) - 1:
-            return (input_shape[0], *(None if size == -1 else size for size in self.target_shape))
-        total, fixed = math.prod(known), math.prod(size for size in self.target_shape if size != -1)
-        fits = total == fixed if -1 not in self.target_shape else fixed > 0 and total % fixed == 0
-        if not fits:
-            raise ShapeError(
-                f"layer {self.name!r} (Reshape) cannot turn samples of shape {tuple(input_shape[1:])} with "
-                f"{total} elements into {self.target_shape}"
-            )
-        return (input_shape[0], *(total // fixed if size == -1 else size for size in self.target_shape))
+        return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "target_shape": self.target_shape}
+        return {**super().get_config(), "mask_value": self.mask_value}
+
+
+__all__ = [
+    "Activation",
+    "ActivityRegularization",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Lambda",
+    "Masking",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+]

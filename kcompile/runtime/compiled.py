@@ -90,11 +90,7 @@ class CompiledModel:
             if set(given) != set(names):
                 raise KCompileError(f"the model's inputs are {listed(names)}, got arrays for {listed(given)}")
             inputs = [given[name] for name in names]
-        elif (
-            len(inputs) == 1
-            and isinstance(inputs[0], (list, tuple))
-            and _is_list_of_arrays(inputs[0], len(names))
-        ):
+        elif len(inputs) == 1 and isinstance(inputs[0], (list, tuple)) and _is_list_of_arrays(inputs[0], len(names)):
             inputs = inputs[0]
         if len(inputs) != len(names):
             raise KCompileError(f"the model takes {len(names)} inputs ({listed(names)}), got {len(inputs)}")

@@ -1,0 +1,108 @@
+"""Embedding: vectors by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kcompile import backend as K
+from kcompile import constraints, initializers, regularizers
+from kcompile.engine.layer import Layer
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import ShapeError, check_flag, check_positive_int
+
+Shape = tuple[int | None, ...]
+
+
+class Embedding(Layer):
+    """The rows of a table at the given indices: ``(batch, ...)`` of integers to ``(batch, ..., output_dim)``.
+
+    Args:
+        input_dim: number of rows; indices are 0 to ``input_dim - 1``.
+        output_dim: size of a row.
+        embeddings_initializer: initial values.
+        embeddings_regularizer, activity_regularizer: losses on the table and on the output.
+        embeddings_constraint: applied after each update.
+        mask_zero: whether index 0 means "no entry": later layers get a mask.
+        input_length: number of indices per sample (or a tuple of sizes), where it is always the same.
+
+    Raises:
+        ValueError: ``input_dim`` or ``output_dim`` is not positive; on a call, ``input_length`` does not fit.
+    """
+
+    input_dtype = "int32"
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        input_length: int | Sequence[int | None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not {"input_shape", "batch_input_shape", "batch_shape"} & set(kwargs):
+            kwargs["input_shape"] = tuple(input_length) if isinstance(input_length, Sequence) else (input_length,)
+        super().__init__(**kwargs)
+        self.input_dim = check_positive_int("Embedding", "input_dim", input_dim)
+        self.output_dim = check_positive_int("Embedding", "output_dim", output_dim)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = check_flag("Embedding", "mask_zero", mask_zero)
+        self.supports_masking = self.mask_zero
+        self.input_length = input_length
+        self.index_limit = self.input_dim
+
+    def build(self, input_shape: Shape) -> None:
+        self.embeddings = self.add_weight(
+            "embeddings",
+            (self.input_dim, self.output_dim),
+            initializer=self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+        )
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        shape = self.compute_output_shape(tuple(inputs.shape))
+        indices = inputs if inputs.dtype in ("int32", "int64") else K.cast(inputs, "int32")
+        rows = K.gather(self.embeddings, indices)
+        if shape[1:] == tuple(rows.shape)[1:]:
+            return rows
+        return K.reshape(rows, (K.shape(inputs)[0], *shape[1:]))  # input_length tells sizes that the input does not
+
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> Any:
+        return K.not_equal(inputs, 0) if self.mask_zero else None
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        if self.input_length is None:
+            return (*input_shape, self.output_dim)
+        lengths = tuple(self.input_length) if isinstance(self.input_length, Sequence) else (self.input_length,)
+        sizes = tuple(input_shape[1:])
+        fits = len(lengths) == len(sizes) and all(
+            a is None or b is None or a == b for a, b in zip(lengths, sizes, strict=True)
+        )
+        if not fits:
+            raise ShapeError(
+                f"layer {self.name!r} (Embedding) has input_length {self.input_length}, got input shape {input_shape}"
+            )
+        known = (a if b is None else b for a, b in zip(lengths, sizes, strict=True))
+        return (input_shape[0], *known, self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
+            "embeddings_regularizer": regularizers.serialize(self.embeddings_regularizer),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+            "embeddings_constraint": constraints.serialize(self.embeddings_constraint),
+            "mask_zero": self.mask_zero,
+            "input_length": self.input_length,
+        }

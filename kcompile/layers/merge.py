@@ -1,0 +1,289 @@
+"""Layers that join several tensors, elementwise, by concatenation, or by a product."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from kcompile import backend as K
+from kcompile.engine.layer import Layer
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import DataTypeError, ShapeError, check_flag, check_int
+
+Shape = tuple[int | None, ...]
+
+
+class _Join(Layer):
+    """What joining layers share: they take a list of two or more tensors."""
+
+    _inputs: int | None = None
+    """The number of inputs, if it is fixed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def _shapes(self, shapes: Any) -> list[Shape]:
+        """The shapes of the inputs.
+
+        Raises:
+            ValueError: not a list of them, or a wrong number.
+        """
+        listed = isinstance(shapes, list) and all(isinstance(shape, (list, tuple)) for shape in shapes)
+        count = len(shapes) if listed else 1
+        if count < 2 or (self._inputs is not None and count != self._inputs):
+            expected = f"{self._inputs}" if self._inputs is not None else "at least 2"
+            raise ShapeError(
+                f"layer {self.name!r} ({type(self).__name__}) is called on a list of {expected} tensors, got "
+                f"{count if listed else 'one tensor'}"
+            )
+        return [tuple(shape) for shape in shapes]
+
+    def build(self, input_shape: Any) -> None:
+        self._shapes(input_shape)
+        self.built = True
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Where all masks agree; inputs without a mask count as valid."""
+        masks = [item for item in mask or () if item is not None]
+        return functools.reduce(K.logical_and, masks) if masks else None
+
+
+class _Merge(_Join):
+    """An elementwise function of tensors that broadcast; a tensor of fewer axes gets them after the batch axis."""
+
+    def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} does not define how it combines tensors")
+
+    def call(self, inputs: Any) -> Tensor:
+        self.compute_output_shape([tuple(x.shape) for x in inputs] if isinstance(inputs, list) else None)
+        rank = max(x.ndim for x in inputs)
+        aligned = []
+        for x in inputs:
+            while x.ndim < rank:
+                x = K.expand_dims(x, 1)
+            aligned.append(x)
+        return self._combine(aligned)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        shapes = self._shapes(input_shape)
+        batches = {shape[0] for shape in shapes if shape[0] is not None}
+        rank = max(len(shape) for shape in shapes)
+        columns = zip(*((1,) * (rank - len(shape)) + shape[1:] for shape in shapes), strict=True)
+        sizes = [{size for size in column if size != 1} for column in columns]
+        if len(batches) > 1 or any(len(found - {None}) > 1 for found in sizes):
+            raise ShapeError(
+                f"layer {self.name!r} ({type(self).__name__}) got inputs of shapes "
+                f"{', '.join(map(str, shapes))}, which do not broadcast"
+            )
+        merged = (next(iter(found - {None}), None) if found else 1 for found in sizes)
+        return (batches.pop() if batches else None, *merged)
+
+
+class Add(_Merge):
+    """The sum of the inputs."""
+
+    def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(lambda x, y: x + y, tensors)
+
+
+class Subtract(_Merge):
+    """The first input minus the second."""
+
+    _inputs = 2
+
+    def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
+        return tensors[0] - tensors[1]
+
+
+class Multiply(_Merge):
+    """The product of the inputs, elementwise."""
+
+    def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(lambda x, y: x * y, tensors)
+
+
+class Average(_Merge):
+    """The mean of the inputs."""
+
+    def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(lambda x, y: x + y, tensors) / len(tensors)
+
+
+class Maximum(_Merge):
+    """The largest of the inputs, elementwise."""
+
+    def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(K.maximum, tensors)
+
+
+class Minimum(_Merge):
+    """The smallest of the inputs, elementwise."""
+
+    def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
+        return functools.reduce(K.minimum, tensors)
+
+
+class Concatenate(_Join):
+    """The inputs one after the other along an axis.
+
+    Args:
+        axis: the axis, the batch counted as 0; default the last.
+
+    Raises:
+        ValueError: on a call, shapes that differ in another axis.
+    """
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = check_int("Concatenate", "axis", axis)
+
+    def call(self, inputs: Any) -> Tensor:
+        self.compute_output_shape([tuple(x.shape) for x in inputs] if isinstance(inputs, list) else None)
+        return K.concatenate(inputs, axis=self.axis)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        shapes = self._shapes(input_shape)
+        rank = len(shapes[0])
+        axis = self.axis % rank if -rank <= self.axis < rank else None
+        fits = axis is not None and all(len(shape) == rank for shape in shapes)
+        joined: list[int | None] = []
+        for i, column in enumerate(zip(*shapes, strict=True) if fits else ()):
+            known = [size for size in column if size is not None]
+            if i == axis:
+                joined.append(sum(known) if len(known) == len(column) else None)
+            else:
+                fits = fits and len(set(known)) <= 1
+                joined.append(known[0] if known else None)
+        if not fits:
+            raise ShapeError(
+                f"layer {self.name!r} (Concatenate) joins tensors that differ only in axis {self.axis}, got shapes "
+                f"{', '.join(map(str, shapes))}"
+            )
+        return tuple(joined)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        if not any(item is not None for item in mask or ()):
+            return None
+        spread = []
+        for x, item in zip(inputs, mask, strict=True):
+            if item is None:
+                spread.append(K.ones_like(x, dtype="bool"))
+            elif item.ndim < x.ndim:
+                spread.append(K.logical_and(K.expand_dims(item, -1), K.ones_like(x, dtype="bool")))
+            else:
+                spread.append(item)
+        return K.all(K.concatenate(spread, axis=self.axis), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axis": self.axis}
+
+
+class Dot(_Join):
+    """The product of two tensors over an axis of each, sample by sample.
+
+    Shapes: with axes (1, 1), ``(batch, n)`` and ``(batch, n)`` give ``(batch, 1)``; with (2, 1), ``(batch, a, n)`` and
+    ``(batch, n, b)`` give ``(batch, a, b)``.
+
+    Args:
+        axes: the axis of each tensor (or one for both), the batch counted as 0.
+        normalize: whether vectors are scaled to length 1 along the axes first: the result is the cosine proximity.
+
+    Raises:
+        ValueError: on a call, the axes have different sizes.
+    """
+
+    _inputs = 2
+
+    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(axes, (list, tuple)):
+            if len(axes) != 2:
+                raise DataTypeError(f"Dot: axes must be an integer or two integers, got {axes!r}")
+            self.axes: Any = tuple(check_int("Dot", "axes", axis) for axis in axes)
+        else:
+            self.axes = check_int("Dot", "axes", axes)
+        self.normalize = check_flag("Dot", "normalize", normalize)
+
+    def _axes_of(self, shapes: Sequence[Shape]) -> tuple[int, int]:
+        """The axes counted from the front.
+
+        Raises:
+            ValueError: out of range, the batch axis, or of different sizes.
+        """
+        given = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
+        first, second = (
+            axis % len(shape) if -len(shape) <= axis < len(shape) else 0
+            for axis, shape in zip(given, shapes, strict=True)
+        )
+        sizes = {shapes[0][first], shapes[1][second]} - {None}
+        if first == 0 or second == 0 or len(sizes) > 1:
+            raise ShapeError(
+                f"layer {self.name!r} (Dot) cannot multiply shapes {shapes[0]} and {shapes[1]} over axes {given}"
+            )
+        return first, second
+
+    def call(self, inputs: Any) -> Tensor:
+        shapes = self._shapes([tuple(x.shape) for x in inputs] if isinstance(inputs, list) else None)
+        axes = self._axes_of(shapes)
+        x, y = inputs
+        if self.normalize:
+            x, y = K.l2_normalize(x, axis=axes[0]), K.l2_normalize(y, axis=axes[1])
+        return K.batch_dot(x, y, axes)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        shapes = self._shapes(input_shape)
+        first, second = self._axes_of(shapes)
+        kept = [size for axis, size in enumerate(shapes[0]) if axis != first]
+        kept += [size for axis, size in enumerate(shapes[1]) if axis not in (0, second)]
+        return tuple(kept) if len(kept) > 1 else (*kept, 1)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axes": self.axes, "normalize": self.normalize}
+
+
+# ---- functional forms
+
+
+def add(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
+    """The sum of the tensors; see :class:`Add`."""
+    return Add(**kwargs)(inputs)
+
+
+def subtract(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
+    """The first tensor minus the second; see :class:`Subtract`."""
+    return Subtract(**kwargs)(inputs)
+
+
+def multiply(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
+    """The elementwise product of the tensors; see :class:`Multiply`."""
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
+    """The mean of the tensors; see :class:`Average`."""
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
+    """The elementwise maximum of the tensors; see :class:`Maximum`."""
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
+    """The elementwise minimum of the tensors; see :class:`Minimum`."""
+    return Minimum(**kwargs)(inputs)
+
+
+def concatenate(inputs: Sequence[Tensor], axis: int = -1, **kwargs: Any) -> Tensor:
+    """The tensors one after the other; see :class:`Concatenate`."""
+    return Concatenate(axis=axis, **kwargs)(inputs)
+
+
+def dot(inputs: Sequence[Tensor], axes: int | Sequence[int], normalize: bool = False, **kwargs: Any) -> Tensor:
+    """The product of two tensors; see :class:`Dot`."""
+    return Dot(axes=axes, normalize=normalize, **kwargs)(inputs)
