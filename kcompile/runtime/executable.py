@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Executable:
         report: Report | None = None,
     ) -> None:
         from kcompile.passes.emit import emit
-        from kcompile.passes.pipelines import INFERENCE, run_pipeline
+        from kcompile.passes.pipelines import INFERENCE, native_passes, run_pipeline
         from kcompile.passes.report import Report
         from kcompile.passes.specialize import freeze
 
@@ -64,7 +65,7 @@ class Executable:
             graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables()})
         block = runtime.channel_block() if self.device == "cpu" and _has_convolution(graph) else 0
         target = Target(self.device, portable=False, block=block)
-        passes = INFERENCE if pipeline is None else pipeline
+        passes = (*(INFERENCE if pipeline is None else pipeline), *native_passes(target))
         self.graph = run_pipeline(graph, passes, dump_after=dump_after, report=self._report)
         emitted = emit(self.graph, target)
         self.model = emitted.model
@@ -184,6 +185,10 @@ class Executable:
         from kcompile.utils.files import write_atomically
 
         write_atomically(path, self.model.SerializeToString())
+
+    def end_profiling(self) -> Path:
+        """Stop the profile that the option ``profile`` started; the file (a Chrome trace) that was written."""
+        return self._session.end_profiling()
 
     def storages(self) -> Mapping[str, Storage]:
         """The state by tensor name."""
