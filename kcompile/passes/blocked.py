@@ -34,6 +34,7 @@ from kcompile.ir.ops.slicing import Concat
 from kcompile.ir.ops.spatial import span
 from kcompile.ir.types import TensorType
 from kcompile.passes.report import fired
+from kcompile.passes.rewrite import in_regions
 
 FEW_CHANNELS = 4
 """Up to so many channels a filter gradient is one small matmul rather than a convolution."""
@@ -49,6 +50,7 @@ def blocked(graph: Graph, block: int) -> Graph:
     """Convolutions, and what lies between them, on tensors whose channels are blocked by ``block``."""
     if not block:
         return graph
+    graph = in_regions(graph, lambda region: blocked(region, block))
     return rebuild(graph, _Walk(graph, block).rule)
 
 

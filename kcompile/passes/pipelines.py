@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph
 from kcompile.ir.printing import print_graph
+from kcompile.passes.blocked import blocked as use_blocks
 from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.flops import Work, work_of_graph
@@ -25,6 +27,7 @@ from kcompile.passes.fold_transposes import fold_transposes
 from kcompile.passes.fuse import fuse
 from kcompile.passes.group_updates import group_updates
 from kcompile.passes.layout import layout
+from kcompile.passes.pool_first import pool_first
 from kcompile.passes.report import PassRecord, Report, recording
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize_inference, specialize_training
@@ -44,7 +47,11 @@ BOTH: Pipeline = (
 )
 """What training and inference share, before gradients are taken."""
 
-FORWARD_TRAINING: Pipeline = (specialize_training, *BOTH)
+FORWARD_TRAINING: Pipeline = (
+    specialize_training,
+    *BOTH,
+    pool_first,  # before differentiating, so that gradients are small too
+)
 FORWARD_INFERENCE: Pipeline = (specialize_inference, *BOTH)
 
 TRAINING: Pipeline = (
@@ -75,6 +82,17 @@ INFERENCE: Pipeline = (
 """A graph without gradients. Folding into weights needs frozen variables (:func:`~.specialize.freeze`)."""
 
 
+def native_passes(target: Target) -> Pipeline:
+    """What an optimized graph goes through, last, for a target that is not portable."""
+    if target.portable or target.provider != "cpu" or not target.block:
+        return ()
+
+    def blocked(graph: Graph) -> Graph:
+        return use_blocks(graph, target.block)
+
+    return (blocked, cse, dce)  # the same conversion is asked for again and again
+
+
 def run_pipeline(
     graph: Graph,
     pipeline: Pipeline,
@@ -85,10 +103,11 @@ def run_pipeline(
     """Run the passes one after the other.
 
     Args:
-        graph: the program. pipeline: functions from graph to graph. dump_after: print the graph after the
-        pass of this name, or after each with ``"all"``; also comma-separated
-            names. ``"name:folder"`` writes files ``01_simplify.ir``, ... there instead. The default is the
-            environment variable ``KCOMPILE_DUMP_AFTER``.
+        graph: the program.
+        pipeline: functions from graph to graph.
+        dump_after: print the graph after the pass of this name, or after each with ``"all"``; also
+            comma-separated names. ``"name:folder"`` writes files ``01_simplify.ir``, ... there instead. The
+            default is the environment variable ``KCOMPILE_DUMP_AFTER``.
         report: collects what each pass did; without it nothing is measured.
         stream: where to print (default: standard error).
 
