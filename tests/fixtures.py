@@ -28,6 +28,7 @@ from kcompile.passes.fold_transposes import fold_transposes
 from kcompile.passes.fuse import fuse
 from kcompile.passes.group_updates import group_updates
 from kcompile.passes.layout import layout
+from kcompile.passes.pool_first import pool_first
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize, specialize_inference, specialize_training
 
@@ -42,6 +43,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "fuse": fuse,
     "group_updates": group_updates,
     "layout": layout,
+    "pool_first": pool_first,
     "simplify": simplify,
     "simplify_final": simplify_final,
     "specialize_inference": specialize_inference,

@@ -1,5 +1,4 @@
-"""Updates of many small variables run as one: each kernel call costs more than the few numbers that it
-computes.
+"""Updates of many small variables run as one: a call of a kernel costs more than the few numbers it makes.
 
 The elementwise chains that compute new weights and optimizer slots (or moving statistics) are the same for
 every variable. Those of small variables are run once, on concatenated vectors, and the results are cut apart.
