@@ -66,7 +66,7 @@ def group_updates(graph: Graph) -> Graph:
     """Run the elementwise updates of small variables together, where they differ by shape only."""
     groups: dict[Hashable, list[_Chain]] = defaultdict(list)
     for chain in _chains(graph):
-        if chain.gain > 0:
+        if chain.gain > NODE_COST:
             groups[chain.key].append(chain)
     updates = dict(graph.updates)
     for chains in groups.values():
