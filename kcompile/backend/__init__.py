@@ -28,9 +28,9 @@ from kcompile.backend.convolution import (
     depthwise_conv2d,
     global_pool,
     pool,
-    pool1d,
     pool2d,
     pool3d,
+    separable_conv,
     separable_conv1d,
     separable_conv2d,
 )
@@ -39,7 +39,6 @@ from kcompile.backend.functions import (
     eval,
     function,
     gradients,
-    print_tensor,
 )
 from kcompile.backend.math import (
     abs,
@@ -275,11 +274,9 @@ __all__ = [
     "permute_dimensions",
     "placeholder",
     "pool",
-    "pool1d",
     "pool2d",
     "pool3d",
     "pow",
-    "print_tensor",
     "prod",
     "random_binomial",
     "random_normal",
@@ -295,6 +292,7 @@ __all__ = [
     "resize_volumes",
     "reverse",
     "round",
+    "separable_conv",
     "separable_conv1d",
     "separable_conv2d",
     "set_epsilon",

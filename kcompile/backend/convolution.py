@@ -2,49 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcompile import ir
 from kcompile.backend import config
-from kcompile.engine.tensor import Tensor, as_float, as_tensor
-from kcompile.errors import KCompileError, ShapeError
+from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype
+from kcompile.errors import ShapeError, check_int_tuple, check_one_of
 from kcompile.ir.ops import convolution as ops
 from kcompile.ir.ops import pooling, reduction
-from kcompile.ir.ops.spatial import resolve_pads
+from kcompile.ir.ops.spatial import Pads, resolve_pads, span, spatial_axes, spatial_sizes
 
-__all__ = [
-    "conv",
-    "conv1d",
-    "conv2d",
-    "conv2d_transpose",
-    "conv3d",
-    "conv3d_transpose",
-    "conv_transpose",
-    "depthwise_conv2d",
-    "pool1d",
-    "pool2d",
-    "pool3d",
-    "separable_conv1d",
-    "separable_conv2d",
-]
+Ints = int | Sequence[int]
+
+# ---- arguments
 
 
-def _tuple(value: int | Sequence[int], count: int) -> tuple[int, ...]:
-    return (int(value),) * count if isinstance(value, int) else tuple(int(v) for v in value)
+class _Geometry:
+    """How windows slide over ``x``: the arguments of all convolutions and pools, checked.
+
+    Attributes:
+        x: the input's value; w: the kernel's, if there is one.
+        strides, dilations, data_format, padding: as given, but complete.
+        window: its size along each spatial axis.
+        sizes: spatial sizes of the input.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        x: Any,
+        strides: Ints,
+        padding: str,
+        data_format: str | None,
+        dilations: Ints = 1,
+        *,
+        kernel: Any = None,
+        pool_size: Ints | None = None,
+        paddings: Sequence[str] = ("valid", "same", "causal", "full"),
+    ) -> None:
+        self.what = what
+        self.x = as_float(x).value
+        rank = self.x.rank - 2
+        if not 1 <= rank <= 3:
+            raise ShapeError(f"{what} needs batch, channels and 1 to 3 spatial axes, got shape {self.x.shape}")
+        self.w: ir.Value | None = None
+        if kernel is not None:
+            self.x, self.w = common_dtype(self.x, as_tensor(kernel).value)
+            if self.w.rank != self.x.rank or not self.w.type.is_static:
+                raise ShapeError(
+                    f"{what} of {self.x.type} needs a kernel of {rank + 2} axes with known sizes, got {self.w.type}"
+                )
+            pool_size = self.w.type.static_shape[:rank]
+        self.window = check_int_tuple(what, "pool_size", pool_size, rank)
+        self.strides = check_int_tuple(what, "strides", strides, rank)
+        self.dilations = check_int_tuple(what, "dilation_rate", dilations, rank)
+        self.padding = check_one_of(what, "padding", padding, paddings)
+        self.data_format = config.normalize_data_format(data_format)
+        self.sizes = spatial_sizes(self.x.shape, self.data_format)
+
+    def pads(self, sizes: Sequence[ir.Dim] | None = None) -> Pads:
+        """The zeros around an input of those sizes (default: of ``x``)."""
+        if self.padding == "full":
+            reach = [span(size, dilation) for size, dilation in zip(self.window, self.dilations, strict=True)]
+            return tuple((size - 1, size - 1) for size in reach)
+        return resolve_pads(self.padding, sizes or self.sizes, self.window, self.strides, self.dilations)
+
+    def bias(self, bias: Any) -> ir.Value | None:
+        """The bias in the element type of ``x``."""
+        return None if bias is None else common_dtype(self.x, as_tensor(bias).value)[1]
+
+    def run(self, function: Callable[..., ir.Value], *args: Any, **kwargs: Any) -> Tensor:
+        """Build the op; its complaints become a ShapeError.
+
+        Raises:
+            ValueError: shapes do not fit.
+        """
+        try:
+            return Tensor(function(self.x, *args, **kwargs))
+        except ir.IRError as error:
+            by = f"with a kernel {self.w.type}" if self.w is not None else f"with windows of {self.window}"
+            raise ShapeError(f"{self.what} of {self.x.type} {by}: {error}") from None
 
 
-def _spatial(x: ir.Value, data_format: str) -> tuple[ir.Dim, ...]:
-    return x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
+# ---- convolution
 
 
 def conv(
     x: Any,
     kernel: Any,
-    strides: int | Sequence[int] = 1,
+    strides: Ints = 1,
     padding: str = "valid",
     data_format: str | None = None,
-    dilation_rate: int | Sequence[int] = 1,
+    dilation_rate: Ints = 1,
     groups: int = 1,
     bias: Any = None,
 ) -> Tensor:
@@ -54,7 +104,7 @@ def conv(
         x: ``(batch, spatial..., channels)`` or channels first.
         kernel: ``(kernel..., channels / groups, filters)``.
         strides, dilation_rate: a number, or one per spatial axis.
-        padding: ``valid``, ``same`` or (one axis) ``causal``.
+        padding: ``valid``, ``same``, ``causal`` (zeros in front only) or ``full`` (every window that meets ``x``).
         data_format: default as configured.
         groups: independent convolutions that share the channels.
         bias: ``(filters,)``, added.
@@ -62,169 +112,292 @@ def conv(
     Raises:
         ValueError: shapes do not fit.
     """
-    value, w = as_float(x).value, as_tensor(kernel).value
-    data_format = config.normalize_data_format(data_format)
-    rank = value.rank - 2
-    strides, dilations = _tuple(strides, rank), _tuple(dilation_rate, rank)
-    sizes = tuple(int(k) for k in w.type.static_shape[:rank])
-    pads = resolve_pads(padding, _spatial(value, data_format), sizes, strides, dilations)
-    b = None if bias is None else as_tensor(bias).value
-    try:
-        return Tensor(ops.conv(value, w, strides, pads, dilations, groups, data_format, b))
-    except ir.IRError as error:
-        raise ShapeError(f"convolution of {value.type} with a kernel {w.type}: {error}") from None
+    geometry = _Geometry("convolution", x, strides, padding, data_format, dilation_rate, kernel=kernel)
+    return geometry.run(
+        ops.conv,
+        geometry.w,
+        geometry.strides,
+        geometry.pads(),
+        geometry.dilations,
+        groups,
+        geometry.data_format,
+        geometry.bias(bias),
+    )
+
+
+def conv1d(
+    x: Any,
+    kernel: Any,
+    strides: int = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int = 1,
+) -> Tensor:
+    """:func:`conv` over one axis."""
+    return conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+def conv2d(
+    x: Any,
+    kernel: Any,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Ints = (1, 1),
+) -> Tensor:
+    """:func:`conv` over two axes."""
+    return conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+def conv3d(
+    x: Any,
+    kernel: Any,
+    strides: Ints = (1, 1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Ints = (1, 1, 1),
+) -> Tensor:
+    """:func:`conv` over three axes."""
+    return conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+# ---- transposed convolution
 
 
 def conv_transpose(
     x: Any,
     kernel: Any,
-    strides: int | Sequence[int] = 1,
+    strides: Ints = 1,
     padding: str = "valid",
-    output_padding: int | Sequence[int] | None = None,
+    output_padding: Ints | None = None,
     data_format: str | None = None,
-    dilation_rate: int | Sequence[int] = 1,
+    dilation_rate: Ints = 1,
     bias: Any = None,
-    output_sizes: Sequence[Any] | None = None,
+    output_sizes: Sequence[ir.Dim] | None = None,
 ) -> Tensor:
-    """Transposed convolution over 1 to 3 spatial axes; ``kernel`` is ``(kernel..., filters, channels)``.
+    """Transposed convolution over 1 to 3 spatial axes: the input gradient of the convolution with these arguments.
+
+    Args:
+        x: ``(batch, spatial..., channels)`` or channels first.
+        kernel: ``(kernel..., filters, channels)``.
+        strides, dilation_rate, data_format: as for :func:`conv`.
+        padding: ``valid`` or ``same``, of that convolution.
+        output_padding: see Conv2DTranspose.
+        bias: ``(filters,)``, added.
+        output_sizes: the spatial sizes of the result; default: those that Keras computes from ``output_padding``.
 
     Raises:
         ValueError: shapes do not fit.
     """
-    value, w = as_float(x).value, as_tensor(kernel).value
-    data_format = config.normalize_data_format(data_format)
-    rank = value.rank - 2
-    strides, dilations = _tuple(strides, rank), _tuple(dilation_rate, rank)
-    sizes = tuple(int(k) for k in w.type.static_shape[:rank])
-    extra = (None,) * rank if output_padding is None else _tuple(output_padding, rank)
+    geometry = _Geometry(
+        "transposed convolution",
+        x,
+        strides,
+        padding,
+        data_format,
+        dilation_rate,
+        kernel=kernel,
+        paddings=("valid", "same"),
+    )
+    rank = len(geometry.window)
     if output_sizes is None:
-        spatial = _spatial(value, data_format)
-        output_sizes = [
-            ops.transposed_size(size, k, s, padding, p, d)
-            for size, k, s, p, d in zip(spatial, sizes, strides, extra, dilations, strict=True)
-        ]
-    pads = _transposed_pads(padding, output_sizes, sizes, strides, dilations, output_padding)
-    b = None if bias is None else as_tensor(bias).value
-    try:
-        return Tensor(ops.conv_transpose(value, w, output_sizes, strides, pads, dilations, 1, data_format, b))
-    except ir.IRError as error:
-        raise ShapeError(f"transposed convolution of {value.type} with a kernel {w.type}: {error}") from None
-
-
-def _transposed_pads(
-    padding: str,
-    output_sizes: Sequence[Any],
-    sizes: Sequence[int],
-    strides: Sequence[int],
-    dilations: Sequence[int],
-    output_padding: Any,
-) -> Any:
-    return resolve_pads(padding, tuple(output_sizes), tuple(sizes), tuple(strides), tuple(dilations))
-
-
-def conv1d(x: Any, kernel: Any, strides: int = 1, padding: str = "valid", data_format: str | None = None, dilation_rate: int = 1) -> Tensor:
-    """:func:`conv` over one axis."""
-    return conv(x, kernel, strides, padding, data_format, dilation_rate)
-
-
-def conv2d(x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid", data_format: str | None = None, dilation_rate: Any = (1, 1)) -> Tensor:
-    """:func:`conv` over two axes."""
-    return conv(x, kernel, strides, padding, data_format, dilation_rate)
-
-
-def conv3d(x: Any, kernel: Any, strides: Any = (1, 1, 1), padding: str = "valid", data_format: str | None = None, dilation_rate: Any = (1, 1, 1)) -> Tensor:
-    """:func:`conv` over three axes."""
-    return conv(x, kernel, strides, padding, data_format, dilation_rate)
+        extra: Sequence[int | None] = (None,) * rank
+        if output_padding is not None:
+            extra = check_int_tuple(geometry.what, "output_padding", output_padding, rank, minimum=0)
+        axes = zip(geometry.sizes, geometry.window, geometry.strides, extra, geometry.dilations, strict=True)
+        output_sizes = [ops.transposed_size(size, k, s, padding, p, d) for size, k, s, p, d in axes]
+    return geometry.run(
+        ops.conv_transpose,
+        geometry.w,
+        output_sizes,
+        geometry.strides,
+        geometry.pads(output_sizes),
+        geometry.dilations,
+        1,
+        geometry.data_format,
+        geometry.bias(bias),
+    )
 
 
 def conv2d_transpose(
-    x: Any, kernel: Any, output_shape: Sequence[Any], strides: Any = (1, 1), padding: str = "valid",
-    data_format: str | None = None, dilation_rate: Any = (1, 1),
-) -> Tensor:  # fmt: skip
-    """:func:`conv_transpose` to ``output_shape`` (batch and channels included)."""
+    x: Any,
+    kernel: Any,
+    output_shape: Any,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Ints = (1, 1),
+) -> Tensor:
+    """:func:`conv_transpose` to ``output_shape`` (batch and channels included, as in Keras)."""
     return _transpose_to(x, kernel, output_shape, strides, padding, data_format, dilation_rate)
 
 
 def conv3d_transpose(
-    x: Any, kernel: Any, output_shape: Sequence[Any], strides: Any = (1, 1, 1), padding: str = "valid",
+    x: Any,
+    kernel: Any,
+    output_shape: Any,
+    strides: Ints = (1, 1, 1),
+    padding: str = "valid",
     data_format: str | None = None,
-) -> Tensor:  # fmt: skip
-    """:func:`conv_transpose` to ``output_shape`` (batch and channels included)."""
+) -> Tensor:
+    """:func:`conv_transpose` to ``output_shape`` (batch and channels included, as in Keras)."""
     return _transpose_to(x, kernel, output_shape, strides, padding, data_format, 1)
 
 
 def _transpose_to(
-    x: Any, kernel: Any, output_shape: Any, strides: Any, padding: str, data_format: str | None, dilation: Any
+    x: Any,
+    kernel: Any,
+    output_shape: Any,
+    strides: Ints,
+    padding: str,
+    data_format: str | None,
+    dilation_rate: Ints,
 ) -> Tensor:
     from kcompile.backend.shape import as_dims
 
     dims = as_dims(output_shape)
-    sizes = dims[2:] if config.normalize_data_format(data_format) == "channels_first" else dims[1:-1]
-    return conv_transpose(x, kernel, strides, padding, None, data_format, dilation, output_sizes=sizes)
+    if len(dims) != as_tensor(x).ndim:
+        raise ShapeError(f"transposed convolution of {as_tensor(x)!r}: output_shape {dims} has {len(dims)} entries")
+    sizes = spatial_sizes(dims, config.normalize_data_format(data_format))
+    return conv_transpose(x, kernel, strides, padding, None, data_format, dilation_rate, output_sizes=sizes)
+
+
+# ---- depthwise and separable convolution
 
 
 def depthwise_conv2d(
-    x: Any, depthwise_kernel: Any, strides: Any = (1, 1), padding: str = "valid",
-    data_format: str | None = None, dilation_rate: Any = (1, 1), bias: Any = None,
-) -> Tensor:  # fmt: skip
-    """Each channel convolved by itself; the kernel is ``(kernel..., channels, multiplier)``. 1 to 3 axes."""
-    value, w = as_float(x).value, as_tensor(depthwise_kernel).value
-    data_format = config.normalize_data_format(data_format)
-    rank = value.rank - 2
-    strides, dilations = _tuple(strides, rank), _tuple(dilation_rate, rank)
-    pads = resolve_pads(
-        padding, _spatial(value, data_format), tuple(w.type.static_shape[:rank]), strides, dilations
+    x: Any,
+    depthwise_kernel: Any,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Ints = (1, 1),
+    bias: Any = None,
+) -> Tensor:
+    """Each channel convolved by itself with ``multiplier`` kernels; output channel ``channel * multiplier + i``.
+
+    Args:
+        x: as for :func:`conv`; one and three spatial axes are understood too.
+        depthwise_kernel: ``(kernel..., channels, multiplier)``.
+        strides, padding, data_format, dilation_rate: as for :func:`conv`.
+        bias: ``(channels * multiplier,)``, added.
+
+    Raises:
+        ValueError: shapes do not fit.
+    """
+    geometry = _Geometry(
+        "depthwise convolution", x, strides, padding, data_format, dilation_rate, kernel=depthwise_kernel
     )
-    b = None if bias is None else as_tensor(bias).value
-    try:
-        return Tensor(ops.depthwise_conv(value, w, strides, pads, dilations, data_format, b))
-    except ir.IRError as error:
-        raise ShapeError(f"depthwise convolution of {value.type} with a kernel {w.type}: {error}") from None
+    return geometry.run(
+        ops.depthwise_conv,
+        geometry.w,
+        geometry.strides,
+        geometry.pads(),
+        geometry.dilations,
+        geometry.data_format,
+        geometry.bias(bias),
+    )
 
 
-def separable_conv2d(
-    x: Any, depthwise_kernel: Any, pointwise_kernel: Any, strides: Any = (1, 1), padding: str = "valid",
-    data_format: str | None = None, dilation_rate: Any = (1, 1), bias: Any = None,
-) -> Tensor:  # fmt: skip
-    """:func:`depthwise_conv2d`, then a convolution with kernels of size 1."""
+def separable_conv(
+    x: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    strides: Ints = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Ints = 1,
+    bias: Any = None,
+) -> Tensor:
+    """:func:`depthwise_conv2d`, then a convolution with kernels of size 1, over 1 to 3 spatial axes."""
     y = depthwise_conv2d(x, depthwise_kernel, strides, padding, data_format, dilation_rate)
     return conv(y, pointwise_kernel, 1, "valid", data_format, bias=bias)
 
 
-separable_conv1d = separable_conv2d
+def separable_conv1d(
+    x: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    strides: Ints = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Ints = 1,
+) -> Tensor:
+    """:func:`separable_conv` over one axis."""
+    return separable_conv(x, depthwise_kernel, pointwise_kernel, strides, padding, data_format, dilation_rate)
+
+
+def separable_conv2d(
+    x: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Ints = (1, 1),
+) -> Tensor:
+    """:func:`separable_conv` over two axes."""
+    return separable_conv(x, depthwise_kernel, pointwise_kernel, strides, padding, data_format, dilation_rate)
+
+
+# ---- pooling
 
 
 def pool(
-    x: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None,
+    x: Any,
+    pool_size: Ints,
+    strides: Ints | None = None,
+    padding: str = "valid",
+    data_format: str | None = None,
     pool_mode: str = "max",
-) -> Tensor:  # fmt: skip
-    """The largest (``max``) or mean (``avg``, padding not counted) of each window, over 1 to 3 axes.
+) -> Tensor:
+    """The largest (``max``) or mean (``avg``, padding not counted) element of each window, over 1 to 3 axes.
+
+    Args:
+        x: as for :func:`conv`.
+        pool_size: of windows, a number or one per spatial axis.
+        strides: default: ``pool_size``.
+        padding: ``valid`` or ``same``.
+        data_format: default as configured.
+        pool_mode: ``max`` or ``avg``.
 
     Raises:
-        ValueError: ``pool_mode`` is neither, or shapes do not fit.
+        ValueError: another mode, or shapes do not fit.
     """
-    value = as_float(x).value
-    data_format = config.normalize_data_format(data_format)
-    rank = value.rank - 2
-    window = _tuple(pool_size, rank)
-    strides = window if strides is None else _tuple(strides, rank)
-    pads = resolve_pads(padding, _spatial(value, data_format), window, strides, (1,) * rank)
     functions = {"max": pooling.max_pool, "avg": pooling.average_pool}
-    if pool_mode not in functions:
-        raise KCompileError(f"pool_mode is {pool_mode!r}; use 'max' or 'avg'")
-    try:
-        return Tensor(functions[pool_mode](value, window, strides, pads, data_format))
-    except ir.IRError as error:
-        raise ShapeError(f"pooling of {value.type} with windows {window}: {error}") from None
+    function = functions[check_one_of("pooling", "pool_mode", pool_mode, tuple(functions))]
+    strides = pool_size if strides is None else strides
+    geometry = _Geometry("pooling", x, strides, padding, data_format, pool_size=pool_size, paddings=("valid", "same"))
+    return geometry.run(function, geometry.window, geometry.strides, geometry.pads(), geometry.data_format)
 
 
-pool1d = pool2d = pool3d = pool
+def pool2d(
+    x: Any,
+    pool_size: Ints,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    pool_mode: str = "max",
+) -> Tensor:
+    """:func:`pool` over two axes."""
+    return pool(x, pool_size, strides, padding, data_format, pool_mode)
+
+
+def pool3d(
+    x: Any,
+    pool_size: Ints,
+    strides: Ints = (1, 1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    pool_mode: str = "max",
+) -> Tensor:
+    """:func:`pool` over three axes."""
+    return pool(x, pool_size, strides, padding, data_format, pool_mode)
 
 
 def global_pool(x: Any, data_format: str | None, pool_mode: str, keepdims: bool = False) -> Tensor:
-    """The largest or mean element of each channel: ``(batch, channels)``."""
+    """The largest (``max``) or mean (``avg``) element of each channel: ``(batch, channels)``."""
     value = as_float(x).value
-    first = config.normalize_data_format(data_format) == "channels_first"
-    axes = list(range(2, value.rank)) if first else list(range(1, value.rank - 1))
+    axes = spatial_axes(value.rank, config.normalize_data_format(data_format))
     reduce = reduction.reduce_max if pool_mode == "max" else reduction.reduce_mean
-    return Tensor(reduce(value, axes, keepdims))
+    return Tensor(reduce(value, list(axes), keepdims))

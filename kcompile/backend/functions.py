@@ -199,15 +199,3 @@ def evaluate(tensors: Sequence[Tensor]) -> list[Array]:
 def eval(x: Any) -> Any:
     """The value of a tensor as an array."""
     return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
-
-
-def print_tensor(x: Any, message: str = "") -> Tensor:
-    """Unavailable: a compiled ONNX graph cannot print; ask for the tensor as an output of ``K.function``.
-
-    Raises:
-        ValueError: always.
-    """
-    raise KCompileError(
-        f"print_tensor({message!r}): a compiled ONNX graph cannot print while it runs; "
-        "add the tensor to the outputs of K.function, or use a LambdaCallback"
-    )

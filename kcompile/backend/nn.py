@@ -11,7 +11,7 @@ from kcompile.backend import math as m
 from kcompile.backend.variables import learning_phase
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype, promote
 from kcompile.errors import KCompileError
-from kcompile.ir.ops import comparison, indexing, reduction, shaping
+from kcompile.ir.ops import comparison, indexing, normalization, reduction, shaping
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import softmax as softmax_ops
 from kcompile.ir.ops.control import select
@@ -215,11 +215,68 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
 def normalize_batch_in_training(
     x: Any, gamma: Any, beta: Any, reduction_axes: Sequence[int], epsilon: float = 1e-3
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalize by the statistics of this batch; returns ``(normalized, mean, variance)``."""
+    """Normalize by the statistics of this batch; returns ``(normalized, mean, variance)``.
+
+    Args:
+        x: floating point tensor.
+        gamma, beta: factor and offset, or ``None``; they broadcast, or have the axes that are not reduced.
+        reduction_axes: the axes that the statistics are taken over.
+        epsilon: added to the variance.
+
+    Returns:
+        the normalized ``x``, and the mean and (biased) variance without the reduced axes.
+    """
     x = as_float(x)
-    axes = [int(a) % x.ndim for a in reduction_axes]
+    axes = sorted({int(a) % x.ndim for a in reduction_axes})
+    kept = [i for i in range(x.ndim) if i not in axes]
+    if len(kept) == 1 and (vectors := _channel_vectors(x, kept[0], (1.0, gamma), (0.0, beta))):
+        return _tensors(normalization.batch_norm_training(x.value, *vectors, kept[0], epsilon))
     mean, variance = m.mean(x, axes), m.var(x, axes)
-    return batch_normalization(x, *(_spread(v, x, axes) for v in (mean, variance, beta, gamma)), epsilon=epsilon), mean, variance
+    spread = [_spread(v, x, axes) for v in (mean, variance, beta, gamma)]
+    return batch_normalization(x, *spread, epsilon=epsilon), mean, variance
+
+
+def batch_normalization(
+    x: Any, mean: Any, var: Any, beta: Any, gamma: Any, axis: int = -1, epsilon: float = 1e-3
+) -> Tensor:
+    """``gamma * (x - mean) / sqrt(var + epsilon) + beta``; statistics broadcast, or are vectors along ``axis``."""
+    x = as_float(x)
+    channels = axis % x.ndim
+    vectors = _channel_vectors(x, channels, (1.0, gamma), (0.0, beta), (0.0, mean), (1.0, var))
+    if vectors:
+        return Tensor(normalization.batch_norm_inference(x.value, *vectors, channels, epsilon))
+    axes = [i for i in range(x.ndim) if i != channels]
+    mean, var, beta, gamma = (
+        _spread(v, x, axes) if v is not None and as_tensor(v).ndim == 1 and x.ndim > 1 else v
+        for v in (mean, var, beta, gamma)
+    )
+    scale = 1.0 / m.sqrt(as_tensor(var) + epsilon)
+    scale = scale if gamma is None else scale * gamma
+    y = (x - mean) * scale
+    return y if beta is None else y + beta
+
+
+def _tensors(values: tuple[ir.Value, ir.Value, ir.Value]) -> tuple[Tensor, Tensor, Tensor]:
+    return Tensor(values[0]), Tensor(values[1]), Tensor(values[2])
+
+
+def _channel_vectors(x: Tensor, axis: int, *parameters: tuple[float, Any]) -> list[ir.Value] | None:
+    """(default, parameter) pairs as vectors along ``axis``; ``None`` if one of them is something else.
+
+    A vector may have axes of size 1 around it, as Keras' layers make them to broadcast.
+    """
+    size = x.value.shape[axis]
+    vectors: list[ir.Value] = []
+    for default, parameter in parameters:
+        if parameter is None:
+            vectors.append(shaping.expand(ir.constant(default, x.dtype), (size,)))
+            continue
+        value = as_tensor(parameter).value
+        broadcast = tuple(size if i == axis else 1 for i in range(x.ndim))
+        if value.shape != (size,) and value.shape != broadcast:
+            return None
+        vectors.append(e.cast(shaping.reshape(value, (size,)), x.dtype))
+    return vectors
 
 
 def _spread(v: Any, x: Tensor, axes: Sequence[int]) -> Any:
@@ -230,22 +287,6 @@ def _spread(v: Any, x: Tensor, axes: Sequence[int]) -> Any:
     if value.rank == x.ndim:
         return Tensor(value)
     return Tensor(shaping.reshape(value, tuple(1 if i in axes else d for i, d in enumerate(x.value.shape))))
-
-
-def batch_normalization(
-    x: Any, mean: Any, var: Any, beta: Any, gamma: Any, axis: int = -1, epsilon: float = 1e-3
-) -> Tensor:
-    """``gamma * (x - mean) / sqrt(var + epsilon) + beta``; statistics broadcast, or are vectors along ``axis``."""
-    x = as_float(x)
-    axes = [i for i in range(x.ndim) if i != axis % x.ndim]
-    mean, var, beta, gamma = (
-        _spread(v, x, axes) if v is not None and as_tensor(v).ndim == 1 and x.ndim > 1 else v
-        for v in (mean, var, beta, gamma)
-    )
-    scale = 1.0 / m.sqrt(as_tensor(var) + epsilon)
-    scale = scale if gamma is None else scale * gamma
-    y = (x - mean) * scale
-    return y if beta is None else y + beta
 
 
 def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -197,6 +198,7 @@ class _Run:
 
     def _open_source(self, x: Any) -> None:
         a = self.arguments
+        x = with_graph_built(self.model, x)
         self._source = BatchSource(
             x, argument="x", workers=a["workers"], use_multiprocessing=a["use_multiprocessing"],
             max_queue_size=a["max_queue_size"], shuffle=bool(a["shuffle"]),
@@ -287,9 +289,6 @@ def source_batches(
     model: Model, source: BatchSource, steps: int | None, training: bool, class_weight: Any = None
 ) -> Batches:
     """The batches of one epoch of a generator or Sequence."""
-    if not model._functional:
-        yield from _first_batches(model, source, steps, training, class_weight)
-        return
     found = standardized_batches(
         source, steps, inputs=model._feed_specs(), targets=model._target_specs(), class_weight=class_weight,
         floatx=config.floatx(),
@@ -298,17 +297,20 @@ def source_batches(
         yield _as_step(model, data, training)
 
 
-def _first_batches(
-    model: Model, source: BatchSource, steps: int | None, training: bool, class_weight: Any
-) -> Batches:
-    """As :func:`source_batches` for a model whose graph is built from its first batch."""
-    for x, y, w in source.epoch(steps):
-        model._ensure_built(x)
-        data = standardize(
-            x, y, w, class_weight, inputs=model._feed_specs(), targets=model._target_specs(), whole_data=False,
-            floatx=config.floatx(),
-        )  # fmt: skip
-        yield _as_step(model, data, training)
+def with_graph_built(model: Model, source: Any) -> Any:
+    """The source of batches, after a model without a graph was built from the first one (which is put back)."""
+    if model._functional:
+        return source
+    if hasattr(source, "__getitem__"):
+        model._ensure_built(source[0][0])
+        return source
+    iterator = iter(source)
+    first = next(iterator, None)
+    if isinstance(first, (tuple, list)) and first:
+        model._ensure_built(first[0])
+    elif first is not None:
+        model._ensure_built(first)
+    return itertools.chain([] if first is None else [first], iterator)
 
 
 def grouped(batches: Batches, model: Model) -> Batches:
@@ -376,8 +378,8 @@ def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
     if is_batch_source(x):
         refuse_array_arguments("evaluate", y=y, sample_weight=a["sample_weight"], batch_size=a["batch_size"])
         source = BatchSource(
-            x, argument="x", workers=a["workers"], use_multiprocessing=a["use_multiprocessing"],
-            max_queue_size=a["max_queue_size"],
+            with_graph_built(model, x), argument="x", workers=a["workers"],
+            use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
         )  # fmt: skip
         target = steps or source.steps
         batches, unit = source_batches(model, source, target, False), "steps"
