@@ -1,0 +1,185 @@
+"""Batch normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcompile import backend as K
+from kcompile import constraints, initializers, ir, regularizers
+from kcompile.backend.variables import Variable
+from kcompile.engine.layer import Layer, Shape
+from kcompile.engine.node import InputSpec
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import KCompileError, ShapeError, check_flag, check_int, check_number
+from kcompile.ir.ops import comparison, shaping
+from kcompile.ir.ops import elementwise as e
+
+
+class BatchNormalization(Layer):
+    """Normalizes each channel to mean 0 and variance 1, then scales and shifts it; Ioffe and Szegedy (2015).
+
+    Training uses the mean and variance of the batch, over all axes but ``axis``, and moves the weights
+    ``moving_mean`` and ``moving_variance`` towards them; inference uses those. A layer with
+    ``trainable=False`` does what inference does, in training too, as in TensorFlow 2.
+
+    The moving variance follows the unbiased variance (times ``n / (n - 1)``) of images and volumes, that is with 4
+    or 5 axes and channels on axis 1 or the last, and the biased one of other inputs, as in TensorFlow's Keras 2.
+
+    Args:
+        axis: the channels; 1 for ``channels_first`` images.
+        momentum: the part of the moving statistics that a step keeps.
+        epsilon: added to the variance.
+        center, scale: whether to add ``beta``, and to multiply by ``gamma``.
+        beta_initializer, beta_regularizer, beta_constraint: of the offset.
+        gamma_initializer, gamma_regularizer, gamma_constraint: of the factor.
+        moving_mean_initializer, moving_variance_initializer: of the moving statistics.
+
+    Raises:
+        ValueError: an argument out of range, or (when called) an axis that the input lacks or whose size is unknown.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = type(self).__name__
+        if isinstance(axis, (list, tuple)) and len(axis) == 1:  # as tf.keras writes it
+            axis = axis[0]
+        self.axis = check_int(owner, "axis", axis)
+        self.momentum = check_number(owner, "momentum", momentum, minimum=0, maximum=1)
+        self.epsilon = check_number(owner, "epsilon", epsilon, minimum=0)
+        self.center = check_flag(owner, "center", center)
+        self.scale = check_flag(owner, "scale", scale)
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+        self.supports_masking = True
+        self._switch = Variable(bool(self.trainable), "bool", f"{self.name}/trainable", "hyper", trainable=False)
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        # Graphs exist before `trainable` is set for good, so they read it from a switch.
+        self._trainable = value
+        if "_switch" in self.__dict__:
+            self._switch.assign(bool(value))
+
+    # -- weights
+
+    def build(self, input_shape: Any) -> None:
+        rank = len(input_shape)
+        where = f"layer {self.name!r} ({type(self).__name__})"
+        if not -rank <= self.axis < rank or self.axis % rank == 0:
+            raise KCompileError(
+                f"{where}: axis={self.axis} is not a channel axis of the input shape {tuple(input_shape)}; "
+                f"use 1 to {rank - 1}, or -1 for the last"
+            )
+        channels = input_shape[self.axis]
+        if channels is None:
+            raise ShapeError(
+                f"{where} needs a known size of axis {self.axis}, got input shape {tuple(input_shape)}; "
+                "give it in Input(shape=...)"
+            )
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(
+                name="gamma",
+                shape=(channels,),
+                initializer=self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                name="beta",
+                shape=(channels,),
+                initializer=self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
+        self.moving_mean = self.add_weight(
+            name="moving_mean", shape=(channels,), initializer=self.moving_mean_initializer, trainable=False
+        )
+        self.moving_variance = self.add_weight(
+            name="moving_variance", shape=(channels,), initializer=self.moving_variance_initializer, trainable=False
+        )
+        self.input_spec = InputSpec(ndim=rank, axes={self.axis: channels})
+        self.built = True
+
+    # -- computing
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        phase = K.learning_phase() if training is None else training
+        quiet = K.batch_normalization(
+            inputs, self.moving_mean, self.moving_variance, self.beta, self.gamma, self.axis, self.epsilon
+        )
+        if not isinstance(phase, Tensor) and not phase:
+            return quiet
+        over = [axis for axis in range(K.ndim(inputs)) if axis != self.axis % K.ndim(inputs)]
+        trained, mean, variance = K.normalize_batch_in_training(inputs, self.gamma, self.beta, over, self.epsilon)
+        moved = [
+            K.moving_average_update(self.moving_mean, mean, self.momentum),
+            K.moving_average_update(self.moving_variance, self._unbiased(variance, inputs, over), self.momentum),
+        ]
+        self.add_update(moved, inputs)
+        return K.in_train_phase(trained, quiet, training=self._unless_frozen(phase))
+
+    def _unless_frozen(self, phase: Any) -> Tensor:
+        """The learning phase, but always inference while the layer is not trainable."""
+        if not isinstance(phase, Tensor):
+            return self._switch
+        return Tensor(comparison.logical_and(e.cast(phase.value, "bool"), self._switch.value))
+
+    def _unbiased(self, variance: Tensor, inputs: Tensor, over: list[int]) -> Tensor:
+        """What the moving variance follows; see the class."""
+        rank = K.ndim(inputs)
+        if rank not in (4, 5) or self.axis % rank not in (1, rank - 1):
+            return variance
+        count = ir.dims.product(inputs.value.shape[axis] for axis in over)
+        if isinstance(count, int):
+            return variance * (count / max(count - 1, 1))
+        n = Tensor(e.cast(shaping.reshape(shaping.dims_vector((count,)), ()), variance.dtype))
+        return variance * (n / K.maximum(n - 1, 1))
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "center": self.center,
+            "scale": self.scale,
+            "beta_initializer": initializers.serialize(self.beta_initializer),
+            "gamma_initializer": initializers.serialize(self.gamma_initializer),
+            "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
+            "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
+            "beta_constraint": constraints.serialize(self.beta_constraint),
+            "gamma_constraint": constraints.serialize(self.gamma_constraint),
+        }
