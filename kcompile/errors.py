@@ -39,6 +39,7 @@ class DataError(KCompileError):
     """Data whose values or counts can't be used: label out of range, sample counts that differ."""
 
 
+_FEW = 20  # more names than these are not listed when one of them is near
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -54,9 +55,14 @@ def did_you_mean(name: Any, options: Iterable[Any]) -> str:
     """Return `"; did you mean 'adam'?"` for the closest option, or an empty string when none is close."""
     candidates = [str(option) for option in options]
     wanted = str(name)
-    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(wanted.lower(), list(by_lower_case), n=1, cutoff=0.6)
-    return f"; did you mean {by_lower_case[close[0]]!r}?" if close else ""
+    lower = list(dict.fromkeys(candidate.lower() for candidate in candidates))
+    close = difflib.get_close_matches(wanted.lower(), lower, n=1, cutoff=0.6)
+    if not close:
+        return ""
+    # A name that exists in both spellings ('adam', 'Adam') is offered in the one that was typed.
+    same = [candidate for candidate in candidates if candidate.lower() == close[0]]
+    best = max(same, key=lambda candidate: sum(a == b for a, b in zip(candidate, wanted, strict=False)))
+    return f"; did you mean {best!r}?"
 
 
 def listed(names: Iterable[Any], limit: int = 40) -> str:
@@ -76,9 +82,10 @@ def unknown_name(kind: str, name: Any, options: Iterable[Any]) -> UnknownNameErr
     """
     known = sorted({str(option) for option in options})
     hint = did_you_mean(name, known)
-    separator = " " if hint else "; "
-    known_text = f"Known: {listed(known)}." if hint else f"known: {listed(known)}."
-    return UnknownNameError(f"Unknown {kind} {name!r}{hint}{separator}{known_text}")
+    if hint and len(known) > _FEW:
+        return UnknownNameError(f"Unknown {kind} {name!r}{hint}")
+    separator = " Known:" if hint else "; known:"
+    return UnknownNameError(f"Unknown {kind} {name!r}{hint}{separator} {listed(known)}.")
 
 
 def check_one_of(owner: str, argument: str, value: Any, options: Sequence[Any]) -> Any:
@@ -109,7 +116,7 @@ def check_int(
             value = value.item()
         else:
             expected = _range_text("an integer", minimum, maximum)
-            raise DataTypeError(f"{owner}: {argument} must be {expected}, got {_shown(value)}.")
+            raise DataTypeError(f"{owner}: {argument} must be {expected}, got {shown(value)}.")
     number = int(value)
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         raise KCompileError(
@@ -143,7 +150,7 @@ def check_number(
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise DataTypeError(f"{owner}: {argument} must be {expected}, got {_shown(value)}.")
+        raise DataTypeError(f"{owner}: {argument} must be {expected}, got {shown(value)}.")
     number = float(value)
     inside = (
         math.isfinite(number)
@@ -178,7 +185,7 @@ def check_flag(owner: str, argument: str, value: Any) -> bool:
     """Return `value` as a bool; accepts True, False, 0, 1 and their NumPy forms."""
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and value in (0, 1)):
         return bool(value)
-    raise DataTypeError(f"{owner}: {argument} must be True or False, got {_shown(value)}.")
+    raise DataTypeError(f"{owner}: {argument} must be True or False, got {shown(value)}.")
 
 
 def check_int_tuple(owner: str, argument: str, value: Any, length: int, minimum: int = 1) -> tuple[int, ...]:
@@ -190,13 +197,43 @@ def check_int_tuple(owner: str, argument: str, value: Any, length: int, minimum:
         return (check_int(owner, argument, value, minimum),) * length
     expected = f"an integer or {length} integers, each at least {minimum}"
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise DataTypeError(f"{owner}: {argument} must be {expected}, got {_shown(value)}.")
+        raise DataTypeError(f"{owner}: {argument} must be {expected}, got {shown(value)}.")
     entries = tuple(value)
     if len(entries) != length:
         raise KCompileError(
-            f"{owner}: {argument} must be {expected}, got {len(entries)} entries: {_shown(value)}."
+            f"{owner}: {argument} must be {expected}, got {len(entries)} entries: {shown(value)}."
         )
     return tuple(check_int(owner, f"{argument}[{i}]", entry, minimum) for i, entry in enumerate(entries))
+
+
+def check_shape(owner: str, argument: str, value: Any) -> tuple[int | None, ...]:
+    """Return `value` as a tuple of sizes, each an int of at least 1 or None; an int is a shape of one axis.
+
+    `check_shape("Input", "shape", (28, 28, 1))`.
+    """
+    if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
+        return (check_int(owner, argument, value, 1),)
+    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+        raise DataTypeError(
+            f"{owner}: {argument} must be a tuple of integers (None: any size), got {shown(value)}."
+        )
+    return tuple(
+        None if size is None else check_int(owner, f"{argument}[{axis}]", size, 1) for axis, size in enumerate(value)
+    )
+
+
+def check_dtype(owner: str, value: Any) -> str | None:
+    """Return the name of an element type, or None for None."""
+    from kcompile.ir.types import SHORT_NAMES
+
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        try:
+            value = np.dtype(value).name
+        except TypeError:
+            raise DataTypeError(f"{owner}: dtype must be a name such as 'float32', got {shown(value)}.") from None
+    return str(check_one_of(owner, "dtype", value, list(SHORT_NAMES)))
 
 
 def check_no_extra_arguments(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
@@ -235,11 +272,11 @@ def _range_text(
     return " ".join([noun, " and ".join(bounds)]).strip()
 
 
-def _shown(value: Any) -> str:
-    """A value for a message: its repr, cut, with its type when that is what's wrong."""
+def shown(value: Any) -> str:
+    """A value for a message: its repr on one line, cut, with its type when that is what's wrong."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
-    text = repr(value)
+    text = " ".join(repr(value).split())
     if len(text) > 80:
         text = text[:77] + "..."
     return text if value is None else f"{text} ({type(value).__name__})"

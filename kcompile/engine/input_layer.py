@@ -11,7 +11,7 @@ from kcompile.engine.history import remember
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import Node
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import KCompileError
+from kcompile.errors import DataTypeError, KCompileError, check_shape, shown
 
 
 class InputLayer(Layer):
@@ -44,16 +44,17 @@ class InputLayer(Layer):
             raise KCompileError(f"input {self.name!r}: sparse inputs are not supported; pass dense arrays")
         if input_tensor is not None:
             if not is_placeholder(input_tensor):
-                raise KCompileError(f"input {self.name!r}: input_tensor must be a placeholder, got {input_tensor!r}")
+                raise DataTypeError(f"input {self.name!r}: input_tensor must be a placeholder, got {shown(input_tensor)}")
             shape: tuple[int | None, ...] = tuple(input_tensor.shape)
             tensor = Tensor(input_tensor.value, input_tensor.name)
         else:
             if batch_input_shape is None:
                 if input_shape is None:
                     raise KCompileError(f"input {self.name!r} needs a shape: Input(shape=(...)) without the batch axis")
-                batch_input_shape = (batch_size, *input_shape)
-            shape = tuple(None if size is None else int(size) for size in batch_input_shape)
-            tensor = placeholder(shape=shape, dtype=dtype or config.floatx(), name=self.name)
+                sample = check_shape(f"input {self.name!r}", "shape", input_shape)
+                batch_input_shape = (batch_size, *sample)
+            shape = check_shape(f"input {self.name!r}", "shape", batch_input_shape)
+            tensor = placeholder(shape=shape, dtype=self.dtype or config.floatx(), name=self.name)
         self.dtype = tensor.dtype
         self.batch_input_shape = shape
         self.built = True

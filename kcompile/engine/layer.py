@@ -17,7 +17,17 @@ from kcompile.backend.variables import Variable, learning_phase
 from kcompile.engine.history import remember
 from kcompile.engine.node import InputSpec, Node
 from kcompile.engine.tensor import Array, Tensor, as_tensor
-from kcompile.errors import KCompileError, ShapeError, did_you_mean
+from kcompile.errors import (
+    DataTypeError,
+    KCompileError,
+    ShapeError,
+    check_dtype,
+    check_flag,
+    check_int,
+    check_shape,
+    did_you_mean,
+    shown,
+)
 
 Shape = tuple[int | None, ...]
 
@@ -52,14 +62,14 @@ class Layer:
         for key in kwargs:
             if key not in self._allowed:
                 options = [*self._allowed, *_arguments(type(self))]
-                raise TypeError(
+                raise DataTypeError(
                     f"{type(self).__name__} got an unknown argument {key!r}{did_you_mean(key, options)}"
                     f" It takes {', '.join(dict.fromkeys(_arguments(type(self))))} and "
                     f"{', '.join(self._allowed[:3])}."
                 )
         name = kwargs.get("name")
         if name is not None and not isinstance(name, str):
-            raise TypeError(f"{type(self).__name__}: name must be a string, got {name!r}")
+            raise DataTypeError(f"{type(self).__name__}: name must be a string, got {shown(name)}")
         if name is not None and not name:
             raise KCompileError(f"{type(self).__name__}: name must not be empty")
         self._tracked: list[Any] = []
@@ -72,19 +82,21 @@ class Layer:
         self._outbound_nodes: list[Node] = []
         self._regularized: list[tuple[Variable, Any]] = []
         self.name = name or default_name(type(self))
-        self.trainable = kwargs.get("trainable", True)
+        owner = type(self).__name__
+        self.trainable = check_flag(owner, "trainable", kwargs.get("trainable", True))
         self.built = False
         self.stateful = False
         self.supports_masking = False
         self.input_spec: Any = None
-        self.dtype = kwargs.get("dtype") or kwargs.get("input_dtype")
+        self.dtype = check_dtype(owner, kwargs.get("dtype") or kwargs.get("input_dtype"))
         self._initial_weights = kwargs.get("weights")
         self.batch_input_shape: Shape | None = None
         if (shape := kwargs.get("batch_input_shape") or kwargs.get("batch_shape")) is not None:
-            self.batch_input_shape = tuple(shape)
+            self.batch_input_shape = check_shape(owner, "batch_input_shape", shape)
         elif (shape := kwargs.get("input_shape")) is not None:
-            shape = (shape,) if isinstance(shape, int) else shape
-            self.batch_input_shape = (kwargs.get("batch_size"), *shape)
+            size = kwargs.get("batch_size")
+            size = None if size is None else check_int(owner, "batch_size", size, 1)
+            self.batch_input_shape = (size, *check_shape(owner, "input_shape", shape))
         if "activity_regularizer" in kwargs:
             from kcompile import regularizers
 
@@ -144,6 +156,10 @@ class Layer:
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A new layer from :meth:`get_config`."""
         return cls(**config)
+
+    def _clone(self) -> Any:
+        """A layer of the same configuration with weights of its own."""
+        return type(self).from_config(self.get_config())
 
     # -- weights
 
@@ -350,8 +366,9 @@ class Layer:
         for name, value in zip(names[1:], args, strict=False):
             kwargs[name] = value
         nested = isinstance(inputs, (list, tuple))
-        eager = not any(isinstance(x, Tensor) for x in _as_list(inputs))
-        tensors = [self._input_tensor(x) for x in _as_list(inputs)]
+        items = list(inputs) if nested else [inputs]
+        eager = not any(isinstance(x, Tensor) for x in items)
+        tensors = [self._input_tensor(x) for x in items]
         arranged = tensors if nested else tensors[0]
         with ir.scope(self.name):
             # 2. Check what is known before building.
@@ -392,9 +409,9 @@ class Layer:
 
     def _input_tensor(self, x: Any) -> Tensor:
         if isinstance(x, Layer):
-            raise TypeError(f"layer {self.name!r} was called on layer {x.name!r}; call it on that layer's output")
+            raise DataTypeError(f"layer {self.name!r} was called on layer {x.name!r}; call it on that layer's output")
         if x is None or isinstance(x, (str, bytes, dict)):
-            raise TypeError(f"layer {self.name!r} is called on tensors or arrays, got {type(x).__name__}")
+            raise DataTypeError(f"layer {self.name!r} is called on tensors or arrays, got {shown(x)}")
         if not isinstance(x, Tensor):
             return as_tensor(x)
         if x._keras_history is None and not isinstance(x, Variable):
@@ -406,7 +423,7 @@ class Layer:
     def _output_tensor(self, y: Any) -> Tensor:
         if isinstance(y, Variable) or not isinstance(y, Tensor):
             if y is None:
-                raise TypeError(f"layer {self.name!r} ({type(self).__name__}): call returned None")
+                raise DataTypeError(f"layer {self.name!r} ({type(self).__name__}): call returned None; return a tensor")
             return Tensor(as_tensor(y).value)
         return y
 

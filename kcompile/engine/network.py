@@ -11,7 +11,7 @@ from kcompile.engine.layer import Layer, _as_list, _one_or_list, _unique, defaul
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import KCompileError, ShapeError, listed, unknown_name
+from kcompile.errors import DataTypeError, KCompileError, ShapeError, listed, shown, unknown_name
 
 
 class Network(Layer):
@@ -52,19 +52,20 @@ class Network(Layer):
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         if isinstance(inputs, dict):
             inputs = list(inputs.values())
-        self._nested_input = isinstance(inputs, (list, tuple))
-        self._nested_output = isinstance(outputs, (list, tuple))
+        # As in Keras, a list of one output is that output: predict returns an array.
+        self._nested_input = isinstance(inputs, (list, tuple)) and len(inputs) > 1
+        self._nested_output = isinstance(outputs, (list, tuple, dict)) and len(outputs) > 1
         self.inputs = _as_list(inputs)
         found = outputs.values() if isinstance(outputs, dict) else _as_list(outputs)
         self.outputs = []
         for x in self.inputs:
             if not isinstance(x, Tensor) or x._keras_history is None:
-                raise KCompileError(f"inputs of model {self.name!r} must come from Input(), got {x!r}")
+                raise DataTypeError(f"inputs of model {self.name!r} must come from Input(), got {shown(x)}")
         if len({id(x) for x in self.inputs}) != len(self.inputs):
             raise KCompileError(f"model {self.name!r}: an input is listed twice")
         for y in found:
             if not isinstance(y, Tensor):
-                raise TypeError(f"outputs of model {self.name!r} must be tensors, got {type(y).__name__}: {y!r}")
+                raise DataTypeError(f"outputs of model {self.name!r} must be tensors that come from its inputs, got {shown(y)}")
             made = y if y._keras_history is not None else wrap_operations(y)
             if made._keras_history is None:
                 raise KCompileError(f"output {y!r} of model {self.name!r} does not depend on any input")
@@ -354,7 +355,7 @@ def _trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
                 continue
             if position == 0:
                 first_met.setdefault(node.layer, len(first_met))
-            parents = [x for x in node.input_tensors if x._keras_history is not None]
+            parents = [x for x in node.input_tensors if x._keras_history is not None] + node.argument_tensors()
             is_stop = any(id(y) in stops for y in node.output_tensors) or isinstance(node.layer, InputLayer)
             if is_stop:
                 parents = []
@@ -383,7 +384,7 @@ def _trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
         depths[node.layer] = node_depth[id(node)] = depth
         if any(id(y) in stops for y in node.output_tensors):
             continue
-        for x in node.input_tensors:
+        for x in [*node.input_tensors, *node.argument_tensors()]:
             if x._keras_history is not None:
                 parent = node_of(x)
                 node_depth[id(parent)] = max(node_depth.get(id(parent), 0), depth + 1)

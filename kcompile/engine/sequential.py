@@ -9,7 +9,7 @@ from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.training import Model
-from kcompile.errors import KCompileError, listed
+from kcompile.errors import DataTypeError, KCompileError, listed, shown
 
 
 class Sequential(Model):
@@ -25,6 +25,8 @@ class Sequential(Model):
     def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self._stack: list[Layer] = []
+        if layers is not None and not isinstance(layers, (list, tuple)):
+            raise DataTypeError(f"Sequential: layers must be a list of layers, got {shown(layers)}")
         for layer in layers or []:
             self.add(layer)
 
@@ -47,7 +49,8 @@ class Sequential(Model):
         if isinstance(layer, Tensor) and layer._keras_history is not None:
             layer = layer._keras_history[0]
         if not isinstance(layer, Layer):
-            raise TypeError(f"model {self.name!r}: add takes a layer, got {type(layer).__name__}: {layer!r}")
+            hint = f"; make an instance: {layer.__name__}(...)" if isinstance(layer, type) else ""
+            raise DataTypeError(f"model {self.name!r}: add takes a layer, got {shown(layer)}{hint}")
         if any(layer.name == other.name for other in self._stack):
             raise KCompileError(
                 f"model {self.name!r} already has a layer named {layer.name!r}; its layers are "
@@ -80,7 +83,7 @@ class Sequential(Model):
             TypeError: there is none.
         """
         if not self.layers:
-            raise TypeError(f"model {self.name!r} has no layers to remove")
+            raise DataTypeError(f"model {self.name!r} has no layers to remove")
         layer = self._stack.pop()
         layer._inbound_nodes.pop() if layer._inbound_nodes else None
         if not self.layers:

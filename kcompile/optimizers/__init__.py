@@ -29,7 +29,7 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
     name = config["class_name"]
     cls = (custom_objects or {}).get(name) or _CLASSES.get(str(name).lower())
     if cls is None:
-        raise unknown_name("optimizer", name, [c.__name__ for c in _CLASSES.values()])
+        raise unknown_name("optimizer", name, _CLASSES)
     return cls.from_config(config.get("config", {}))
 
 

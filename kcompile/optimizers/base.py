@@ -13,7 +13,7 @@ from kcompile.backend.functions import gradients
 from kcompile.backend.nn import switch
 from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Array, Tensor
-from kcompile.errors import KCompileError, check_number, did_you_mean
+from kcompile.errors import DataTypeError, KCompileError, check_number, did_you_mean
 
 Update = tuple[Variable, Tensor]
 
@@ -42,7 +42,7 @@ class Optimizer:
         for key in kwargs:
             if key not in clips:
                 known = ["lr", "learning_rate", "decay", *clips, *self._hyper_names()]
-                raise TypeError(f"{owner} got an unknown argument {key!r}{did_you_mean(key, known)}")
+                raise DataTypeError(f"{owner} got an unknown argument {key!r}{did_you_mean(key, known)}")
         self.clipnorm = _positive(owner, "clipnorm", kwargs.get("clipnorm"))
         self.global_clipnorm = _positive(owner, "global_clipnorm", kwargs.get("global_clipnorm"))
         self.clipvalue = _positive(owner, "clipvalue", kwargs.get("clipvalue"))
