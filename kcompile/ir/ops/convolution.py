@@ -141,9 +141,7 @@ class Conv(Convolution):
             result.append(reduce_sum(g, [axis for axis in range(g.rank) if axis != channels]))
         return result
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.conv(b, self, types, output, *names)
 
 
@@ -188,9 +186,7 @@ class ConvInputGrad(Convolution):
             return [None, None]
         return [_like(Conv, self, t, w), conv_weight_grad(t, g, kernel_of(w.type), self)]
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.conv_input_grad(b, self, types, output, *names)
 
 
@@ -236,9 +232,7 @@ class ConvWeightGrad(Convolution):
             return [None, None]
         return [conv_input_grad(g, t, x, self), _like(Conv, self, x, t)]
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lower_weight_grad(b, self, types, output, *names)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kcompile.ir.builder import Builder
+from kcompile.ir.ops import convolution_table as table
 from kcompile.ir.ops.spatial import lower_pad, span, static_pads
 from kcompile.ir.types import TensorType
 
@@ -18,10 +19,10 @@ def onnx_filter(b: Builder, w: str, rank: int) -> str:
     return b.op("Transpose", w, perm=[rank - 1, rank - 2, *range(rank - 2)])
 
 
-def conv(
-    b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, x: str, w: str, *bias: str
-) -> str:
+def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, x: str, w: str, *bias: str) -> str:
     """ONNX Conv; symbolic pads become a Pad."""
+    if table.needed(op, types[0], b.target.provider):
+        return table.conv(b, op, types, output, x, w, *bias)
     pads = static_pads(op.pads)
     if pads is None:
         x = lower_pad(b, x, types[0].dtype, op.pads)
@@ -36,13 +37,12 @@ def conv_input_grad(
     b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str
 ) -> str:
     """ONNX ConvTranspose; where pads or the ragged end are symbolic, crop the full result."""
+    if table.needed(op, types[0], b.target.provider) and table.needed(op, output, b.target.provider):
+        return table.conv_input_grad(b, op, types, output, g, w)
     kernel = types[1].static_shape[:-2]
     geometry = zip(types[0].shape[2:], kernel, op.strides, op.dilations, strict=True)
     full = [(count - 1) * stride + span(size, dilation) for count, size, stride, dilation in geometry]
-    ends = [
-        size + before - whole
-        for size, (before, _), whole in zip(output.shape[2:], op.pads, full, strict=True)
-    ]
+    ends = [size + before - whole for size, (before, _), whole in zip(output.shape[2:], op.pads, full, strict=True)]
     rest = [end + after for end, (_, after) in zip(ends, op.pads, strict=True)]
     known = [size for size in rest if isinstance(size, int)]
     pads = static_pads(op.pads) if len(known) == len(rest) else None

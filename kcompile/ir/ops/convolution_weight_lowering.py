@@ -7,17 +7,18 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from kcompile.ir.builder import Builder
-from kcompile.ir.ops.spatial import lower_pad, offsets, padded_type, span, static_pads
+from kcompile.ir.ops import convolution_table as table
+from kcompile.ir.ops.spatial import lower_pad, padded_type, span, static_pads
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
     from kcompile.ir.ops.convolution import ConvWeightGrad
 
 TABLE_LIMIT = 500_000
-"""So many elements per image may the table of :func:`by_table` have."""
+"""So many elements per image may a table of windows have."""
 
 GROUP_LIMIT = 4
-"""With more groups the matmuls of :func:`by_table` are too small to pay."""
+"""With more groups the matrix products with a table are too small to pay."""
 
 
 def conv_weight_grad(
@@ -31,49 +32,15 @@ def conv_weight_grad(
         channels = x_type.with_shape(x_type.shape[1:2]).static_shape[0]
         windows = prod(g_type.with_shape(g_type.shape[2:]).static_shape)
         small = prod(op.kernel) * channels * windows <= TABLE_LIMIT
-        if small and op.groups <= GROUP_LIMIT:
-            return by_table(b, op, x_type, g_type, x, g)
+        if (small and op.groups <= GROUP_LIMIT) or x_type.dtype in table.WITHOUT_KERNEL:
+            return table.conv_weight_grad(b, op, x_type, g_type, x, g)
         if op.groups == 1 and len(op.kernel) == 2:
             return side_by_side(b, op, x_type, g_type, x, g)
+    table.check_kernel(x_type, b.target.provider)
     return with_roles_swapped(b, op, types, output, x, g)
 
 
-def by_table(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
-    """One matmul for each image and group: a table of what each kernel position meets, times the gradient."""
-    batch, groups = x_type.shape[0], op.groups
-    channels, *_ = x_type.with_shape(x_type.shape[1:]).static_shape
-    out, *counts = g_type.with_shape(g_type.shape[1:]).static_shape
-    x = lower_pad(b, x, x_type.dtype, op.pads)
-    source = padded_type(x_type, op.pads)
-    met = []
-    for _, (_, _, *where) in offsets(op.kernel, counts, op.strides, op.dilations):
-        if source.shape[2:] == tuple(counts) and len(set(op.kernel)) == 1 and op.kernel[0] == 1:
-            part = x  # a pointwise convolution meets every element once
-        else:
-            bounds = (
-                [at.start for at in where],
-                [at.stop for at in where],
-                range(2, x_type.rank),
-                op.strides,
-            )
-            part = b.op("Slice", x, *(b.constant(item, "int64") for item in bounds))
-        part_type = x_type.with_shape((batch, channels, *counts))
-        met.append(b.reshape(part, part_type, (batch, groups, channels // groups, prod(counts))))
-    table = b.op("Concat", *met, axis=2) if len(met) > 1 else met[0]
-    gradient = b.reshape(g, g_type, (batch, groups, out // groups, prod(counts)))
-    if b.target.portable:
-        products = b.op("MatMul", table, b.op("Transpose", gradient, perm=[0, 1, 3, 2]))
-    else:
-        products = b.op("FusedMatMul", table, gradient, domain="com.microsoft", transB=1)
-    summed = b.op("ReduceSum", products, b.constant([0], "int64"), keepdims=0)
-    if groups > 1:
-        summed = b.op("Transpose", summed, perm=[1, 0, 2])  # from (group, rows of the table, channels out)
-    return b.op("Reshape", summed, b.constant([*op.kernel, channels // groups, out], "int64"))
-
-
-def side_by_side(
-    b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str
-) -> str:
+def side_by_side(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
     """A convolution for each kernel row, of one tall image whose channels are the batch and which has the
     channels of the input one below the other; the gradient is the filter.
     """
@@ -137,9 +104,7 @@ def with_roles_swapped(
 
 def exact(op: ConvWeightGrad, types: Sequence[TensorType]) -> bool:
     """Whether the windows of ``types[0]`` counted by ``types[1]`` use every element, without a ragged end."""
-    axes = zip(
-        types[0].shape[2:], types[1].shape[2:], op.kernel, op.strides, op.pads, op.dilations, strict=True
-    )
+    axes = zip(types[0].shape[2:], types[1].shape[2:], op.kernel, op.strides, op.pads, op.dilations, strict=True)
     return all(
         size + pads[0] + pads[1] == (count - 1) * stride + span(extent, dilation)
         for size, count, extent, stride, pads, dilation in axes

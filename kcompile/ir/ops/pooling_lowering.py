@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kcompile.ir.builder import Builder
 from kcompile.ir.dims import product
-from kcompile.ir.ops.spatial import lower_pad, padded_type, static_pads
+from kcompile.ir.errors import IRError
+from kcompile.ir.ops.spatial import lower_pad, offsets, padded_type, static_pads
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -46,12 +48,16 @@ def places(b: Builder, op: Pooling, x_type: TensorType, x: str) -> tuple[str, Te
 
 
 def max_pool_grad(b: Builder, op: MaxPoolGrad, x_type: TensorType, g_type: TensorType, g: str, x: str) -> str:
-    """Scatter the gradient to where MaxPool says that the maxima are; overlapping windows add up."""
+    """Put the gradient where MaxPool says that the maxima are; where windows overlap, several add up."""
     indices, source = places(b, op, x_type, x)
+    overlap = any(stride < size for stride, size in zip(op.strides, op.window, strict=True))
+    if source is x_type and not overlap and b.target.provider == "cpu" and x_type.dtype == "float32":
+        shape = b.dims(x_type.shape)
+        pads = static_pads(op.pads)
+        return b.op("MaxUnpool", g, indices, shape, kernel_shape=op.window, strides=op.strides, pads=pads)
     flat = b.constant([-1], "int64")
     size = b.dims([product(source.shape)])
     zeros = b.op("Expand", b.constant(0, g_type.dtype), size)
-    overlap = any(stride < size for stride, size in zip(op.strides, op.window, strict=True))
     dx = b.op(
         "ScatterElements", zeros, b.op("Reshape", indices, flat), b.op("Reshape", g, flat),
         axis=0, reduction="add" if overlap else "none",
@@ -71,22 +77,46 @@ def max_pool_gather(b: Builder, op: MaxPoolGather, x_type: TensorType, t: str, x
 
 
 def average_pool(b: Builder, op: AveragePool, x_type: TensorType, x: str) -> str:
-    """ONNX AveragePool. With symbolic pads: the mean with zeros, divided by the share of real elements."""
+    """ONNX AveragePool. Else, with symbolic pads: the mean with zeros, divided by the share of real elements."""
     pads = static_pads(op.pads)
-    if pads is not None:
-        return b.op(
-            "AveragePool", x, kernel_shape=op.window, strides=op.strides, pads=pads, count_include_pad=0
-        )
+    if pads is not None and has_kernel(b, x_type.dtype):
+        return b.op("AveragePool", x, kernel_shape=op.window, strides=op.strides, pads=pads, count_include_pad=0)
     padded = lower_pad(b, x, x_type.dtype, op.pads)
-    mean = b.op("AveragePool", padded, kernel_shape=op.window, strides=op.strides)
-    return b.op("Div", mean, members(b, op, x_type))
+    mean = window_mean(b, padded_type(x_type, op.pads), padded, op.window, op.strides)
+    return b.op("Div", mean, members(b, op, x_type)) if any(pair != (0, 0) for pair in op.pads) else mean
+
+
+def has_kernel(b: Builder, dtype: str) -> bool:
+    """Whether there is an AveragePool kernel for the element type."""
+    return dtype != "float64" or b.target.provider != "cpu"
+
+
+def window_mean(b: Builder, x_type: TensorType, x: str, window: Sequence[int], strides: Sequence[int]) -> str:
+    """The mean of each window of an image without padding.
+
+    Raises:
+        IRError: there is no kernel for the element type, and sizes are symbolic.
+    """
+    if has_kernel(b, x_type.dtype):
+        return b.op("AveragePool", x, kernel_shape=window, strides=strides)
+    if not x_type.with_shape(x_type.shape[2:]).is_static:
+        raise IRError(f"ONNX Runtime averages {x_type.dtype} only on images of known size, got {x_type}; use float32")
+    sizes = x_type.with_shape(x_type.shape[2:]).static_shape
+    counts = [(size - extent) // step + 1 for size, extent, step in zip(sizes, window, strides, strict=True)]
+    total = ""
+    for _, (_, _, *where) in offsets(window, counts, strides, (1,) * len(window)):
+        bounds = ([at.start for at in where], [at.stop for at in where], range(2, x_type.rank), strides)
+        part = b.op("Slice", x, *(b.constant(item, "int64") for item in bounds))
+        total = b.op("Add", total, part) if total else part
+    return b.op("Div", total, b.constant(np.prod(window), x_type.dtype))
 
 
 def members(b: Builder, op: Pooling, x_type: TensorType) -> str:
     """The share of the elements of each window that are not padding: (1, 1, windows...)."""
-    ones = b.op("Expand", b.constant(1, x_type.dtype), b.dims([1, 1, *x_type.shape[2:]]))
+    single = x_type.with_shape((1, 1, *x_type.shape[2:]))
+    ones = b.op("Expand", b.constant(1, x_type.dtype), b.dims(single.shape))
     padded = lower_pad(b, ones, x_type.dtype, op.pads)
-    return b.op("AveragePool", padded, kernel_shape=op.window, strides=op.strides)
+    return window_mean(b, padded_type(single, op.pads), padded, op.window, op.strides)
 
 
 def average_pool_grad(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType, g: str) -> str:
@@ -127,7 +157,8 @@ def slid(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType
     # Output element i averages the gradients i + before - window + 1 ... i + before.
     geometry = zip(counts, op.strides, op.window, op.pads, output.shape[2:], strict=True)
     pads = tuple(
-        (size - 1 - before, extent + before - count * stride)
-        for count, stride, size, (before, _), extent in geometry
+        (size - 1 - before, extent + before - count * stride) for count, stride, size, (before, _), extent in geometry
     )
-    return b.op("AveragePool", lower_pad(b, g, g_type.dtype, pads), kernel_shape=op.window, strides=ones)
+    spread = [count * stride for count, stride in zip(counts, op.strides, strict=True)]
+    source = g_type.with_shape((*g_type.shape[:2], *spread))
+    return window_mean(b, padded_type(source, pads), lower_pad(b, g, g_type.dtype, pads), op.window, ones)

@@ -1,4 +1,4 @@
-"""Each way to compute a filter gradient, on the sizes for which it is not chosen too."""
+"""Each way to compute a filter gradient, on the sizes for which it is not chosen too; and float64."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from kcompile.ir import Graph, Target, apply, input_value, interpret, named
-from kcompile.ir.ops import convolution
+from kcompile.ir import Graph, IRError, Target, apply, input_value, interpret, named
+from kcompile.ir.ops import convolution, convolution_table
 from kcompile.ir.ops import convolution_weight_lowering as ways
 from kcompile.ir.ops.convolution import ConvWeightGrad
+from kcompile.ir.ops.pooling import average_pool
 from kcompile.ir.ops.spatial import output_size, resolve_pads
-from tests.op_checks import assert_close, run_onnx
+from kcompile.passes.emit import emit
+from tests.op_checks import (
+    TARGETS,
+    assert_close,
+    build,
+    check_onnx,
+    differentiable,
+    gradient_feeds,
+    gradient_graph,
+    run_onnx,
+)
+from tests.op_examples import Example
+from tests.op_examples.convolution import EXAMPLES as convolutions
+from tests.op_examples.pooling import EXAMPLES as poolings
 
 CASES = {
     "plain": ((6, 7), (3, 2), (1, 1), (1, 1), "valid"),
@@ -25,7 +39,7 @@ CASES = {
 
 
 def by_table(b, op, types, output, x, g):
-    return ways.by_table(b, op, *types, x, g)
+    return convolution_table.conv_weight_grad(b, op, *types, x, g)
 
 
 def side_by_side(b, op, types, output, x, g):
@@ -53,3 +67,23 @@ def test_every_way_gives_the_gradient(
     monkeypatch.setattr(convolution, "lower_weight_grad", way)
     actual = run_onnx(graph, feeds, Target(portable=portable))
     assert_close(actual["output"], interpret(graph, feeds).outputs["output"], 1e-5, case)
+
+
+@pytest.mark.parametrize("example", [*convolutions, *poolings], ids=str)
+def test_float64_has_no_kernel_but_works(example: Example) -> None:
+    graph, arrays = build(example, "float64", symbolic=True)
+    check_onnx(graph, arrays, TARGETS["portable"], 1e-12)
+    feeds = gradient_feeds(graph, arrays)
+    backward = gradient_graph(graph, differentiable(example))
+    expected = interpret(backward, feeds).outputs
+    for name, array in run_onnx(backward, feeds, TARGETS["native"]).items():
+        assert_close(array, expected[name], 1e-12, name)
+
+
+def test_float64_images_of_unknown_size_are_refused() -> None:
+    x = input_value("x", "float64", (2, 3, named("height"), 8))
+    w = input_value("w", "float64", (3, 3, 3, 2))
+    with pytest.raises(IRError, match=r"convolves float64 only on images of known size.*use float32"):
+        emit(Graph([x, w], [convolution.conv(x, w, data_format="channels_first")]))
+    with pytest.raises(IRError, match=r"averages float64 only on images of known size.*use float32"):
+        emit(Graph([x], [average_pool(x, (2, 2), data_format="channels_first")]))
