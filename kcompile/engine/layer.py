@@ -88,7 +88,7 @@ class Layer:
         self.stateful = False
         self.supports_masking = False
         self.input_spec: Any = None
-        self.dtype = check_dtype(owner, kwargs.get("dtype") or kwargs.get("input_dtype"))
+        self.dtype = check_dtype(owner, _dtype_name(kwargs.get("dtype") or kwargs.get("input_dtype")))
         self._initial_weights = kwargs.get("weights")
         self.batch_input_shape: Shape | None = None
         if (shape := kwargs.get("batch_input_shape") or kwargs.get("batch_shape")) is not None:
@@ -148,8 +148,7 @@ class Layer:
         config_: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
         if self.batch_input_shape is not None:
             config_["batch_input_shape"] = self.batch_input_shape
-        if self.dtype is not None:
-            config_["dtype"] = self.dtype
+        config_["dtype"] = self.dtype
         return config_
 
     @classmethod
@@ -197,7 +196,7 @@ class Layer:
         shape = tuple(() if shape is None else shape)
         if any(size is None for size in shape):
             raise ShapeError(f"layer {self.name!r}: weight {name!r} would have the unknown size in {shape}")
-        dtype = dtype or (self.dtype if self.dtype and self.dtype.startswith("float") else None) or config.floatx()
+        dtype = dtype or (self.dtype if self.dtype.startswith("float") else config.floatx())
         if initializer is None:
             initializer = "glorot_uniform" if dtype.startswith("float") else "zeros"
         value = initializers.get(initializer)(shape, dtype=dtype)
@@ -566,11 +565,27 @@ class Layer:
             raise AttributeError(f"layer {self.name!r} has several {what}s, {list(shapes)}; use {at}(node_index)")
         return _one_or_list(next(iter(shapes.values())))
 
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__
+        if name.startswith("__") or "built" not in own:
+            raise AttributeError(name)
+        message = f"layer {own['name']!r} ({type(self).__name__}) has no attribute {name!r}"
+        if not own["built"]:
+            message += "; it is not built yet: call it on a tensor, or give the first layer an input_shape"
+        raise AttributeError(message, name=name, obj=self)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}{'' if self.built else ', not built'}>"
 
 
 # ---- helpers
+
+
+def _dtype_name(dtype: Any) -> Any:
+    """``floatx`` if there is none; the element type of a policy, as which Keras 3 writes it."""
+    if isinstance(dtype, Mapping):
+        dtype = dtype.get("config", {}).get("name")
+    return dtype or config.floatx()
 
 
 def default_name(cls: type) -> str:

@@ -51,6 +51,10 @@ class Node:
             inbound._outbound_nodes.append(self)
         layer._inbound_nodes.append(self)
 
+    def argument_tensors(self) -> list[Tensor]:
+        """The tensors of layers among the keyword arguments: the call depends on them too."""
+        return [x for value in self.arguments.values() for x in _tensors(value)]
+
     def get_config(self) -> dict[str, Any]:
         return {
             "outbound_layer": self.layer.name,
@@ -58,6 +62,14 @@ class Node:
             "node_indices": self.node_indices,
             "tensor_indices": self.tensor_indices,
         }
+
+
+def _tensors(argument: Any) -> list[Tensor]:
+    if isinstance(argument, Tensor):
+        return [argument] if argument._keras_history is not None else []
+    if isinstance(argument, (list, tuple)):
+        return [x for item in argument for x in _tensors(item)]
+    return []
 
 
 class InputSpec:

@@ -9,6 +9,7 @@ from kcompile.engine.history import made_by_layer
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
 
+
 class OpLayer(Layer):
     """Replays IR operations on other inputs.
 
@@ -28,6 +29,11 @@ class OpLayer(Layer):
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         new = {old: x.value for old, x in zip(self._sources, tensors, strict=True)}
         return Tensor(substitute([self._result], new)[0])
+
+    def _clone(self) -> OpLayer:
+        clone = OpLayer([], Tensor(self._result), name=self.name)
+        clone._sources = list(self._sources)
+        return clone
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None

@@ -9,7 +9,9 @@ from kcompile.utils.generic_utils import (
 )
 from kcompile.utils.np_utils import normalize, to_categorical
 from kcompile.utils.progbar import Progbar
+from kcompile.utils.random_seed import set_random_seed
 from kcompile.utils.sequence import GeneratorEnqueuer, OrderedEnqueuer, Sequence
+from kcompile.utils.summary import print_summary
 
 __all__ = [
     "CustomObjectScope",
@@ -21,6 +23,8 @@ __all__ = [
     "deserialize_keras_object",
     "get_custom_objects",
     "normalize",
+    "print_summary",
     "serialize_keras_object",
+    "set_random_seed",
     "to_categorical",
 ]

@@ -1,0 +1,27 @@
+"""One call that makes a program reproducible."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from kcompile.errors import check_int
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python's and NumPy's generators, and start the stream of ``K.random_*`` anew.
+
+    Initial weights, shuffling and the seeds of layers come from NumPy's global generator, so that programs which call
+    this first repeat bit for bit on the same machine (Keras 3 has a function of the same name).
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: outside of 0 to 2**32 - 1.
+    """
+    from kcompile.backend.random import random_counter
+
+    number = check_int("set_random_seed", "seed", seed, minimum=0, maximum=2**32 - 1)
+    random.seed(number)
+    np.random.seed(number)
+    random_counter().assign(0)

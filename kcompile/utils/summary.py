@@ -1,0 +1,118 @@
+"""The table that ``model.summary()`` prints, as Keras 2.3 prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcompile.errors import KCompileError
+
+if TYPE_CHECKING:
+    from kcompile.backend.variables import Variable
+    from kcompile.engine.layer import Layer
+    from kcompile.engine.network import Network
+
+Print = Callable[[str], Any]
+
+
+def print_summary(
+    model: Network,
+    line_length: int | None = None,
+    positions: Sequence[float] | None = None,
+    print_fn: Print | None = None,
+) -> None:
+    """Print layers, output shapes, numbers of parameters and, unless the model is a chain, what is connected.
+
+    Args:
+        model: a built model.
+        line_length: width of the table; default 65, or 98 with connections.
+        positions: where columns end, as fractions of the width or as columns of characters.
+        print_fn: prints a line; default ``print``.
+
+    Raises:
+        ValueError: ``positions`` has not one entry per column.
+    """
+    write: Print = print if print_fn is None else print_fn
+    chain = is_chain(model)
+    header = ["Layer (type)", "Output Shape", "Param #"]
+    if not chain:
+        header.append("Connected to")
+    width = line_length or (65 if chain else 98)
+    ends = list(positions or ((0.45, 0.85, 1.0) if chain else (0.33, 0.55, 0.67, 1.0)))
+    if len(ends) != len(header):
+        raise KCompileError(
+            f"summary: positions needs {len(header)} entries, one per column ({', '.join(header)}), got {len(ends)}"
+        )
+    if ends[-1] <= 1:
+        ends = [int(width * end) for end in ends]
+    write(f'Model: "{model.name}"')
+    write("_" * width)
+    write(_row(header, ends))
+    write("=" * width)
+    layers = model.layers
+    relevant = {id(node) for node in model._nodes}
+    for index, layer in enumerate(layers):
+        cells = [f"{layer.name} ({type(layer).__name__})", _output_shape(layer), str(_count(layer.weights))]
+        if chain:
+            write(_row(cells, ends))
+        else:
+            connections = list(_connections(layer, relevant)) or [""]
+            write(_row([*cells, connections[0]], ends))
+            for connection in connections[1:]:
+                write(_row(["", "", "", connection], ends))
+        write(("=" if index == len(layers) - 1 else "_") * width)
+    trainable, fixed = _count(model.trainable_weights), _count(model.non_trainable_weights)
+    write(f"Total params: {trainable + fixed:,}")
+    write(f"Trainable params: {trainable:,}")
+    write(f"Non-trainable params: {fixed:,}")
+    write("_" * width)
+
+
+def is_chain(model: Network) -> bool:
+    """Whether each layer's output goes to one other layer at most, and nothing is shared or joined.
+
+    Subclassed models count as chains, as in Keras: what happens inside of ``call`` is not known as a graph.
+    """
+    from kcompile.engine.sequential import Sequential
+
+    if isinstance(model, Sequential) or not model._nodes:
+        return True
+    layers = [node.layer for node in model._nodes]
+    sources = [id(x) for node in model._nodes for x in {id(x): x for x in node.inbound_layers}.values()]
+    return (
+        len(model.inputs) == 1
+        and len(set(layers)) == len(layers)
+        and len(set(sources)) == len(sources)
+        and all(len(node.inbound_layers) <= 1 for node in model._nodes)
+    )
+
+
+def _row(cells: Sequence[str], ends: Sequence[float]) -> str:
+    """Cells cut at the ends of their columns, with a blank between them."""
+    line = ""
+    for index, (cell, end) in enumerate(zip(cells, ends, strict=True)):
+        line = line if index == 0 else line[:-1] + " "
+        line = (line + cell)[: int(end)].ljust(int(end))
+    return line
+
+
+def _output_shape(layer: Layer) -> str:
+    try:
+        return str(layer.output_shape)
+    except AttributeError:  # never called, or called on inputs of several shapes
+        return "multiple"
+
+
+def _connections(layer: Layer, relevant: set[int]) -> Iterable[str]:
+    for node in layer._inbound_nodes:
+        if id(node) in relevant:
+            for inbound, node_index, tensor_index in zip(
+                node.inbound_layers, node.node_indices, node.tensor_indices, strict=True
+            ):
+                yield f"{inbound.name}[{node_index}][{tensor_index}]"
+
+
+def _count(weights: Iterable[Variable]) -> int:
+    return sum(int(np.prod(weight.storage.shape, dtype=np.int64)) for weight in weights)
