@@ -25,7 +25,6 @@ from kcompile.ir.core import (
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.axes import inverse
 from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.normalization import Normalization
 from kcompile.ir.ops.reshaping import Reshape, reshape, transpose
 from kcompile.ir.ops.softmax import LogSoftmax, Softmax
 from kcompile.ir.ops.spatial import SpatialOp, to_channels_first
@@ -78,6 +77,7 @@ class _Walk:
                 continue
             operands = [self.in_permuted_order(*pair) for pair in zip(node.inputs, wanted, strict=True)]
             for old, new in zip(node.outputs, make_node(op, *operands).outputs, strict=True):
+                # Of several results, those with fewer axes are vectors per channel, and stay.
                 if old.rank == len(permutation) and permutation != tuple(range(old.rank)):
                     self.permuted[old] = permutation, new
                 else:
@@ -96,8 +96,6 @@ class _Walk:
             return [to_channels_first(output.rank) if op.activation_output else tuple(range(output.rank))]
         if isinstance(op, (Softmax, LogSoftmax)) and op.axis == output.rank - 1:
             return []  # along the last axis it is fastest
-        if len(node.outputs) > 1 and not isinstance(op, Normalization) and op.name != "split":
-            return []
         found = dict.fromkeys(
             order for value in node.inputs if (order := self.order_after(node, value)) is not None
         )

@@ -91,6 +91,9 @@ class Split(Op):
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
         return b.multi("Split", names[0], b.dims(self.sizes), outputs=len(self.sizes), axis=self.axis)
 
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
+        return Split(self.sizes, permutation.index(self.axis)), (permutation,)
+
 
 @dataclass(frozen=True)
 class Slice(Op):
