@@ -135,7 +135,7 @@ def class_weight_and_validation_split(keras: Any, optimizers: Any) -> Training:
 
 
 def temporal_weights(keras: Any, optimizers: Any) -> Training:
-    """Per-step predictions with one weight per sample and step, some of them zero."""
+    """Per-step predictions with one weight per sample and step, some of them zero; gradients clipped by value."""
     layers = keras.layers
     model = keras.models.Sequential(
         [
@@ -144,7 +144,7 @@ def temporal_weights(keras: Any, optimizers: Any) -> Training:
         ]
     )
     model.compile(
-        optimizers.SGD(lr=0.2, nesterov=True, momentum=0.5),
+        optimizers.SGD(lr=0.2, nesterov=True, momentum=0.5, clipvalue=0.02),
         "categorical_crossentropy",
         metrics=["accuracy"],
         sample_weight_mode="temporal",
@@ -192,7 +192,7 @@ def weighted_metrics(keras: Any, optimizers: Any) -> Training:
 
 
 def text_convolution(keras: Any, optimizers: Any) -> Training:
-    """Embedding, Conv1D, global pooling, binary labels; RMSprop with decay and clipping by value."""
+    """Embedding, Conv1D, global pooling, binary labels; RMSprop with decay."""
     layers = keras.layers
     model = keras.models.Sequential(
         [
@@ -202,7 +202,7 @@ def text_convolution(keras: Any, optimizers: Any) -> Training:
             layers.Dense(1, activation="sigmoid", name="label"),
         ]
     )
-    model.compile(optimizers.RMSprop(lr=0.01, decay=0.05, clipvalue=0.1), "binary_crossentropy", metrics=["accuracy"])
+    model.compile(optimizers.RMSprop(lr=0.01, decay=0.05), "binary_crossentropy", metrics=["accuracy"])
     x = data.integers((SAMPLES, 7), 10, "text_convolution", "x")
     return Training(model, x, data.values("binary", (SAMPLES,), "text_convolution", "y"))
 
