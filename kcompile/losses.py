@@ -7,14 +7,15 @@ where Keras 2.3.1 and tf.keras differ, see tests/golden/README.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kcompile.backend import config
 from kcompile.backend import math as m
 from kcompile.backend import nn
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
-from kcompile.errors import KCompileError, check_one_of, unknown_name
+from kcompile.errors import DataTypeError, check_one_of, shown
+from kcompile.utils.generic_utils import deserialize_keras_object, lookup, names_of, serialize_keras_object
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none", "auto")
 
@@ -220,7 +221,7 @@ def _class(name: str, function: Callable[..., Any], **defaults: Any) -> type[Los
             kwargs[key] = value
         unknown = [key for key in kwargs if key not in order and key != "axis"]
         if unknown or len(args) > len(order):
-            raise TypeError(f"{name} takes {', '.join(order)}; got {unknown or args}")
+            raise DataTypeError(f"{name} takes {', '.join(order)}; got {shown(unknown or args)}")
         common = {key: kwargs.pop(key) for key in ("reduction", "name") if key in kwargs}
         LossFunctionWrapper.__init__(self, function, common.get("reduction", "sum_over_batch_size"),
                                      common.get("name", function.__name__), **{**defaults, **kwargs})  # fmt: skip
@@ -253,8 +254,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     for name, value in list(globals().items())
     if callable(value) and not isinstance(value, type) and getattr(value, "__module__", "") == __name__ and name[0] != "_"
 }
-_CLASSES = {name: value for name, value in list(globals().items()) if isinstance(value, type) and issubclass(value, Loss)}
-
+_KNOWN: dict[str, Any] = {**_FUNCTIONS, **names_of(globals(), LossFunctionWrapper)}
 _KINDS = {
     "binary_crossentropy": "binary",
     "categorical_crossentropy": "categorical",
@@ -263,51 +263,26 @@ _KINDS = {
 
 
 def get(identifier: Any) -> Any:
-    """A loss from a name, a configuration, a function or a Loss.
+    """A loss from a name, a configuration, a function ``(y_true, y_pred)`` or a Loss.
 
     Raises:
-        ValueError: an unknown name (with near matches), or something else.
+        ValueError: an unknown name (with near matches). TypeError: something else.
     """
-    if isinstance(identifier, str):
-        if identifier in _FUNCTIONS:
-            return _FUNCTIONS[identifier]
-        if identifier in _CLASSES and identifier not in ("Loss", "LossFunctionWrapper"):
-            return _CLASSES[identifier]()
-        raise unknown_name("loss", identifier, [*_FUNCTIONS, *_CLASSES])
-    if isinstance(identifier, dict):
-        return deserialize(identifier)
-    if isinstance(identifier, type) and issubclass(identifier, Loss):
-        return identifier()
-    if callable(identifier):
-        return identifier
-    raise KCompileError(f"loss must be a name, a function (y_true, y_pred) or a Loss, got {identifier!r}")
+    return lookup(identifier, "loss", _KNOWN)
 
 
 def serialize(loss: Any) -> Any:
     """The name of a function; class name and configuration of a Loss."""
-    if isinstance(loss, Loss):
-        return {"class_name": type(loss).__name__, "config": loss.get_config()}
-    return loss.__name__
+    return serialize_keras_object(loss)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """A loss from :func:`serialize`.
 
     Raises:
         ValueError: an unknown name.
     """
-    custom = custom_objects or {}
-    if isinstance(config, str):
-        return custom.get(config) or get(config)
-    name = config["class_name"]
-    cls = custom.get(name) or _CLASSES.get(name)
-    if cls is None:
-        raise unknown_name("loss", name, _CLASSES)
-    return cls.from_config(config.get("config", {}))
-
-
-for _name in ("get", "serialize", "deserialize", "target_kind", "per_sample", "reduction_of"):
-    _FUNCTIONS.pop(_name, None)
+    return deserialize_keras_object(config, _KNOWN, custom_objects, "loss")
 
 
 def target_kind(loss: Any) -> str:
@@ -316,6 +291,11 @@ def target_kind(loss: Any) -> str:
     if function in _FUNCTIONS.values():
         return _KINDS.get(function.__name__, "same")
     return "any"
+
+
+def reads_logits(loss: Any) -> bool:
+    """Whether the loss applies softmax or sigmoid itself."""
+    return isinstance(loss, LossFunctionWrapper) and bool(loss._arguments.get("from_logits"))
 
 
 def per_sample(loss: Any) -> Callable[[Any, Any], Tensor]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from kcompile import losses as _losses
-from kcompile.errors import KCompileError, unknown_name
+from kcompile.errors import unknown_name
 from kcompile.losses import (
     KLD,
     MAE,
@@ -84,15 +84,21 @@ from kcompile.metrics.means import (
     SquaredHinge,
     TopKCategoricalAccuracy,
 )
+from kcompile.utils.generic_utils import (
+    deserialize_keras_object,
+    get_custom_objects,
+    lookup,
+    serialize_keras_object,
+)
 
 acc = ACC = accuracy
 cosine = cosine_proximity = cosine_similarity
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: value for name, value in list(globals().items()) if callable(value) and not isinstance(value, type)
-    and name not in ("unknown_name",) and name[0] != "_"
-}  # fmt: skip
-_CLASSES = {n: v for n, v in list(globals().items()) if isinstance(v, type) and issubclass(v, Metric)}
+_KNOWN: dict[str, Any] = {
+    name: value
+    for name, value in list(globals().items())
+    if name[0] != "_" and getattr(value, "__module__", "").startswith(("kcompile.metrics", "kcompile.losses"))
+}
 
 _BY_TARGET = {
     "accuracy": {
@@ -110,21 +116,9 @@ def get(identifier: Any) -> Any:
     """A metric function or Metric from a name, a configuration, a function or a Metric.
 
     Raises:
-        ValueError: an unknown name (with near matches), or something else.
+        ValueError: an unknown name (with near matches). TypeError: something else.
     """
-    if isinstance(identifier, str):
-        if identifier in _FUNCTIONS:
-            return _FUNCTIONS[identifier]
-        if identifier in _CLASSES:
-            return _CLASSES[identifier]()
-        raise unknown_name("metric", identifier, [*_FUNCTIONS, *_CLASSES, "acc", "ce", "crossentropy"])
-    if isinstance(identifier, dict):
-        return deserialize(identifier)
-    if isinstance(identifier, type) and issubclass(identifier, Metric):
-        return identifier()
-    if callable(identifier):
-        return identifier
-    raise KCompileError(f"metric must be a name, a function (y_true, y_pred) or a Metric, got {identifier!r}")
+    return lookup(identifier, "metric", _KNOWN)
 
 
 def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) -> Metric:
@@ -145,6 +139,8 @@ def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) ->
         else:
             form = "sparse" if kind == "sparse" else "categorical"
         return MeanMetricWrapper(_BY_TARGET[_SHORT[identifier]][form], name=identifier)
+    if isinstance(identifier, str) and identifier not in _KNOWN and identifier not in get_custom_objects():
+        raise unknown_name("metric", identifier, [*_KNOWN, *_SHORT])
     found = get(identifier)
     if isinstance(found, Metric):
         return found
@@ -156,22 +152,13 @@ def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) ->
 
 def serialize(metric: Any) -> Any:
     """The name of a function; class name and configuration of a Metric."""
-    if isinstance(metric, Metric):
-        return {"class_name": type(metric).__name__, "config": metric.get_config()}
-    return metric.__name__
+    return serialize_keras_object(metric)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """A metric from :func:`serialize`.
 
     Raises:
         ValueError: an unknown name.
     """
-    custom = custom_objects or {}
-    if isinstance(config, str):
-        return custom.get(config) or get(config)
-    name = config["class_name"]
-    cls = custom.get(name) or _CLASSES.get(name)
-    if cls is None:
-        raise unknown_name("metric", name, _CLASSES)
-    return cls.from_config(config.get("config", {}))
+    return deserialize_keras_object(config, _KNOWN, custom_objects, "metric")

@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from kcompile.errors import KCompileError, unknown_name
+from kcompile.errors import DataTypeError
 from kcompile.optimizers.base import Optimizer
 from kcompile.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
+from kcompile.utils.generic_utils import deserialize_keras_object, lookup, serialize_keras_object
 
 sgd, rmsprop, adagrad, adadelta, adam, adamax, nadam = SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam
 
-_CLASSES: dict[str, type[Optimizer]] = {
-    cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam)
-}
+_CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam)
+_KNOWN = {**{cls.__name__: cls for cls in _CLASSES}, **{cls.__name__.lower(): cls for cls in _CLASSES}}
 
 
-def serialize(optimizer: Optimizer) -> dict[str, Any]:
+def serialize(optimizer: Optimizer) -> Any:
     """Class name and configuration."""
-    return {"class_name": type(optimizer).__name__, "config": optimizer.get_config()}
+    return serialize_keras_object(optimizer)
 
 
-def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """An optimizer from :func:`serialize`.
 
     Raises:
         ValueError: an unknown class.
     """
-    name = config["class_name"]
-    cls = (custom_objects or {}).get(name) or _CLASSES.get(str(name).lower())
-    if cls is None:
-        raise unknown_name("optimizer", name, _CLASSES)
-    return cls.from_config(config.get("config", {}))
+    return deserialize_keras_object(config, _KNOWN, custom_objects, "optimizer")
 
 
 def get(identifier: Any) -> Any:
     """An optimizer from a name, a configuration, or an optimizer.
 
     Raises:
-        ValueError: an unknown name (with near matches), or something else.
+        ValueError: an unknown name (with near matches). TypeError: something else.
     """
-    if isinstance(identifier, str):
-        return deserialize({"class_name": identifier, "config": {}})
-    if isinstance(identifier, dict):
-        return deserialize(identifier)
-    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        return identifier()
-    if hasattr(identifier, "get_updates"):
+    if hasattr(identifier, "get_updates") and not isinstance(identifier, type):
         return identifier
-    raise KCompileError(f"optimizer must be a name, a configuration or an Optimizer, got {identifier!r}")
+    if callable(identifier) and not isinstance(identifier, type):
+        raise DataTypeError(f"optimizer must be a name, a configuration or an Optimizer, got {identifier!r}")
+    found = lookup(identifier, "optimizer", _KNOWN)
+    if found is None:
+        raise DataTypeError("optimizer must be a name, a configuration or an Optimizer, got None")
+    return found
 
 
 __all__ = [
