@@ -83,7 +83,7 @@ class Op:
     def permuted(
         self, node: Node, permutation: Permutation
     ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
-        """The op that commutes with a transpose of the first output; further outputs stay as they are.
+        """The op that commutes with a transpose of the first output and those with as many axes; others stay.
 
         Returns:
             the op that computes ``transpose(output, permutation)`` directly, and for each input the transpose
