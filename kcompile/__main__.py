@@ -1,0 +1,7 @@
+"""``python -m kcompile``."""
+
+import sys
+
+from kcompile.cli import main
+
+sys.exit(main())

@@ -1,0 +1,91 @@
+"""The command ``kcompile``, also ``python -m kcompile``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 a check failed, 2 wrong use or input."""
+    options = parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output (head, less) has seen enough; Python's own flush at exit would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, TypeError, OSError) as error:
+        print(f"kcompile {options.command}: {_sentence(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _sentence(error: Exception) -> str:
+    """The message in one line; of the operating system's errors without the number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename!r}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command understands."""
+    from kcompile import __version__
+
+    top = argparse.ArgumentParser(prog="kcompile", description="Keras-style models as ONNX graphs.")
+    top.add_argument("--version", action="version", version=f"kcompile {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo", help="train a small network on real digits, export it, and check the exported files"
+    )
+    demo.add_argument("--epochs", type=int, default=20, metavar="N", help="default: %(default)s")
+    demo.add_argument("--folder", default="demo_output", help="where files are written, default: %(default)s")
+    demo.add_argument("--threads", type=int, default=0, metavar="N", help="threads per operator, default: all cores")
+    demo.set_defaults(run=_demo)
+
+    inspect = commands.add_parser(
+        "inspect",
+        help="show what is in an ONNX file, or what the passes make of a model",
+        description="Show inputs, outputs, operators, parameters and floating point operations; for a model in Python "
+        "also its graph before and after the passes.",
+    )
+    inspect.add_argument("what", metavar="model.onnx|model.py:function", help="the function returns a model")
+    inspect.add_argument("--training", action="store_true", help="the training step of the (compiled) model")
+    inspect.add_argument(
+        "--dump-after", metavar="PASS", help="print the graph after this pass, several (a,b), or after each (all)"
+    )
+    inspect.set_defaults(run=_inspect)
+    return top
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from kcompile import demo
+
+    return demo.run(options.epochs, options.folder, options.threads)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from kcompile import inspecting
+    from kcompile.errors import KCompileError
+
+    path, separator, name = options.what.rpartition(":")
+    if separator and path.endswith(".py"):
+        model = inspecting.load_model_function(path, name)
+        print(inspecting.describe_model(model, options.training, options.dump_after))
+        return 0
+    if options.what.endswith(".py"):
+        raise KCompileError(f"name the function that returns the model: {options.what}:FUNCTION")
+    if options.training or options.dump_after:
+        raise KCompileError("--training and --dump-after need a model in Python (model.py:function), not an ONNX file")
+    print(inspecting.describe_file(options.what))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""``kcompile demo``: from real data to exported files that stock ONNX Runtime trains on, each step checked."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcompile.errors import KCompileError
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+
+Array = NDArray[Any]
+Data = tuple[Array, Array]
+
+ACCURACY = 0.98
+SEED = 1
+CONTINUED_STEPS = 20
+CONTINUED_BATCH = 64
+OUTPUT_TOLERANCE = 1e-5
+LOSS_TOLERANCE = 1e-5
+STATE_TOLERANCE = 1e-4
+"""Greatest differences from the exported files, relative to the largest number of each tensor.
+
+The same steps in another order of additions: float32 rounds differently, and further steps let differences grow.
+"""
+
+
+def digits() -> tuple[Data, Data]:
+    """Images as float32 ``(samples, 8, 8, 1)`` from 0 to 1, labels as uint8 ``(samples,)``."""
+    from kcompile.datasets import digits as data
+
+    (x_train, y_train), (x_test, y_test) = data.load_data()
+    scale = np.float32(1 / 16)
+    return (x_train[..., None] * scale, y_train), (x_test[..., None] * scale, y_test)
+
+
+def build() -> Model:
+    """A small convolutional network, compiled."""
+    from kcompile import Input, Model
+    from kcompile.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+
+    image = Input((8, 8, 1), name="image")
+    x: Any = image
+    for filters, pooled in ((32, False), (32, True), (64, True)):
+        # The normalization that follows has a bias of its own.
+        x = Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = BatchNormalization()(x)
+        x = Activation("relu")(x)
+        if pooled:
+            x = MaxPooling2D(2)(x)
+            x = Dropout(0.25)(x)
+    x = Dense(64, activation="relu")(Flatten()(x))
+    x = Dropout(0.5)(x)
+    digit = Dense(10, activation="softmax", name="digit")(x)
+    model = Model(image, digit, name="digits")
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def run(epochs: int = 20, folder: str | Path = "demo_output", threads: int = 0) -> int:
+    """Train, evaluate, export, and compare with a process that knows only onnxruntime and numpy.
+
+    Returns:
+        the exit status: 0 if the accuracy and every comparison are as they should be, else 1.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: the number of epochs or threads is out of range.
+    """
+    from kcompile.errors import check_positive_int
+    from kcompile.runtime.session import configure
+
+    check_positive_int("demo", "epochs", epochs)
+    configure(threads=threads)
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    np.random.seed(SEED)
+    train, test = digits()
+    model = build()
+    model.summary()
+    history = model.fit(*train, batch_size=32, epochs=epochs, validation_data=test)
+    accuracy = float(model.evaluate(*test, verbose=0)[1])
+    print(f"\nTest accuracy: {accuracy:.4f} on {len(test[0])} images (at least {ACCURACY} expected)")
+    print("\nWhat the passes did to the training step:")
+    print(model._step(True, [train[1]], [None]).executable.report())
+
+    model.export(root / "model.onnx")
+    model.export_training(root / "training")
+    curve = [history.history[name] for name in ("accuracy", "val_accuracy")]
+    (root / "training_curve.svg").write_text(draw_curves(curve, ("training", "test")), encoding="utf-8")
+    checks = [accuracy >= ACCURACY, compare_inference(model, test[0], root), compare_training(model, train, root)]
+    print(f"\nWritten to {root}: " + ", ".join(sorted(entry.name for entry in root.iterdir())))
+    passed = all(checks)
+    print(f"{'All checks passed' if passed else 'FAILED'} in {time.perf_counter() - started:.0f} s")
+    return 0 if passed else 1
+
+
+def compare_inference(model: Model, x: Array, root: Path) -> bool:
+    """Whether the exported inference graph gives what ``predict`` gives."""
+    (name,) = model.input_names
+    np.savez(root / "images.npz", **{name: x})
+    outputs = run_script("run_model.py", root, "model.onnx", "images.npz", "predictions.npz")
+    difference = relative_difference(outputs[model.output_names[0]], model.predict(x))
+    what = f"model.onnx in a fresh process (only onnxruntime and numpy), {len(x)} images"
+    return _verdict(f"{what}: greatest difference from predict", {"": difference}, OUTPUT_TOLERANCE)
+
+
+def compare_training(model: Model, train: Data, root: Path) -> bool:
+    """Whether training goes on from the exported files as it does here."""
+    order = np.random.RandomState(SEED).permutation(len(train[0]))[: CONTINUED_STEPS * CONTINUED_BATCH]
+    x = train[0][order].reshape(CONTINUED_STEPS, CONTINUED_BATCH, *train[0].shape[1:])
+    y = train[1][order].reshape(CONTINUED_STEPS, CONTINUED_BATCH, 1).astype(np.float32)
+    np.savez(root / "batches.npz", image=x, digit_target=y)
+    result = run_script("continue_training.py", root, "training", "batches.npz", "continued.npz")
+    losses = [model.train_on_batch(images, labels)[0] for images, labels in zip(x, y, strict=True)]
+    tensors = {w.label: w.numpy() for w in [*model.weights, *model.optimizer.weights]}
+    missing = sorted(name for name in tensors if f"state:{name}" not in result)
+    if missing:
+        print(f"FAILED: the exported state lacks {missing[0]!r}")
+        return False
+    differences = {name: relative_difference(result[f"state:{name}"], array) for name, array in tensors.items()}
+    where = f"training/ in a fresh process, {CONTINUED_STEPS} further steps"
+    loss = {"": relative_difference(result["losses"], np.array(losses))}
+    checks = [
+        _verdict(f"{where}: losses, greatest difference from train_on_batch", loss, LOSS_TOLERANCE),
+        _verdict(f"{where}: {len(tensors)} tensors of the state, greatest difference", differences, STATE_TOLERANCE),
+    ]
+    return all(checks)
+
+
+def run_script(name: str, root: Path, *arguments: str) -> Mapping[str, Array]:
+    """Copy one of the scripts to ``root``, run it there in a fresh process, and read the file that it writes.
+
+    Raises:
+        ValueError: the script fails; the message is what it printed last.
+    """
+    shutil.copyfile(Path(__file__).parent / "export" / "scripts" / name, root / name)
+    # -I: neither the environment nor the working directory adds modules.
+    command = [sys.executable, "-I", name, *arguments]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or "no output").splitlines()[-1]
+        raise KCompileError(f"{name} ended with status {done.returncode}: {last}")
+    with np.load(root / arguments[-1]) as file:
+        return {key: file[key] for key in file.files}
+
+
+def relative_difference(got: Array, expected: Array) -> float:
+    """The greatest difference between two arrays, as a part of the largest number (or of 1 if that is smaller)."""
+    if got.shape != expected.shape:
+        return float("inf")
+    got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
+    scale = max(1.0, float(np.abs(expected).max(initial=0)))
+    return float(np.abs(got - expected).max(initial=0)) / scale
+
+
+def _verdict(what: str, differences: Mapping[str, float], tolerance: float) -> bool:
+    """Print the comparison in a line; whether all differences (NaN is none) are within the tolerance."""
+    worst = max(differences, key=lambda name: np.nan_to_num(differences[name], nan=np.inf))
+    passed = bool(differences[worst] <= tolerance)
+    place = f" in {worst}" if worst else ""
+    print(f"{'ok' if passed else 'FAILED'}: {what} {differences[worst]:.1e}{place} (at most {tolerance:.0e})")
+    return passed
+
+
+COLOURS = ("#1f77b4", "#d62728")
+
+
+def draw_curves(curves: Sequence[Sequence[float]], names: Sequence[str], width: int = 640, height: int = 360) -> str:
+    """Curves over epochs as an SVG picture; the vertical axis goes from 0.8 (or the least value) to 1."""
+    low = min(0.8, *(value for curve in curves for value in curve))
+    left, top, right, bottom = 50, 20, width - 20, height - 40
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<text x="{(left + right) // 2}" y="{height - 8}" text-anchor="middle">epoch</text>',
+    ]
+    for tick in range(5):
+        y = bottom - (bottom - top) * tick / 4
+        parts.append(f'<line x1="{left}" y1="{y}" x2="{right}" y2="{y}" stroke="#dddddd"/>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{low + (1 - low) * tick / 4:.2f}</text>')
+    scale = (bottom - top) / max(1 - low, 1e-9)
+    for number, (curve, name) in enumerate(zip(curves, names, strict=True)):
+        step = (right - left) / max(1, len(curve) - 1)
+        points = " ".join(f"{left + step * i:.1f},{bottom - scale * (v - low):.1f}" for i, v in enumerate(curve))
+        colour, y = COLOURS[number % len(COLOURS)], bottom - 12 - 18 * number
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<text x="{right - 8}" y="{y}" text-anchor="end" fill="{colour}">{name}</text>')
+    return "\n".join([*parts, "</svg>", ""])
