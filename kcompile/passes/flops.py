@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from kcompile.ir.core import Constant, Graph, Leaf, Node, Value
 from kcompile.ir.dims import Dim, names_in, substitute
-from kcompile.ir.ops.convolution import Convolution, ConvWeightGrad
+from kcompile.ir.ops.blocked import BlockedConv, BlockedConvInputGrad, BlockedConvWeightGrad, BlockedPool
+from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.gemm import Gemm
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.normalization import Normalization
 from kcompile.ir.ops.pooling import Pooling
@@ -39,13 +41,18 @@ def work_of_graph(graph: Graph, sizes: Mapping[str, int] | None = None) -> Work:
         graph: any graph. Regions count once.
         sizes: the symbolic sizes; those not given count as 1.
     """
-    known = dict(sizes or {})
-    total = Work()
-    for node in graph.nodes():
-        total += work_of_node(node, known)
-        for region in node.op.regions:
-            total += work_of_graph(region, known)
-    return total
+    nodes = graph.nodes()
+    inside = (work_of_graph(region, sizes) for node in nodes for region in node.op.regions)
+    return sum_of_work(work_of_node(node, sizes) for node in nodes) + sum_of_work(inside)
+
+
+def sum_of_work(parts: Iterable[Work]) -> Work:
+    """The work of all parts."""
+    flops = moved = 0
+    for part in parts:
+        flops += part.flops
+        moved += part.bytes
+    return Work(flops, moved)
 
 
 def work_of_node(node: Node, sizes: Mapping[str, int] | None = None) -> Work:
@@ -61,19 +68,19 @@ def work_of_node(node: Node, sizes: Mapping[str, int] | None = None) -> Work:
 def _flops(node: Node, sizes: Mapping[str, int]) -> int:
     output = elements(node.outputs[0], sizes)
     match node.op:
-        case MatMul(transpose_x=transpose_x):
+        case MatMul(transpose_x=transpose_x) | Gemm(transpose_x=transpose_x):
             inner = node.inputs[0].shape[-2 if transpose_x else -1]
-            return 2 * output * _size(inner, sizes)
-        case ConvWeightGrad(kernel=kernel):
+            bias = len(node.inputs) - 2
+            return (2 * _size(inner, sizes) + bias) * output
+        case ConvWeightGrad(kernel=kernel) | BlockedConvWeightGrad(kernel=kernel):
             # Each element of the gradient meets every position of the kernel and every channel of its group.
             inner = node.outputs[0].shape[-2]
             return 2 * elements(node.inputs[1], sizes) * math.prod(kernel) * _size(inner, sizes)
-        case Convolution():
-            filter_size = elements(node.inputs[1], sizes)
-            channels_out = _size(node.inputs[1].shape[-1], sizes)
-            windows = max(output, 1) if node.op.name == "conv" else elements(node.inputs[0], sizes)
-            return 2 * windows * filter_size // max(channels_out, 1)
-        case Pooling(window=window):
+        case Conv() | BlockedConv():
+            return output * (_per_window(node, sizes) + len(node.inputs) - 2)
+        case ConvInputGrad() | BlockedConvInputGrad():
+            return elements(node.inputs[0], sizes) * _per_window(node, sizes)
+        case Pooling(window=window) | BlockedPool(window=window):
             return min(elements(v, sizes) for v in (node.inputs[0], node.outputs[0])) * math.prod(window)
         case Normalization():
             return 4 * output
@@ -86,6 +93,12 @@ def _flops(node: Node, sizes: Mapping[str, int]) -> int:
         case Elementwise():
             return output
     return 0
+
+
+def _per_window(node: Node, sizes: Mapping[str, int]) -> int:
+    """The operations for one element of the result of a convolution with the filter ``node.inputs[1]``."""
+    w = node.inputs[1]
+    return 2 * elements(w, sizes) // max(_size(w.shape[-1], sizes), 1)
 
 
 def elements(value: Value, sizes: Mapping[str, int], otherwise: int = 1) -> int:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TextIO
 
 from kcompile.ir.builder import Target
-from kcompile.ir.core import Graph
+from kcompile.ir.core import Graph, Node
 from kcompile.ir.printing import print_graph
 from kcompile.passes.blocked import blocked as use_blocks
+from kcompile.passes.blocked_fusion import join_blocked, scale_filters
 from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
-from kcompile.passes.flops import Work, work_of_graph
+from kcompile.passes.flops import Work, sum_of_work, work_of_graph, work_of_node
 from kcompile.passes.fold import fold
 from kcompile.passes.fold_batch_norm import fold_batch_norm
 from kcompile.passes.fold_transposes import fold_transposes
@@ -90,7 +91,13 @@ def native_passes(target: Target) -> Pipeline:
     def blocked(graph: Graph) -> Graph:
         return use_blocks(graph, target.block)
 
-    return (blocked, cse, dce)  # the same conversion is asked for again and again
+    return (
+        scale_filters,
+        blocked,
+        cse,  # the same conversion is asked for again and again
+        join_blocked,
+        dce,
+    )
 
 
 def run_pipeline(
@@ -117,7 +124,8 @@ def run_pipeline(
     wanted, folder = _parse_dump(dump_after if dump_after is not None else os.environ.get(ENVIRONMENT, ""))
     if dump_after is not None:
         _check_dump(wanted, pipeline)
-    before = _measured(graph) if report is not None else (0, Work())
+    known: dict[Node, Work] = {}
+    before = _measured(graph, known) if report is not None else (0, Work())
     for number, function in enumerate(pipeline, start=1):
         name = pass_name(function)
         record = PassRecord(name)
@@ -126,7 +134,7 @@ def run_pipeline(
             graph = function(graph)
         record.seconds = time.perf_counter() - start
         if report is not None:
-            after = _measured(graph)
+            after = _measured(graph, known)
             record.nodes_before, record.nodes_after = before[0], after[0]
             record.flops_before, record.flops_after = before[1].flops, after[1].flops
             record.bytes_before, record.bytes_after = before[1].bytes, after[1].bytes
@@ -147,8 +155,13 @@ def pass_name(function: Pass) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _measured(graph: Graph) -> tuple[int, Work]:
-    return len(graph.nodes()), work_of_graph(graph)
+def _measured(graph: Graph, known: dict[Node, Work]) -> tuple[int, Work]:
+    """The number of nodes and their work; ``known`` remembers the nodes that earlier passes left alone."""
+    nodes = graph.nodes()
+    for node in nodes:
+        if node not in known:
+            known[node] = work_of_node(node) + sum_of_work(map(work_of_graph, node.op.regions))
+    return len(nodes), sum_of_work(known[node] for node in nodes)
 
 
 def _parse_dump(text: str) -> tuple[set[str], Path | None]:
@@ -160,6 +173,4 @@ def _check_dump(wanted: set[str], pipeline: Pipeline) -> None:
     known = {pass_name(function) for function in pipeline} | {"all"}
     unknown = sorted(wanted - known)
     if unknown:
-        raise ValueError(
-            f"dump_after: no pass {unknown[0]!r} in this pipeline; passes are {', '.join(sorted(known))}"
-        )
+        raise ValueError(f"dump_after: no pass {unknown[0]!r} in this pipeline; passes are {', '.join(sorted(known))}")
