@@ -569,6 +569,8 @@ class Layer:
         own = self.__dict__
         if name.startswith("__") or "built" not in own:
             raise AttributeError(name)
+        if hasattr(type(self), name):
+            return object.__getattribute__(self, name)  # a property that raised: its own message is the better one
         message = f"layer {own['name']!r} ({type(self).__name__}) has no attribute {name!r}"
         if not own["built"]:
             message += "; it is not built yet: call it on a tensor, or give the first layer an input_shape"
