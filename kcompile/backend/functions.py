@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,10 +106,12 @@ def build_graph(
     output_names: Sequence[str] | None = None,
     input_names: Sequence[str] | None = None,
     counter: Variable | None = None,
+    fixed: Mapping[Variable, Any] | None = None,
 ) -> ir.Graph:
     """The IR graph of a function: intermediate tensors among ``inputs`` become inputs, ``updates`` state.
 
     A graph that draws random numbers also advances the random counter, ``counter`` in place of the global one.
+    The variables in ``fixed`` become constants.
 
     Raises:
         ValueError: an output depends on an input that is not given.
@@ -139,6 +141,7 @@ def build_graph(
         counter = random_counter()
     else:
         replace[random_counter().value] = counter.value
+    replace.update((x.value, ir.constant(value, x.dtype)) for x, value in (fixed or {}).items())
     if replace:
         values = substitute(values, replace)
         new = dict(zip(new, values[len(results) :], strict=True))

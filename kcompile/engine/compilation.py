@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kcompile.backend.variables import Variable
 from kcompile.engine.data_checks import TargetSpec
 from kcompile.engine.data_weights import sample_weight_modes
+from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.errors import KCompileError, listed, unknown_name
 
@@ -150,3 +152,16 @@ def _as_metrics(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def switches(layer: Layer, trainable: bool = True) -> dict[Variable, bool]:
+    """Whether the layers in ``layer`` train, by the variables from which their graphs read it.
+
+    A layer does not if one that contains it has ``trainable=False``.
+    """
+    trains = bool(trainable and layer.trainable)
+    switch = getattr(layer, "_switch", None)
+    found = {} if switch is None else {switch: trains}
+    for sublayer in layer.sublayers:
+        found.update(switches(sublayer, trains))
+    return found

@@ -143,7 +143,7 @@ class StepGraph:
         """Losses, metrics and the updates of layers, before differentiation."""
         updates: dict[Variable, Tensor] = {}
         if self.training:
-            _merge(updates, [u for u in self.model.updates if self._belongs(as_tensor(u[1]))])
+            _merge(updates, [u for u in self.model._collected_updates if self._belongs(as_tensor(u[1]))])
         _merge(updates, self.metric_updates)
         feeds = [*self.model.inputs, *self.y, *(w for w in self.w if w is not None)]
         outputs = {"loss": self.total}
@@ -151,7 +151,15 @@ class StepGraph:
             plans = self.model._compiled.outputs
             outputs.update({f"{plan.name}_loss": x for plan, x in zip(plans, self.losses, strict=True)})
         counter = self.model._random_counter()
-        return build_graph(feeds, list(outputs.values()), list(updates.items()), name, list(outputs), counter=counter)
+        return build_graph(
+            feeds,
+            list(outputs.values()),
+            list(updates.items()),
+            name,
+            list(outputs),
+            counter=counter,
+            fixed=self.model._collected_switches,
+        )
 
 
 def _merge(updates: dict[Variable, Tensor], pairs: Sequence[Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
 from kcompile.engine import fitting
-from kcompile.engine.compilation import Compilation, resolve
+from kcompile.engine.compilation import Compilation, resolve, switches
 from kcompile.engine.data import FeedSpec, TargetSpec, standardize
 from kcompile.engine.layer import _as_list
 from kcompile.engine.network import Network
@@ -39,6 +39,8 @@ class Model(Network):
         self._random: Variable | None = None
         self._compile_arguments: dict[str, Any] | None = None
         self._collected_trainable_weights: list[Variable] = []
+        self._collected_updates: list[Any] = []
+        self._collected_switches: dict[Variable, bool] = {}
         self._metric_objects: dict[str, Any] = {}
         self.optimizer: Any = None
         self.loss: Any = None
@@ -114,7 +116,10 @@ class Model(Network):
         assert self._compile_arguments is not None
         self._compiled = resolve(self, **self._compile_arguments)
         self.optimizer = self._compiled.optimizer
+        # What is trainable counts as of now: a GAN's discriminator is frozen after it was compiled.
         self._collected_trainable_weights = self.trainable_weights
+        self._collected_updates = self.updates
+        self._collected_switches = switches(self)
         if not self._compiled.outputs and not self.losses:
             raise KCompileError(
                 f"model {self.name!r} has no loss: pass loss= to compile, or add one with add_loss"
