@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kcompile.ir.core import Graph, Node, Value, apply, apply_multi, constant_of, rebuild
+from kcompile.ir.core import Graph, Node, Permutation, Value, apply, apply_multi, constant_of, rebuild
+from kcompile.ir.dims import product
 from kcompile.ir.ops.blocked import (
     BlockedAveragePool,
     BlockedBatchNormGrad,
@@ -24,14 +25,14 @@ from kcompile.ir.ops.blocked import (
 )
 from kcompile.ir.ops.blocked_windows import channel_sums, tile_max, tile_max_grad, weight_grad_by_windows
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
-from kcompile.ir.ops.elementwise import Relu
 from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.normalization import BatchNormGrad
 from kcompile.ir.ops.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
 from kcompile.ir.ops.reduction import ReduceMean, ReduceSum, Reduction
-from kcompile.ir.ops.shaping import reshape
+from kcompile.ir.ops.reshaping import Transpose
+from kcompile.ir.ops.shaping import reshape, transpose
 from kcompile.ir.ops.slicing import Concat
-from kcompile.ir.ops.spatial import span
+from kcompile.ir.ops.spatial import span, to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
@@ -39,8 +40,13 @@ from kcompile.passes.rewrite import in_regions
 FEW_CHANNELS = 4
 """Up to so many channels a filter gradient is one small matmul rather than a convolution."""
 
+MANY_WINDOWS = 200
+"""From so many windows on it pays to bring a filter into blocked order for a single image; training has batches."""
+
 PASS_ON = (Elementwise, Concat, BatchNormGrad, MaxPoolGrad)
 """Ops that work on blocked tensors as well, if that is what their results are wanted for."""
+
+TO_CHANNELS_FIRST, TO_CHANNELS_LAST = to_channels_first(4), to_channels_last(4)
 
 TILE_LIMIT = 9
 """Windows of at most so many elements are pooled part by part."""
@@ -68,17 +74,21 @@ class _Walk:
         for node in nodes:
             for value in node.inputs:
                 self.users.setdefault(value, []).append(node)
-        self.kept = set(graph.results)
+        self.trains = any(isinstance(node.op, ConvWeightGrad) for node in nodes)
         self.wanted: set[Value] = set()
         self.converted: set[Value] = set()
-        self.needed_plain: set[Value] = set(self.kept)
+        self.needed_plain: set[Value] = set(graph.results)
+        self.taken_plain: set[Value] = set(graph.results)
         for node in reversed(nodes):
             wants = self._wants(node)
             self.wanted.update(wants)
             if isinstance(node.op, Convolution):
                 self.converted.update(wants)
             if not self._takes_either(node):
-                self.needed_plain.update(value for value in node.inputs if value not in wants)
+                plain = [value for value in node.inputs if value not in wants]
+                self.needed_plain.update(plain)
+                if not isinstance(node.op, PASS_ON):
+                    self.taken_plain.update(plain)
 
     def fits(self, type: TensorType) -> bool:
         """Whether tensors of this type can be blocked."""
@@ -160,7 +170,10 @@ class _Walk:
     def _gains(self, node: Node) -> bool:
         """Whether the blocked kernel is faster even with conversions around it."""
         pointwise = node.inputs[1].type.static_shape[:-2] == (1, 1)
-        return self._convolves(node) and not pointwise and self.fits(node.inputs[0].type)
+        if pointwise or not self._convolves(node) or not self.fits(node.inputs[0].type):
+            return False
+        windows = product(node.outputs[0].shape[2:])
+        return self.trains or not isinstance(windows, int) or windows >= MANY_WINDOWS
 
     def _by_columns(self, node: Node) -> bool:
         """Whether a filter gradient is computed as a blocked convolution, rather than as a matmul."""
@@ -180,7 +193,10 @@ class _Walk:
 
     def to_blocked(self, value: Value) -> Value:
         """The blocked form of ``value``."""
-        return inner(value) if is_blocked(value) else apply(ToBlocked(self.block), value)
+        if is_blocked(value):
+            return inner(value)
+        last = transposed_from(value, TO_CHANNELS_FIRST)
+        return apply(ToBlocked(self.block), value) if last is None else apply(ToBlocked(self.block, True), last)
 
     def rule(self, node: Node, inputs: tuple[Value, ...]) -> Value | tuple[Value, ...] | None:
         """The blocked form of ``node``, seen as plain; ``None`` if it stays plain."""
@@ -194,11 +210,8 @@ class _Walk:
         match node.op:
             case Conv() | ConvInputGrad() | ConvWeightGrad():
                 return self._convolution(node, inputs)
-            case Relu() if self._joins_convolution(node, inputs):
-                conv = inner(inputs[0]).node
-                assert isinstance(conv.op, BlockedConv)
-                op = conv.op
-                result = apply(BlockedConv(op.strides, op.pads, op.dilations, op.block, relu=True), *conv.inputs)
+            case Transpose(permutation=permutation) if permutation == TO_CHANNELS_LAST and is_blocked(inputs[0]):
+                return channels_last(inputs[0])
             case Elementwise():
                 result = self._elementwise(node, inputs)
             case Concat(axis=1) if all(is_blocked(value) for value in inputs):
@@ -240,7 +253,7 @@ class _Walk:
                 x, g = inputs
                 if self._by_columns(node):
                     by_columns = BlockedConvWeightGrad(op.strides, op.pads, op.dilations, self.block, op.kernel)
-                    return apply(by_columns, x, self.to_blocked(g))
+                    return apply(by_columns, channels_last(x), self.to_blocked(g))
                 if not blocked_input:
                     return None
                 pads = [(int(before), int(after)) for before, after in op.pads]  # type: ignore[arg-type]
@@ -248,14 +261,6 @@ class _Walk:
             case _:
                 return None
         return apply(FromBlocked(self.block), result)
-
-    def _joins_convolution(self, node: Node, inputs: tuple[Value, ...]) -> bool:
-        """Whether a relu is the only user of a convolution, which then does it in the same pass."""
-        (x,) = node.inputs
-        if not is_blocked(inputs[0]) or len(self.users[x]) > 1 or x in self.kept:
-            return False
-        source = inner(inputs[0]).op
-        return isinstance(source, BlockedConv) and not source.relu
 
     def _elementwise(self, node: Node, inputs: tuple[Value, ...]) -> Value | None:
         """All operands that are not scalars must be images of one shape. Where some are plain and others
@@ -269,7 +274,7 @@ class _Walk:
             return None
         pairs = [pair for pair in zip(node.inputs, inputs, strict=True) if pair[1].rank]
         to_block = sum(not is_blocked(new) and old not in self.converted for old, new in pairs)
-        to_plain = sum(is_blocked(new) and old not in self.needed_plain for old, new in pairs)
+        to_plain = sum(is_blocked(new) and old not in self.taken_plain for old, new in pairs)
         to_block, to_plain = to_block + (output in self.needed_plain), to_plain + (output in self.wanted)
         if not any(is_blocked(value) for value in images) or to_block > to_plain:
             return None
@@ -301,9 +306,23 @@ class _Walk:
         return None
 
 
+def channels_last(value: Value) -> Value:
+    """A plain channels-first image with its channels last; straight from the blocked tensor if there is one."""
+    if is_blocked(value):
+        return apply(FromBlocked(value.op.block, channels_last=True), inner(value))  # type: ignore[attr-defined]
+    last = transposed_from(value, TO_CHANNELS_FIRST)
+    return transpose(value, TO_CHANNELS_LAST) if last is None else last
+
+
+def transposed_from(value: Value, permutation: Permutation) -> Value | None:
+    """``x`` if ``value`` is ``transpose(x, permutation)``."""
+    op = value.op
+    return value.node.inputs[0] if isinstance(op, Transpose) and op.permutation == permutation else None
+
+
 def is_blocked(value: Value) -> bool:
     """Whether ``value`` was computed blocked."""
-    return isinstance(value.op, FromBlocked)
+    return isinstance(value.op, FromBlocked) and not value.op.channels_last
 
 
 def inner(value: Value) -> Value:

@@ -44,7 +44,7 @@ def back(x):
 
 
 def conv(strides, pads, dilations, relu=False, plain=False):
-    op = BlockedConv(strides, pads, dilations, BLOCK, relu)
+    op = BlockedConv(strides, pads, dilations, BLOCK, relu=relu)
     return lambda x, *rest: back(apply(op, x if plain else to(x), *rest))
 
 
@@ -53,9 +53,9 @@ def input_grad(pads, dilations, sizes):
     return lambda g, w: back(apply(op, to(g), w))
 
 
-def weight_grad(strides, pads, kernel):
-    op = BlockedConvWeightGrad(strides, pads, ONE, BLOCK, kernel)
-    return lambda x, g: apply(op, x, to(g))
+def weight_grad(strides, pads, kernel, dilations=ONE):
+    op = BlockedConvWeightGrad(strides, pads, dilations, BLOCK, kernel)
+    return lambda x, g: apply(op, x, to(g))  # x is channels-last
 
 
 def batch_norm_grad(g, x, scale, mean, variance):
@@ -70,6 +70,20 @@ def pool(op, window, strides, pads):
 EXAMPLES = [
     row("to_blocked", lambda x: back(to(x)), [image], batch=[0]),
     row("from_blocked", lambda x: back(to(x)), [image], batch=[0]),
+    row(
+        "to_blocked",
+        lambda x: back(apply(ToBlocked(BLOCK, channels_last=True), x)),
+        [floats(2, 6, 5, 2 * BLOCK)],
+        "channels last",
+        batch=[0],
+    ),
+    row(
+        "from_blocked",
+        lambda x: apply(FromBlocked(BLOCK, channels_last=True), to(x)),
+        [image],
+        "channels last",
+        batch=[0],
+    ),
     row("blocked_conv", conv(ONE, SAME, ONE), [image, floats(3, 3, 2 * BLOCK, BLOCK)], batch=[0]),
     row(
         "blocked_conv",
@@ -99,18 +113,31 @@ EXAMPLES = [
         [image, floats(1, 1, BLOCK, 2 * BLOCK)],
         "1x1",
     ),
-    row("blocked_conv_weight_grad", weight_grad(ONE, SAME, (3, 3)), [floats(2, BLOCK, 6, 5), image]),
+    row("blocked_conv_weight_grad", weight_grad(ONE, SAME, (3, 3)), [floats(2, 6, 5, BLOCK), image]),
     row(
         "blocked_conv_weight_grad",
         weight_grad(ONE, VALID, (3, 3)),
-        [floats(2, 3, 8, 7), image],
+        [floats(2, 8, 7, 3), image],
         "few channels",
     ),
     row(
         "blocked_conv_weight_grad",
         weight_grad((2, 2), SAME, (3, 3)),
-        [floats(2, BLOCK, 11, 9), image],
+        [floats(2, 11, 9, BLOCK), image],
         "strides",
+    ),
+    row(
+        "blocked_conv_weight_grad",
+        weight_grad(ONE, VALID, (3, 2), (2, 3)),
+        [floats(BLOCK + 3, 10, 8, 3), floats(BLOCK + 3, BLOCK, 6, 5)],
+        "dilation, an incomplete block of images",
+        batch=[0, 1],
+    ),
+    row(
+        "blocked_conv_weight_grad",
+        weight_grad(ONE, SAME, (3, 3)),
+        [floats(2 * BLOCK, 12, 58, 3), floats(2 * BLOCK, 4 * BLOCK, 12, 58)],
+        "bands of rows, groups of images",
     ),
     row("blocked_max_pool", pool(BlockedMaxPool, (2, 2), (2, 2), VALID), [image], batch=[0]),
     row("blocked_max_pool", pool(BlockedMaxPool, (3, 3), ONE, SAME), [image], "overlapping"),

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Node, Op
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops import blocked_lowering as lowering
+from kcompile.ir.ops.blocked_weight_lowering import conv_weight_grad
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.normalization import BatchNormGrad
 from kcompile.ir.ops.pooling import AveragePool, MaxPool
 from kcompile.ir.ops.spatial import Pads
-from kcompile.ir.types import TensorType
+from kcompile.ir.types import TensorType, same_dim
 
 
 def to_blocks(x: Array, block: int) -> Array:
@@ -61,67 +64,84 @@ class BlockedOp(Op, abstract=True):
 
 @dataclass(frozen=True)
 class ToBlocked(BlockedOp):
-    """A channels-first image in blocked order."""
+    """An image in blocked order; the image is channels-first or, as its one pass costs the same, channels-last."""
 
     block: int
+    channels_last: bool = False
 
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
+        if self.channels_last and x.rank == 4:
+            x = x.with_shape((x.shape[0], x.shape[3], *x.shape[1:3]))
         return self.check(x)
 
     def evaluate(self, *arrays: Array) -> Array:
-        return self.blocks(arrays[0])
+        return self.blocks(arrays[0].transpose(0, 3, 1, 2) if self.channels_last else arrays[0])
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return b.op("ReorderInput", *names, domain=lowering.DOMAIN)
+        return b.op("ReorderInput", *names, domain=lowering.DOMAIN, channels_last=int(self.channels_last))
 
 
 @dataclass(frozen=True)
 class FromBlocked(BlockedOp):
-    """A blocked tensor as a channels-first image."""
+    """A blocked tensor as a channels-first or channels-last image."""
 
     block: int
+    channels_last: bool = False
 
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
-        return self.check(x)
+        self.check(x)
+        return x.with_shape((x.shape[0], *x.shape[2:], x.shape[1])) if self.channels_last else x
 
     def evaluate(self, *arrays: Array) -> Array:
-        return self.plain(arrays[0])
+        x = self.plain(arrays[0])
+        return x.transpose(0, 2, 3, 1) if self.channels_last else x
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         (channels,) = node.inputs[0].type.with_shape(node.inputs[0].shape[1:2]).static_shape
-        return b.op("ReorderOutput", *names, domain=lowering.DOMAIN, channels=channels)
+        return b.op(
+            "ReorderOutput", *names, domain=lowering.DOMAIN, channels=channels,
+            channels_last=int(self.channels_last),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class BlockedConv(BlockedOp):
-    """``conv`` (2-D, one group) with a blocked result, and ``relu`` of that on demand.
+    """``conv`` (2-D, one group) with a blocked result, in one pass with what often follows.
 
-    The input is blocked too, or plain if it has fewer channels than a block. The filter has Keras' order.
+    Operands: the input, blocked too, or plain if it has fewer channels than a block; the filter in Keras' order; the
+    bias, if any; if ``adds``, a blocked tensor that is added to the result. ``relu`` comes last.
     """
 
     strides: tuple[int, ...]
     pads: Pads
     dilations: tuple[int, ...]
     block: int
+    adds: bool = False
     relu: bool = False
 
     def conv(self) -> Conv:
         """The op on plain tensors."""
         return Conv(self.strides, self.pads, self.dilations, 1, "channels_first")
 
-    def infer(self, x: TensorType, w: TensorType, bias: TensorType | None = None) -> TensorType:  # type: ignore[override]
+    def infer(self, x: TensorType, w: TensorType, *rest: TensorType) -> TensorType:  # type: ignore[override]
         if not self.takes_plain(x):
             self.check(x)
-        return self.check(self.conv().infer(x, w, bias))
+        bias, added = (rest[:-1], rest[-1:]) if self.adds else (rest, ())
+        y = self.check(self.conv().infer(x, w, *bias))
+        for other in added:
+            if other.rank != 4 or not all(same_dim(a, b) for a, b in zip(other.shape, y.shape, strict=True)):
+                raise IRError(f"cannot add {other} to {y}")
+        return y
 
     def takes_plain(self, x: TensorType) -> bool:
         """Whether the input is not blocked."""
         return isinstance(x.shape[1], int) and x.shape[1] < self.block
 
     def evaluate(self, *arrays: Array) -> Array:
-        x, *rest = arrays
-        y = self.conv().evaluate(x if x.shape[1] < self.block else self.plain(x), *rest)
-        return self.blocks(y.clip(0) if self.relu else y)
+        x, w, *bias = arrays
+        added = bias.pop() if self.adds else np.zeros((), x.dtype)
+        y = self.blocks(self.conv().evaluate(x if x.shape[1] < self.block else self.plain(x), w, *bias)) + added
+        return y.clip(0) if self.relu else y
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         return lowering.conv(b, self, node.inputs[0].type, node.inputs[1].type, *names)
@@ -155,7 +175,7 @@ class BlockedConvInputGrad(BlockedOp):
 
 @dataclass(frozen=True)
 class BlockedConvWeightGrad(BlockedOp):
-    """The filter gradient of a convolution from a plain input and a blocked gradient."""
+    """The filter gradient of a convolution from a channels-last input and a blocked gradient."""
 
     strides: tuple[int, ...]
     pads: Pads
@@ -168,13 +188,15 @@ class BlockedConvWeightGrad(BlockedOp):
         return ConvWeightGrad(self.strides, self.pads, self.dilations, 1, "channels_first", self.kernel)
 
     def infer(self, x: TensorType, g: TensorType) -> TensorType:  # type: ignore[override]
-        return self.plain_op().infer(x, self.check(g))
+        if x.rank != 4:
+            raise IRError(f"needs a channels-last image, got {x}")
+        return self.plain_op().infer(x.with_shape((x.shape[0], x.shape[3], *x.shape[1:3])), self.check(g))
 
     def evaluate(self, *arrays: Array) -> Array:
-        return self.plain_op().evaluate(arrays[0], self.plain(arrays[1]))
+        return self.plain_op().evaluate(arrays[0].transpose(0, 3, 1, 2), self.plain(arrays[1]))
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return lowering.conv_weight_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)
+        return conv_weight_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)
 
 
 class BlockedPool(BlockedOp, abstract=True):
