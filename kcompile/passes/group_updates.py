@@ -43,8 +43,7 @@ class _Chain:
     @property
     def key(self) -> Hashable:
         steps: list[Hashable] = [
-            None if step is None else (step[0], tuple(_identity(operand) for operand in step[1]))
-            for step in self.steps
+            None if step is None else (step[0], tuple(_identity(operand) for operand in step[1])) for step in self.steps
         ]
         return tuple(steps), tuple(leaf.dtype for leaf in self.leaves), tuple(self.results)
 
@@ -57,9 +56,7 @@ class _Chain:
         """Microseconds saved by computing this chain as part of another's."""
         parts = len(self.leaves) + len(self.results)
         reshaped = NODE_COST if len(self.shape) != 1 else 0
-        return NODE_COST * self.computations - parts * (
-            PART_COST + reshaped + COPY_COST * math.prod(self.shape)
-        )
+        return NODE_COST * self.computations - parts * (PART_COST + reshaped + COPY_COST * math.prod(self.shape))
 
 
 def group_updates(graph: Graph) -> Graph:
@@ -165,25 +162,29 @@ def _components(inner: set[Node]) -> dict[Node, Node]:
 
 
 def _as_chain(roots: Sequence[tuple[Variable, Value]], inner: set[Node]) -> _Chain:
-    shape = roots[0][1].type.static_shape
-    chain = _Chain(shape, updated=[variable for variable, _ in roots])
+    chain = _Chain(roots[0][1].type.static_shape, updated=[variable for variable, _ in roots])
     numbers: dict[Value, int] = {}
-
-    def number_of(value: Value) -> Operand:
-        if value.rank == 0:
-            return value
-        if value not in numbers:
+    for _, root in roots:
+        pending = [root]
+        while pending:
+            value = pending[-1]
+            missing = [] if value in numbers or value.node not in inner else _unnumbered(value, numbers)
+            if missing:
+                pending += reversed(missing)
+                continue
+            pending.pop()
+            if value in numbers:
+                continue
             if value.node in inner:
-                operands = tuple(number_of(operand) for operand in value.node.inputs)
+                operands = tuple(x if x.rank == 0 else numbers[x] for x in value.node.inputs)
                 chain.steps.append((value.op, operands))
             else:
                 chain.leaves.append(value)
                 chain.steps.append(None)
             numbers[value] = len(chain.steps) - 1
-        return numbers[value]
-
-    for _, value in roots:
-        result = number_of(value)
-        assert isinstance(result, int)
-        chain.results.append(result)
+        chain.results.append(numbers[root])
     return chain
+
+
+def _unnumbered(value: Value, numbers: dict[Value, int]) -> list[Value]:
+    return [x for x in value.node.inputs if x.rank > 0 and x not in numbers]

@@ -35,6 +35,9 @@ from kcompile.passes.rewrite import count_uses, in_regions
 TYPICAL_SIZE = 32
 """What a symbolic size counts for where the cost of transposes is compared."""
 
+MOST_STEPS = 20
+"""So far back is looked for something that can be had in another order at no cost."""
+
 
 def layout(graph: Graph) -> Graph:
     """Run channels-last spatial ops channels-first, with as few transposes as possible."""
@@ -57,6 +60,7 @@ class _Walk:
         self.plain: dict[Value, Value] = {value: value for value in graph.inputs}
         self.permuted: dict[Value, tuple[Permutation, Value]] = {}
         self.asked: dict[tuple[Value, Permutation], Value] = {}
+        self.depth = 0
 
     def run(self) -> Graph:
         for node in self.graph.nodes():
@@ -96,9 +100,7 @@ class _Walk:
             return [to_channels_first(output.rank) if op.activation_output else tuple(range(output.rank))]
         if isinstance(op, (Softmax, LogSoftmax)) and op.axis == output.rank - 1:
             return []  # along the last axis it is fastest
-        found = dict.fromkeys(
-            order for value in node.inputs if (order := self.order_after(node, value)) is not None
-        )
+        found = dict.fromkeys(order for value in node.inputs if (order := self.order_after(node, value)) is not None)
         return list(found)
 
     def order_after(self, node: Node, value: Value) -> Permutation | None:
@@ -110,9 +112,7 @@ class _Walk:
             # The reshape back says which order of the result makes this order of the operand.
             back = make_node(Reshape(value.shape), node.outputs[0])
             found = back.op.permuted(back, permutation)
-            return (
-                _with_ones_in_place(found[1][0] or (), node.outputs[0].shape) if found is not None else None
-            )
+            return _with_ones_in_place(found[1][0] or (), node.outputs[0].shape) if found is not None else None
         return permutation if node.outputs[0].rank == len(permutation) else None
 
     # -- values in an order
@@ -141,11 +141,13 @@ class _Walk:
         if array is not None:
             lifted = array.reshape((1,) * (len(permutation) - array.ndim) + array.shape)
             return constant(lifted.transpose(permutation))
-        if self.moves_for_free(value, permutation) or self.prepares(value, permutation):
+        if self.moves_for_free(value, permutation) or (self.depth < MOST_STEPS and self.prepares(value, permutation)):
             found = value.op.permuted(value.node, permutation)
             assert found is not None
             op, wanted = found
+            self.depth += 1
             operands = [self.in_permuted_order(*pair) for pair in zip(value.node.inputs, wanted, strict=True)]
+            self.depth -= 1
             return make_node(op, *operands).outputs[0]
         plain = self.in_order(value)
         shape = (1,) * (len(permutation) - plain.rank) + plain.shape
@@ -153,17 +155,19 @@ class _Walk:
             return reshape(plain, [shape[axis] for axis in permutation])
         return transpose(reshape(plain, shape), permutation)
 
-    def moves_for_free(self, value: Value, permutation: Permutation) -> bool:
+    def moves_for_free(self, value: Value, permutation: Permutation, depth: int = 0) -> bool:
         """Whether ``value`` is made of constants and random numbers alone, which can be had in any order."""
         if isinstance(value.op, Constant):
             return True
         if self.uses.get(value, 0) != 1 or value in self.permuted or value.rank != len(permutation):
             return False
+        if depth > MOST_STEPS:
+            return False
         found = value.op.permuted(value.node, permutation) if len(value.node.outputs) == 1 else None
         if found is None:
             return False
         return all(
-            order is None or self.moves_for_free(operand, order)
+            order is None or self.moves_for_free(operand, order, depth + 1)
             for operand, order in zip(value.node.inputs, found[1], strict=True)
         )
 
