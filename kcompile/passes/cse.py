@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 
 from kcompile.ir.core import Constant, Graph, Node, Op, Value, make_node, rebuild
@@ -20,11 +21,14 @@ def cse(graph: Graph) -> Graph:
 
     Ops that are compared by identity (variables, random streams) are never merged with others.
     """
+    types = Counter(
+        (node.op.array.dtype.name, node.op.array.shape) for node in graph.nodes() if isinstance(node.op, Constant)
+    )
     seen: dict[Hashable, tuple[Value, ...]] = {}
     order: dict[Value, int] = {}
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
-        key = _key(node.op, inputs, order)
+        key = _key(node.op, inputs, order, types)
         found = seen.get(key)
         if found is None:
             found = seen[key] = node.outputs if inputs == node.inputs else make_node(node.op, *inputs).outputs
@@ -37,11 +41,14 @@ def cse(graph: Graph) -> Graph:
     return rebuild(in_regions(graph, cse), rule)
 
 
-def _key(op: Op, inputs: tuple[Value, ...], order: dict[Value, int]) -> Hashable:
+def _key(
+    op: Op, inputs: tuple[Value, ...], order: dict[Value, int], types: Counter[tuple[str, tuple[int, ...]]]
+) -> Hashable:
     if isinstance(op, Constant):
-        array = op.array
-        content = array.tobytes() if array.nbytes <= 64 else digest(array)
-        return Constant, array.dtype.name, array.shape, content
+        kind = op.array.dtype.name, op.array.shape
+        if types[kind] == 1:
+            return op  # Nothing can equal it, so its content need not be read.
+        return Constant, kind, op.array.tobytes() if op.array.nbytes <= 64 else digest(op.array)
     if isinstance(op, COMMUTATIVE):
         return type(op), tuple(sorted(order[value] for value in inputs))
     return op, inputs
