@@ -11,13 +11,14 @@ from kcompile.ir import Graph, Target, Value, constant, input_value, interpret, 
 from kcompile.ir.core import Array
 from kcompile.ir.ops.convolution import conv
 from kcompile.ir.ops.elementwise import add, mul, relu
-from kcompile.ir.ops.normalization import batch_norm_training
+from kcompile.ir.ops.normalization import batch_norm_inference, batch_norm_training
 from kcompile.ir.ops.pooling import average_pool, max_pool
 from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
 from kcompile.ir.ops.shaping import concat
 from kcompile.ir.ops.spatial import resolve_pads
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.blocked import blocked
+from kcompile.passes.blocked_fusion import join_blocked, scale_filters
 from kcompile.passes.cse import cse
 from kcompile.passes.pool_first import pool_first
 from kcompile.runtime.session import channel_block
@@ -106,7 +107,7 @@ def names(graph: Graph) -> list[str]:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocked_graph_computes_the_same(name: str, sizes: tuple[int, int]) -> None:
     graph, feeds = training_graph(name, 4, sizes)
-    changed = cse(blocked(graph, 4))
+    changed = join_blocked(cse(blocked(graph, 4)))
     used = names(changed)
     assert {"blocked_conv", "blocked_conv_input_grad", "blocked_conv_weight_grad"} <= set(used)
     expected, actual = interpret(graph, feeds).outputs, interpret(changed, feeds).outputs
@@ -119,7 +120,7 @@ def test_blocked_graph_computes_the_same(name: str, sizes: tuple[int, int]) -> N
 def test_kernels_compute_what_numpy_computes(name: str) -> None:
     block = channel_block()
     graph, feeds = training_graph(name, block, (8, 8))
-    changed = cse(blocked(graph, block))
+    changed = join_blocked(cse(blocked(graph, block)))
     actual = run_onnx(changed, feeds, Target(portable=False, block=block))
     for key, array in interpret(graph, feeds).outputs.items():
         assert_close(actual[key], array, 1e-4, key)  # some sums have 10^4 terms
@@ -130,10 +131,37 @@ def test_few_conversions_remain() -> None:
     network = Network(8, (8, 8))
     y = plain_cnn(network)
     graph = Graph(network.inputs, [y, *gradients([y], network.inputs[1:])])  # type: ignore[list-item]
-    used = names(cse(blocked(graph, 8)))
+    used = names(join_blocked(cse(blocked(graph, 8))))
     assert used.count("to_blocked") == 1  # the gradient of the average pool
     assert used.count("from_blocked") == 3  # the result, and the inputs of two filter gradients
     assert "max_pool_grad" not in used
+
+
+@pytest.mark.parametrize("block", sorted({4, channel_block() or 4}))
+def test_inference_fuses_batch_norm_sums_and_relu(block: int) -> None:
+    """With live weights too, a residual block is two kernels."""
+    n = Network(block, (16, 16))
+
+    def norm(x: Value) -> Value:
+        channels = x.type.with_shape(x.shape[1:]).static_shape[0]
+        variance = n.input((channels,), (channels,))
+        vectors = [n.weight(channels), n.weight(channels), n.weight(channels), mul(variance, variance)]
+        return batch_norm_inference(x, *vectors, 1, 1e-3)
+
+    x = relu(norm(n.conv(n.image, 1)))
+    y = norm(n.conv(relu(norm(n.conv(x, 1, bias=False))), 1))
+    graph = Graph(n.inputs, [relu(add(x, y))])
+    changed = join_blocked(cse(blocked(scale_filters(graph), block)))
+    used = names(changed)
+    assert used.count("blocked_conv") == 3
+    assert used.count("from_blocked") == 1
+    assert not {"relu", "batch_norm_inference", "conv", "to_blocked"} & set(used)
+    feeds = {f"x{i}": array for i, array in enumerate(n.arrays)}
+    expected = interpret(graph, feeds).outputs["output"]
+    assert_close(interpret(changed, feeds).outputs["output"], expected, 1e-5, "NumPy")
+    if block == channel_block():
+        actual = run_onnx(changed, feeds, Target(portable=False, block=block))["output"]
+        assert_close(actual, expected, 1e-5, "kernels")
 
 
 def test_constant_filters_and_other_channels_are_left_alone() -> None:

@@ -1,0 +1,76 @@
+"""What follows a convolution, done by its kernel: batch norm with given statistics, a sum, relu."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
+from kcompile.ir.dims import product
+from kcompile.ir.ops.blocked import BlockedConv
+from kcompile.ir.ops.convolution import Conv
+from kcompile.ir.ops.elementwise import Add, Relu, add, mul, power, sub
+from kcompile.ir.ops.normalization import BatchNormInference
+from kcompile.ir.ops.spatial import channel_axis
+from kcompile.passes.report import fired
+from kcompile.passes.rewrite import in_regions
+
+
+def scale_filters(graph: Graph) -> Graph:
+    """Batch norm with given statistics as a factor of the filter before it and a bias.
+
+    The filter is scaled each time the graph runs; that is done where it has fewer elements than the images. (Of
+    constant weights, ``fold_batch_norm`` has left nothing to do.)
+    """
+    graph = in_regions(graph, scale_filters)
+    uses = _uses(graph)
+
+    def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
+        if not isinstance(node.op, BatchNormInference) or not isinstance(inputs[0].op, Conv):
+            return None
+        y, (x, w, *bias) = inputs[0], inputs[0].node.inputs
+        conv = inputs[0].op
+        size, filters = product(y.shape[1:]), w.type.size
+        smaller = isinstance(size, int) and isinstance(filters, int) and filters <= size
+        along = node.op.axis == channel_axis(y.rank, conv.data_format)
+        if uses[node.inputs[0]] > 1 or not smaller or not along or constant_of(w) is not None:
+            return None
+        fired("batch norm into filter")
+        scale, offset, mean, variance = inputs[1:]
+        factor = mul(scale, power(add(variance, node.op.epsilon), -0.5))
+        shifted = sub(bias[0], mean) if bias else mul(mean, -1)
+        return apply(conv, x, mul(w, factor), add(mul(shifted, factor), offset))
+
+    return rebuild(graph, rule)
+
+
+def join_blocked(graph: Graph) -> Graph:
+    """Sums and relu into the blocked convolution before them, if nobody else uses that."""
+    graph = in_regions(graph, join_blocked)
+    uses = _uses(graph)
+
+    def joins(old: Value, new: Value) -> bool:
+        return isinstance(new.op, BlockedConv) and uses[old] == 1 and not new.op.relu
+
+    def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
+        match node.op:
+            case Relu() if joins(node.inputs[0], inputs[0]):
+                fired("relu into convolution")
+                conv = inputs[0].node
+                assert isinstance(conv.op, BlockedConv)
+                return apply(dataclasses.replace(conv.op, relu=True), *conv.inputs)
+            case Add() if inputs[0].shape == inputs[1].shape:
+                for old, new, other in zip(node.inputs, inputs, inputs[::-1], strict=True):
+                    if joins(old, new) and isinstance(new.op, BlockedConv) and not new.op.adds:
+                        fired("sum into convolution")
+                        return apply(dataclasses.replace(new.op, adds=True), *new.node.inputs, other)
+        return None
+
+    return rebuild(graph, rule)
+
+
+def _uses(graph: Graph) -> dict[Value, int]:
+    """How often each value is used, by nodes and as a result."""
+    uses: dict[Value, int] = {}
+    for value in (*graph.results, *(value for node in graph.nodes() for value in node.inputs)):
+        uses[value] = uses.get(value, 0) + 1
+    return uses
