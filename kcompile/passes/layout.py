@@ -17,6 +17,7 @@ from kcompile.ir.core import (
     Op,
     Permutation,
     Value,
+    apply,
     constant,
     constant_of,
     make_node,
@@ -25,6 +26,7 @@ from kcompile.ir.core import (
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.axes import inverse
 from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.reduction import ArgReduction, Reduction
 from kcompile.ir.ops.reshaping import Reshape, reshape, transpose
 from kcompile.ir.ops.softmax import LogSoftmax, Softmax
 from kcompile.ir.ops.spatial import SpatialOp, to_channels_first
@@ -70,6 +72,9 @@ class _Walk:
         return self.graph.with_results([self.in_order(value) for value in self.graph.results])
 
     def visit(self, node: Node) -> None:
+        if isinstance(node.op, (Reduction, ArgReduction)) and node.inputs[0] in self.permuted:
+            self.reduce(node, node.op)
+            return
         for permutation in self.candidates(node):
             found = node.op.permuted(node, permutation)
             if found is None:
@@ -90,6 +95,25 @@ class _Walk:
         inputs = tuple(self.in_order(value) for value in node.inputs)
         outputs = node.outputs if inputs == node.inputs else make_node(node.op, *inputs).outputs
         self.plain.update(zip(node.outputs, outputs, strict=True))
+
+    def reduce(self, node: Node, op: Reduction | ArgReduction) -> None:
+        """A reduction works in any order; what is left of the order of its operand is that of the result."""
+        permutation, x = self.permuted[node.inputs[0]]
+        output = node.outputs[0]
+        if isinstance(op, Reduction):
+            axes = op.axes
+            reduced = apply(type(op)(tuple(sorted(map(permutation.index, axes))), op.keepdims), x)
+        else:
+            axes = (op.axis,)
+            reduced = apply(type(op)(permutation.index(op.axis), op.keepdims), x)
+        order = permutation
+        if not op.keepdims:
+            kept = [axis for axis in range(len(permutation)) if axis not in axes]
+            order = tuple(kept.index(axis) for axis in permutation if axis in kept)
+        if order == tuple(range(output.rank)):
+            self.plain[output] = reduced
+        else:
+            self.permuted[output] = order, reduced
 
     def candidates(self, node: Node) -> list[Permutation]:
         """The orders in which the results of ``node`` are worth having."""
@@ -172,10 +196,9 @@ class _Walk:
         )
 
     def prepares(self, value: Value, permutation: Permutation) -> bool:
-        """Whether ``value`` is one tensor, scaled or shifted by constants: that can be done behind the
-        transpose.
+        """Whether ``value`` is one tensor, scaled or shifted by constants.
 
-        There the folding into weights finds it.
+        That can be done behind the transpose as well, where the folding into weights finds it.
         """
         if not isinstance(value.op, Elementwise) or self.uses.get(value, 0) != 1 or value in self.permuted:
             return False
@@ -198,8 +221,7 @@ class _Walk:
 
 
 def _with_ones_in_place(permutation: Permutation, shape: Sequence[Dim]) -> Permutation:
-    """An order that starts with new axes of size 1, with each of them behind the axis that it followed
-    before.
+    """An order that starts with new axes of size 1, with each of them put behind the axis before it.
 
     Where these axes are does not matter to a reshape, but to what comes after it (an expand, in upsampling).
     """
