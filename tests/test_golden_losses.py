@@ -48,6 +48,7 @@ def test_alias(name: str, alias: str) -> None:
         )
 
 
+@pytest.mark.filterwarnings("ignore:.*expects probabilities")  # the inputs are, though no layer says so
 @pytest.mark.parametrize("case", [case for case in CASES if not case.arguments], ids=lambda case: case.name)
 def test_string_in_compile(case: LossCase) -> None:
     """``compile(loss="name")`` and ``evaluate`` give the mean over the batch."""
