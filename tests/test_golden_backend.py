@@ -32,9 +32,7 @@ def test_value_and_gradients(case: BackendCase, golden: Golden) -> None:
     floats = [p for p, x in zip(placeholders, golden.inputs, strict=True) if x.dtype == np.float32]
     total = K.sum(value * K.constant(golden.cotangent[0]))
     # A function without a gradient (sign, round, zeros_like) has None for it, which stands for zero.
-    gradients = [
-        K.zeros_like(x) if g is None else g for x, g in zip(floats, K.gradients(total, floats), strict=True)
-    ]
+    gradients = [K.zeros_like(x) if g is None else g for x, g in zip(floats, K.gradients(total, floats), strict=True)]
     actual, *actual_gradients = K.function(placeholders, [value, *gradients])(golden.inputs)
     assert_close(actual, expected, "value")
     assert_all_close(actual_gradients, golden.gradients, "gradients")

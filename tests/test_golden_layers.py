@@ -14,9 +14,7 @@ from tests.golden.compare import assert_all_close, assert_close
 
 GOLDEN = {family: load(f"layers_{family}") for family in FAMILIES}
 CASES = [
-    pytest.param(case, GOLDEN[family][case.name], id=case.name)
-    for family, cases in FAMILIES.items()
-    for case in cases
+    pytest.param(case, GOLDEN[family][case.name], id=case.name) for family, cases in FAMILIES.items() for case in cases
 ]
 NORMALIZATION_CASES = [
     pytest.param(case, GOLDEN["normalization"][case.name], id=case.name) for case in FAMILIES["normalization"]
@@ -92,9 +90,7 @@ def test_configuration(case: LayerCase, golden: Golden) -> None:
     assert set(case.arguments) <= set(config)
     # Serialized initializers, regularizers and constraints are spelled differently in every Keras version.
     shared = [
-        key
-        for key, value in golden.config.items()
-        if key in config and key != "dtype" and not isinstance(value, dict)
+        key for key, value in golden.config.items() if key in config and key != "dtype" and not isinstance(value, dict)
     ]
     assert {"name", "trainable"} <= set(shared)
     for key in shared:
