@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kcompile.ir.core import Graph, Node, Value, apply, make_node, rebuild
+from kcompile.ir.core import Graph, Node, Value, apply, rebuild
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.regions import RegionOp
 from kcompile.ir.ops.slicing import Slice, Split
+from kcompile.passes.prune import prune
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions
 
@@ -15,41 +15,25 @@ def dce(graph: Graph) -> Graph:
 
     A split of which one part is read becomes a slice. Inputs of the graph stay: they are its signature.
     """
-    graph = in_regions(graph, dce)
+    return _slices(prune(graph))
+
+
+def _slices(graph: Graph) -> Graph:
+    graph = in_regions(graph, _slices)
     uses = count_uses(graph)
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
         read = [value in uses for value in node.outputs]
-        match node.op:
-            case RegionOp():
-                return _pruned(node.op, inputs, read, node)
-            case Split() if sum(read) == 1 and len(read) > 1:
-                fired("split as slice")
-                return _one_part(node.op, inputs[0], read.index(True), node)
-        return None
+        if not isinstance(node.op, Split) or sum(read) != 1 or len(read) == 1:
+            return None
+        fired("split as slice")
+        index = read.index(True)
+        start: Dim = 0
+        for size in node.op.sizes[:index]:
+            start = start + size
+        # Nobody reads the others: they may stay what they are.
+        outputs = list(node.outputs)
+        outputs[index] = apply(Slice((node.op.axis,), (start,), (node.op.sizes[index],), (1,)), inputs[0])
+        return tuple(outputs)
 
     return rebuild(graph, rule)
-
-
-def _pruned(
-    op: RegionOp, inputs: tuple[Value, ...], read: list[bool], node: Node
-) -> tuple[Value, ...] | None:
-    new, operands, kept = op.pruned(read)
-    if len(kept) == len(read) and len(operands) == len(inputs):
-        return None
-    fired(f"prune {op.name}")
-    made = make_node(new, *(inputs[i] for i in operands))
-    # Nobody reads the others: they may be anything.
-    outputs = list(node.outputs)
-    for index, value in zip(kept, made.outputs, strict=True):
-        outputs[index] = value
-    return tuple(outputs)
-
-
-def _one_part(op: Split, x: Value, index: int, node: Node) -> tuple[Value, ...]:
-    start: Dim = 0
-    for size in op.sizes[:index]:
-        start = start + size
-    outputs = list(node.outputs)
-    outputs[index] = apply(Slice((op.axis,), (start,), (op.sizes[index],), (1,)), x)
-    return tuple(outputs)

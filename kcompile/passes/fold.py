@@ -56,7 +56,6 @@ def _symbolic(item: object) -> bool:
 
 def _small(node: Node, operand_bytes: int) -> bool:
     total = sum(
-        int(np.prod(value.type.static_shape, dtype=np.int64)) * np.dtype(value.dtype).itemsize
-        for value in node.outputs
+        int(np.prod(value.type.static_shape, dtype=np.int64)) * np.dtype(value.dtype).itemsize for value in node.outputs
     )
     return total <= SIZE_LIMIT and total <= operand_bytes + GROWTH_LIMIT

@@ -35,9 +35,7 @@ def transposed_operand(node: Node) -> Value | None:
     source_x, source_y = _untransposed(x), _untransposed(y)
     if source_x is None and source_y is None:
         return None
-    op = type(node.op)(
-        node.op.transpose_x != (source_x is not None), node.op.transpose_y != (source_y is not None)
-    )
+    op = type(node.op)(node.op.transpose_x != (source_x is not None), node.op.transpose_y != (source_y is not None))
     return apply(op, x if source_x is None else source_x, y if source_y is None else source_y, *bias)
 
 

@@ -46,9 +46,7 @@ class Report:
         if not self.records:
             return "no passes ran"
         width = max(4, *(len(record.name) for record in self.records))
-        lines = [
-            f"{'pass':{width}}  {'ms':>7}  {'nodes':>15}  {'FLOPs saved':>11}  {'bytes saved':>11}  rules"
-        ]
+        lines = [f"{'pass':{width}}  {'ms':>7}  {'nodes':>15}  {'FLOPs saved':>11}  {'bytes saved':>11}  rules"]
         for record in self.records:
             nodes = f"{record.nodes_before} -> {record.nodes_after}"
             fired = ", ".join(f"{name} {count}" for name, count in record.rules.most_common())

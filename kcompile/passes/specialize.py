@@ -56,9 +56,7 @@ def freeze(graph: Graph, values: Mapping[Variable, Array]) -> Graph:
     """
     for variable, array in values.items():
         if variable in graph.updates:
-            raise IRError(
-                f"variable {variable.label!r} is updated by the graph; drop the update to freeze it"
-            )
+            raise IRError(f"variable {variable.label!r} is updated by the graph; drop the update to freeze it")
         if array.dtype.name != variable.type.dtype or array.shape != variable.type.shape:
             found = f"{array.dtype.name}{list(array.shape)}"
             raise IRError(f"variable {variable.label!r} is {variable.type}, its value is {found}")

@@ -215,9 +215,7 @@ def crop_of_pad(node: Node) -> Value | None:
     """pad(pad(x, p), -p) -> x: what the gradient of a pad does to a pad."""
     (x,) = node.inputs
     match node.op, x.op:
-        case Pad(pads=outer, mode="constant"), Pad(pads=inner) if _opposite(inner, outer) and _only_adds(
-            x.op
-        ):
+        case Pad(pads=outer, mode="constant"), Pad(pads=inner) if _opposite(inner, outer) and _only_adds(x.op):
             return x.node.inputs[0]
     return None
 
