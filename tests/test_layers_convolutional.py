@@ -318,3 +318,12 @@ def test_configurations_of_other_keras_versions_are_read() -> None:
     assert L.Conv2DTranspose.from_config(config).filters == 4
     assert L.BatchNormalization(axis=[3]).axis == 3
     assert "groups" not in L.Conv2D(4, 3).get_config()  # Keras 2.3 would refuse it
+
+
+def test_a_call_on_arrays_leaves_no_update_behind() -> None:
+    layer = L.BatchNormalization()
+    x = RNG.normal(size=(4, 3)).astype("float32")
+    assert_close(layer(x), x / np.sqrt(1 + 1e-3), "inference")
+    layer(L.Input(shape=(3,)))
+    layer(x)
+    assert len(layer.updates) == 2

@@ -392,6 +392,8 @@ class Layer:
             self._regularize_activity(results)
             self._mark_inputs(added, arranged)
         if eager:
+            # Losses and updates of a computation that is over belong to no model.
+            del self._losses[added[0] :], self._updates[added[1] :]
             arrays = [y.numpy() for y in results]
             return arrays if isinstance(outputs, (list, tuple)) else arrays[0]
         # 7. History.
