@@ -108,9 +108,7 @@ class _Parser:
                 with scope(self.scope):
                     outputs = self.node(call).outputs
                 if len(outputs) != len(targets):
-                    raise self.error(
-                        call, f"{_name(call)} has {len(outputs)} results, {len(targets)} names are given"
-                    )
+                    raise self.error(call, f"{_name(call)} has {len(outputs)} results, {len(targets)} names are given")
                 self.values.update(zip((ast.unparse(target) for target in targets), outputs, strict=True))
             case ast.Assign(targets=[ast.Attribute(ast.Name(name), "next")]):
                 variable = self.lookup(statement, name).op
@@ -143,9 +141,7 @@ class _Parser:
         match argument:
             case ast.Constant(value=str(key)):
                 if key not in self.arrays:
-                    raise self.error(
-                        argument, f"the array of constant {key!r} is not given; pass arrays={{...}}"
-                    )
+                    raise self.error(argument, f"the array of constant {key!r} is not given; pass arrays={{...}}")
                 array = np.asarray(self.arrays[key])
                 if array.dtype.name != type.dtype or array.shape != type.shape:
                     found = f"{array.dtype}{list(array.shape)}"
@@ -204,14 +200,10 @@ class _Parser:
             case ast.Subscript(value=ast.Name(short), slice=inner) if short in LONG_NAMES:
                 parts: Sequence[ast.expr] = inner.elts if isinstance(inner, ast.Tuple) else [inner]
                 try:
-                    return TensorType(
-                        LONG_NAMES[short], tuple(parse_dim(ast.unparse(part)) for part in parts)
-                    )
+                    return TensorType(LONG_NAMES[short], tuple(parse_dim(ast.unparse(part)) for part in parts))
                 except ValueError as error:
                     raise self.error(annotation, str(error)) from None
-        raise self.error(
-            annotation, f"{ast.unparse(annotation)!r} is not a type: write for example f32[batch, 3]"
-        )
+        raise self.error(annotation, f"{ast.unparse(annotation)!r} is not a type: write for example f32[batch, 3]")
 
     def lookup(self, where: ast.AST, name: str) -> Value:
         if name not in self.values:

@@ -21,9 +21,7 @@ INLINE_LIMIT = 32
 
 INDENT = "    "
 
-RESERVED = frozenset(
-    {"nan", "inf", "True", "False", "None", "variable", "constant", "input", "scope", *LONG_NAMES}
-)
+RESERVED = frozenset({"nan", "inf", "True", "False", "None", "variable", "constant", "input", "scope", *LONG_NAMES})
 """Names that mean something else in the text form."""
 
 
@@ -73,9 +71,7 @@ class _Printer:
             label = value.op.label if isinstance(value.op, Input) else ""
             name = self.names[value] = self.unique(label)
             type = type_text(value.type)
-            parameters.append(
-                f"{name}: {type}" if name == label else f"{name}: input({_quoted(label)}, {type})"
-            )
+            parameters.append(f"{name}: {type}" if name == label else f"{name}: input({_quoted(label)}, {type})")
         yield f"def {_identifier(self.graph.name or fallback)}({', '.join(parameters)}):"
         for variable in self.graph.variables():
             self.variables[variable] = name = self.unique(variable.label.rpartition("/")[2])
@@ -177,11 +173,7 @@ def type_text(type: TensorType) -> str:
 
 
 def _is_default(field: dataclasses.Field[Any], item: Any) -> bool:
-    return (
-        field.default is not dataclasses.MISSING
-        and type(item) is type(field.default)
-        and item == field.default
-    )
+    return field.default is not dataclasses.MISSING and type(item) is type(field.default) and item == field.default
 
 
 def _attribute_text(item: Any, regions: Mapping[int, str]) -> str:
