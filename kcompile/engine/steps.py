@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from kcompile.backend.functions import build_graph, substitute
 from kcompile.backend.variables import Variable, placeholder
 from kcompile.engine.compilation import OutputPlan
 from kcompile.engine.tensor import Array, Tensor, as_tensor
+from kcompile.errors import KCompileError, ShapeError
 from kcompile.ir.ops import shaping
 from kcompile.ir.ops.control import scan
 
@@ -22,8 +23,15 @@ if TYPE_CHECKING:
     from kcompile.engine.training import Model
     from kcompile.passes.pipelines import Pipeline
     from kcompile.passes.report import Report
+    from kcompile.runtime.executable import Executable
 
 Update = tuple[Variable, Tensor]
+
+USUAL_SIZES = 16
+"""Batches whose size is a multiple of this are trained on by a model for that size."""
+
+MAX_SIZES = 4
+"""So many sizes of a step have models of their own."""
 
 
 class StepGraph:
@@ -59,8 +67,6 @@ class StepGraph:
             term = m.mean(loss) if loss.ndim else loss
             total = term if total is None else total + term
         if total is None:
-            from kcompile.errors import KCompileError
-
             raise KCompileError(f"model {model.name!r} has nothing to minimize: no output has a loss and no layer adds one")
         self.total = total
         self.metric_updates = self._metric_updates()
@@ -71,7 +77,7 @@ class StepGraph:
 
         output = self.model.outputs[plan.index]
         with ir.scope(f"loss/{plan.name}"):
-            values = losses.per_sample(plan.loss)(y, output)
+            values = _called("loss", plan.loss, losses.per_sample(plan.loss), plan.name, y, output)
             if values.ndim == 0:
                 return values
             mask = output._keras_mask
@@ -101,10 +107,10 @@ class StepGraph:
             mask = None if output._keras_mask is None else m.cast(output._keras_mask, output.dtype)
             with ir.scope(f"metrics/{plan.name}"):
                 for metric in plan.metrics:
-                    updates += metric.symbolic_update(y, output, mask)
+                    updates += _called("metric", metric, metric.symbolic_update, plan.name, y, output, mask)
                 for metric in plan.weighted_metrics:
                     both = w if mask is None else mask if w is None else _spread(w, mask.ndim) * mask
-                    updates += metric.symbolic_update(y, output, both)
+                    updates += _called("metric", metric, metric.symbolic_update, plan.name, y, output, both)
         for metric, value in self.model._added_metrics():
             updates += metric.symbolic_update(value)
         return updates
@@ -115,7 +121,8 @@ class StepGraph:
         from kcompile.passes.report import Report
 
         report = Report()
-        return Step(self._graph(name, report), TRAINING if self.training else INFERENCE, report)
+        pipeline = TRAINING if self.training else INFERENCE
+        return Step(self._graph(name, report), pipeline, report, fixed=self.training)
 
     def optimized(self, name: str) -> ir.Graph:
         """The step as an optimized graph, for any target."""
@@ -162,6 +169,22 @@ class StepGraph:
         )
 
 
+def _called(kind: str, owner: Any, function: Callable[..., Any], output: str, *arguments: Any) -> Any:
+    """What a loss or metric makes of targets and predictions; shapes that it cannot join are the user's to know."""
+    name = getattr(owner, "name", None) or getattr(owner, "__name__", type(owner).__name__)
+    try:
+        return function(*arguments)
+    except ir.IRError as error:
+        y, predicted = (tuple(x.shape) for x in arguments[:2])
+        raise ShapeError(
+            f"{kind} {name!r} of output {output!r} cannot be computed from targets of shape {y} and predictions of "
+            f"shape {predicted}: {error}"
+        ) from error
+    except Exception as error:
+        error.add_note(f"Raised in {kind} {name!r} of output {output!r}, which is called on symbolic tensors.")
+        raise
+
+
 def _merge(updates: dict[Variable, Tensor], pairs: Sequence[Any]) -> None:
     """Add updates; a second update of a variable starts from the result of the first."""
     for variable, value in pairs:
@@ -201,22 +224,75 @@ def _free_names(wanted: Sequence[str], taken: Sequence[str]) -> list[str]:
 
 
 class Step:
-    """A compiled step: run on batches, with the loss checked before the new state is kept."""
+    """A compiled step: run on batches, with the loss checked before the new state is kept.
 
-    def __init__(self, graph: ir.Graph, pipeline: Pipeline, report: Report) -> None:
-        from kcompile.runtime.executable import Executable
+    One compiled model serves all batch sizes. Known sizes make a faster one (constant shapes; the blocked kernels work
+    on whole blocks of images), so that the sizes that batches usually have get a model of their own. Which sizes those
+    are depends on nothing else: a step rounds the same in every process.
 
-        self.executable = Executable(graph, pipeline, report=report)
+    Args:
+        graph: the step.
+        pipeline: the passes that it still has to go through.
+        report: what earlier passes did.
+        fixed: whether usual batch sizes (called ``batch`` in the graph) get models of their own.
+        repeated: whether it takes several batches at once, stacked on a leading axis.
+    """
+
+    def __init__(
+        self, graph: ir.Graph, pipeline: Pipeline, report: Report, fixed: bool = False, repeated: bool = False
+    ) -> None:
         self.names = list(graph.outputs)
+        self._graph = graph
+        self._pipeline = pipeline
+        self._report: Report | None = report
+        self._fixed = fixed
+        self._repeated = repeated
+        self._by_size: dict[int, Executable] = {}
+        self._executable: Executable | None = None
         self._many: Step | None = None
 
     def __call__(self, batch: Sequence[Array], keep_non_finite: bool = False) -> list[Array]:
         """Run on C-contiguous arrays and keep the new state, unless the loss is not a finite number."""
-        results = self.executable.run(batch)
+        size = batch[0].shape[1 if self._repeated else 0]
+        executable = self._by_size.get(size) or self._executable_for(size)
+        results = executable.run(batch)
         loss = results[0]
         if keep_non_finite or (math.isfinite(loss) if loss.ndim == 0 else np.isfinite(loss).all()):
-            self.executable.commit()
+            executable.commit()
         return results
+
+    @property
+    def executable(self) -> Executable:
+        """A compiled model of the step: one that has run, if any."""
+        return next(iter(self._by_size.values())) if self._by_size else self._for_all_sizes()
+
+    def _executable_for(self, size: int) -> Executable:
+        usual = self._fixed and size > 0 and size % USUAL_SIZES == 0
+        if not usual or sum(e is not self._executable for e in self._by_size.values()) >= MAX_SIZES:
+            found = self._for_all_sizes()
+        else:
+            from kcompile.passes.specialize import specialize
+
+            found = self._compiled(specialize(self._graph, sizes={"batch": size}))
+        if len(self._by_size) >= 8 * MAX_SIZES:
+            self._by_size.clear()
+        self._by_size[size] = found
+        return found
+
+    def _for_all_sizes(self) -> Executable:
+        if self._executable is None:
+            self._executable = self._compiled(self._graph)
+        return self._executable
+
+    def _compiled(self, graph: ir.Graph) -> Executable:
+        from kcompile.passes.pipelines import run_pipeline
+        from kcompile.passes.report import Report
+        from kcompile.runtime.executable import Executable
+
+        report, self._report = self._report or Report(), None
+        if not self._repeated:
+            return Executable(graph, self._pipeline, report=report)
+        return Executable(repeat_step(run_pipeline(graph, self._pipeline, report=report)), (), report=report)
 
     @property
     def many(self) -> Step:
@@ -227,7 +303,7 @@ class Step:
         if self._many is None:
             from kcompile.passes.report import Report
 
-            self._many = Step(repeat_step(self.executable.graph), (), Report())
+            self._many = Step(self._graph, self._pipeline, Report(), self._fixed, repeated=True)
         return self._many
 
 

@@ -196,7 +196,10 @@ class Executable:
 
 
 def _has_convolution(graph: Graph) -> bool:
-    return any("conv" in node.op.name for node in graph.nodes())
+    return any(
+        "conv" in node.op.name or any(_has_convolution(region) for region in node.op.regions)
+        for node in graph.nodes()
+    )
 
 
 def feed_types(graph: Graph) -> list[tuple[str, str]]:
