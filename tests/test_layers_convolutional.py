@@ -296,6 +296,9 @@ def test_inputs_that_do_not_fit_are_named_and_leave_the_layer_unbuilt(
     with pytest.raises(ValueError, match=message):
         made(L.Input(shape=shape))
     assert made.weights == []
+    if "window" in message or "nothing" in message:
+        with pytest.raises(ValueError, match=message):
+            made.compute_output_shape((None, *shape))
 
 
 def test_a_layer_reused_with_another_shape_says_so() -> None:

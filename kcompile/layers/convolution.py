@@ -102,6 +102,7 @@ class Conv(WeightedSpatialLayer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         batch, spatial, _ = self._split_shape(input_shape)
+        self._check_input(input_shape)
         return self._join_shape(batch, self._output_spatial(spatial), self.filters)
 
     # -- computing

@@ -100,6 +100,7 @@ class _DepthwiseConv(_Depthwise):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         batch, spatial, channels = self._split_shape(input_shape)
+        self._check_input(input_shape)
         filters = None if channels is None else channels * self.depth_multiplier
         return self._join_shape(batch, self._output_spatial(spatial), filters)
 

@@ -33,6 +33,8 @@ class BatchNormalization(Layer):
         beta_initializer, beta_regularizer, beta_constraint: of the offset.
         gamma_initializer, gamma_regularizer, gamma_constraint: of the factor.
         moving_mean_initializer, moving_variance_initializer: of the moving statistics.
+        synchronized: whether the batch's parts on several devices share their statistics (Keras 3). A model runs on
+            one device here, so both values mean the same.
 
     Raises:
         ValueError: an argument out of range, or (when called) an axis that the input lacks or whose size is unknown.
@@ -53,6 +55,8 @@ class BatchNormalization(Layer):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        *,
+        synchronized: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,6 +68,7 @@ class BatchNormalization(Layer):
         self.epsilon = check_number(owner, "epsilon", epsilon, minimum=0)
         self.center = check_flag(owner, "center", center)
         self.scale = check_flag(owner, "scale", scale)
+        check_flag(owner, "synchronized", synchronized)
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)

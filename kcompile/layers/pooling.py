@@ -45,6 +45,7 @@ class Pooling(SpatialLayer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         batch, spatial, channels = self._split_shape(input_shape)
+        self._check_input(input_shape)
         axes = zip(spatial, self.pool_size, self.strides, strict=True)
         sizes = [conv_output_length(size, window, self.padding, stride) for size, window, stride in axes]
         return self._join_shape(batch, sizes, channels)

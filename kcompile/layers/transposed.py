@@ -73,6 +73,9 @@ class _Transposed(Conv):
         self.kernel = self._add_weight_of("kernel", "kernel", (*self.kernel_size, self.filters, channels))
         self._finish_build(channels, self.filters)
 
+    def _check_input(self, input_shape: Sequence[int | None]) -> None:
+        """Inputs of any size fit."""
+
     def _output_spatial(self, spatial: Sequence[int | None]) -> Shape:
         extra = self.output_padding or (None,) * self.rank
         axes = zip(spatial, self.strides, self.kernel_size, extra, self.dilation_rate, strict=True)
