@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcompile.ir.core import Graph, Node, Permutation, Value, apply, apply_multi, constant_of, rebuild
-from kcompile.ir.dims import product
 from kcompile.ir.ops.blocked import (
     BlockedAveragePool,
     BlockedBatchNormGrad,
@@ -39,9 +38,6 @@ from kcompile.passes.rewrite import in_regions
 
 FEW_CHANNELS = 4
 """Up to so many channels a filter gradient is one small matmul rather than a convolution."""
-
-MANY_WINDOWS = 200
-"""From so many windows on it pays to bring a filter into blocked order for a single image; training has batches."""
 
 PASS_ON = (Elementwise, Concat, BatchNormGrad, MaxPoolGrad)
 """Ops that work on blocked tensors as well, if that is what their results are wanted for."""
@@ -74,7 +70,6 @@ class _Walk:
         for node in nodes:
             for value in node.inputs:
                 self.users.setdefault(value, []).append(node)
-        self.trains = any(isinstance(node.op, ConvWeightGrad) for node in nodes)
         self.wanted: set[Value] = set()
         self.converted: set[Value] = set()
         self.needed_plain: set[Value] = set(graph.results)
@@ -170,10 +165,7 @@ class _Walk:
     def _gains(self, node: Node) -> bool:
         """Whether the blocked kernel is faster even with conversions around it."""
         pointwise = node.inputs[1].type.static_shape[:-2] == (1, 1)
-        if pointwise or not self._convolves(node) or not self.fits(node.inputs[0].type):
-            return False
-        windows = product(node.outputs[0].shape[2:])
-        return self.trains or not isinstance(windows, int) or windows >= MANY_WINDOWS
+        return self._convolves(node) and not pointwise and self.fits(node.inputs[0].type)
 
     def _by_columns(self, node: Node) -> bool:
         """Whether a filter gradient is computed as a blocked convolution, rather than as a matmul."""

@@ -15,11 +15,15 @@ from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 
 
+BATCH = 16
+"""So many images are expected at least where it matters."""
+
+
 def scale_filters(graph: Graph) -> Graph:
     """Batch norm with given statistics as a factor of the filter before it and a bias.
 
-    The filter is scaled each time the graph runs; that is done where it has fewer elements than the images. (Of
-    constant weights, ``fold_batch_norm`` has left nothing to do.)
+    The filter is scaled each time the graph runs; that is done where it has fewer elements than a batch of images.
+    (Of constant weights, ``fold_batch_norm`` has left nothing to do.)
     """
     graph = in_regions(graph, scale_filters)
     uses = _uses(graph)
@@ -30,7 +34,7 @@ def scale_filters(graph: Graph) -> Graph:
         y, (x, w, *bias) = inputs[0], inputs[0].node.inputs
         conv = inputs[0].op
         size, filters = product(y.shape[1:]), w.type.size
-        smaller = isinstance(size, int) and isinstance(filters, int) and filters <= size
+        smaller = isinstance(size, int) and isinstance(filters, int) and filters <= BATCH * size
         along = node.op.axis == channel_axis(y.rank, conv.data_format)
         if uses[node.inputs[0]] > 1 or not smaller or not along or constant_of(w) is not None:
             return None
