@@ -14,7 +14,6 @@ from kcompile.ir.ops.spatial import channel_axis
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 
-
 BATCH = 16
 """So many images are expected at least where it matters."""
 
