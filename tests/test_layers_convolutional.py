@@ -301,6 +301,12 @@ def test_inputs_that_do_not_fit_are_named_and_leave_the_layer_unbuilt(
             made.compute_output_shape((None, *shape))
 
 
+def test_windows_as_large_as_the_input_fit() -> None:
+    inputs = L.Input(shape=(5, 3, 2))
+    for layer in (L.Conv2D(4, (3, 2), dilation_rate=2), L.AveragePooling2D((5, 3)), L.DepthwiseConv2D((5, 3))):
+        assert tuple(layer(inputs).shape)[1:3] == (1, 1)
+
+
 def test_a_layer_reused_with_another_shape_says_so() -> None:
     layer = L.Conv2D(4, 3, name="shared")
     layer(L.Input(shape=(8, 8, 3)))

@@ -75,7 +75,8 @@ class UpSampling2D(UpSampling):
         self.interpolation = check_one_of(type(self).__name__, "interpolation", interpolation, known)
 
     def call(self, inputs: Any) -> Any:
-        return K.resize_images(inputs, *self.size, self.data_format, self.interpolation)
+        rows, columns = self.size
+        return K.resize_images(inputs, rows, columns, self.data_format, self.interpolation)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "interpolation": self.interpolation}
@@ -87,4 +88,5 @@ class UpSampling3D(UpSampling):
     rank = 3
 
     def call(self, inputs: Any) -> Any:
-        return K.resize_volumes(inputs, *self.size, self.data_format)
+        depth, rows, columns = self.size
+        return K.resize_volumes(inputs, depth, rows, columns, self.data_format)
