@@ -130,10 +130,10 @@ def _with_bias(product: Value, bias: Value, total: Value, uses: int) -> Value | 
 def _bias_before_reshape(product: Value, bias: Value) -> Value | None:
     """reshape(matmul(x, y)) + bias -> reshape(gemm(x, y, bias)): a dense layer on more than two axes."""
     (matrix,) = product.node.inputs
-    vector = vector_along(bias, product, product.rank - 1)
-    if vector is None or not isinstance(matrix.op, MatMul) or matrix.rank != 2:
+    if not isinstance(matrix.op, MatMul) or matrix.rank != 2 or not product.rank:
         return None
-    if matrix.shape[-1] != product.shape[-1]:
+    vector = vector_along(bias, product, product.rank - 1)
+    if vector is None or matrix.shape[-1] != product.shape[-1]:
         return None
     fired("matmul with bias")
     x, y = matrix.node.inputs
