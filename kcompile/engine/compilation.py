@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kcompile.backend.variables import Variable
-from kcompile.engine.data_checks import TargetSpec
+from kcompile.engine.data_checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.engine.data_weights import sample_weight_modes
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.errors import KCompileError, listed, unknown_name
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import DataTypeError, KCompileError, check_number, listed, shown, unknown_name
 
 
 @dataclass
@@ -82,7 +83,7 @@ def resolve(
     chosen = _per_output(loss, names, "loss")
     factors = _per_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights", default=1.0)
     if loss_weights is not None and not isinstance(loss_weights, (list, tuple, dict)):
-        raise TypeError(f"loss_weights must be a list or a dictionary by output, got {loss_weights!r}")
+        raise DataTypeError(f"loss_weights must be a list or a dictionary by output, got {shown(loss_weights)}")
     modes = sample_weight_modes(sample_weight_mode, names)
     plain = _metric_lists(metrics, names, "metrics")
     weighted = _metric_lists(weighted_metrics, names, "weighted_metrics")
@@ -93,7 +94,8 @@ def resolve(
                 raise KCompileError(f"output {name!r} has metrics but no loss; give it a loss, or remove its metrics")
             continue
         resolved = losses.get(chosen[i])
-        plan = OutputPlan(i, name, resolved, float(factors[i]), mode=modes[i])
+        weight = check_number("compile", f"loss_weights of output {name!r}", factors[i])
+        plan = OutputPlan(i, name, resolved, weight, mode=modes[i])
         shape = tuple(model.outputs[i].shape)
         plan.metrics = [metric_functions.resolve(m, shape, resolved) for m in plain[i]]
         plan.weighted_metrics = [metric_functions.resolve(m, shape, resolved) for m in weighted[i]]
@@ -116,6 +118,63 @@ def resolve(
         [*labels, *dict.fromkeys(added)],
         check_positive_int("compile", "steps_per_execution", 1 if steps_per_execution is None else steps_per_execution),
     )
+
+
+def check_names(loss: Any, *metrics: Any) -> None:
+    """Refuse unknown losses and metrics of a model whose outputs are not known yet."""
+    from kcompile import losses
+    from kcompile import metrics as metric_functions
+
+    for item in _leaves(loss):
+        losses.get(item)
+    for argument, value in zip(("metrics", "weighted_metrics"), metrics, strict=True):
+        if value is not None and not isinstance(value, (list, tuple, dict)):
+            _metric_lists(value, [], argument)  # raises
+        for item in _leaves(value):
+            metric_functions.resolve(item, (None, 1), None)
+
+
+def _leaves(value: Any) -> list[Any]:
+    """The entries of nested lists and dictionaries by output; a configuration counts as one entry."""
+    if value is None:
+        return []
+    if isinstance(value, dict) and "class_name" not in value:
+        return [leaf for item in value.values() for leaf in _leaves(item)]
+    return [leaf for item in value for leaf in _leaves(item)] if isinstance(value, (list, tuple)) else [value]
+
+
+def warn_of_unfit_losses(model: Network, plans: Sequence[OutputPlan]) -> None:
+    """Warn where a loss reads the output of an activation that was not meant for it."""
+    from kcompile import losses
+
+    for plan in plans:
+        output = model.outputs[plan.index]
+        activation = _last_activation(output)
+        function = plan.loss.fn if isinstance(plan.loss, losses.LossFunctionWrapper) else plan.loss
+        if activation is not None and losses.target_kind(plan.loss) != "any":
+            warn_of_loss_and_activation(
+                function.__name__, activation, plan.name, output.shape[-1], losses.reads_logits(plan.loss)
+            )
+
+
+def _last_activation(output: Tensor) -> str | None:
+    """The activation that made an output, looked for through layers that only move numbers; None if unknown."""
+    x = output
+    while x._keras_history is not None:
+        layer, node_index, tensor_index = x._keras_history
+        if isinstance(layer, Network):
+            if layer.outputs[tensor_index] is x:  # a subclassed model: what it calls is its own affair
+                return None
+            x = layer.outputs[tensor_index]
+            continue
+        if type(layer).__name__ == "Softmax":
+            return "softmax"
+        if hasattr(layer, "activation"):
+            return str(getattr(layer.activation, "__name__", "")) or None
+        if type(layer).__name__ not in ("Reshape", "Permute", "Dropout"):
+            return None
+        (x,) = layer._inbound_nodes[node_index].input_tensors
+    return None
 
 
 def _per_output(value: Any, names: Sequence[str], argument: str, default: Any = None) -> list[Any]:
@@ -142,7 +201,8 @@ def _metric_lists(value: Any, names: Sequence[str], argument: str) -> list[list[
     if isinstance(value, dict):
         return [_as_metrics(m) for m in _per_output(value, names, argument)]
     if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{argument} must be a list or a dictionary, got {value!r}; write {argument}=[{value!r}]")
+        text = repr(value) if isinstance(value, str) else getattr(value, "__name__", "metric")
+        raise DataTypeError(f"{argument} must be a list or a dictionary, got {shown(value)}; write {argument}=[{text}]")
     if any(isinstance(item, (list, tuple)) for item in value):
         return [_as_metrics(m) for m in _per_output(list(value), names, argument)]
     return [list(value) for _ in names]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, warn
+from kcompile.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, shown, warn
 
 # Above this size an array of small integers (images, token ids) stays as it is, and each chunk of batches is
 # converted when it is gathered: float32 copies of uint8 images would take four times the memory.
@@ -101,14 +101,9 @@ def to_array(value: Any, path: str, dtype: str = "float32", *, defer_cast: bool 
     wanted = np.dtype(dtype)
     if type(value) is np.ndarray and value.dtype == wanted and value.flags.c_contiguous and value.ndim:
         return value
-    lazy = _lazy_rows(value)
-    if lazy is not None:
-        _refuse_dtype(lazy.dtype, None, path)
-        return lazy
-    array = _as_ndarray(value, path)
-    if array.ndim == 0:
-        raise ShapeError(f"{path}: expected an array with one entry per sample, got the scalar {array!r}.")
-    _refuse_dtype(array.dtype, array, path)
+    array = raw_array(value, path)
+    if isinstance(array, LazyRows):
+        return array
     if (
         defer_cast
         and array.dtype.kind in "iub"
@@ -117,6 +112,19 @@ def to_array(value: Any, path: str, dtype: str = "float32", *, defer_cast: bool 
     ):
         return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     return cast(array, wanted, path)
+
+
+def raw_array(value: Any, path: str) -> Array:
+    """An array-like as it is, in its own dtype and layout; raises where :func:`to_array` would refuse it."""
+    lazy = _lazy_rows(value)
+    if lazy is not None:
+        _refuse_dtype(lazy.dtype, None, path)
+        return lazy
+    array = _as_ndarray(value, path)
+    if array.ndim == 0:
+        raise ShapeError(f"{path}: expected an array with one entry per sample, got the scalar {shown(value)}.")
+    _refuse_dtype(array.dtype, array, path)
+    return array
 
 
 def cast(array: np.ndarray, wanted: np.dtype, path: str) -> np.ndarray:
@@ -264,7 +272,10 @@ def _as_ndarray(value: Any, path: str) -> np.ndarray:
                 f"({', '.join(map(str, lengths[:6]))}{', ...' if len(lengths) > 6 else ''}); pad them to one "
                 "length first (pad_sequences)."
             ) from None
-        raise DataTypeError(f"{path}: {_describe(value)} can't be read as an array ({error}).") from error
+        arrays = isinstance(value, list) and any(is_array_like(entry) for entry in value)
+        hint = f"; for the one input {path!r} pass one array, and targets as y" if arrays and path == "x" else ""
+        reason = str(error).split(". ")[0].rstrip(".")
+        raise DataTypeError(f"{path}: {_describe(value)} can't be read as an array ({reason}){hint}.") from error
 
 
 def _pandas_array(value: Any, path: str) -> np.ndarray:

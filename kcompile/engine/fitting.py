@@ -110,6 +110,11 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                 callbacks.on_epoch_end(epoch, logs)
                 if model.stop_training or run.exhausted:
                     break
+            if not tolerant and (bad := _bad_weight(model)):
+                raise NonFiniteLoss(
+                    f"weight {bad} after training, though every loss was finite: the last gradients overflowed; "
+                    "lower the learning rate, or set clipnorm"
+                )
     return history
 
 
@@ -125,26 +130,35 @@ def _train_batch(
         losses = [float(r[position]) if count else float(r) for r in results]
         if not math.isfinite(losses[0]) and not tolerant:
             arrays = [a[position] for a in batch] if count else batch
-            raise NonFiniteLoss(_explain(model, step, arrays, losses[0], index + position, epoch))
+            raise NonFiniteLoss(_explain(model, step, arrays, losses[0], epoch, index + position, index))
         totals.add(losses, size)
     if callbacks.has_train_batch_end:
         logs = BatchLogs(last, size * max(count, 1), totals.names, lambda: totals.batch_values(losses), totals.values)
         callbacks.on_train_batch_end(last, logs)
 
 
-def _explain(model: Model, step: Step, batch: Sequence[Array], loss: float, index: int, epoch: int) -> str:
-    """The sentence for a loss that is not a number: where, and which tensor is to blame."""
+def _explain(
+    model: Model, step: Step, batch: Sequence[Array], loss: float, epoch: int | None, index: int, kept: int
+) -> str:
+    """The sentence for a loss that is not a number: where, which tensor is to blame, what the weights are."""
     culprit = first_bad(step.executable.inputs, batch)
+    if culprit is None and (bad := _bad_weight(model)):
+        culprit = f"weight {bad}, since an earlier gradient overflowed: lower the learning rate, or set clipnorm"
     if culprit is None:
-        weights = model.weights
-        bad = first_bad([w.label for w in weights], [w.numpy() for w in weights])
-        culprit = f"weight {bad}" if bad else None
-    if culprit is None:
-        culprit = "inputs, targets and weights are finite, so the model overflows: try a lower learning rate or clipnorm"
+        culprit = (
+            "inputs, targets and weights are finite, so the model overflows: lower the learning rate, or set clipnorm"
+        )
+    where = "" if epoch is None else f" at epoch {epoch + 1}, batch {index}"
     return (
-        f"the loss is {loss} at epoch {epoch + 1}, batch {index}: {culprit}; the weights are those before that step "
-        "(compile with on_nan='ignore' to go on, or use the callback TerminateOnNaN)"
+        f"the loss is {loss}{where}: {culprit}; the weights are those before "
+        f"{'this batch' if epoch is None else f'batch {kept}'} (compile with on_nan='ignore' to go on, or use the "
+        "callback TerminateOnNaN)"
     )
+
+
+def _bad_weight(model: Model) -> str | None:
+    weights = model.trainable_weights
+    return first_bad([w.label for w in weights], [w.numpy() for w in weights])
 
 
 class _Run:
@@ -167,6 +181,15 @@ class _Run:
         a = self.arguments
         self._steps = checks.check_steps("fit", "steps_per_epoch", a["steps_per_epoch"])
         self._validation_steps = checks.check_steps("fit", "validation_steps", a["validation_steps"])
+        try:
+            self._open(x, y)
+        except BaseException:
+            self.close()
+            raise
+        return _Opened(self)
+
+    def _open(self, x: Any, y: Any) -> None:
+        a = self.arguments
         if is_batch_source(x):
             refuse_array_arguments(
                 "fit", y=y, sample_weight=a["sample_weight"], batch_size=a["batch_size"],
@@ -174,14 +197,13 @@ class _Run:
             )  # fmt: skip
             self._open_source(x)
         else:
-            self._open_arrays(x, y)
-        return _Opened(self)
+            with self.model._built_for(x):
+                self._open_arrays(x, y)
 
     def _open_arrays(self, x: Any, y: Any) -> None:
         a, model = self.arguments, self.model
         size = checks.check_batch_size("fit", a["batch_size"])
         shuffle = checks.check_shuffle(a["shuffle"])
-        model._ensure_built(x)
         data, validation = training_data(
             x, y, a["sample_weight"], a["class_weight"], validation_split=a["validation_split"],
             validation_data=a["validation_data"], inputs=model._feed_specs(), targets=model._target_specs(),
@@ -201,8 +223,9 @@ class _Run:
         x = with_graph_built(self.model, x)
         self._source = BatchSource(
             x, argument="x", workers=a["workers"], use_multiprocessing=a["use_multiprocessing"],
-            max_queue_size=a["max_queue_size"], shuffle=bool(a["shuffle"]),
+            max_queue_size=a["max_queue_size"], shuffle=bool(checks.check_shuffle(a["shuffle"])),
         )  # fmt: skip
+        self._source.wanted(self._steps, "steps_per_epoch")
         self._open_validation(a["validation_data"], None)
 
     def _open_validation(self, given: Any, prepared: ModelData | None) -> None:
@@ -212,9 +235,7 @@ class _Run:
                 given, argument="validation_data", workers=a["workers"],
                 use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
             )  # fmt: skip
-            if self._validation_source.steps is None and self._validation_steps is None:
-                self.close()
-                raise KCompileError("fit: validation_data is a generator, so validation_steps must be given")
+            self._validation_source.wanted(self._validation_steps, "validation_steps")
         elif prepared is not None:
             self._validation = prepared
         elif given is not None and self.model._functional:
@@ -301,16 +322,13 @@ def with_graph_built(model: Model, source: Any) -> Any:
     """The source of batches, after a model without a graph was built from the first one (which is put back)."""
     if model._functional:
         return source
-    if hasattr(source, "__getitem__"):
-        model._ensure_built(source[0][0])
-        return source
-    iterator = iter(source)
-    first = next(iterator, None)
-    if isinstance(first, (tuple, list)) and first:
-        model._ensure_built(first[0])
-    elif first is not None:
-        model._ensure_built(first)
-    return itertools.chain([] if first is None else [first], iterator)
+    drawn: list[Any] = [source[0]] if hasattr(source, "__getitem__") else list(itertools.islice(iter(source), 1))
+    if drawn and drawn[0] is not None:
+        x = drawn[0][0] if isinstance(drawn[0], (tuple, list)) and drawn[0] else drawn[0]
+        with model._built_for(x):
+            pass
+    # What can be started again is; a generator gets its first batch back.
+    return itertools.chain(drawn, source) if hasattr(source, "__next__") else source
 
 
 def grouped(batches: Batches, model: Model) -> Batches:
@@ -381,15 +399,19 @@ def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
             with_graph_built(model, x), argument="x", workers=a["workers"],
             use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
         )  # fmt: skip
-        target = steps or source.steps
+        try:
+            target = source.wanted(steps, "steps")
+        except BaseException:
+            source.close()
+            raise
         batches, unit = source_batches(model, source, target, False), "steps"
     else:
         size = checks.check_batch_size("evaluate", a["batch_size"])
-        model._ensure_built(x)
-        data = standardize(
-            x, y, a["sample_weight"], inputs=model._feed_specs(), targets=model._target_specs(),
-            floatx=config.floatx(),
-        )  # fmt: skip
+        with model._built_for(x):
+            data = standardize(
+                x, y, a["sample_weight"], inputs=model._feed_specs(), targets=model._target_specs(),
+                floatx=config.floatx(),
+            )  # fmt: skip
         count, size = steps_and_batch_size(data.samples, size, steps)
         batches, unit = array_batches(model, data, size, steps), "samples"
         target = data.samples if steps is None else count
@@ -422,17 +444,17 @@ def on_batch(
     model: Model, training: bool, x: Any, y: Any, sample_weight: Any, class_weight: Any, reset_metrics: bool
 ) -> Any:
     """One step on one batch; see ``train_on_batch`` and ``test_on_batch``."""
-    model._ensure_built(x)
-    data = standardize(
-        x, y, sample_weight, class_weight, inputs=model._feed_specs(), targets=model._target_specs(),
-        whole_data=False, floatx=config.floatx(),
-    )  # fmt: skip
-    step, batch, _, _ = _as_step(model, data, training)
+    with model._built_for(x):
+        data = standardize(
+            x, y, sample_weight, class_weight, inputs=model._feed_specs(), targets=model._target_specs(),
+            whole_data=False, floatx=config.floatx(),
+        )  # fmt: skip
+        step, batch, _, _ = _as_step(model, data, training)
     if reset_metrics:
         model.reset_metrics()
     losses = [float(r) for r in step(batch, keep_non_finite=not training or model.on_nan == "ignore")]
     if training and model.on_nan != "ignore" and not math.isfinite(losses[0]):
-        raise NonFiniteLoss(_explain(model, step, batch, losses[0], 0, 0))
+        raise NonFiniteLoss(_explain(model, step, batch, losses[0], None, 0, 0))
     values = [*losses, *(metric.value() for metric in model.metrics)]
     return values if len(values) > 1 else values[0]
 
@@ -448,13 +470,15 @@ def predict(model: Model, x: Any, **a: Any) -> Any:
     if callbacks is not None:
         callbacks.set_model(model)
         callbacks.set_params({"verbose": verbose, "metrics": model.metrics_names})
-        callbacks.on_predict_begin()
     if is_batch_source(x):
+        refuse_array_arguments("predict", batch_size=a["batch_size"])
         outputs = _predict_source(model, x, steps, verbose, callbacks, a)
     else:
-        model._ensure_built(x)
         size = checks.check_batch_size("predict", a["batch_size"])
-        data = standardize(x, inputs=model._feed_specs(), allow_empty=True, floatx=config.floatx())
+        with model._built_for(x):
+            data = standardize(x, inputs=model._feed_specs(), allow_empty=True, floatx=config.floatx())
+        if callbacks is not None:
+            callbacks.on_predict_begin()
         outputs = _predict_data(model, data, size, steps, verbose, callbacks)
     if callbacks is not None:
         callbacks.on_predict_end()
@@ -507,11 +531,17 @@ def _predict_source(
     )  # fmt: skip
     collected: list[list[Array]] = []
     try:
-        count = steps or source.steps
+        count = source.wanted(steps, "steps")
+        if callbacks is not None:
+            callbacks.on_predict_begin()
         bar = _progress(count, verbose)
         for index, (batch, *_) in enumerate(source.epoch(count)):
-            model._ensure_built(batch)
-            data = standardize(batch, inputs=model._feed_specs(), floatx=config.floatx())
+            try:
+                with model._built_for(batch):
+                    data = standardize(batch, inputs=model._feed_specs(), floatx=config.floatx())
+            except Exception as error:
+                error.add_note(source.position())
+                raise
             if callbacks is not None and callbacks.has_predict_batch:
                 callbacks.on_predict_batch_begin(index, {"batch": index, "size": data.samples})
             collected.append(model._predict_arrays(_converted([q[:] for q in data.x], data, 0, data.samples)))

@@ -47,7 +47,8 @@ class InputLayer(Layer):
             raise KCompileError(f"input {self.name!r}: sparse inputs are not supported; pass dense arrays")
         if input_tensor is not None:
             if not is_placeholder(input_tensor):
-                raise DataTypeError(f"input {self.name!r}: input_tensor must be a placeholder, got {shown(input_tensor)}")
+                got = shown(input_tensor)
+                raise DataTypeError(f"input {self.name!r}: input_tensor must be a placeholder, got {got}")
             shape: tuple[int | None, ...] = tuple(input_tensor.shape)
             tensor = Tensor(input_tensor.value, input_tensor.name)
         else:

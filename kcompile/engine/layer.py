@@ -285,15 +285,7 @@ class Layer:
             raise KCompileError(
                 f"layer {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays{hint}"
             )
-        wrong = [
-            f"{p.label} is {p.storage.shape}, got {np.shape(w)}"
-            for p, w in zip(params, weights, strict=True)
-            if p.storage.shape != np.shape(w)
-        ]
-        if wrong:
-            raise ShapeError(f"weights of layer {self.name!r} do not fit: {'; '.join(wrong)}")
-        for p, w in zip(params, weights, strict=True):
-            p.assign(w)
+        assign_all(f"layer {self.name!r}", params, weights)
 
     def count_params(self) -> int:
         """The number of scalars in the weights.
@@ -583,6 +575,27 @@ class Layer:
 
 
 # ---- helpers
+
+
+def assign_all(owner: str, params: Sequence[Variable], values: Sequence[Any]) -> None:
+    """Assign one value to each variable, or raise before any is changed.
+
+    Raises:
+        ValueError: shapes that differ, all of them named; values that are no numbers.
+    """
+    arrays = [np.asarray(value) for value in values]
+    wrong = [
+        f"{p.label} is {p.storage.shape}, got {a.shape}"
+        for p, a in zip(params, arrays, strict=True)
+        if p.storage.shape != a.shape
+    ]
+    if wrong:
+        raise ShapeError(f"weights of {owner} do not fit: {'; '.join(wrong)}")
+    wrong = [f"{p.label} got {a.dtype}" for p, a in zip(params, arrays, strict=True) if a.dtype.kind not in "biuf"]
+    if wrong:
+        raise DataTypeError(f"weights of {owner} must be numbers: {'; '.join(wrong)}")
+    for p, a in zip(params, arrays, strict=True):
+        p.assign(a)
 
 
 def _dtype_name(dtype: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from kcompile.backend.variables import Variable
 from kcompile.engine.input_layer import InputLayer
-from kcompile.engine.layer import Layer, _as_list, _one_or_list, _unique, default_name
+from kcompile.engine.layer import Layer, _as_list, _one_or_list, _unique, assign_all, default_name
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor
@@ -65,7 +65,7 @@ class Network(Layer):
             raise KCompileError(f"model {self.name!r}: an input is listed twice")
         for y in found:
             if not isinstance(y, Tensor):
-                raise DataTypeError(f"outputs of model {self.name!r} must be tensors that come from its inputs, got {shown(y)}")
+                raise DataTypeError(f"outputs of model {self.name!r} must be tensors made by layers, got {shown(y)}")
             made = y if y._keras_history is not None else wrap_operations(y)
             if made._keras_history is None:
                 raise KCompileError(f"output {y!r} of model {self.name!r} does not depend on any input")
@@ -272,20 +272,13 @@ class Network(Layer):
         Raises:
             ValueError: another number of arrays, or another shape.
         """
-        import numpy as np
-
         params = self._weights_by_layer()
         if len(params) != len(weights):
-            raise KCompileError(f"model {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays")
-        wrong = [
-            f"{p.label} is {p.storage.shape}, got {np.shape(w)}"
-            for p, w in zip(params, weights, strict=True)
-            if p.storage.shape != np.shape(w)
-        ]
-        if wrong:
-            raise ShapeError(f"weights do not fit model {self.name!r}: {'; '.join(wrong)}")
-        for p, w in zip(params, weights, strict=True):
-            p.assign(w)
+            hint = "" if self.built else "; it has none before it is built: fit it, or call build(input_shape)"
+            raise KCompileError(
+                f"model {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays{hint}"
+            )
+        assign_all(f"model {self.name!r}", params, weights)
 
     def _weights_by_layer(self) -> list[Variable]:
         found = [w for layer in self.layers for w in layer.weights]

@@ -93,6 +93,19 @@ class BatchSource:
             return len(self.data)
         return None
 
+    def wanted(self, steps: int | None, name: str = "the number of steps") -> int | None:
+        """Batches of one epoch: `steps` if given, else what the source knows; None is one pass over an iterable.
+
+        Raises:
+            DataError: neither is known; the argument `name` must be given.
+        """
+        found = self.steps if steps is None else steps
+        if found is None and not self._restarts:
+            raise DataError(
+                f"{self.argument}: a generator may never end, so {name} must be given; a Sequence knows it."
+            )
+        return found
+
     def epoch(self, steps: int | None = None) -> Iterator[Unpacked]:
         """Yield `(x, y, sample_weight)` of the next `steps` batches; None: one pass over a Sequence or
         iterable.
@@ -104,12 +117,7 @@ class BatchSource:
                 all.
             Exception: what the user's code raises, unchanged, with the batch's number added as a note.
         """
-        wanted = self.steps if steps is None else steps
-        if wanted is None and not self._restarts:
-            raise DataError(
-                f"{self.argument}: a generator may never end, so the number of steps must be given "
-                "(steps_per_epoch, validation_steps or steps); a Sequence knows it."
-            )
+        wanted = self.wanted(steps)
         done = 0
         while wanted is None or done < wanted:
             batch = self._next()

@@ -22,6 +22,8 @@ class Sequential(Model):
         name: the model's name.
     """
 
+    _one_input = True
+
     def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self._stack: list[Layer] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +12,14 @@ import numpy as np
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
 from kcompile.engine import fitting
-from kcompile.engine.compilation import Compilation, resolve, switches
+from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
 from kcompile.engine.data import FeedSpec, TargetSpec, standardize
+from kcompile.engine.data_adapters import is_array_like, raw_array
 from kcompile.engine.layer import _as_list
 from kcompile.engine.network import Network
 from kcompile.engine.steps import Step, StepGraph, predict_graph
 from kcompile.engine.tensor import Array, Tensor
-from kcompile.errors import KCompileError
+from kcompile.errors import DataError, KCompileError, check_no_extra_arguments, check_positive_int
 from kcompile.runtime.storage import changes
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ class Model(Network):
     ``Model(inputs, outputs)`` groups the layers between tensors; a subclass that defines ``call`` builds its graph
     when it is first called or fitted.
     """
+
+    _one_input = False  # whether a list is always the samples of one input
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,11 +87,7 @@ class Model(Network):
             TypeError: an unknown argument.
         """
         if kwargs:
-            from kcompile.errors import did_you_mean
-
-            key = next(iter(kwargs))
-            known = ["optimizer", "loss", "metrics", "loss_weights", "sample_weight_mode", "weighted_metrics"]
-            raise TypeError(f"compile got an unknown argument {key!r}{did_you_mean(key, known)}")
+            check_no_extra_arguments("compile", kwargs, _arguments_of(Model.compile))
         if target_tensors is not None:
             raise KCompileError("compile: target_tensors is not supported; pass targets to fit as arrays")
         if on_nan not in ("raise", "ignore"):
@@ -96,34 +97,47 @@ class Model(Network):
             "sample_weight_mode": sample_weight_mode, "weighted_metrics": weighted_metrics,
             "steps_per_execution": steps_per_execution,
         }  # fmt: skip
+        # Everything is checked before anything changes; what depends on outputs waits for the graph.
+        if self._functional:
+            compiled = self._resolve(arguments)
+            arguments["optimizer"] = compiled.optimizer
+        else:
+            from kcompile import optimizers
+
+            check_names(loss, metrics, weighted_metrics)
+            if steps_per_execution is not None:
+                check_positive_int("compile", "steps_per_execution", steps_per_execution)
+            arguments["optimizer"] = optimizers.get(optimizer)
+            compiled = None
         self._compile_arguments = arguments
         self.on_nan = on_nan
         self._steps.clear()
         self.loss = loss
-        if self._functional:
-            self._finish_compile()
-        else:
-            # Names are checked now; what depends on outputs waits for the graph.
-            from kcompile import losses, optimizers
+        self.optimizer, self._compiled = arguments["optimizer"], None
+        if compiled is not None:
+            self._use(compiled)
 
-            self.optimizer = optimizers.get(optimizer)
-            arguments["optimizer"] = self.optimizer
-            if loss is not None and not isinstance(loss, (list, tuple, dict)):
-                losses.get(loss)
-            self._compiled = None
+    def _resolve(self, arguments: dict[str, Any]) -> Compilation:
+        """The arguments of ``compile`` for the outputs of this model."""
+        compiled = resolve(self, **arguments)
+        if not compiled.outputs and not self.losses:
+            raise KCompileError(
+                f"model {self.name!r} has no loss: pass loss= to compile, or add one with add_loss"
+            )
+        warn_of_unfit_losses(self, compiled.outputs)
+        return compiled
 
     def _finish_compile(self) -> None:
         assert self._compile_arguments is not None
-        self._compiled = resolve(self, **self._compile_arguments)
-        self.optimizer = self._compiled.optimizer
+        self._use(self._resolve(self._compile_arguments))
+
+    def _use(self, compiled: Compilation) -> None:
+        self._compiled = compiled
+        self.optimizer = compiled.optimizer
         # What is trainable counts as of now: a GAN's discriminator is frozen after it was compiled.
         self._collected_trainable_weights = self.trainable_weights
         self._collected_updates = self.updates
         self._collected_switches = switches(self)
-        if not self._compiled.outputs and not self.losses:
-            raise KCompileError(
-                f"model {self.name!r} has no loss: pass loss= to compile, or add one with add_loss"
-            )
 
     @property
     def metrics_names(self) -> list[str]:
@@ -216,19 +230,43 @@ class Model(Network):
             return tuple(y.shape[1:])
         return tuple(shape[1:])
 
+    @contextlib.contextmanager
+    def _built_for(self, x: Any) -> Iterator[None]:
+        """Inside, the model is built for ``x``; an error leaves one that was not built before as it was."""
+        if self._functional:
+            yield
+            return
+        before = [(layer, _copied(vars(layer))) for layer in (self, *self._all_layers())]
+        try:
+            self._ensure_built(x)
+            yield
+        except BaseException:
+            for layer, attributes in before:
+                vars(layer).clear()
+                vars(layer).update(attributes)
+            raise
+
     def _ensure_built(self, x: Any) -> None:
         """Build the graph of a subclassed or unshaped model from the first data that it sees."""
-        if self._functional:
-            return
-        arrays = list(x.values()) if isinstance(x, dict) else _as_list(x if isinstance(x, (list, tuple)) else [x])
         from kcompile.engine.input_layer import Input
 
         inputs = []
-        for a in arrays:
-            a = np.asarray(a)
+        for path, name, value in self._first_arrays(x):
+            a = raw_array(value, path)
             dtype = "int32" if a.dtype.kind in "iu" and a.dtype != np.uint8 else config.floatx()
-            inputs.append(Input(shape=a.shape[1:], dtype=dtype))
-        self._build_graph(inputs if isinstance(x, (list, tuple)) and len(inputs) > 1 else inputs[0])
+            inputs.append(Input(shape=a.shape[1:] or (1,), dtype=dtype, name=name))
+        self._build_graph(inputs if len(inputs) > 1 else inputs[0])
+
+    def _first_arrays(self, x: Any) -> list[tuple[str, str | None, Any]]:
+        """The first data of a model that is not built: for each input what to call it, its name, its array."""
+        if x is None:
+            raise DataError(f"x is missing: model {self.name!r} is built from its first data.")
+        if isinstance(x, dict) and x:
+            return [(f"x[{name!r}]", str(name), value) for name, value in x.items()]
+        arrays = isinstance(x, (list, tuple)) and bool(x) and all(is_array_like(item) for item in x)
+        if arrays and (len(x) == 1 or not self._one_input):
+            return [(f"x[{i}]", None, value) for i, value in enumerate(x)]
+        return [("x", None, x)]
 
     def _build_graph(self, inputs: Any) -> None:
         outputs = self(inputs)
@@ -315,7 +353,7 @@ class Model(Network):
         """
         self._require_compiled("fit")
         epochs = _legacy(kwargs, "nb_epoch", "epochs", epochs)
-        _refuse("fit", kwargs)
+        check_no_extra_arguments("fit", kwargs, _arguments_of(Model.fit))
         return fitting.fit(
             self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
             validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
@@ -382,8 +420,8 @@ class Model(Network):
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
-        self._ensure_built(x)
-        data = standardize(x, inputs=self._feed_specs(), allow_empty=True, floatx=config.floatx())
+        with self._built_for(x):
+            data = standardize(x, inputs=self._feed_specs(), allow_empty=True, floatx=config.floatx())
         outputs = self._predict_arrays([np.ascontiguousarray(a) for a in _whole(data)])
         return outputs if self._nested_output or len(outputs) > 1 else outputs[0]
 
@@ -405,7 +443,7 @@ class Model(Network):
         use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
         generator, steps_per_epoch = _sample_steps(kwargs, "samples_per_epoch", generator, steps_per_epoch)
         validation_data, validation_steps = _sample_steps(kwargs, "nb_val_samples", validation_data, validation_steps)
-        _refuse("fit_generator", kwargs)
+        check_no_extra_arguments("fit_generator", kwargs, _arguments_of(Model.fit_generator))
         return self.fit(generator, epochs=epochs, verbose=verbose, callbacks=callbacks,
                         validation_data=validation_data, class_weight=class_weight, shuffle=shuffle,
                         initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
@@ -421,7 +459,7 @@ class Model(Network):
         workers = _legacy(kwargs, "nb_worker", "workers", workers)
         use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
         generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
-        _refuse("evaluate_generator", kwargs)
+        check_no_extra_arguments("evaluate_generator", kwargs, _arguments_of(Model.evaluate_generator))
         return self.evaluate(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
                              workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
 
@@ -433,7 +471,7 @@ class Model(Network):
         workers = _legacy(kwargs, "nb_worker", "workers", workers)
         use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
         generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
-        _refuse("predict_generator", kwargs)
+        check_no_extra_arguments("predict_generator", kwargs, _arguments_of(Model.predict_generator))
         return self.predict(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
                             workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
 
@@ -525,9 +563,13 @@ def _sample_steps(kwargs: dict[str, Any], old: str, source: Any, steps: int | No
     return (source if iterator is None else itertools.chain([first], iterator)), max(1, -(-int(samples) // size))
 
 
-def _refuse(method: str, kwargs: dict[str, Any]) -> None:
-    if kwargs:
-        raise TypeError(f"{method} got an unknown argument {next(iter(kwargs))!r}")
+def _arguments_of(method: Callable[..., Any]) -> list[str]:
+    return [name for name in inspect.signature(method).parameters if name not in ("self", "kwargs")]
+
+
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of a layer, with lists and dictionaries that do not grow with the layer's own."""
+    return {key: value.copy() if isinstance(value, (list, dict)) else value for key, value in attributes.items()}
 
 
 __all__ = ["Compilation", "Model"]
