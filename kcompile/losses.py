@@ -300,9 +300,15 @@ def reads_logits(loss: Any) -> bool:
 
 def per_sample(loss: Any) -> Callable[[Any, Any], Tensor]:
     """The function that gives a value per sample (or time step)."""
-    if isinstance(loss, Loss):
-        return loss.call
-    return lambda y_true, y_pred: as_tensor(loss(y_true, y_pred))
+    function = loss.call if isinstance(loss, Loss) else loss
+
+    def values(y_true: Any, y_pred: Any) -> Tensor:
+        result = function(y_true, y_pred)
+        if result is None:
+            raise DataTypeError("the loss returned None; return a tensor with one value per sample")
+        return as_tensor(result)
+
+    return values
 
 
 def reduction_of(loss: Any) -> str:
