@@ -82,9 +82,7 @@ def run_pass(case: Case) -> tuple[Graph, Graph]:
 SPECIAL = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0])
 
 
-def random_array(
-    type: TensorType, sizes: dict[str, int], generator: np.random.Generator, special: bool
-) -> Array:
+def random_array(type: TensorType, sizes: dict[str, int], generator: np.random.Generator, special: bool) -> Array:
     """An array of ``type``; among floating point numbers one in four is a special one if ``special``."""
     shape = tuple(_known(dim, sizes) for dim in type.shape)
     if type.dtype == "bool":
@@ -122,9 +120,7 @@ def assert_same(before: Result, after: Result, rtol: float = 1e-6, atol: float =
     assert list(before.outputs) == list(after.outputs)
     assert list(before.updates) == list(after.updates)
     pairs = [(before.outputs[name], after.outputs[name], name) for name in before.outputs]
-    pairs += [
-        (before.updates[variable], after.updates[variable], variable.label) for variable in before.updates
-    ]
+    pairs += [(before.updates[variable], after.updates[variable], variable.label) for variable in before.updates]
     for expected, actual, name in pairs:
         assert expected.dtype == actual.dtype, name
         assert expected.shape == actual.shape, name

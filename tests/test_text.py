@@ -25,9 +25,7 @@ def test_random_graphs_print_and_parse(graph: Graph) -> None:
     parsed = parse_graph(text, large_constants(graph))
     assert print_graph(parsed) == text
     assert [value.type for value in parsed.results] == [value.type for value in graph.results]
-    assert [node.scope for node in parsed.nodes() if node.inputs] == [
-        n.scope for n in graph.nodes() if n.inputs
-    ]
+    assert [node.scope for node in parsed.nodes() if node.inputs] == [n.scope for n in graph.nodes() if n.inputs]
 
 
 def test_everything_in_one_text() -> None:
@@ -71,9 +69,7 @@ def test_constants_keep_every_bit(dtype: str, shape: tuple[int, ...]) -> None:
     if limits is not None:
         array = generator.integers(limits.min, limits.max, shape, dtype, endpoint=True)
     else:
-        array = np.asarray(generator.normal(size=shape) * 10.0 ** generator.integers(-6, 4, shape)).astype(
-            dtype
-        )
+        array = np.asarray(generator.normal(size=shape) * 10.0 ** generator.integers(-6, 4, shape)).astype(dtype)
     for part in (
         array,
         np.zeros(shape, dtype),

@@ -5,9 +5,7 @@ from tests.op_examples import Example, floats
 
 EXAMPLES = [
     Example("gemm", gemm, [floats(3, 4), floats(4, 2), floats(2)], batch=[0], empty=True),
-    Example(
-        "gemm", lambda x, y, b: gemm(x, y, b, True), [floats(4, 3), floats(4, 2), floats(2)], "x transposed"
-    ),
+    Example("gemm", lambda x, y, b: gemm(x, y, b, True), [floats(4, 3), floats(4, 2), floats(2)], "x transposed"),
     Example(
         "gemm",
         lambda x, y, b: gemm(x, y, b, False, True),
