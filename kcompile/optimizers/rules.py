@@ -11,9 +11,15 @@ from kcompile.backend import math as m
 from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import check_number
+from kcompile.ir.ops import elementwise as e
 from kcompile.optimizers.base import Optimizer, Update
 
 Rule = Callable[[Variable, Tensor], tuple[Tensor, list[Update]]]
+
+
+def _root(x: Tensor) -> Tensor:
+    """The square root of what cannot be negative: without the pass over memory in which ``K.sqrt`` looks for it."""
+    return Tensor(e.sqrt(x.value))
 
 
 def _fraction(owner: object, name: str, value: float) -> float:
@@ -89,7 +95,8 @@ class RMSprop(Optimizer):
                 slots.append((mean, mean_new))
                 spread = a - m.square(mean_new) * rest
             if self.momentum == 0:
-                return p - g * lr / (m.sqrt(spread) + small), slots
+                root_of = m.sqrt if self.centered else _root  # rounding may leave a variance below zero
+                return p - g * lr / (root_of(spread) + small), slots
             # With momentum tf.keras' kernel has epsilon inside the root.
             moving = self.slot("momentum", p)
             v = moving * self.momentum + g * lr / m.sqrt(spread + self.epsilon / rest)
@@ -131,7 +138,7 @@ class Adagrad(Optimizer):
             if not known and self.initial_accumulator_value:
                 slot.assign(slot.numpy() + self.initial_accumulator_value)
             a = slot + m.square(g)
-            return p - g * lr / (m.sqrt(a) + self.epsilon), [(slot, a)]
+            return p - g * lr / (_root(a) + self.epsilon), [(slot, a)]
 
         return rule
 
@@ -162,7 +169,7 @@ class Adadelta(Optimizer):
         def rule(p: Variable, g: Tensor) -> tuple[Tensor, list[Update]]:
             squares, steps = self.slot("accumulator", p), self.slot("delta_accumulator", p)
             a = squares * self.rho + m.square(g) * rest
-            step = g * m.sqrt(steps + self.epsilon) / m.sqrt(a + self.epsilon)
+            step = g * _root(steps + self.epsilon) / _root(a + self.epsilon)
             d = steps * self.rho + m.square(step) * rest
             return p - step * lr, [(squares, a), (steps, d)]
 
@@ -209,7 +216,7 @@ class Adam(Optimizer):
                 largest = self.slot("vhat", p, rest_2)
                 spread = m.maximum(largest, v_new)
                 slots.append((largest, spread))
-            return p - m_new * rate / (m.sqrt(spread) + small), slots
+            return p - m_new * rate / (_root(spread) + small), slots
 
         return rule
 
@@ -294,7 +301,7 @@ class Nadam(Optimizer):
             first, second = self.slot("m", p, rest_1), self.slot("v", p, rest_2)
             m_new = first * self.beta_1 + g
             v_new = second * self.beta_2 + m.square(g)
-            step = (g * by_gradient + m_new * by_average) / (m.sqrt(v_new) + small)
+            step = (g * by_gradient + m_new * by_average) / (_root(v_new) + small)
             return p - step, [(first, m_new), (second, v_new)]
 
         return rule
