@@ -31,7 +31,7 @@ WRONG = [
     (lambda: L.Dense(3, activation="rellu"), "Unknown activation 'rellu'; did you mean 'relu'?"),
     (lambda: L.Dense(3, kernel_initializer="glorot_unifrm"), "did you mean 'glorot_uniform'?"),
     (lambda: L.Dense(3)(shown((None,))), "needs to know the size of the last axis of its input, got (None, None)"),
-    (lambda: L.Dense(3, name="d")(shown(())), "layer 'd' (Dense) got shape (batch), which has 1 axes; expected at least 2"),
+    (lambda: L.Dense(3, name="d")(shown(())), "layer 'd' (Dense) got shape (batch), which has 1 axes"),
     (lambda: L.Dense(3)(L.Dense(2)), "call it on that layer's output"),
     (lambda: L.Dense(3, name="d").kernel, "layer 'd' (Dense) has no attribute 'kernel'; it is not built yet"),
     (lambda: L.Dense(3).count_params(), "is not built, so it has no weights to count"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from kcompile.backend.variables import is_placeholder
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer, _as_list, _one_or_list
 from kcompile.engine.network import Network, _renew
+from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import DataTypeError, KCompileError
@@ -66,10 +68,16 @@ def _inputs(model: Network, given: Any) -> list[Tensor]:
             Input(batch_shape=tuple(x.shape), dtype=x.dtype, name=name)
             for x, name in zip(model.inputs, model.input_names, strict=True)
         ]
-    tensors = [x if x._keras_history is not None else Input(tensor=x) for x in _as_list(given)]
+    tensors = [_with_history(x) for x in _as_list(given)]
     if len(tensors) != len(model.inputs):
         raise KCompileError(f"clone_model: model {model.name!r} has {len(model.inputs)} inputs, got {len(tensors)}")
     return tensors
+
+
+def _with_history(x: Tensor) -> Tensor:
+    if x._keras_history is not None:
+        return x
+    return Input(tensor=x) if is_placeholder(x) else wrap_operations(x)
 
 
 def _clone_sequential(model: Sequential, input_tensors: Any, make: Callable[[Layer], Layer]) -> Sequential:
@@ -77,7 +85,7 @@ def _clone_sequential(model: Sequential, input_tensors: Any, make: Callable[[Lay
     stack = [layer for layer in model._stack if input_tensors is None or not isinstance(layer, InputLayer)]
     if input_tensors is not None:
         tensors = _inputs(model, input_tensors) if model._functional else _as_list(input_tensors)
-        clone.add(tensors[0])
+        clone.add(_with_history(tensors[0]))
     for layer in stack:
         clone.add(make(layer))
     if model._functional and not clone._functional:

@@ -375,8 +375,13 @@ class Layer:
                 kwargs["mask"] = masks if nested else masks[0]
             # 5. The call, recorded or traced in both phases.
             added = len(self._losses), len(self._updates)
-            outputs = self._traced_call(arranged, names, kwargs)
-            made = [self._output_tensor(x) for x in _as_list(outputs)]
+            try:
+                outputs = self._traced_call(arranged, names, kwargs)
+            except ir.IRError as error:
+                shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
+                kind = f"layer {self.name!r} ({type(self).__name__})"
+                raise ShapeError(f"{kind} cannot be applied to an input of shape {shapes}: {error}") from error
+            made = [self._output_tensor(x) for x in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
             # A tensor that passes through gets a handle of its own: history belongs to the handle.
             results = [Tensor(y.value) if any(y is x for x in tensors) or y._keras_history else y for y in made]
             # 6. Masks of the outputs, activity regularization.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from kcompile.backend.variables import Variable
 from kcompile.engine.input_layer import InputLayer
-from kcompile.engine.layer import Layer, _as_list, _one_or_list, _unique, assign_all, default_name
+from kcompile.engine.layer import Layer, _as_list, _call_arguments, _one_or_list, _unique, assign_all, default_name
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor
@@ -57,6 +58,8 @@ class Network(Layer):
         self._nested_output = isinstance(outputs, (list, tuple, dict)) and len(outputs) > 1
         self.inputs = _as_list(inputs)
         found = outputs.values() if isinstance(outputs, dict) else _as_list(outputs)
+        if not found:
+            raise KCompileError(f"model {self.name!r} has no outputs: give the tensors that it computes")
         self.outputs = []
         for x in self.inputs:
             if not isinstance(x, Tensor) or x._keras_history is None:
@@ -153,7 +156,7 @@ class Network(Layer):
         for x in _as_list(inputs):
             Input = InputLayer(input_tensor=x)
             x._keras_history = (Input, 0, 0)
-        self.call(inputs)
+        self._traced_call(inputs, _call_arguments(type(self)), {})  # layers that only training uses are built too
 
     def _build(self, shapes: list[Any], nested: bool) -> None:
         # A subclassed model makes its layers' weights in the call that follows.
@@ -192,8 +195,6 @@ class Network(Layer):
 
     def _replay(self, tensors: Sequence[Tensor], training: Any = None) -> list[Tensor]:
         """The outputs for other inputs: every layer is called again, with its own weights."""
-        from kcompile.engine.layer import _call_arguments
-
         new: dict[int, Tensor] = {id(old): x for old, x in zip(self.inputs, tensors, strict=True)}
         for node in self._nodes:
             if all(id(y) in new for y in node.output_tensors):
@@ -395,11 +396,9 @@ def _output_names(outputs: Sequence[Tensor]) -> list[str]:
     names: list[str] = []
     for y in outputs:
         assert y._keras_history is not None
-        layer, node_index, tensor_index = y._keras_history
-        name = layer.name
-        while name in names:
-            name = f"{layer.name}_{max(node_index, tensor_index, names.count(layer.name))}" if f"{layer.name}_1" not in names else f"{name}_1"
-        names.append(name)
+        layer = y._keras_history[0].name
+        numbered = (f"{layer}_{number}" for number in itertools.count(1))
+        names.append(next(name for name in itertools.chain([layer], numbered) if name not in names))
     return names
 
 
