@@ -9,69 +9,64 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcompile.ir.core import Value, apply
-from kcompile.ir.ops.blocked import BlockedMean
-from kcompile.ir.ops.comparison import equal, logical_and, logical_not
-from kcompile.ir.ops.elementwise import maximum, mul, where
+from kcompile.ir.dims import Dim
+from kcompile.ir.ops.blocked import BlockedMaxPool, BlockedMean
+from kcompile.ir.ops.comparison import greater
+from kcompile.ir.ops.elementwise import cast, mul, sub
 from kcompile.ir.ops.linalg import matmul
 from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.shaping import concat, pad, reshape, slice_axes, transpose
 from kcompile.ir.ops.spatial import offsets
 
 
-def pixels(x: Value, block: int) -> Value:
-    """A blocked tensor as (batch * channels / block, height, width, block)."""
-    batch, channels, height, width = x.shape
-    assert isinstance(channels, int)
-    return reshape(x, (batch * (channels // block), height, width, block))
-
-
-def window_parts(x: Value, window: Sequence[int], block: int) -> list[Value]:
-    """For each position in windows that lie side by side: the pixels at that position, of all windows."""
-    image = pixels(x, block)
-    _, height, width, _ = image.type.with_shape((1, *image.shape[1:])).static_shape
-    counts = (height // window[0], width // window[1])
-    parts = []
-    for _, (_, _, rows, columns) in offsets(window, counts, window, (1, 1)):
-        starts, ends = (rows.start, columns.start), (rows.stop, columns.stop)
-        parts.append(slice_axes(image, (1, 2), starts, ends, tuple(window)))
-    return parts
-
-
 def tile_max(x: Value, window: Sequence[int], block: int) -> Value:
     """Max pooling with windows side by side; a ragged end is left out."""
-    best, *rest = window_parts(x, window, block)
-    for part in rest:
-        best = maximum(best, part)
-    _, rows, columns, _ = best.shape
-    return reshape(best, (*x.shape[:2], rows, columns))
+    return _pooled(_pooled(x, (1, window[1]), block), (window[0], 1), block)
 
 
 def tile_max_grad(g: Value, x: Value, window: Sequence[int], block: int) -> Value:
-    """The gradient of :func:`tile_max`: it goes to the first maximum of each window."""
-    gradient, best = pixels(g, block), pixels(tile_max(x, window, block), block)
-    _, rows, columns, _ = best.shape
-    parts = window_parts(x, window, block)
-    pieces: list[Value] = []
-    free: Value | None = None
-    for index, part in enumerate(parts):
-        if index + 1 == len(parts) and free is not None:
-            chosen = free  # no other was the maximum
-        else:
-            hit = equal(part, best)
-            chosen = hit if free is None else logical_and(hit, free)
-            missed = logical_not(hit)
-            free = missed if free is None else logical_and(free, missed)
-        pieces.append(where(chosen, gradient, 0.0))
-    lines = []
-    for start in range(0, len(pieces), window[1]):
-        line = concat(pieces[start : start + window[1]], 3)
-        lines.append(reshape(line, (line.shape[0], rows, 1, columns * window[1] * block)))
-    _, _, height, width = x.shape
-    whole = (rows * window[0], columns * window[1])
-    dx = reshape(concat(lines, 2), (gradient.shape[0], *whole, block))
-    if whole != (height, width):
-        dx = pad(dx, [(0, 0), (0, height - whole[0]), (0, width - whole[1]), (0, 0)])
+    """The gradient of :func:`tile_max`: it goes to the first maximum of each window.
+
+    First to the first row of the window that has the maximum, then to the first column of that row.
+    """
+    _, channels, height, width = x.shape
+    assert isinstance(channels, int)
+    images = x.shape[0] * (channels // block)
+    narrow = _pooled(x, (1, window[1]), block)
+    best = _pooled(narrow, (window[0], 1), block)
+    _, _, rows, columns = best.type.with_shape((1, 1, *best.shape[2:])).static_shape
+
+    def lines(value: Value, count: Dim) -> Value:
+        return reshape(value, (images, count, columns * block))
+
+    by_row = _to_first_best(lines(g, rows), lines(narrow, height), lines(best, rows), window[0])
+
+    def pixels(value: Value, count: Dim) -> Value:
+        return reshape(value, (images * height, count, block))
+
+    dx = _to_first_best(pixels(by_row, columns), pixels(x, width), pixels(narrow, columns), window[1])
     return reshape(dx, x.shape)
+
+
+def _pooled(x: Value, window: tuple[int, int], block: int) -> Value:
+    return x if window == (1, 1) else apply(BlockedMaxPool(window, window, ((0, 0), (0, 0)), block), x)
+
+
+def _to_first_best(g: Value, x: Value, best: Value, size: int) -> Value:
+    """Of each ``size`` neighbours on axis 1 of ``x``, the first that equals ``best`` gets ``g``, the others zero."""
+    if size == 1:
+        return g
+    (count,) = best.type.with_shape(best.shape[1:2]).static_shape
+    (length,) = x.type.with_shape(x.shape[1:2]).static_shape
+    pieces = []
+    for start in range(size - 1):
+        part = slice_axes(x, (1,), (start,), ((count - 1) * size + start + 1,), (size,))
+        rest = mul(g, cast(greater(best, part), g.dtype))
+        pieces.append(sub(g, rest))
+        g = rest
+    pieces.append(g)
+    dx = reshape(concat(pieces, 2), (g.shape[0], count * size, g.shape[2]))
+    return pad(dx, [(0, 0), (0, length - count * size), (0, 0)]) if length > count * size else dx
 
 
 def channel_sums(x: Value, block: int) -> Value:
