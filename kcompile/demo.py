@@ -23,14 +23,16 @@ Data = tuple[Array, Array]
 
 ACCURACY = 0.98
 SEED = 1
-CONTINUED_STEPS = 20
-CONTINUED_BATCH = 64
+CONTINUED_STEPS = 10
+CONTINUED_BATCH = 32
 OUTPUT_TOLERANCE = 1e-5
-LOSS_TOLERANCE = 1e-5
-STATE_TOLERANCE = 1e-4
+LOSS_TOLERANCE = 1e-4
+STATE_TOLERANCE = 1e-2
 """Greatest differences from the exported files, relative to the largest number of each tensor.
 
-The same steps in another order of additions: float32 rounds differently, and further steps let differences grow.
+The additions are done in another order, so float32 rounds differently: some 1e-6. Once in a while this takes a number
+that is all but zero to the other side of a relu, whose gradient is then seen or not; hence the wide tolerance of the
+state, in which a missing update would still show as a difference of the size of the tensor itself.
 """
 
 
@@ -156,12 +158,12 @@ def run_script(name: str, root: Path, *arguments: str) -> Mapping[str, Array]:
 
 
 def relative_difference(got: Array, expected: Array) -> float:
-    """The greatest difference between two arrays, as a part of the largest number (or of 1 if that is smaller)."""
+    """The greatest difference between two arrays, as a part of the largest number that is expected."""
     if got.shape != expected.shape:
         return float("inf")
     got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
-    scale = max(1.0, float(np.abs(expected).max(initial=0)))
-    return float(np.abs(got - expected).max(initial=0)) / scale
+    difference, scale = np.abs(got - expected).max(initial=0), np.abs(expected).max(initial=0)
+    return float(difference / scale) if scale else float(difference)
 
 
 def _verdict(what: str, differences: Mapping[str, float], tolerance: float) -> bool:

@@ -1,0 +1,132 @@
+"""The command ``kcompile``: what inspect prints, and one sentence for wrong use."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import onnx
+import pytest
+
+from kcompile import cli
+from kcompile.inspecting.files import flops, inferred_shapes, nodes
+from tests.small_models import ZOO
+
+MODEL = '''
+from kcompile import Sequential, layers
+
+def build():
+    model = Sequential([layers.Conv2D(4, 3, use_bias=False, input_shape=(8, 8, 2)), layers.BatchNormalization(),
+                        layers.Flatten(), layers.Dropout(0.5), layers.Dense(3, activation="softmax")])
+    model.compile("adam", "categorical_crossentropy")
+    return model
+
+plain = Sequential([layers.Dense(3, input_shape=(2,))])
+
+def fails():
+    raise RuntimeError("no such\\nluck")
+
+number = 3
+'''
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    (tmp_path / "model.py").write_text(MODEL)
+    return str(tmp_path / "model.py")
+
+
+def run(*arguments: str) -> int:
+    return cli.main(["inspect", *arguments])
+
+
+def counts(output: str, operator: str) -> list[int]:
+    """The numbers in the last line of the table that starts with ``operator``."""
+    lines = [line.split() for line in output.splitlines() if line.split()[:1] == [operator]]
+    return [int(cell.replace(",", "")) for cell in lines[-1][1:]]
+
+
+def test_inspecting_a_function(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"{source}:build") == 0
+    output = capsys.readouterr().out
+    assert re.search(r"input +conv2d_\d+_input +float32\(batch, 8, 8, 2\)", output)
+    assert counts(output, "parameters") == [4 * 9 * 2 + 4 * 4 + 3 * 36 * 4 + 3]
+    assert counts(output, "trainable") == [4 * 9 * 2 + 2 * 4 + 3 * 36 * 4 + 3]
+    # Dropout and normalization are there before the passes, and gone after them.
+    assert counts(output, "dropout_mask") == [1, 0]
+    assert counts(output, "batch_norm_inference") == [1, 0]
+    assert counts(output, "conv") == [1, 1]
+    before, after = counts(output, "FLOPs")
+    assert before > after > 2 * 36 * 18 * 4 + 2 * 36 * 4 * 3
+    assert output.count("def sequential") == 2
+
+
+def test_inspecting_the_training_step(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"{source}:build", "--training", "--dump-after", "cse,group_updates") == 0
+    captured = capsys.readouterr()
+    assert counts(captured.out, "conv_weight_grad") == [0, 1]
+    assert "def train_step" in captured.out
+    assert re.findall(r"# ---- \w+ after (\w+)", captured.err) == ["cse", "cse", "group_updates"]
+
+
+def test_inspecting_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ZOO["conv2d_channels_first"]()
+    model.export(tmp_path / "model.onnx")
+    assert run(str(tmp_path / "model.onnx")) == 0
+    output = capsys.readouterr().out
+    assert "opset ai.onnx 21" in output
+    assert re.search(r"input +conv2d_\d+_input +float\(batch, 2, 6, 5\)", output)
+    assert counts(output, "MatMul") == [2 * 24 * 3]
+    assert counts(output, "Conv") == [2 * 30 * 4 * 12]
+    assert "kcompile.config" in output
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_shape_of_an_inference_graph_is_known(name: str, tmp_path: Path) -> None:
+    ZOO[name]().export(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    shapes = inferred_shapes(model)
+    assert all(flops(node, shapes) is not None for node in nodes(model.graph))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["{model}"], "name the function that returns the model: .*:FUNCTION"),
+        (["{model}:biuld"], "defines no 'biuld'; did you mean 'build'"),
+        (["{model}:number"], "'number' in .* gives int; expected a function that returns a model"),
+        (["{model}:fails"], r"fails\(\) in .* raised RuntimeError: no such luck"),
+        (["{model}:plain", "--training"], "must be compiled before"),
+        (["{model}:build", "--dump-after", "fuze"], "there is no pass 'fuze'; did you mean 'fuse'"),
+        (["{model}x.py:build"], "there is no file"),
+        (["missing.onnx"], "'missing.onnx': No such file"),
+        (["{model}.onnx", "--training"], "not an ONNX file"),
+        (["LICENSE"], "is not an ONNX model"),
+    ],
+)
+def test_wrong_use_is_said_in_one_line(
+    arguments: list[str], sentence: str, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*(argument.format(model=source) for argument in arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.match(f"kcompile inspect: .*{sentence}", captured.err)
+    assert captured.err.count("\n") == 1
+
+
+def test_the_module_runs_and_imports_quickly() -> None:
+    """``import kcompile`` loads neither ONNX nor ONNX Runtime, and takes less than 0.3 s."""
+    code = "import sys, kcompile; sys.exit(sum(m in sys.modules for m in ('onnx', 'onnxruntime', 'h5py', 'yaml')))"
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+        middle = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        seconds.append((middle - start) - (time.perf_counter() - middle))
+    assert min(seconds) < 0.3
+    done = subprocess.run([sys.executable, "-m", "kcompile", "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"kcompile \d+\.\d+\.\d+\n", done.stdout)

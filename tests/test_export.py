@@ -1,0 +1,289 @@
+"""Exported files: valid ONNX of standard operators that stock ONNX Runtime runs with the numbers of kcompile."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from kcompile import Input, Model, Sequential, layers, optimizers
+from kcompile.export import inference_model
+from kcompile.export.training import read_state
+from kcompile.inspecting.files import nodes
+from tests.small_models import ZOO, random_inputs
+
+RTOL = 1e-5
+
+
+def session(path: Path | onnx.ModelProto) -> onnxruntime.InferenceSession:
+    source = path.SerializeToString() if isinstance(path, onnx.ModelProto) else str(path)
+    return onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+
+
+def check(proto: onnx.ModelProto, opset: int = 21) -> None:
+    """The model is valid, of that opset, and every operator is a standard one."""
+    onnx.checker.check_model(proto, full_check=True)
+    assert proto.ir_version == 10
+    assert [(item.domain, item.version) for item in proto.opset_import] == [("", opset)]
+    assert {node.domain for node in nodes(proto.graph)} == {""}
+
+
+def shapes(values: Any) -> dict[str, list[Any]]:
+    return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+
+
+def agree(got: Any, expected: Any) -> None:
+    got, expected = np.asarray(got), np.asarray(expected)
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=RTOL, atol=RTOL * max(1e-3, np.abs(expected).max(initial=0)))
+
+
+def as_list(x: Any) -> list[Any]:
+    return x if isinstance(x, list) else [x]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_exported_model_predicts_as_the_model(name: str, tmp_path: Path) -> None:
+    np.random.seed(3)
+    model = ZOO[name]()
+    for weight in model.weights:  # statistics and biases that are not 0 or 1
+        weight.assign(weight.numpy() + np.random.uniform(0.1, 0.5, weight.shape).astype("float32"))
+    model.export(tmp_path / "model.onnx")
+    proto = onnx.load(tmp_path / "model.onnx")
+    check(proto)
+    runtime = session(tmp_path / "model.onnx")
+    assert [item.name for item in runtime.get_inputs()] == model.input_names
+    assert [item.name for item in runtime.get_outputs()] == model.output_names
+    for sizes in (*shapes(proto.graph.input).values(), *shapes(proto.graph.output).values()):
+        assert sizes[0] == "batch"
+    for samples in (1, 5):
+        x = random_inputs(model, samples)
+        expected = as_list(model.predict(x if len(x) > 1 else x[0]))
+        for got, want in zip(runtime.run(None, dict(zip(model.input_names, x, strict=True))), expected, strict=True):
+            agree(got, want)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_exporting_twice_gives_the_same_bytes(name: str) -> None:
+    model = ZOO[name]()
+    first, second = (inference_model(model).SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
+
+
+def test_names_do_not_depend_on_what_was_built_before() -> None:
+    ZOO["conv2d"]().predict(np.zeros((1, 7, 6, 3), "float32"))
+    x = Input((3,), name="x")
+    texts = []
+    for _ in range(2):
+        y = layers.Dense(2, kernel_initializer="ones", name="y")(layers.Dense(4, kernel_initializer="ones", name="h")(x))
+        texts.append(str(inference_model(Model(x, y, name="same"))))
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("opset", range(21, 27))
+def test_every_opset_that_is_offered(opset: int, tmp_path: Path) -> None:
+    model = ZOO["conv2d"]()
+    model.compile("adam", "categorical_crossentropy")
+    model.export(tmp_path / "model.onnx", opset=opset)
+    model.export_training(tmp_path, opset=opset)
+    x = random_inputs(model, 2)[0]
+    for name in ("model", "train_step", "eval_step"):
+        check(onnx.load(tmp_path / f"{name}.onnx"), opset)
+        session(tmp_path / f"{name}.onnx")
+    agree(session(tmp_path / "model.onnx").run(None, {model.input_names[0]: x})[0], model.predict(x))
+
+
+@pytest.mark.parametrize("opset", [20, 27, "21", None])
+def test_other_opsets_are_refused(opset: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="opset is .*; use 21 to 26"):
+        ZOO["dense"]().export(tmp_path / "model.onnx", opset=opset)
+    assert not list(tmp_path.iterdir())
+
+
+def test_metadata(tmp_path: Path) -> None:
+    model = ZOO["dense"]()
+    model.export(tmp_path / "model.onnx", metadata={"author": "me"})
+    found = session(tmp_path / "model.onnx").get_modelmeta().custom_metadata_map
+    assert found["author"] == "me"
+    assert found["kcompile.model"] == model.name
+    config = json.loads(found["kcompile.config"])
+    assert config["class_name"] == "Sequential"
+    assert config["config"]["layers"][-1]["config"]["units"] == 3
+
+
+def test_unusual_names_are_kept(tmp_path: Path) -> None:
+    model = ZOO["unusual_names"]()
+    model.compile("sgd", "mse")
+    model.export_training(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    assert [item["name"] for item in manifest["train_step"]["inputs"]] == ["größe/in:1", "ergebnis ü_target"]
+    assert manifest["model"]["outputs"] == ["ergebnis ü"]
+    follow(model, tmp_path, random_inputs(model, 4), [np.ones((4, 2), "float32")])
+
+
+@pytest.mark.parametrize("broken", ["folder is missing", "path is a folder", "parent is a file", "disk is full"])
+def test_an_unwritable_path_keeps_the_old_file(broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ZOO["dense"]()
+    old = tmp_path / "model.onnx"
+    old.write_bytes(b"old")
+    path = {"folder is missing": tmp_path / "a" / "b.onnx", "path is a folder": tmp_path}.get(broken, old)
+    if broken == "parent is a file":
+        path = old / "model.onnx"
+    if broken == "disk is full":
+        monkeypatch.setattr(os, "fsync", _full)
+    with pytest.raises(OSError, match=r".") as caught:
+        model.export(path)
+    assert str(path) in str(caught.value)
+    assert old.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def _full(descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_large_models_keep_their_weights_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import kcompile.export.inference as inference
+
+    model = Sequential([layers.Dense(40, input_shape=(30,)), layers.Dense(30)])
+    monkeypatch.setattr(inference, "EXTERNAL_DATA_BYTES", 1000)
+    model.export(tmp_path / "big.onnx")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["big.onnx", "big.onnx.data"]
+    assert (tmp_path / "big.onnx").stat().st_size < 4 * 30 * 40
+    onnx.checker.check_model(str(tmp_path / "big.onnx"), full_check=True)
+    x = random_inputs(model, 3)[0]
+    agree(session(tmp_path / "big.onnx").run(None, {model.input_names[0]: x})[0], model.predict(x))
+
+
+def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not built"):
+        Sequential([layers.Dense(2)]).export(tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match="must be compiled"):
+        ZOO["dense"]().export_training(tmp_path / "folder")
+    assert not list(tmp_path.iterdir())
+
+
+# ---- training goes on outside
+
+
+def follow(
+    model: Model, folder: Path, x: list[Any], y: list[Any], steps: int = 3, weights: list[Any] | None = None
+) -> None:
+    """Take some steps with nothing but ONNX Runtime and the manifest; ``train_on_batch`` must see the same."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    state: dict[str, Any] = dict(read_state(folder))
+    step = manifest["train_step"]
+    runtime = session(folder / step["file"])
+    names = [item["name"] for item in step["inputs"]]
+    batch = dict(zip(names, [*x, *y, *(weights or [])], strict=True))
+    for _ in range(steps):
+        feeds = {**batch, **{name: state[name] for name in step["state_inputs"]}}
+        results = runtime.run([*step["outputs"], *step["state_outputs"]], feeds)
+        count = len(step["outputs"])
+        state.update(zip(step["state_outputs"].values(), results[count:], strict=True))
+        single = len(y) == 1
+        logs = model.train_on_batch(
+            x if len(x) > 1 else x[0], y[0] if single else y,
+            sample_weight=None if weights is None else weights[0] if single else weights,
+        )  # fmt: skip
+        agree(results[:count], as_list(logs)[:count])
+    for weight in (*model.weights, *model.optimizer.weights):
+        agree(state[_exported(weight.label, state)], weight.numpy())
+
+    evaluation = manifest["eval_step"]
+    feeds = {**batch, **{name: state[name] for name in evaluation["state_inputs"]}}
+    loss = session(folder / evaluation["file"]).run(["loss"], feeds)[0]
+    if weights is None:
+        agree(loss, as_list(model.evaluate(x if len(x) > 1 else x[0], y[0] if len(y) == 1 else y, verbose=0))[0])
+
+    inference = manifest["model"]
+    feeds = {**dict(zip(model.input_names, x, strict=True)), **{n: state[n] for n in inference["state_inputs"]}}
+    expected = as_list(model.predict(x if len(x) > 1 else x[0]))
+    for got, want in zip(session(folder / inference["file"]).run(inference["outputs"], feeds), expected, strict=True):
+        agree(got, want)
+
+
+def _exported(label: str, state: dict[str, Any]) -> str:
+    """The tensor of a variable: its label, where spaces and the like are underscores."""
+    return label if label in state else label.replace(" ", "_")
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_training_goes_on_in_plain_onnx_runtime(name: str, tmp_path: Path) -> None:
+    np.random.seed(5)
+    model = ZOO[name]()
+    model.compile(optimizers.SGD(0.05, momentum=0.9), "mse", metrics=["mae"])
+    x = random_inputs(model, 6)
+    y = [np.random.RandomState(1).rand(6, *output.shape[1:]).astype("float32") for output in model.outputs]
+    model.export_training(tmp_path)
+    for file in ("train_step", "eval_step", "model"):
+        check(onnx.load(tmp_path / f"{file}.onnx"))
+    follow(model, tmp_path, x, y)
+
+
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": {"nesterov": True, "momentum": 0.9, "decay": 0.1}, "rmsprop": {"clipnorm": 1.0}, "adagrad": {}, "adadelta": {},
+    "adam": {"amsgrad": True}, "adamax": {"clipvalue": 0.1}, "nadam": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_goes_on(name: str, tmp_path: Path) -> None:
+    np.random.seed(5)
+    model = ZOO["dense"]()
+    optimizer = optimizers.get({"class_name": name, "config": OPTIMIZERS[name]})
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = random_inputs(model, 8)[0], np.arange(8) % 3
+    model.fit(x, y, epochs=2, batch_size=4, verbose=0)  # the state is not the initial one
+    model.export_training(tmp_path)
+    follow(model, tmp_path, [x], [y.astype("float32")[:, None]])
+
+
+def test_sample_weights_and_several_losses(tmp_path: Path) -> None:
+    model = ZOO["several_outputs"]()
+    model.compile("adam", ["sparse_categorical_crossentropy", "mse"], loss_weights=[1.0, 0.2])
+    model.export_training(tmp_path, sample_weight=True)
+    manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    assert [item["name"] for item in manifest["train_step"]["inputs"]] == [
+        "image", "number", "kind_target", "size_target", "kind_sample_weight", "size_sample_weight",
+    ]  # fmt: skip
+    assert manifest["train_step"]["outputs"] == ["loss", "kind_loss", "size_loss"]
+    y = [np.array([[0.0], [2.0], [1.0]], "float32"), np.ones((3, 1), "float32")]
+    weights = [np.array([1.0, 0.5, 2.0], "float32"), np.array([0.0, 1.0, 1.0], "float32")]
+    follow(model, tmp_path, random_inputs(model, 3), y, weights=weights)
+
+
+def test_exporting_the_training_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    model = ZOO["conv2d"]()
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    for name in ("a", "b"):
+        model.export_training(tmp_path / name)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+def test_the_manifest_tells_metrics_and_roles(tmp_path: Path) -> None:
+    model = ZOO["conv2d"]()
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    model.export_training(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    state = {entry["name"]: entry for entry in manifest["state"]}
+    assert (manifest["format"], manifest["version"]) == ("kcompile-training", 1)
+    assert {"weight", "statistic", "slot", "hyper"} <= {entry["role"] for entry in state.values()}
+    assert set(manifest["metrics"]["accuracy"]["state"]) <= set(state)
+    assert sum(entry["bytes"] for entry in state.values()) == (tmp_path / "state.bin").stat().st_size
+
+
+def test_an_unwritable_folder_for_training(tmp_path: Path) -> None:
+    model = ZOO["dense"]()
+    model.compile("sgd", "mse")
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(OSError, match="file"):
+        model.export_training(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"old"
