@@ -249,7 +249,8 @@ class Layer:
         if self.trainable:
             own = self._non_trainable_weights
             return [*own, *_unique(w for s in self.sublayers for w in s.non_trainable_weights)]
-        return [*self._trainable_weights, *self._non_trainable_weights, *_unique(w for s in self.sublayers for w in s.weights)]
+        inner = _unique(w for s in self.sublayers for w in s.weights)
+        return [*self._trainable_weights, *self._non_trainable_weights, *inner]
 
     @non_trainable_weights.setter
     def non_trainable_weights(self, weights: list[Variable]) -> None:
