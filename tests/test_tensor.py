@@ -104,7 +104,7 @@ def test_function_checks_its_inputs() -> None:
 def test_gradients_of_any_order() -> None:
     x = K.variable(np.array([0.5, -1.0, 2.0]))
     y = K.sum(x**3 + K.exp(x))
-    first = K.gradients(y, x)
+    (first,) = K.gradients(y, x)
     (second,) = K.gradients(K.sum(first), [x])
     value = x.numpy()
     np.testing.assert_allclose(first.numpy(), 3 * value**2 + np.exp(value), rtol=1e-5)
@@ -120,6 +120,7 @@ def test_learning_phase_is_an_input_or_fixed() -> None:
     feed = np.ones((1, 2), np.float32) * 3
     np.testing.assert_allclose(both([feed, 1])[0], feed * 2)
     np.testing.assert_allclose(both([feed, 0])[0], feed + 1)
+    np.testing.assert_allclose(K.function([x], [y])([feed])[0], feed + 1)
     K.set_learning_phase(1)
     try:
         assert K.learning_phase() == 1

@@ -15,20 +15,19 @@ from kcompile.errors import KCompileError
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops.control import LearningPhase
 from kcompile.passes.autodiff import gradients as differentiate
+from kcompile.passes.specialize import specialize_inference
 
 
-def gradients(loss: Any, variables: Any) -> Any:
+def gradients(loss: Any, variables: Any) -> list[Tensor | None]:
     """The gradients of the sum of ``loss`` with respect to ``variables`` (one or a list).
 
     Returns:
-        symbolic tensors; ``None`` where the loss does not depend on a variable.
+        a list of symbolic tensors, also for one variable, as in Keras 2; ``None`` where the loss does not depend on it.
     """
-    many = isinstance(variables, (list, tuple))
-    wrt = list(variables) if many else [variables]
+    wrt = list(variables) if isinstance(variables, (list, tuple)) else [variables]
     losses = list(loss) if isinstance(loss, (list, tuple)) else [loss]
     results = differentiate([x.value for x in losses], [x.value for x in wrt])
-    tensors = [None if g is None else Tensor(g) for g in results]
-    return tensors if many else tensors[0]
+    return [None if g is None else Tensor(g) for g in results]
 
 
 class Function:
@@ -45,7 +44,8 @@ class Function:
         from kcompile.passes.pipelines import BOTH, TRAINING
         from kcompile.runtime.executable import Executable
 
-        graph = build_graph(inputs, outputs, updates, name)
+        # Where the learning phase is not among the inputs, it is that of inference, as in Keras.
+        graph = specialize_inference(build_graph(inputs, outputs, updates, name))
         self._positions = [i for i, x in enumerate(inputs) if not isinstance(x, Variable)]
         self._executable = Executable(graph, (*BOTH, *TRAINING), device=device)
 

@@ -137,7 +137,7 @@ class StepGraph:
         forward = self._forward(name)
         graph = run_pipeline(forward, FORWARD_TRAINING if self.training else FORWARD_INFERENCE, report=report)
         if not self.training:
-            return graph
+            return _without_idle_counters(graph)  # evaluating does not change the training that goes on after it
         # Gradients are taken of the optimized forward graph, so that backward ops are born in the right layout.
         updates = dict(graph.updates)
         with ir.scope("optimizer"):
@@ -202,15 +202,34 @@ def _spread(w: Tensor, rank: int) -> Tensor:
     return Tensor(shaping.reshape(value, (*value.shape, *(1,) * (rank - value.rank)))) if value.rank < rank else w
 
 
-def predict_graph(model: Model, name: str = "predict") -> ir.Graph:
-    """The inference graph: outputs by name from inputs by name."""
+def predict_graph(model: Model, name: str = "predict", counting: bool = False) -> ir.Graph:
+    """The inference graph: outputs by name from inputs by name.
+
+    Args:
+        model: a built model.
+        name: that of the graph.
+        counting: whether a model that draws random numbers in inference too (a ``Lambda`` that samples) advances the
+            random counter, so that each run draws new ones. Otherwise the graph has no updates.
+    """
     from kcompile.passes.specialize import specialize_inference
 
     graph = build_graph(
         model.inputs, model.outputs, [], name, _free_names(model.output_names, model.input_names), model.input_names
     )
-    # The random counter, which only training branches read, does not count predictions.
+    if counting:
+        return _without_idle_counters(specialize_inference(graph))
     return specialize_inference(ir.Graph(graph.inputs, graph.outputs, {}, graph.name))
+
+
+def _without_idle_counters(graph: ir.Graph) -> ir.Graph:
+    """The graph with random counters standing still that only branches of the other learning phase read."""
+    kept = {variable: value for variable, value in graph.updates.items() if variable.role != "rng"}
+    rest = ir.Graph(graph.inputs, graph.outputs, kept, graph.name)
+    if len(kept) == len(graph.updates):
+        return graph
+    read = set(rest.variables())
+    kept = {variable: value for variable, value in graph.updates.items() if variable.role != "rng" or variable in read}
+    return ir.Graph(graph.inputs, graph.outputs, kept, graph.name)
 
 
 def _free_names(wanted: Sequence[str], taken: Sequence[str]) -> list[str]:

@@ -361,7 +361,7 @@ def reduce_axes(x: ir.Value, axis: int | Sequence[int] | None) -> list[int] | No
     """The axes of a reduction as a list, ``None`` for all."""
     if axis is None:
         return None
-    return [int(a) for a in axis] if isinstance(axis, (list, tuple)) else [int(axis)]  # type: ignore[arg-type]
+    return [int(a) for a in np.ravel(axis)]
 
 
 __all__ = ["Tensor", "TensorShape", "as_float", "as_tensor", "binary", "index", "promote", "reduction"]

@@ -501,7 +501,7 @@ class Predictor:
     """Runs a model's inference graph: with the live weights while they change, frozen once they rest."""
 
     def __init__(self, model: Model) -> None:
-        self.graph = predict_graph(model)
+        self.graph = predict_graph(model, counting=True)
         self._live: Executable | None = None
         self._frozen: Executable | None = None
         self._frozen_at = -1
@@ -510,7 +510,7 @@ class Predictor:
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         now = changes()
-        if self._frozen is not None and now == self._frozen_at:
+        if self._frozen is not None and now == self._frozen_at and not self.graph.updates:
             return self._frozen.run(arrays)
         return self._choose(now)(*arrays)
 

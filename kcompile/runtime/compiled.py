@@ -34,7 +34,7 @@ class CompiledModel:
         from kcompile.engine.steps import predict_graph
         from kcompile.runtime.executable import Executable
 
-        self._executable = Executable(predict_graph(model), frozen=True, device=device)
+        self._executable = Executable(predict_graph(model, counting=True), frozen=True, device=device)
         self._many = model._nested_output
         self.device = self._executable.device
         self.input_names = list(model.input_names)

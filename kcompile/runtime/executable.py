@@ -34,7 +34,7 @@ class Executable:
     Args:
         graph: the program.
         pipeline: the passes to run on it (default: :data:`kcompile.passes.pipelines.INFERENCE`).
-        frozen: whether variables become constants (with their present values) in the compiled model.
+        frozen: whether variables that the graph does not update become constants (with their present values).
         device: ``cpu``, ``cuda``, ``auto``; default: as configured.
         dump_after: print the IR after these passes (a name, or ``all``).
         report: what earlier passes did, to go on with.
@@ -62,7 +62,7 @@ class Executable:
         self.source = graph
         self._report = report or Report()
         if frozen:
-            graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables()})
+            graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
         block = runtime.channel_block() if self.device == "cpu" and _has_convolution(graph) else 0
         target = Target(self.device, portable=False, block=block)
         passes = (*(INFERENCE if pipeline is None else pipeline), *native_passes(target))
