@@ -76,12 +76,22 @@ def test_exporting_twice_gives_the_same_bytes(name: str) -> None:
     assert first == second
 
 
+def test_weights_are_written_in_the_order_that_the_operators_want() -> None:
+    model = Sequential([layers.Conv2D(4, 3, activation="relu", input_shape=(6, 6, 1)), layers.GlobalMaxPooling2D()])
+    proto = inference_model(model)
+    assert [node.op_type for node in proto.graph.node] == ["Reshape", "Conv", "Relu", "ReduceMax"]
+    assert (4, 1, 3, 3) in [tuple(tensor.dims) for tensor in proto.graph.initializer]
+    read = {name for node in proto.graph.node for name in node.input}
+    assert {tensor.name for tensor in proto.graph.initializer} <= read
+
+
 def test_names_do_not_depend_on_what_was_built_before() -> None:
     ZOO["conv2d"]().predict(np.zeros((1, 7, 6, 3), "float32"))
     x = Input((3,), name="x")
     texts = []
     for _ in range(2):
-        y = layers.Dense(2, kernel_initializer="ones", name="y")(layers.Dense(4, kernel_initializer="ones", name="h")(x))
+        hidden = layers.Dense(4, kernel_initializer="ones", name="hidden")(x)
+        y = layers.Dense(2, kernel_initializer="ones", name="y")(hidden)
         texts.append(str(inference_model(Model(x, y, name="same"))))
     assert texts[0] == texts[1]
 
@@ -101,7 +111,7 @@ def test_every_opset_that_is_offered(opset: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("opset", [20, 27, "21", None])
 def test_other_opsets_are_refused(opset: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="opset is .*; use 21 to 26"):
+    with pytest.raises(ValueError, match=r"opset is .*; use 21 to 26"):
         ZOO["dense"]().export(tmp_path / "model.onnx", opset=opset)
     assert not list(tmp_path.iterdir())
 
@@ -228,9 +238,14 @@ def test_training_goes_on_in_plain_onnx_runtime(name: str, tmp_path: Path) -> No
 
 
 OPTIMIZERS: dict[str, Any] = {
-    "sgd": {"nesterov": True, "momentum": 0.9, "decay": 0.1}, "rmsprop": {"clipnorm": 1.0}, "adagrad": {}, "adadelta": {},
-    "adam": {"amsgrad": True}, "adamax": {"clipvalue": 0.1}, "nadam": {},
-}  # fmt: skip
+    "sgd": {"nesterov": True, "momentum": 0.9, "decay": 0.1},
+    "rmsprop": {"clipnorm": 1.0},
+    "adagrad": {},
+    "adadelta": {},
+    "adam": {"amsgrad": True},
+    "adamax": {"clipvalue": 0.1},
+    "nadam": {},
+}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

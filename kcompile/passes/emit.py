@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.ir.builder import Target
-from kcompile.ir.core import Array, Constant, Graph, Input, Node, Value, Variable
+from kcompile.ir.core import Array, Constant, Graph, Input, Value, Variable
 from kcompile.ir.dims import Dim, FloorDiv, SymbolicDim, named
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType
@@ -89,6 +89,7 @@ def emit(
             state_outputs[variable] = names.unique(f"{variable.label}.next")
             results[state_outputs[variable]] = value
     builder.lower(graph, tensors, results)
+    builder.drop_unused()
     for variable, array in (defaults or {}).items():
         if variable in state_inputs:
             builder.add_initializer(state_inputs[variable], np.asarray(array, dtype=variable.type.dtype))
@@ -174,11 +175,15 @@ class GraphBuilder:
         self.domains: set[str] = set() if outer is None else outer.root.domains
         self._scope = ""
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._arrays: dict[str, Array] = {}
         self._dims: dict[Dim, str] = {}
 
     # -- what Op.lower calls
 
     def op(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        if op_type == "Transpose" and inputs[0] in self.root._arrays:
+            # Frozen weights are written in the order that the operator wants.
+            return self.constant(np.transpose(self.root._arrays[inputs[0]], attributes["perm"]))
         (name,) = self.multi(op_type, *inputs, outputs=1, domain=domain, **attributes)
         return name
 
@@ -206,6 +211,7 @@ class GraphBuilder:
         if key not in self.root._constants:
             name = self.names.unique("constant")
             self.root._constants[key] = name
+            self.root._arrays[name] = array
             self.root.add_initializer(name, array)
         return self.root._constants[key]
 
@@ -213,6 +219,19 @@ class GraphBuilder:
         import onnx
 
         self.initializers.append(onnx.numpy_helper.from_array(np.asarray(array), name))
+
+    def drop_unused(self) -> None:
+        """Remove initializers that no node reads."""
+        used: set[str] = set()
+        stack = list(self.nodes)
+        while stack:
+            node = stack.pop()
+            used.update(node.input)
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    stack.extend(attribute.g.node)
+                    used.update(output.name for output in attribute.g.output)
+        self.initializers = [tensor for tensor in self.initializers if tensor.name in used]
 
     def dims(self, dims: Sequence[Dim]) -> str:
         if all(isinstance(dim, int) for dim in dims):
