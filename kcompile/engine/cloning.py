@@ -7,7 +7,8 @@ from typing import Any
 
 from kcompile.backend.variables import is_placeholder
 from kcompile.engine.input_layer import Input, InputLayer
-from kcompile.engine.layer import Layer, _as_list, _one_or_list
+from kcompile.engine.layer import Layer
+from kcompile.engine.lists import as_list, one_or_list
 from kcompile.engine.network import Network, _renew
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.sequential import Sequential
@@ -57,9 +58,9 @@ def _clone_functional(model: Network, input_tensors: Any, make: Callable[[Layer]
         arguments = {key: _renew(value, new) for key, value in node.arguments.items()}
         inputs = [new.get(id(x), x) for x in node.input_tensors]
         outputs = clones[node.layer](inputs if node.nested else inputs[0], **arguments)
-        new.update({id(old): y for old, y in zip(node.output_tensors, _as_list(outputs), strict=True)})
+        new.update({id(old): y for old, y in zip(node.output_tensors, as_list(outputs), strict=True)})
     inputs, outputs = ([new[id(x)] for x in ends] for ends in (model.inputs, model.outputs))
-    return type(model)(inputs=_one_or_list(inputs), outputs=_one_or_list(outputs), name=model.name)
+    return type(model)(inputs=one_or_list(inputs), outputs=one_or_list(outputs), name=model.name)
 
 
 def _inputs(model: Network, given: Any) -> list[Tensor]:
@@ -68,7 +69,7 @@ def _inputs(model: Network, given: Any) -> list[Tensor]:
             Input(batch_shape=tuple(x.shape), dtype=x.dtype, name=name)
             for x, name in zip(model.inputs, model.input_names, strict=True)
         ]
-    tensors = [_with_history(x) for x in _as_list(given)]
+    tensors = [_with_history(x) for x in as_list(given)]
     if len(tensors) != len(model.inputs):
         raise KCompileError(f"clone_model: model {model.name!r} has {len(model.inputs)} inputs, got {len(tensors)}")
     return tensors
@@ -84,7 +85,7 @@ def _clone_sequential(model: Sequential, input_tensors: Any, make: Callable[[Lay
     clone = type(model)(name=model.name)
     stack = [layer for layer in model._stack if input_tensors is None or not isinstance(layer, InputLayer)]
     if input_tensors is not None:
-        tensors = _inputs(model, input_tensors) if model._functional else _as_list(input_tensors)
+        tensors = _inputs(model, input_tensors) if model._functional else as_list(input_tensors)
         clone.add(_with_history(tensors[0]))
     for layer in stack:
         clone.add(make(layer))

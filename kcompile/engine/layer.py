@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.nn import switch
 from kcompile.backend.variables import Variable, learning_phase
 from kcompile.engine.history import remember
+from kcompile.engine.layer_contributions import LayerContributions
+from kcompile.engine.layer_position import LayerPosition
+from kcompile.engine.layer_weights import LayerWeights
+from kcompile.engine.lists import as_list, is_shape_list
 from kcompile.engine.node import InputSpec, Node
-from kcompile.engine.tensor import Array, Tensor, as_tensor
+from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import (
     DataTypeError,
     KCompileError,
@@ -32,7 +34,7 @@ from kcompile.errors import (
 Shape = tuple[int | None, ...]
 
 
-class Layer:
+class Layer(LayerWeights, LayerContributions, LayerPosition):
     """A function on tensors with weights.
 
     Subclasses define ``build(input_shape)`` (make weights), ``call(inputs)`` and, where the output shape cannot be
@@ -47,7 +49,8 @@ class Layer:
         batch_input_shape: the same with the batch axis.
         batch_size: with ``input_shape``, a fixed batch size.
         weights: initial weights, as ``set_weights`` takes them.
-        input_dtype, dynamic, autocast: of other Keras versions; see below.
+        input_dtype: Keras 1's name of ``dtype``.
+        activity_regularizer: a loss on the output.
 
     Raises:
         TypeError: an unknown argument.
@@ -116,7 +119,7 @@ class Layer:
         """The shape of the output, from that of the input; by default found by calling the layer symbolically."""
         from kcompile.backend.variables import placeholder
 
-        shapes = input_shape if _is_shape_list(input_shape) else [input_shape]
+        shapes = input_shape if is_shape_list(input_shape) else [input_shape]
         inputs = [placeholder(shape=shape) for shape in shapes]
         was = self._inbound_nodes, self._updates, self._losses
         self._updates, self._losses = list(self._updates), list(self._losses)
@@ -124,7 +127,7 @@ class Layer:
             if not self.built:
                 self.build(input_shape)
                 self.built = True
-            outputs = self.call(inputs if _is_shape_list(input_shape) else inputs[0])
+            outputs = self.call(inputs if is_shape_list(input_shape) else inputs[0])
         finally:
             self._inbound_nodes, self._updates, self._losses = was
         if isinstance(outputs, (list, tuple)):
@@ -138,7 +141,7 @@ class Layer:
             TypeError: the layer got a mask but does not support masks.
         """
         if not self.supports_masking:
-            if any(item is not None for item in _as_list(mask)):
+            if any(item is not None for item in as_list(mask)):
                 raise TypeError(f"layer {self.name!r} ({type(self).__name__}) does not support masks but got one")
             return None
         return mask
@@ -160,61 +163,7 @@ class Layer:
         """A layer of the same configuration with weights of its own."""
         return type(self).from_config(self.get_config())
 
-    # -- weights
-
-    def add_weight(
-        self,
-        name: Any = None,
-        shape: Any = None,
-        dtype: str | None = None,
-        initializer: Any = None,
-        regularizer: Any = None,
-        trainable: bool | None = True,
-        constraint: Any = None,
-        **kwargs: Any,
-    ) -> Variable:
-        """A new weight.
-
-        Args:
-            name: its name inside the layer. (Keras 3's order, shape first, is understood too.)
-            shape: its shape; default a scalar.
-            dtype: element type, default the layer's.
-            initializer: name or function; default ``glorot_uniform`` for floating point numbers, else zeros.
-            regularizer, constraint: see the modules of those names.
-            trainable: whether optimizers change it.
-
-        Raises:
-            TypeError: an unknown argument.
-        """
-        from kcompile import constraints, initializers, regularizers
-
-        unknown = set(kwargs) - {"role", "getter", "synchronization", "aggregation", "use_resource", "autocast"}
-        if unknown:
-            raise TypeError(f"add_weight does not take {', '.join(sorted(unknown))}")
-        if isinstance(name, (tuple, list)):
-            name, shape = (shape if isinstance(shape, str) else None), name
-        shape = tuple(() if shape is None else shape)
-        if any(size is None for size in shape):
-            raise ShapeError(f"layer {self.name!r}: weight {name!r} would have the unknown size in {shape}")
-        dtype = dtype or (self.dtype if self.dtype.startswith("float") else config.floatx())
-        if initializer is None:
-            initializer = "glorot_uniform" if dtype.startswith("float") else "zeros"
-        value = initializers.get(initializer)(shape, dtype=dtype)
-        value = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-        if value.shape != shape:
-            raise ShapeError(
-                f"layer {self.name!r}: the initializer of {name!r} made shape {value.shape}, not {shape}"
-            )
-        name = name or f"weight_{len(self._trainable_weights) + len(self._non_trainable_weights)}"
-        role = kwargs.get("role", "weight" if trainable else "statistic")
-        weight = Variable(
-            value, dtype, f"{self.name}/{name}", role, constraints.get(constraint), bool(trainable)
-        )
-        regularizer = regularizers.get(regularizer)
-        if regularizer is not None:
-            self._regularized.append((weight, regularizer))
-        (self._trainable_weights if trainable else self._non_trainable_weights).append(weight)
-        return weight
+    # -- layers inside
 
     def __setattr__(self, name: str, value: Any) -> None:
         tracked = self.__dict__.get("_tracked")
@@ -233,117 +182,6 @@ class Layer:
     def sublayers(self) -> list[Layer]:
         """The layers that this one keeps as attributes."""
         return list(self._tracked)
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        if not self.trainable:
-            return []
-        return [*self._trainable_weights, *_unique(w for s in self.sublayers for w in s.trainable_weights)]
-
-    @trainable_weights.setter
-    def trainable_weights(self, weights: list[Variable]) -> None:
-        self._trainable_weights = weights
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        if self.trainable:
-            own = self._non_trainable_weights
-            return [*own, *_unique(w for s in self.sublayers for w in s.non_trainable_weights)]
-        inner = _unique(w for s in self.sublayers for w in s.weights)
-        return [*self._trainable_weights, *self._non_trainable_weights, *inner]
-
-    @non_trainable_weights.setter
-    def non_trainable_weights(self, weights: list[Variable]) -> None:
-        self._non_trainable_weights = weights
-
-    @property
-    def weights(self) -> list[Variable]:
-        return [*self.trainable_weights, *self.non_trainable_weights]
-
-    variables = weights
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        return self.non_trainable_weights
-
-    def get_weights(self) -> list[Array]:
-        """The values of all weights, trainable ones first."""
-        return [w.numpy() for w in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace the values of all weights; nothing is changed if one does not fit.
-
-        Raises:
-            ValueError: another number of arrays, or another shape.
-        """
-        params = self.weights
-        if len(params) != len(weights):
-            hint = "" if self.built else "; it has none before it is built, so call it on data (or a tensor) first"
-            raise KCompileError(
-                f"layer {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays{hint}"
-            )
-        assign_all(f"layer {self.name!r}", params, weights)
-
-    def count_params(self) -> int:
-        """The number of scalars in the weights.
-
-        Raises:
-            ValueError: the layer is not built.
-        """
-        if not self.built and not self.weights:
-            raise KCompileError(
-                f"layer {self.name!r} ({type(self).__name__}) is not built, so it has no weights to count; "
-                "call it on a tensor, or give the first layer an input_shape"
-            )
-        return sum(int(np.prod(w.storage.shape, dtype=np.int64)) for w in self.weights)
-
-    # -- losses, updates, metrics
-
-    def add_loss(self, losses: Any, inputs: Any = None) -> None:
-        """Add scalar (or per-sample) tensors to the loss of every model that contains this layer."""
-        for loss in _as_list(losses):
-            self._losses.append((as_tensor(loss() if callable(loss) else loss), inputs))
-
-    def add_update(self, updates: Any, inputs: Any = None) -> None:
-        """Add pairs ``(variable, new value)`` to be applied by each training step."""
-        pairs = updates if isinstance(updates, list) else [updates]
-        self._updates.extend((pair, inputs) for pair in pairs)
-
-    def add_metric(self, value: Any, name: str | None = None, aggregation: str | None = "mean") -> None:
-        """Show the mean of ``value`` among the metrics of every model that contains this layer."""
-        self._metrics.append((name or f"{self.name}_metric", as_tensor(value), aggregation or "mean"))
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """Regularization and added losses, of this layer and of those that it contains."""
-        own = [regularizer(w) for w, regularizer in self._regularized if self.trainable]
-        own += [loss for loss, _ in self._losses]
-        return own + [loss for s in self.sublayers for loss in s.losses]
-
-    @property
-    def updates(self) -> list[Any]:
-        """Updates of training steps; none if the layer is not trainable and not stateful."""
-        if not self.trainable and not self.stateful:
-            return []
-        return [pair for pair, _ in self._updates] + [u for s in self.sublayers for u in s.updates]
-
-    def get_losses_for(self, inputs: Any) -> list[Tensor]:
-        """Added losses that belong to ``inputs``; with ``None`` those that depend on no input."""
-        wanted = {id(x) for x in _as_list(inputs)}
-        if inputs is None:
-            return [r(w) for w, r in self._regularized] + [loss for loss, x in self._losses if x is None]
-        return [loss for loss, x in self._losses if any(id(item) in wanted for item in _as_list(x))]
-
-    def get_updates_for(self, inputs: Any) -> list[Any]:
-        """Updates that belong to ``inputs``; with ``None`` those that depend on no input."""
-        wanted = {id(x) for x in _as_list(inputs)}
-        if inputs is None:
-            return [pair for pair, x in self._updates if x is None]
-        return [pair for pair, x in self._updates if any(id(item) in wanted for item in _as_list(x))]
 
     # -- calling
 
@@ -427,7 +265,7 @@ class Layer:
         return y
 
     def _check(self, tensors: Sequence[Tensor]) -> None:
-        specs = _as_list(self.input_spec)
+        specs = as_list(self.input_spec)
         if not specs:
             return
         if len(specs) != len(tensors):
@@ -488,83 +326,6 @@ class Layer:
                 if items[i][1] is None:
                     items[i] = (items[i][0], inputs)
 
-    # -- where it stands in the graph
-
-    @property
-    def inbound_nodes(self) -> list[Node]:
-        return self._inbound_nodes
-
-    @property
-    def outbound_nodes(self) -> list[Node]:
-        return self._outbound_nodes
-
-    def _node(self, index: int, what: str) -> Node:
-        if not self._inbound_nodes:
-            raise AttributeError(f"layer {self.name!r} was never called, so it has no {what}")
-        if index >= len(self._inbound_nodes):
-            raise KCompileError(
-                f"layer {self.name!r} was called {len(self._inbound_nodes)} times; there is no {what} at {index}"
-            )
-        return self._inbound_nodes[index]
-
-    def _only(self, what: str, at: str) -> Node:
-        node = self._node(0, what)
-        if len(self._inbound_nodes) > 1:
-            raise AttributeError(
-                f"layer {self.name!r} was called {len(self._inbound_nodes)} times, so its {what} is ambiguous; "
-                f"use {at}(node_index)"
-            )
-        return node
-
-    def get_input_at(self, node_index: int) -> Any:
-        return _one_or_list(self._node(node_index, "input").input_tensors)
-
-    def get_output_at(self, node_index: int) -> Any:
-        return _one_or_list(self._node(node_index, "output").output_tensors)
-
-    def get_input_mask_at(self, node_index: int) -> Any:
-        return _one_or_list(self._node(node_index, "input mask").input_masks)
-
-    def get_output_mask_at(self, node_index: int) -> Any:
-        return _one_or_list(self._node(node_index, "output mask").output_masks)
-
-    def get_input_shape_at(self, node_index: int) -> Any:
-        return _one_or_list(self._node(node_index, "input shape").input_shapes)
-
-    def get_output_shape_at(self, node_index: int) -> Any:
-        return _one_or_list(self._node(node_index, "output shape").output_shapes)
-
-    @property
-    def input(self) -> Any:
-        return _one_or_list(self._only("input", "get_input_at").input_tensors)
-
-    @property
-    def output(self) -> Any:
-        return _one_or_list(self._only("output", "get_output_at").output_tensors)
-
-    @property
-    def input_mask(self) -> Any:
-        return _one_or_list(self._only("input mask", "get_input_mask_at").input_masks)
-
-    @property
-    def output_mask(self) -> Any:
-        return _one_or_list(self._only("output mask", "get_output_mask_at").output_masks)
-
-    @property
-    def input_shape(self) -> Any:
-        return self._shared_shape("input_shapes", "input shape", "get_input_shape_at")
-
-    @property
-    def output_shape(self) -> Any:
-        return self._shared_shape("output_shapes", "output shape", "get_output_shape_at")
-
-    def _shared_shape(self, attribute: str, what: str, at: str) -> Any:
-        self._node(0, what)
-        shapes = {str(getattr(n, attribute)): getattr(n, attribute) for n in self._inbound_nodes}
-        if len(shapes) > 1:
-            raise AttributeError(f"layer {self.name!r} has several {what}s, {list(shapes)}; use {at}(node_index)")
-        return _one_or_list(next(iter(shapes.values())))
-
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         if name.startswith("__") or "built" not in own:
@@ -581,27 +342,6 @@ class Layer:
 
 
 # ---- helpers
-
-
-def assign_all(owner: str, params: Sequence[Variable], values: Sequence[Any]) -> None:
-    """Assign one value to each variable, or raise before any is changed.
-
-    Raises:
-        ValueError: shapes that differ, all of them named; values that are no numbers.
-    """
-    arrays = [np.asarray(value) for value in values]
-    wrong = [
-        f"{p.label} is {p.storage.shape}, got {a.shape}"
-        for p, a in zip(params, arrays, strict=True)
-        if p.storage.shape != a.shape
-    ]
-    if wrong:
-        raise ShapeError(f"weights of {owner} do not fit: {'; '.join(wrong)}")
-    wrong = [f"{p.label} got {a.dtype}" for p, a in zip(params, arrays, strict=True) if a.dtype.kind not in "biuf"]
-    if wrong:
-        raise DataTypeError(f"weights of {owner} must be numbers: {'; '.join(wrong)}")
-    for p, a in zip(params, arrays, strict=True):
-        p.assign(a)
 
 
 def _dtype_name(dtype: Any) -> Any:
@@ -635,25 +375,3 @@ def _arguments(cls: type) -> list[str]:
 def _join(phase: Tensor, trained: Any, quiet: Any) -> Tensor:
     a, b = as_tensor(trained), as_tensor(quiet)
     return a if a.value is b.value else switch(phase, a, b)
-
-
-def _as_list(x: Any) -> list[Any]:
-    if x is None:
-        return []
-    return list(x) if isinstance(x, (list, tuple)) else [x]
-
-
-def _one_or_list(items: Sequence[Any]) -> Any:
-    return items[0] if len(items) == 1 else list(items)
-
-
-def _unique(weights: Iterable[Variable]) -> list[Variable]:
-    return list(dict.fromkeys(weights))
-
-
-def _is_shape_list(shape: Any) -> bool:
-    return isinstance(shape, (list, tuple)) and bool(shape) and isinstance(shape[0], (list, tuple))
-
-
-CallArguments = Mapping[str, Any]
-LayerFunction = Callable[..., Any]

@@ -8,7 +8,9 @@ from typing import Any
 
 from kcompile.backend.variables import Variable
 from kcompile.engine.input_layer import InputLayer
-from kcompile.engine.layer import Layer, _as_list, _call_arguments, _one_or_list, _unique, assign_all, default_name
+from kcompile.engine.layer import Layer, _call_arguments
+from kcompile.engine.layer_weights import assign_all
+from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor
@@ -56,8 +58,8 @@ class Network(Layer):
         # As in Keras, a list of one output is that output: predict returns an array.
         self._nested_input = isinstance(inputs, (list, tuple)) and len(inputs) > 1
         self._nested_output = isinstance(outputs, (list, tuple, dict)) and len(outputs) > 1
-        self.inputs = _as_list(inputs)
-        found = outputs.values() if isinstance(outputs, dict) else _as_list(outputs)
+        self.inputs = as_list(inputs)
+        found = outputs.values() if isinstance(outputs, dict) else as_list(outputs)
         if not found:
             raise KCompileError(f"model {self.name!r} has no outputs: give the tensors that it computes")
         self.outputs = []
@@ -142,18 +144,17 @@ class Network(Layer):
         if self._functional:
             return
         from kcompile.backend.variables import placeholder
-        from kcompile.engine.layer import _is_shape_list
 
         if type(self).call is Network.call:
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
-        if _is_shape_list(input_shape):
+        if is_shape_list(input_shape):
             self._call_once([placeholder(shape=s) for s in input_shape])
         else:
             self._call_once(placeholder(shape=input_shape))
         self.built = True
 
     def _call_once(self, inputs: Any) -> None:
-        for x in _as_list(inputs):
+        for x in as_list(inputs):
             Input = InputLayer(input_tensor=x)
             x._keras_history = (Input, 0, 0)
         self._traced_call(inputs, _call_arguments(type(self)), {})  # layers that only training uses are built too
@@ -168,15 +169,15 @@ class Network(Layer):
         """Run the layers on other inputs (the model as a layer)."""
         if not self._functional:
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
-        tensors = _as_list(inputs)
+        tensors = as_list(inputs)
         self._check_call(tensors)
         outputs = self._replay(tensors, training)
         return outputs if self._nested_output else outputs[0]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks of the outputs."""
-        outputs = self._replay(_as_list(inputs)) if self._functional else []
-        return _one_or_list([y._keras_mask for y in outputs]) if outputs else None
+        outputs = self._replay(as_list(inputs)) if self._functional else []
+        return one_or_list([y._keras_mask for y in outputs]) if outputs else None
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
         return [y._keras_mask for y in outputs]
@@ -206,18 +207,17 @@ class Network(Layer):
                 arguments.setdefault("training", training)
             inputs = [new.get(id(x), x) for x in node.input_tensors]
             outputs = node.layer(inputs if node.nested else inputs[0], **arguments)
-            new.update({id(old): y for old, y in zip(node.output_tensors, _as_list(outputs), strict=True)})
+            new.update({id(old): y for old, y in zip(node.output_tensors, as_list(outputs), strict=True)})
         return [new[id(y)] for y in self.outputs]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if not self._functional:
             return super().compute_output_shape(input_shape)
         from kcompile.backend.variables import placeholder
-        from kcompile.engine.layer import _is_shape_list
 
-        shapes = input_shape if _is_shape_list(input_shape) else [input_shape]
+        shapes = input_shape if is_shape_list(input_shape) else [input_shape]
         outputs = [tuple(y.shape) for y in self._replay([placeholder(shape=s) for s in shapes])]
-        return _one_or_list(outputs)
+        return one_or_list(outputs)
 
     # -- what layers contribute
 
@@ -230,7 +230,7 @@ class Network(Layer):
         if not self.trainable:
             return []
         own = self._trainable_weights
-        return _unique([*own, *(w for layer in self.layers for w in layer.trainable_weights)])
+        return unique([*own, *(w for layer in self.layers for w in layer.trainable_weights)])
 
     @trainable_weights.setter
     def trainable_weights(self, weights: list[Variable]) -> None:
@@ -242,7 +242,7 @@ class Network(Layer):
         if not self.trainable:
             rest = [w for layer in self.layers for w in layer.trainable_weights] + rest
             rest = [*self._trainable_weights, *rest]
-        return _unique([*rest, *self._non_trainable_weights])
+        return unique([*rest, *self._non_trainable_weights])
 
     @non_trainable_weights.setter
     def non_trainable_weights(self, weights: list[Variable]) -> None:
@@ -283,7 +283,7 @@ class Network(Layer):
 
     def _weights_by_layer(self) -> list[Variable]:
         found = [w for layer in self.layers for w in layer.weights]
-        return _unique([*found, *self._trainable_weights, *self._non_trainable_weights])
+        return unique([*found, *self._trainable_weights, *self._non_trainable_weights])
 
     def summary(
         self, line_length: int | None = None, positions: Sequence[float] | None = None, print_fn: Any = None
@@ -409,6 +409,3 @@ def _renew(argument: Any, new: dict[int, Tensor]) -> Any:
     if isinstance(argument, (list, tuple)):
         return type(argument)(_renew(item, new) for item in argument)
     return argument
-
-
-__all__ = ["Network", "default_name"]

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.input_layer import InputLayer
-from kcompile.engine.layer import Layer, _as_list, _one_or_list
+from kcompile.engine.layer import Layer
+from kcompile.engine.lists import as_list, one_or_list
 from kcompile.engine.network import Network
 from kcompile.engine.op_layer import OpLayer
 from kcompile.engine.tensor import Tensor
@@ -130,8 +131,8 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
                 continue
             inputs = [made[tuple(entry[:3])] for entry in call]
             arguments = {key: _read(value, made, layers) for key, value in call[0][3].items()}
-            outputs = layer(_one_or_list(inputs), **arguments)
-            for index, y in enumerate(_as_list(outputs)):
+            outputs = layer(one_or_list(inputs), **arguments)
+            for index, y in enumerate(as_list(outputs)):
                 made[names[id(layer)], number, index] = y
         if len(later) == len(waiting):
             raise KCompileError(
@@ -146,7 +147,7 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
         for place in places:
             if tuple(place) not in made:
                 raise unknown_name(f"tensor in {key} of model {name!r}:", place[0], layers)
-        ends[key] = _one_or_list([made[tuple(place)] for place in places])
+        ends[key] = one_or_list([made[tuple(place)] for place in places])
     return cls(inputs=ends["input_layers"], outputs=ends["output_layers"], name=name)
 
 

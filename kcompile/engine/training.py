@@ -15,7 +15,7 @@ from kcompile.engine import fitting
 from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
 from kcompile.engine.data import FeedSpec, TargetSpec, standardize
 from kcompile.engine.data_adapters import is_array_like, raw_array
-from kcompile.engine.layer import _as_list
+from kcompile.engine.lists import as_list
 from kcompile.engine.network import Network
 from kcompile.engine.steps import Step, StepGraph, predict_graph
 from kcompile.engine.tensor import Array, Tensor
@@ -273,8 +273,8 @@ class Model(Network):
         self._keep_subclass_layers = list(self._tracked)
         self._nested_output = isinstance(outputs, (list, tuple))
         nodes_layers = list(self._tracked)
-        self.inputs = _as_list(inputs)
-        self.outputs = _as_list(outputs)
+        self.inputs = as_list(inputs)
+        self.outputs = as_list(outputs)
         self._nested_input = isinstance(inputs, (list, tuple))
         self.input_names = [x._keras_history[0].name for x in self.inputs if x._keras_history]
         self.output_names = [f"output_{i + 1}" for i in range(len(self.outputs))]

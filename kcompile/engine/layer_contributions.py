@@ -1,0 +1,67 @@
+"""What a layer adds to the training of every model that contains it: losses, updates, metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kcompile.backend.variables import Variable
+from kcompile.engine.lists import as_list
+from kcompile.engine.tensor import Tensor, as_tensor
+
+if TYPE_CHECKING:
+    from kcompile.engine.layer import Layer
+
+
+class LayerContributions:
+    """Losses, updates and metrics; a part of :class:`~kcompile.engine.layer.Layer`."""
+
+    name: str
+    trainable: bool
+    stateful: bool
+    sublayers: list[Layer]
+    _losses: list[tuple[Tensor, Any]]
+    _updates: list[tuple[Any, Any]]
+    _metrics: list[tuple[str, Tensor, str]]
+    _regularized: list[tuple[Variable, Any]]
+
+    def add_loss(self, losses: Any, inputs: Any = None) -> None:
+        """Add scalar (or per-sample) tensors to the loss of every model that contains this layer."""
+        for loss in as_list(losses):
+            self._losses.append((as_tensor(loss() if callable(loss) else loss), inputs))
+
+    def add_update(self, updates: Any, inputs: Any = None) -> None:
+        """Add pairs ``(variable, new value)`` to be applied by each training step."""
+        pairs = updates if isinstance(updates, list) else [updates]
+        self._updates.extend((pair, inputs) for pair in pairs)
+
+    def add_metric(self, value: Any, name: str | None = None, aggregation: str | None = "mean") -> None:
+        """Show the mean of ``value`` among the metrics of every model that contains this layer."""
+        self._metrics.append((name or f"{self.name}_metric", as_tensor(value), aggregation or "mean"))
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """Regularization and added losses, of this layer and of those that it contains."""
+        own = [regularizer(w) for w, regularizer in self._regularized if self.trainable]
+        own += [loss for loss, _ in self._losses]
+        return own + [loss for s in self.sublayers for loss in s.losses]
+
+    @property
+    def updates(self) -> list[Any]:
+        """Updates of training steps; none if the layer is not trainable and not stateful."""
+        if not self.trainable and not self.stateful:
+            return []
+        return [pair for pair, _ in self._updates] + [u for s in self.sublayers for u in s.updates]
+
+    def get_losses_for(self, inputs: Any) -> list[Tensor]:
+        """Added losses that belong to ``inputs``; with ``None`` those that depend on no input."""
+        wanted = {id(x) for x in as_list(inputs)}
+        if inputs is None:
+            return [r(w) for w, r in self._regularized] + [loss for loss, x in self._losses if x is None]
+        return [loss for loss, x in self._losses if any(id(item) in wanted for item in as_list(x))]
+
+    def get_updates_for(self, inputs: Any) -> list[Any]:
+        """Updates that belong to ``inputs``; with ``None`` those that depend on no input."""
+        wanted = {id(x) for x in as_list(inputs)}
+        if inputs is None:
+            return [pair for pair, x in self._updates if x is None]
+        return [pair for pair, x in self._updates if any(id(item) in wanted for item in as_list(x))]

@@ -1,0 +1,92 @@
+"""Where a layer stands in the graph of layers: its calls, their inputs and outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcompile.engine.lists import one_or_list
+from kcompile.engine.node import Node
+from kcompile.errors import KCompileError
+
+
+class LayerPosition:
+    """Nodes, and the tensors and shapes at them; a part of :class:`~kcompile.engine.layer.Layer`."""
+
+    name: str
+    _inbound_nodes: list[Node]
+    _outbound_nodes: list[Node]
+
+    @property
+    def inbound_nodes(self) -> list[Node]:
+        return self._inbound_nodes
+
+    @property
+    def outbound_nodes(self) -> list[Node]:
+        return self._outbound_nodes
+
+    def _node(self, index: int, what: str) -> Node:
+        if not self._inbound_nodes:
+            raise AttributeError(f"layer {self.name!r} was never called, so it has no {what}")
+        if index >= len(self._inbound_nodes):
+            raise KCompileError(
+                f"layer {self.name!r} was called {len(self._inbound_nodes)} times; there is no {what} at {index}"
+            )
+        return self._inbound_nodes[index]
+
+    def _only(self, what: str, at: str) -> Node:
+        node = self._node(0, what)
+        if len(self._inbound_nodes) > 1:
+            raise AttributeError(
+                f"layer {self.name!r} was called {len(self._inbound_nodes)} times, so its {what} is ambiguous; "
+                f"use {at}(node_index)"
+            )
+        return node
+
+    def get_input_at(self, node_index: int) -> Any:
+        return one_or_list(self._node(node_index, "input").input_tensors)
+
+    def get_output_at(self, node_index: int) -> Any:
+        return one_or_list(self._node(node_index, "output").output_tensors)
+
+    def get_input_mask_at(self, node_index: int) -> Any:
+        return one_or_list(self._node(node_index, "input mask").input_masks)
+
+    def get_output_mask_at(self, node_index: int) -> Any:
+        return one_or_list(self._node(node_index, "output mask").output_masks)
+
+    def get_input_shape_at(self, node_index: int) -> Any:
+        return one_or_list(self._node(node_index, "input shape").input_shapes)
+
+    def get_output_shape_at(self, node_index: int) -> Any:
+        return one_or_list(self._node(node_index, "output shape").output_shapes)
+
+    @property
+    def input(self) -> Any:
+        return one_or_list(self._only("input", "get_input_at").input_tensors)
+
+    @property
+    def output(self) -> Any:
+        return one_or_list(self._only("output", "get_output_at").output_tensors)
+
+    @property
+    def input_mask(self) -> Any:
+        return one_or_list(self._only("input mask", "get_input_mask_at").input_masks)
+
+    @property
+    def output_mask(self) -> Any:
+        return one_or_list(self._only("output mask", "get_output_mask_at").output_masks)
+
+    @property
+    def input_shape(self) -> Any:
+        return self._shared_shape("input_shapes", "input shape", "get_input_shape_at")
+
+    @property
+    def output_shape(self) -> Any:
+        return self._shared_shape("output_shapes", "output shape", "get_output_shape_at")
+
+    def _shared_shape(self, attribute: str, what: str, at: str) -> Any:
+        self._node(0, what)
+        shapes = {str(getattr(n, attribute)): getattr(n, attribute) for n in self._inbound_nodes}
+        if len(shapes) > 1:
+            raise AttributeError(f"layer {self.name!r} has several {what}s, {list(shapes)}; use {at}(node_index)")
+        return one_or_list(next(iter(shapes.values())))

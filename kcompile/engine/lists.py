@@ -1,0 +1,30 @@
+"""One or several: what Keras hands around is a thing or a list of things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def as_list(x: Any) -> list[Any]:
+    """``x`` as a list: itself if it is one, ``[x]``, or ``[]`` for ``None``."""
+    if x is None:
+        return []
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def one_or_list(items: Sequence[Any]) -> Any:
+    """The only item, or a list of several."""
+    return items[0] if len(items) == 1 else list(items)
+
+
+def unique(items: Iterable[T]) -> list[T]:
+    """Without repetitions, in order of first occurrence."""
+    return list(dict.fromkeys(items))
+
+
+def is_shape_list(shape: Any) -> bool:
+    """Whether ``shape`` is a list of shapes."""
+    return isinstance(shape, (list, tuple)) and bool(shape) and isinstance(shape[0], (list, tuple))
