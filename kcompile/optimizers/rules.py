@@ -11,6 +11,7 @@ from kcompile.backend import math as m
 from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import check_number
+from kcompile.ir.ops import elementwise
 from kcompile.ir.ops import elementwise as e
 from kcompile.optimizers.base import Optimizer, Update
 
@@ -24,6 +25,11 @@ def _root(x: Tensor) -> Tensor:
 
 def _fraction(owner: object, name: str, value: float) -> float:
     return check_number(type(owner).__name__, name, value, minimum=0, below=1)
+
+
+def _root(x: Tensor) -> Tensor:
+    """The square root of averages of squares: never negative, so that ``K.sqrt``'s check would be a wasted pass."""
+    return Tensor(elementwise.sqrt(x.value))
 
 
 class SGD(Optimizer):
@@ -99,7 +105,7 @@ class RMSprop(Optimizer):
                 return p - g * lr / (root_of(spread) + small), slots
             # With momentum tf.keras' kernel has epsilon inside the root.
             moving = self.slot("momentum", p)
-            v = moving * self.momentum + g * lr / m.sqrt(spread + self.epsilon / rest)
+            v = moving * self.momentum + g * lr / _root(spread + self.epsilon / rest)
             return p - v, [*slots, (moving, v)]
 
         return rule

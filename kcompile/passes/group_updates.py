@@ -27,7 +27,7 @@ Operand = int | Value
 
 
 @dataclass
-class _Chain:
+class Chain:
     """The updates of one variable and its slots, as a program over leaves of the variable's shape.
 
     ``steps`` holds ``None`` for a leaf and ``(op, operands)`` for a computation; two chains with equal steps
@@ -61,8 +61,8 @@ class _Chain:
 
 def group_updates(graph: Graph) -> Graph:
     """Run the elementwise updates of small variables together, where they differ by shape only."""
-    groups: dict[Hashable, list[_Chain]] = defaultdict(list)
-    for chain in _chains(graph):
+    groups: dict[Hashable, list[Chain]] = defaultdict(list)
+    for chain in update_chains(graph):
         if chain.gain > NODE_COST:
             groups[chain.key].append(chain)
     updates = dict(graph.updates)
@@ -75,7 +75,7 @@ def group_updates(graph: Graph) -> Graph:
     return graph.with_results([*graph.outputs.values(), *updates.values()])
 
 
-def _run_together(chains: Sequence[_Chain]) -> dict[Variable, Value]:
+def _run_together(chains: Sequence[Chain]) -> dict[Variable, Value]:
     first = chains[0]
     sizes = [math.prod(chain.shape) for chain in chains]
     values: list[Value] = []
@@ -104,7 +104,7 @@ def _identity(operand: Operand) -> Hashable:
 # ---- finding chains
 
 
-def _chains(graph: Graph) -> list[_Chain]:
+def update_chains(graph: Graph) -> list[Chain]:
     """The chain of each connected set of updates."""
     inner = _inner_nodes(graph)
     roots = {value: variable for variable, value in graph.updates.items() if value.node in inner}
@@ -161,8 +161,8 @@ def _components(inner: set[Node]) -> dict[Node, Node]:
     return {node: find(node) for node in inner}
 
 
-def _as_chain(roots: Sequence[tuple[Variable, Value]], inner: set[Node]) -> _Chain:
-    chain = _Chain(roots[0][1].type.static_shape, updated=[variable for variable, _ in roots])
+def _as_chain(roots: Sequence[tuple[Variable, Value]], inner: set[Node]) -> Chain:
+    chain = Chain(roots[0][1].type.static_shape, updated=[variable for variable, _ in roots])
     numbers: dict[Value, int] = {}
     for _, root in roots:
         pending = [root]

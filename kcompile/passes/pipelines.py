@@ -32,6 +32,7 @@ from kcompile.passes.pool_first import pool_first
 from kcompile.passes.report import PassRecord, Report, recording
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize_inference, specialize_training
+from kcompile.passes.split_updates import split_updates
 
 Pass = Callable[[Graph], Graph]
 Pipeline = tuple[Pass, ...]
@@ -85,8 +86,10 @@ INFERENCE: Pipeline = (
 
 def native_passes(target: Target) -> Pipeline:
     """What an optimized graph goes through, last, for a target that is not portable."""
-    if target.portable or target.provider != "cpu" or not target.block:
+    if target.portable or target.provider != "cpu":
         return ()
+    if not target.block:
+        return (split_updates,)
 
     def blocked(graph: Graph) -> Graph:
         return use_blocks(graph, target.block)
@@ -97,6 +100,7 @@ def native_passes(target: Target) -> Pipeline:
         cse,  # the same conversion is asked for again and again
         join_blocked,
         dce,
+        split_updates,
     )
 
 

@@ -14,6 +14,7 @@ from kcompile.errors import KCompileError
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Input, Variable
 from kcompile.ir.dims import SymbolicDim
+from kcompile.ir.ops.variable_part import VariablePart
 from kcompile.runtime import session as runtime
 from kcompile.runtime.storage import Buffer, Storage, aligned_empty, storage_of
 
@@ -73,10 +74,11 @@ class Executable:
         self.inputs = emitted.inputs
         self.outputs = emitted.outputs
         self._types = [value.type for value in graph.inputs]
-        self._state = [(name, storage_of(variable)) for variable, name in emitted.state_inputs.items()]
-        self._updates = [(name, storage_of(variable)) for variable, name in emitted.state_outputs.items()]
+        self._state = [(name, *_place_of(variable)) for variable, name in emitted.state_inputs.items()]
+        self._updates = [(name, *_place_of(variable)) for variable, name in emitted.state_outputs.items()]
+        self._updated = list({id(s): s for _, s, _ in self._updates}.values())
         self._read = set(self._session.input_names)
-        self._storages = list({id(s): s for _, s in (*self._state, *self._updates)}.values())
+        self._storages = list({id(s): s for _, s, _ in (*self._state, *self._updates)}.values())
         for storage in self._storages:
             storage.move(self.device)
         self._bindings: dict[tuple[int, ...], tuple[Any, list[Buffer]]] = {}
@@ -93,7 +95,8 @@ class Executable:
         """Run on one array per input and keep the new state; returns fresh arrays."""
         results = self.run([self._check(i, feed) for i, feed in enumerate(feeds)])
         self.commit()
-        return [result.copy() if static is not None else result for result, static in zip(results, self._static)]
+        pairs = zip(results, self._static, strict=True)
+        return [result.copy() if static is not None else result for result, static in pairs]
 
     def run(self, feeds: Sequence[Array]) -> list[Array]:
         """Run on C-contiguous arrays of the right types, without keeping the new state.
@@ -119,12 +122,12 @@ class Executable:
 
     def commit(self) -> None:
         """Keep the state that the last run computed: all of it, also if Ctrl-C comes in between."""
-        pending = iter(self._updates)
+        pending = iter(self._updated)
         try:
-            for _, storage in pending:
+            for storage in pending:
                 storage.commit()
         except KeyboardInterrupt:
-            for _, storage in pending:
+            for storage in pending:
                 storage.commit()
             raise
 
@@ -139,14 +142,14 @@ class Executable:
                 binding.bind_output(name, "cpu")
             else:
                 binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        for name, storage in self._state:
+        for name, storage, rows in self._state:
             kept.append(storage.current)
             if name in self._read:
-                runtime.bind_input(binding, name, storage.current)
-        for name, storage in self._updates:
+                runtime.bind_input(binding, name, storage.current.part(rows))
+        for name, storage, rows in self._updates:
             spare = storage.spare_buffer()
             kept.append(spare)
-            runtime.bind_output(binding, name, spare)
+            runtime.bind_output(binding, name, spare.part(rows))
         self._bindings[key] = (binding, kept)
         return self._bindings[key]
 
@@ -192,13 +195,20 @@ class Executable:
 
     def storages(self) -> Mapping[str, Storage]:
         """The state by tensor name."""
-        return dict(self._state)
+        return {name: storage for name, storage, rows in self._state if rows is None}
+
+
+def _place_of(variable: Variable) -> tuple[Storage, slice | None]:
+    """Where a variable lives: its storage, or rows of that of another."""
+    if isinstance(variable, VariablePart):
+        assert variable.whole is not None
+        return storage_of(variable.whole), variable.rows
+    return storage_of(variable), None
 
 
 def _has_convolution(graph: Graph) -> bool:
     return any(
-        "conv" in node.op.name or any(_has_convolution(region) for region in node.op.regions)
-        for node in graph.nodes()
+        "conv" in node.op.name or any(_has_convolution(region) for region in node.op.regions) for node in graph.nodes()
     )
 
 

@@ -46,6 +46,13 @@ class Buffer:
             self.ortvalue = device_value(array, device)
             self.pointer = 0
 
+    def part(self, rows: slice | None) -> Buffer:
+        """Some rows of a host array, in the same memory; ``None``: all of it, wherever it is."""
+        if rows is None:
+            return self
+        assert self.array is not None
+        return Buffer(self.array[rows])
+
     def read(self) -> Array:
         """A copy on the host."""
         if self.array is not None:
