@@ -14,7 +14,7 @@ from kcompile.backend import config
 from kcompile.backend import math as m
 from kcompile.backend import nn
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
-from kcompile.errors import DataTypeError, check_one_of, shown
+from kcompile.errors import DataTypeError, check_number, check_one_of, shown
 from kcompile.utils.generic_utils import deserialize_keras_object, lookup, names_of, serialize_keras_object
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none", "auto")
@@ -222,6 +222,10 @@ def _class(name: str, function: Callable[..., Any], **defaults: Any) -> type[Los
         unknown = [key for key in kwargs if key not in order and key != "axis"]
         if unknown or len(args) > len(order):
             raise DataTypeError(f"{name} takes {', '.join(order)}; got {shown(unknown or args)}")
+        if "label_smoothing" in kwargs:
+            check_number(name, "label_smoothing", kwargs["label_smoothing"], 0, 1)
+        if "delta" in kwargs:
+            check_number(name, "delta", kwargs["delta"], above=0)
         common = {key: kwargs.pop(key) for key in ("reduction", "name") if key in kwargs}
         LossFunctionWrapper.__init__(self, function, common.get("reduction", "sum_over_batch_size"),
                                      common.get("name", function.__name__), **{**defaults, **kwargs})  # fmt: skip

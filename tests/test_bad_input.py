@@ -185,7 +185,7 @@ def test_a_vector_of_targets_is_a_column_and_never_a_matrix(y):
 
 
 WARNED = {
-    "a class that never occurs": ("sparse", fit(X, CLASSES, class_weight=dict.fromkeys((0, 1, 2, 7), 1)), "class 7 never"),
+    "a class too many": ("sparse", fit(X, CLASSES, class_weight=dict.fromkeys((0, 1, 2, 7), 1)), "class 7 never"),
     "beyond float32": ("regression", predict(X.astype("float64") * 1e300), "beyond the range of float32 .* sample 0"),
     "signs for probabilities": ("binary", test(X, np.sign(Y)), "between -1 and 1 .*'hinge'"),
     "nothing left to train": ("regression", fit(X, Y, epochs=2, initial_epoch=2), "initial_epoch=2 with epochs=2"),

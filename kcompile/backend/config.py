@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import KCompileError
+from kcompile.errors import KCompileError, did_you_mean
 
 _floatx = "float32"
 _epsilon = 1e-7
@@ -70,7 +70,8 @@ def normalize_data_format(value: str | None) -> str:
     known = {"tf": "channels_last", "th": "channels_first", "default": _image_data_format}
     value = known.get(str(value).lower(), str(value).lower())
     if value not in ("channels_last", "channels_first"):
-        raise KCompileError(f"data_format is {value!r}; use 'channels_last' or 'channels_first'")
+        hint = did_you_mean(value, ("channels_last", "channels_first"))
+        raise KCompileError(f"data_format is {value!r}; use 'channels_last' or 'channels_first'{hint}")
     return value
 
 
