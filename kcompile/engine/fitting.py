@@ -1,13 +1,10 @@
-"""The loops behind fit, evaluate and predict."""
+"""The loop behind fit."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from kcompile.backend import config
 from kcompile.callbacks import BatchLogs, CallbackList, History, ProgbarLogger, TerminateOnNaN
@@ -17,56 +14,16 @@ from kcompile.engine.data import (
     ModelData,
     is_batch_source,
     refuse_array_arguments,
-    standardize,
-    standardized_batches,
-    steps_and_batch_size,
     training_data,
     validation_arrays,
 )
-from kcompile.engine.steps import Step, first_bad
+from kcompile.engine.evaluation import NonFiniteLoss, Totals, bad_weight, explain, run_evaluation
+from kcompile.engine.model_batches import Batches, array_batches, grouped, source_batches, with_graph_built
+from kcompile.engine.steps import Step
 from kcompile.engine.tensor import Array
-from kcompile.errors import KCompileError
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
-
-Batches = Iterator[tuple[Step, Sequence[Array], int, int]]
-"""The step, its arrays, samples per batch, and how many batches the arrays hold along a leading axis (0: no such axis)."""
-PREDICT_BATCH = 32
-
-
-class NonFiniteLoss(KCompileError, ArithmeticError):
-    """The loss of a training step is NaN or infinite; the weights are those before that step."""
-
-
-class Totals:
-    """Losses summed over an epoch on the host, weighted by batch size; metrics live in the graph."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.names = list(model.metrics_names)
-        self.metrics = model.metrics
-        self.sums = [0.0] * (len(self.names) - len(self.metrics))
-        self.samples = 0
-        model.reset_metrics()
-
-    def add(self, losses: Sequence[float], size: int) -> None:
-        self.samples += size
-        for i, loss in enumerate(losses):
-            self.sums[i] += loss * size
-
-    def values(self) -> dict[str, float]:
-        """The averages so far by name."""
-        count = max(self.samples, 1)
-        losses = [total / count for total in self.sums]
-        return dict(zip(self.names, [*losses, *(metric.value() for metric in self.metrics)], strict=True))
-
-    def batch_values(self, results: Sequence[float]) -> dict[str, float]:
-        """The losses of one batch, and the metrics so far."""
-        return dict(zip(self.names, [*results, *(metric.value() for metric in self.metrics)], strict=True))
-
-
-# ---- fit
 
 
 def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
@@ -110,7 +67,7 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                 callbacks.on_epoch_end(epoch, logs)
                 if model.stop_training or run.exhausted:
                     break
-            if not tolerant and (bad := _bad_weight(model)):
+            if not tolerant and (bad := bad_weight(model)):
                 raise NonFiniteLoss(
                     f"weight {bad} after training, though every loss was finite: the last gradients overflowed; "
                     "lower the learning rate, or set clipnorm"
@@ -130,35 +87,11 @@ def _train_batch(
         losses = [float(r[position]) if count else float(r) for r in results]
         if not math.isfinite(losses[0]) and not tolerant:
             arrays = [a[position] for a in batch] if count else batch
-            raise NonFiniteLoss(_explain(model, step, arrays, losses[0], epoch, index + position, index))
+            raise NonFiniteLoss(explain(model, step, arrays, losses[0], epoch, index + position, index))
         totals.add(losses, size)
     if callbacks.has_train_batch_end:
         logs = BatchLogs(last, size * max(count, 1), totals.names, lambda: totals.batch_values(losses), totals.values)
         callbacks.on_train_batch_end(last, logs)
-
-
-def _explain(
-    model: Model, step: Step, batch: Sequence[Array], loss: float, epoch: int | None, index: int, kept: int
-) -> str:
-    """The sentence for a loss that is not a number: where, which tensor is to blame, what the weights are."""
-    culprit = first_bad(step.executable.inputs, batch)
-    if culprit is None and (bad := _bad_weight(model)):
-        culprit = f"weight {bad}, since an earlier gradient overflowed: lower the learning rate, or set clipnorm"
-    if culprit is None:
-        culprit = (
-            "inputs, targets and weights are finite, so the model overflows: lower the learning rate, or set clipnorm"
-        )
-    where = "" if epoch is None else f" at epoch {epoch + 1}, batch {index}"
-    return (
-        f"the loss is {loss}{where}: {culprit}; the weights are those before "
-        f"{'this batch' if epoch is None else f'batch {kept}'} (compile with on_nan='ignore' to go on, or use the "
-        "callback TerminateOnNaN)"
-    )
-
-
-def _bad_weight(model: Model) -> str | None:
-    weights = model.trainable_weights
-    return first_bad([w.label for w in weights], [w.numpy() for w in weights])
 
 
 class _Run:
@@ -304,261 +237,3 @@ class _Opened:
 
     def __exit__(self, *error: object) -> None:
         self.run.close()
-
-
-def source_batches(
-    model: Model, source: BatchSource, steps: int | None, training: bool, class_weight: Any = None
-) -> Batches:
-    """The batches of one epoch of a generator or Sequence."""
-    found = standardized_batches(
-        source, steps, inputs=model._feed_specs(), targets=model._target_specs(), class_weight=class_weight,
-        floatx=config.floatx(),
-    )  # fmt: skip
-    for data in found:
-        yield _as_step(model, data, training)
-
-
-def with_graph_built(model: Model, source: Any) -> Any:
-    """The source of batches, after a model without a graph was built from the first one (which is put back)."""
-    if model._functional:
-        return source
-    drawn: list[Any] = [source[0]] if hasattr(source, "__getitem__") else list(itertools.islice(iter(source), 1))
-    if drawn and drawn[0] is not None:
-        x = drawn[0][0] if isinstance(drawn[0], (tuple, list)) and drawn[0] else drawn[0]
-        with model._built_for(x):
-            pass
-    # What can be started again is; a generator gets its first batch back.
-    return itertools.chain(drawn, source) if hasattr(source, "__next__") else source
-
-
-def grouped(batches: Batches, model: Model) -> Batches:
-    """Batches of equal shapes joined for ``steps_per_execution``."""
-    waiting: list[tuple[Step, Sequence[Array], int, int]] = []
-
-    def joined() -> Iterator[tuple[Step, Sequence[Array], int, int]]:
-        if waiting:
-            step, _, size, _ = waiting[0]
-            yield step.many, [np.stack(parts) for parts in zip(*(w[1] for w in waiting), strict=True)], size, len(waiting)
-            waiting.clear()
-
-    for item in batches:
-        group = model._compiled.steps_per_execution
-        if group == 1:
-            yield item
-            continue
-        if waiting and (item[0] is not waiting[0][0] or [a.shape for a in item[1]] != [a.shape for a in waiting[0][1]]):
-            yield from joined()
-        waiting.append(item)
-        if len(waiting) == group:
-            yield from joined()
-    yield from joined()
-
-
-def _as_step(model: Model, data: ModelData, training: bool) -> tuple[Step, list[Array], int, int]:
-    arrays = [np.ascontiguousarray(a[:], dtype=t) for a, t in zip(data.arrays(), data.dtypes(), strict=True)]
-    return model._step(training, data.y, data.weights), arrays, data.samples, 0
-
-
-def array_batches(model: Model, data: ModelData, batch_size: int, steps: int | None = None) -> Batches:
-    """Batches of arrays in their order, for evaluation."""
-    step = model._step(False, data.y, data.weights)
-    for batch in data.feeder(batch_size).epoch(steps):
-        yield step, [np.ascontiguousarray(a) for a in batch], len(batch[0]), 0
-
-
-# ---- evaluate
-
-
-def run_evaluation(model: Model, batches: Batches, callbacks: CallbackList | None = None, progress: Any = None) -> dict[str, float]:
-    """Losses and metrics over the batches, by name."""
-    totals = Totals(model)
-    for index, (step, batch, size, _) in enumerate(batches):
-        if callbacks is not None and callbacks.has_test_batch:
-            callbacks.on_test_batch_begin(index, {"batch": index, "size": size})
-        losses = [float(r) for r in step(batch, keep_non_finite=True)]
-        totals.add(losses, size)
-        if callbacks is not None and callbacks.has_test_batch:
-            values = BatchLogs(index, size, totals.names, lambda found=losses: totals.batch_values(found))
-            callbacks.on_test_batch_end(index, values)
-        if progress is not None:
-            progress(size, totals)
-    return totals.values()
-
-
-def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
-    """See :meth:`kcompile.engine.training.Model.evaluate`."""
-    from kcompile.utils.progbar import Progbar
-
-    verbose = checks.check_verbose("evaluate", a["verbose"])
-    steps = checks.check_steps("evaluate", "steps", a["steps"])
-    callbacks = _callback_list(model, a["callbacks"], verbose)
-    source: BatchSource | None = None
-    if is_batch_source(x):
-        refuse_array_arguments("evaluate", y=y, sample_weight=a["sample_weight"], batch_size=a["batch_size"])
-        source = BatchSource(
-            with_graph_built(model, x), argument="x", workers=a["workers"],
-            use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
-        )  # fmt: skip
-        try:
-            target = source.wanted(steps, "steps")
-        except BaseException:
-            source.close()
-            raise
-        batches, unit = source_batches(model, source, target, False), "steps"
-    else:
-        size = checks.check_batch_size("evaluate", a["batch_size"])
-        with model._built_for(x):
-            data = standardize(
-                x, y, a["sample_weight"], inputs=model._feed_specs(), targets=model._target_specs(),
-                floatx=config.floatx(),
-            )  # fmt: skip
-        count, size = steps_and_batch_size(data.samples, size, steps)
-        batches, unit = array_batches(model, data, size, steps), "samples"
-        target = data.samples if steps is None else count
-        unit = unit if steps is None else "steps"
-    bar = Progbar(target, verbose=verbose) if verbose else None
-
-    def progress(batch_size: int, totals: Totals) -> None:
-        if bar is not None:
-            bar.add(batch_size if unit == "samples" else 1)
-
-    try:
-        callbacks.on_test_begin()
-        values = run_evaluation(model, batches, callbacks, progress)
-        callbacks.on_test_end()
-    finally:
-        if source is not None:
-            source.close()
-    found = [values[name] for name in model.metrics_names]
-    return found if len(found) > 1 else found[0]
-
-
-def _callback_list(model: Model, given: Any, verbose: int) -> CallbackList:
-    callbacks = CallbackList(given)
-    callbacks.set_model(model)
-    callbacks.set_params({"verbose": verbose, "metrics": model.metrics_names})
-    return callbacks
-
-
-def on_batch(
-    model: Model, training: bool, x: Any, y: Any, sample_weight: Any, class_weight: Any, reset_metrics: bool
-) -> Any:
-    """One step on one batch; see ``train_on_batch`` and ``test_on_batch``."""
-    with model._built_for(x):
-        data = standardize(
-            x, y, sample_weight, class_weight, inputs=model._feed_specs(), targets=model._target_specs(),
-            whole_data=False, floatx=config.floatx(),
-        )  # fmt: skip
-        step, batch, _, _ = _as_step(model, data, training)
-    if reset_metrics:
-        model.reset_metrics()
-    losses = [float(r) for r in step(batch, keep_non_finite=not training or model.on_nan == "ignore")]
-    if training and model.on_nan != "ignore" and not math.isfinite(losses[0]):
-        raise NonFiniteLoss(_explain(model, step, batch, losses[0], None, 0, 0))
-    values = [*losses, *(metric.value() for metric in model.metrics)]
-    return values if len(values) > 1 else values[0]
-
-
-# ---- predict
-
-
-def predict(model: Model, x: Any, **a: Any) -> Any:
-    """See :meth:`kcompile.engine.training.Model.predict`."""
-    steps = checks.check_steps("predict", "steps", a["steps"])
-    verbose = checks.check_verbose("predict", a["verbose"])
-    callbacks = CallbackList(a["callbacks"]) if a["callbacks"] else None
-    if callbacks is not None:
-        callbacks.set_model(model)
-        callbacks.set_params({"verbose": verbose, "metrics": model.metrics_names})
-    if is_batch_source(x):
-        refuse_array_arguments("predict", batch_size=a["batch_size"])
-        outputs = _predict_source(model, x, steps, verbose, callbacks, a)
-    else:
-        size = checks.check_batch_size("predict", a["batch_size"])
-        with model._built_for(x):
-            data = standardize(x, inputs=model._feed_specs(), allow_empty=True, floatx=config.floatx())
-        if callbacks is not None:
-            callbacks.on_predict_begin()
-        outputs = _predict_data(model, data, size, steps, verbose, callbacks)
-    if callbacks is not None:
-        callbacks.on_predict_end()
-    return outputs if model._nested_output or len(outputs) > 1 else outputs[0]
-
-
-def _predict_data(
-    model: Model, data: ModelData, size: int | None, steps: int | None, verbose: int, callbacks: CallbackList | None
-) -> list[Array]:
-    samples = data.samples
-    if size is None:
-        size = PREDICT_BATCH if steps is None else max(1, -(-samples // steps))
-    whole = [(a if isinstance(a, np.ndarray) else a[:]) for a in data.x]
-    if samples <= size and steps is None and callbacks is None:
-        return model._predict_arrays(_converted(whole, data, 0, samples))
-    last = samples if steps is None else min(samples, steps * size)
-    outputs: list[Array] = []
-    bar = _progress(last, verbose)
-    for index, start in enumerate(range(0, last, size)):
-        stop = min(start + size, last)
-        if callbacks is not None and callbacks.has_predict_batch:
-            callbacks.on_predict_batch_begin(index, {"batch": index, "size": stop - start})
-        results = model._predict_arrays(_converted(whole, data, start, stop))
-        if not outputs:
-            outputs = [np.empty((last, *r.shape[1:]), r.dtype) for r in results]
-        for output, result in zip(outputs, results, strict=True):
-            if result.shape[1:] != output.shape[1:] or len(result) != stop - start:
-                raise KCompileError(
-                    f"predict: batch {index} gives shape {result.shape}, earlier ones {output.shape[1:]} per sample; "
-                    "use a batch_size that takes all samples at once, or predict_on_batch"
-                )
-            output[start:stop] = result
-        if callbacks is not None and callbacks.has_predict_batch:
-            callbacks.on_predict_batch_end(index, {"batch": index, "size": stop - start, "outputs": results})
-        if bar is not None:
-            bar.update(stop)
-    return outputs
-
-
-def _converted(whole: Sequence[Array], data: ModelData, start: int, stop: int) -> list[Array]:
-    return [np.ascontiguousarray(a[start:stop], dtype=t) for a, t in zip(whole, data.input_dtypes, strict=True)]
-
-
-def _predict_source(
-    model: Model, x: Any, steps: int | None, verbose: int, callbacks: CallbackList | None, a: Mapping[str, Any]
-) -> list[Array]:
-    source = BatchSource(
-        x, with_targets=False, argument="x", workers=a["workers"], use_multiprocessing=a["use_multiprocessing"],
-        max_queue_size=a["max_queue_size"],
-    )  # fmt: skip
-    collected: list[list[Array]] = []
-    try:
-        count = source.wanted(steps, "steps")
-        if callbacks is not None:
-            callbacks.on_predict_begin()
-        bar = _progress(count, verbose)
-        for index, (batch, *_) in enumerate(source.epoch(count)):
-            try:
-                with model._built_for(batch):
-                    data = standardize(batch, inputs=model._feed_specs(), floatx=config.floatx())
-            except Exception as error:
-                error.add_note(source.position())
-                raise
-            if callbacks is not None and callbacks.has_predict_batch:
-                callbacks.on_predict_batch_begin(index, {"batch": index, "size": data.samples})
-            collected.append(model._predict_arrays(_converted([q[:] for q in data.x], data, 0, data.samples)))
-            if callbacks is not None and callbacks.has_predict_batch:
-                logs = {"batch": index, "size": data.samples, "outputs": collected[-1]}
-                callbacks.on_predict_batch_end(index, logs)
-            if bar is not None:
-                bar.add(1)
-    finally:
-        source.close()
-    return [np.concatenate(parts) for parts in zip(*collected, strict=True)]
-
-
-def _progress(target: int | None, verbose: int) -> Any:
-    from kcompile.utils.progbar import Progbar
-
-    return Progbar(target, verbose=verbose) if verbose else None
-
-
-__all__ = ["NonFiniteLoss", "Totals", "evaluate", "fit", "on_batch", "predict"]

@@ -67,7 +67,9 @@ class StepGraph:
             term = m.mean(loss) if loss.ndim else loss
             total = term if total is None else total + term
         if total is None:
-            raise KCompileError(f"model {model.name!r} has nothing to minimize: no output has a loss and no layer adds one")
+            raise KCompileError(
+                f"model {model.name!r} has nothing to minimize: no output has a loss and no layer adds one"
+            )
         self.total = total
         self.metric_updates = self._metric_updates()
 
@@ -141,7 +143,8 @@ class StepGraph:
         # Gradients are taken of the optimized forward graph, so that backward ops are born in the right layout.
         updates = dict(graph.updates)
         with ir.scope("optimizer"):
-            pairs = self.model.optimizer.get_updates(Tensor(graph.outputs["loss"]), self.model._collected_trainable_weights)
+            loss, params = Tensor(graph.outputs["loss"]), self.model._collected_trainable_weights
+            pairs = self.model.optimizer.get_updates(loss, params)
         for variable, value in pairs:
             updates[variable.variable] = as_tensor(value).value
         return ir.Graph(graph.inputs, graph.outputs, updates, name)

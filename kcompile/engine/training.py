@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
-from kcompile.engine import fitting
+from kcompile.engine import evaluation, fitting, prediction
+from kcompile.engine.arguments import arguments_of, legacy
 from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
 from kcompile.engine.data import FeedSpec, TargetSpec, standardize
 from kcompile.engine.data_adapters import is_array_like, raw_array
+from kcompile.engine.generator_methods import GeneratorMethods
 from kcompile.engine.lists import as_list
 from kcompile.engine.network import Network
-from kcompile.engine.steps import Step, StepGraph, predict_graph
+from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.errors import DataError, KCompileError, check_no_extra_arguments, check_positive_int
-from kcompile.runtime.storage import changes
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
-    from kcompile.runtime.executable import Executable
 
 
-class Model(Network):
+class Model(GeneratorMethods, Network):
     """A network that can be trained.
 
     ``Model(inputs, outputs)`` groups the layers between tensors; a subclass that defines ``call`` builds its graph
@@ -39,7 +38,7 @@ class Model(Network):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._steps: dict[Any, Step] = {}
-        self._predictor: Predictor | None = None
+        self._predictor: prediction.Predictor | None = None
         self._compiled: Any = None
         self._random: Variable | None = None
         self._compile_arguments: dict[str, Any] | None = None
@@ -87,7 +86,7 @@ class Model(Network):
             TypeError: an unknown argument.
         """
         if kwargs:
-            check_no_extra_arguments("compile", kwargs, _arguments_of(Model.compile))
+            check_no_extra_arguments("compile", kwargs, arguments_of(Model.compile))
         if target_tensors is not None:
             raise KCompileError("compile: target_tensors is not supported; pass targets to fit as arrays")
         if on_nan not in ("raise", "ignore"):
@@ -352,8 +351,8 @@ class Model(Network):
                 not a number (see ``compile``).
         """
         self._require_compiled("fit")
-        epochs = _legacy(kwargs, "nb_epoch", "epochs", epochs)
-        check_no_extra_arguments("fit", kwargs, _arguments_of(Model.fit))
+        epochs = legacy(kwargs, "nb_epoch", "epochs", epochs)
+        check_no_extra_arguments("fit", kwargs, arguments_of(Model.fit))
         return fitting.fit(
             self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
             validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
@@ -381,7 +380,7 @@ class Model(Network):
             the loss, or a list ordered as :attr:`metrics_names`.
         """
         self._require_compiled("evaluate")
-        return fitting.evaluate(
+        return evaluation.evaluate(
             self, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
             callbacks=callbacks, max_queue_size=max_queue_size, workers=workers,
             use_multiprocessing=use_multiprocessing,
@@ -399,7 +398,7 @@ class Model(Network):
         use_multiprocessing: bool = False,
     ) -> Any:
         """The outputs for data, as arrays; arguments as for :meth:`fit`."""
-        return fitting.predict(
+        return prediction.predict(
             self, x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks,
             max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
         )  # fmt: skip
@@ -411,12 +410,12 @@ class Model(Network):
     ) -> Any:
         """One training step; returns the loss, or a list ordered as :attr:`metrics_names`."""
         self._require_compiled("train_on_batch")
-        return fitting.on_batch(self, True, x, y, sample_weight, class_weight, reset_metrics)
+        return evaluation.on_batch(self, True, x, y, sample_weight, class_weight, reset_metrics)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, reset_metrics: bool = True) -> Any:
         """Loss and metrics of one batch; returns the loss, or a list ordered as :attr:`metrics_names`."""
         self._require_compiled("test_on_batch")
-        return fitting.on_batch(self, False, x, y, sample_weight, None, reset_metrics)
+        return evaluation.on_batch(self, False, x, y, sample_weight, None, reset_metrics)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
@@ -425,61 +424,11 @@ class Model(Network):
         outputs = self._predict_arrays([np.ascontiguousarray(a) for a in _whole(data)])
         return outputs if self._nested_output or len(outputs) > 1 else outputs[0]
 
-    # -- generators (Keras 2's separate methods)
-
-    def fit_generator(self, generator: Any, steps_per_epoch: int | None = None, epochs: int = 1, verbose: int = 1,
-                      callbacks: Any = None, validation_data: Any = None, validation_steps: int | None = None,
-                      validation_freq: Any = 1, class_weight: Any = None, max_queue_size: int = 10, workers: int = 1,
-                      use_multiprocessing: bool = False, shuffle: bool = True, initial_epoch: int = 0,
-                      **kwargs: Any) -> History:  # fmt: skip
-        """:meth:`fit` on a generator; understands Keras 1's arguments in their units.
-
-        Keras 1 counted ``samples_per_epoch`` and ``nb_val_samples`` in samples: an epoch ended once that many had
-        been drawn. Here they are turned into steps by the size of the first batch.
-        """
-        epochs = _legacy(kwargs, "nb_epoch", "epochs", epochs)
-        max_queue_size = _legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
-        workers = _legacy(kwargs, "nb_worker", "workers", workers)
-        use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
-        generator, steps_per_epoch = _sample_steps(kwargs, "samples_per_epoch", generator, steps_per_epoch)
-        validation_data, validation_steps = _sample_steps(kwargs, "nb_val_samples", validation_data, validation_steps)
-        check_no_extra_arguments("fit_generator", kwargs, _arguments_of(Model.fit_generator))
-        return self.fit(generator, epochs=epochs, verbose=verbose, callbacks=callbacks,
-                        validation_data=validation_data, class_weight=class_weight, shuffle=shuffle,
-                        initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
-                        validation_steps=validation_steps, validation_freq=validation_freq,
-                        max_queue_size=max_queue_size, workers=workers,
-                        use_multiprocessing=use_multiprocessing)  # fmt: skip
-
-    def evaluate_generator(self, generator: Any, steps: int | None = None, callbacks: Any = None,
-                           max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
-                           verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
-        """:meth:`evaluate` on a generator; ``val_samples`` as in :meth:`fit_generator`."""
-        max_queue_size = _legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
-        workers = _legacy(kwargs, "nb_worker", "workers", workers)
-        use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
-        generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
-        check_no_extra_arguments("evaluate_generator", kwargs, _arguments_of(Model.evaluate_generator))
-        return self.evaluate(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
-                             workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
-
-    def predict_generator(self, generator: Any, steps: int | None = None, callbacks: Any = None,
-                          max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
-                          verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
-        """:meth:`predict` on a generator; ``val_samples`` as in :meth:`fit_generator`."""
-        max_queue_size = _legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
-        workers = _legacy(kwargs, "nb_worker", "workers", workers)
-        use_multiprocessing = _legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
-        generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
-        check_no_extra_arguments("predict_generator", kwargs, _arguments_of(Model.predict_generator))
-        return self.predict(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
-                            workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
-
     # -- prediction
 
     def _predict_arrays(self, arrays: Sequence[Array]) -> list[Array]:
         if self._predictor is None:
-            self._predictor = Predictor(self)
+            self._predictor = prediction.Predictor(self)
         return self._predictor(arrays)
 
     # -- export
@@ -491,46 +440,10 @@ class Model(Network):
         export_model(self, path, **options)
 
     def export_training(self, folder: Any, **options: Any) -> None:
-        """Write training step, evaluation step, model, state and manifest; see :func:`kcompile.export.export_training`."""
+        """Write the steps, the model, the state and a manifest; see :func:`kcompile.export.export_training`."""
         from kcompile.export import export_training
 
         export_training(self, folder, **options)
-
-
-class Predictor:
-    """Runs a model's inference graph: with the live weights while they change, frozen once they rest."""
-
-    def __init__(self, model: Model) -> None:
-        self.graph = predict_graph(model, counting=True)
-        self._live: Executable | None = None
-        self._frozen: Executable | None = None
-        self._frozen_at = -1
-        self._seen_at = -1
-        self._storages = [w.storage for w in model.weights]
-
-    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
-        now = changes()
-        if self._frozen is not None and now == self._frozen_at and not self.graph.updates:
-            return self._frozen.run(arrays)
-        return self._choose(now)(*arrays)
-
-    def _choose(self, now: int) -> Callable[..., list[Array]]:
-        """The frozen model if the weights have not changed since the last prediction, else the live one."""
-        from kcompile.runtime.executable import Executable
-
-        version = max((s.version for s in self._storages), default=0)
-        if self._frozen is not None and version <= self._frozen_at:
-            self._frozen_at = now
-            return self._frozen
-        if self._seen_at < version and self._seen_at >= 0:
-            self._frozen = None
-            if self._live is None:
-                self._live = Executable(self.graph)
-            self._seen_at = now
-            return self._live
-        self._frozen = Executable(self.graph, frozen=True)
-        self._frozen_at = self._seen_at = now
-        return self._frozen
 
 
 # ---- helpers
@@ -539,32 +452,6 @@ class Predictor:
 def _whole(data: Any) -> list[Array]:
     """The inputs of standardized data as arrays of the types that the model takes."""
     return [np.asarray(a[:], dtype=t) for a, t in zip(data.x, data.input_dtypes, strict=True)]
-
-
-def _legacy(kwargs: dict[str, Any], old: str, new: str, value: Any) -> Any:
-    """Keras 1's name of an argument."""
-    return kwargs.pop(old) if old in kwargs else value
-
-
-def _sample_steps(kwargs: dict[str, Any], old: str, source: Any, steps: int | None) -> tuple[Any, int | None]:
-    """Steps from Keras 1's number of samples, by the size of the first batch (which is put back)."""
-    if old not in kwargs:
-        return source, steps
-    samples = kwargs.pop(old)
-    if samples is None or source is None or isinstance(source, (tuple, list)):
-        return source, steps
-    import itertools
-
-    iterator = iter(source) if not hasattr(source, "__getitem__") else None
-    first = source[0] if iterator is None else next(iterator)
-    x = first[0] if isinstance(first, tuple) else first
-    x = next(iter(x.values())) if isinstance(x, dict) else x[0] if isinstance(x, (list, tuple)) else x
-    size = max(1, len(x))
-    return (source if iterator is None else itertools.chain([first], iterator)), max(1, -(-int(samples) // size))
-
-
-def _arguments_of(method: Callable[..., Any]) -> list[str]:
-    return [name for name in inspect.signature(method).parameters if name not in ("self", "kwargs")]
 
 
 def _copied(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,166 @@
+"""Losses and metrics over batches: the loop behind evaluate, and single batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kcompile.backend import config
+from kcompile.callbacks import BatchLogs, CallbackList
+from kcompile.engine import data_checks as checks
+from kcompile.engine.data import BatchSource, is_batch_source, refuse_array_arguments, standardize, steps_and_batch_size
+from kcompile.engine.model_batches import Batches, array_batches, as_step, source_batches, with_graph_built
+from kcompile.engine.steps import Step, first_bad
+from kcompile.engine.tensor import Array
+from kcompile.errors import KCompileError
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+
+
+class NonFiniteLoss(KCompileError, ArithmeticError):
+    """The loss of a training step is NaN or infinite; the weights are those before that step."""
+
+
+class Totals:
+    """Losses summed over an epoch on the host, weighted by batch size; metrics live in the graph."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.names = list(model.metrics_names)
+        self.metrics = model.metrics
+        self.sums = [0.0] * (len(self.names) - len(self.metrics))
+        self.samples = 0
+        model.reset_metrics()
+
+    def add(self, losses: Sequence[float], size: int) -> None:
+        self.samples += size
+        for i, loss in enumerate(losses):
+            self.sums[i] += loss * size
+
+    def values(self) -> dict[str, float]:
+        """The averages so far by name."""
+        count = max(self.samples, 1)
+        losses = [total / count for total in self.sums]
+        return dict(zip(self.names, [*losses, *(metric.value() for metric in self.metrics)], strict=True))
+
+    def batch_values(self, results: Sequence[float]) -> dict[str, float]:
+        """The losses of one batch, and the metrics so far."""
+        return dict(zip(self.names, [*results, *(metric.value() for metric in self.metrics)], strict=True))
+
+
+def explain(
+    model: Model, step: Step, batch: Sequence[Array], loss: float, epoch: int | None, index: int, kept: int
+) -> str:
+    """The sentence for a loss that is not a number: where, which tensor is to blame, what the weights are."""
+    culprit = first_bad(step.executable.inputs, batch)
+    if culprit is None and (bad := bad_weight(model)):
+        culprit = f"weight {bad}, since an earlier gradient overflowed: lower the learning rate, or set clipnorm"
+    if culprit is None:
+        culprit = (
+            "inputs, targets and weights are finite, so the model overflows: lower the learning rate, or set clipnorm"
+        )
+    where = "" if epoch is None else f" at epoch {epoch + 1}, batch {index}"
+    return (
+        f"the loss is {loss}{where}: {culprit}; the weights are those before "
+        f"{'this batch' if epoch is None else f'batch {kept}'} (compile with on_nan='ignore' to go on, or use the "
+        "callback TerminateOnNaN)"
+    )
+
+
+def bad_weight(model: Model) -> str | None:
+    weights = model.trainable_weights
+    return first_bad([w.label for w in weights], [w.numpy() for w in weights])
+
+
+def run_evaluation(
+    model: Model, batches: Batches, callbacks: CallbackList | None = None, progress: Any = None
+) -> dict[str, float]:
+    """Losses and metrics over the batches, by name."""
+    totals = Totals(model)
+    for index, (step, batch, size, _) in enumerate(batches):
+        if callbacks is not None and callbacks.has_test_batch:
+            callbacks.on_test_batch_begin(index, {"batch": index, "size": size})
+        losses = [float(r) for r in step(batch, keep_non_finite=True)]
+        totals.add(losses, size)
+        if callbacks is not None and callbacks.has_test_batch:
+            values = BatchLogs(index, size, totals.names, lambda found=losses: totals.batch_values(found))
+            callbacks.on_test_batch_end(index, values)
+        if progress is not None:
+            progress(size, totals)
+    return totals.values()
+
+
+def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
+    """See :meth:`kcompile.engine.training.Model.evaluate`."""
+    from kcompile.utils.progbar import Progbar
+
+    verbose = checks.check_verbose("evaluate", a["verbose"])
+    steps = checks.check_steps("evaluate", "steps", a["steps"])
+    callbacks = _callback_list(model, a["callbacks"], verbose)
+    source: BatchSource | None = None
+    if is_batch_source(x):
+        refuse_array_arguments("evaluate", y=y, sample_weight=a["sample_weight"], batch_size=a["batch_size"])
+        source = BatchSource(
+            with_graph_built(model, x), argument="x", workers=a["workers"],
+            use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
+        )  # fmt: skip
+        try:
+            target = source.wanted(steps, "steps")
+        except BaseException:
+            source.close()
+            raise
+        batches, unit = source_batches(model, source, target, False), "steps"
+    else:
+        size = checks.check_batch_size("evaluate", a["batch_size"])
+        with model._built_for(x):
+            data = standardize(
+                x, y, a["sample_weight"], inputs=model._feed_specs(), targets=model._target_specs(),
+                floatx=config.floatx(),
+            )  # fmt: skip
+        count, size = steps_and_batch_size(data.samples, size, steps)
+        batches, unit = array_batches(model, data, size, steps), "samples"
+        target = data.samples if steps is None else count
+        unit = unit if steps is None else "steps"
+    bar = Progbar(target, verbose=verbose) if verbose else None
+
+    def progress(batch_size: int, totals: Totals) -> None:
+        if bar is not None:
+            bar.add(batch_size if unit == "samples" else 1)
+
+    try:
+        callbacks.on_test_begin()
+        values = run_evaluation(model, batches, callbacks, progress)
+        callbacks.on_test_end()
+    finally:
+        if source is not None:
+            source.close()
+    found = [values[name] for name in model.metrics_names]
+    return found if len(found) > 1 else found[0]
+
+
+def _callback_list(model: Model, given: Any, verbose: int) -> CallbackList:
+    callbacks = CallbackList(given)
+    callbacks.set_model(model)
+    callbacks.set_params({"verbose": verbose, "metrics": model.metrics_names})
+    return callbacks
+
+
+def on_batch(
+    model: Model, training: bool, x: Any, y: Any, sample_weight: Any, class_weight: Any, reset_metrics: bool
+) -> Any:
+    """One step on one batch; see ``train_on_batch`` and ``test_on_batch``."""
+    with model._built_for(x):
+        data = standardize(
+            x, y, sample_weight, class_weight, inputs=model._feed_specs(), targets=model._target_specs(),
+            whole_data=False, floatx=config.floatx(),
+        )  # fmt: skip
+        step, batch, _, _ = as_step(model, data, training)
+    if reset_metrics:
+        model.reset_metrics()
+    losses = [float(r) for r in step(batch, keep_non_finite=not training or model.on_nan == "ignore")]
+    if training and model.on_nan != "ignore" and not math.isfinite(losses[0]):
+        raise NonFiniteLoss(explain(model, step, batch, losses[0], None, 0, 0))
+    values = [*losses, *(metric.value() for metric in model.metrics)]
+    return values if len(values) > 1 else values[0]

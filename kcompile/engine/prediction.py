@@ -1,0 +1,158 @@
+"""Running a model's inference graph on data: the loop behind predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcompile.backend import config
+from kcompile.callbacks import CallbackList
+from kcompile.engine import data_checks as checks
+from kcompile.engine.data import BatchSource, ModelData, is_batch_source, refuse_array_arguments, standardize
+from kcompile.engine.steps import predict_graph
+from kcompile.engine.tensor import Array
+from kcompile.errors import KCompileError
+from kcompile.runtime.storage import changes
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+    from kcompile.runtime.executable import Executable
+
+PREDICT_BATCH = 32
+
+
+class Predictor:
+    """Runs a model's inference graph: with the live weights while they change, frozen once they rest."""
+
+    def __init__(self, model: Model) -> None:
+        self.graph = predict_graph(model, counting=True)
+        self._live: Executable | None = None
+        self._frozen: Executable | None = None
+        self._frozen_at = -1
+        self._seen_at = -1
+        self._storages = [w.storage for w in model.weights]
+
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        now = changes()
+        if self._frozen is not None and now == self._frozen_at and not self.graph.updates:
+            return self._frozen.run(arrays)
+        return self._choose(now)(*arrays)
+
+    def _choose(self, now: int) -> Callable[..., list[Array]]:
+        """The frozen model if the weights have not changed since the last prediction, else the live one."""
+        from kcompile.runtime.executable import Executable
+
+        version = max((s.version for s in self._storages), default=0)
+        if self._frozen is not None and version <= self._frozen_at:
+            self._frozen_at = now
+            return self._frozen
+        if self._seen_at < version and self._seen_at >= 0:
+            self._frozen = None
+            if self._live is None:
+                self._live = Executable(self.graph)
+            self._seen_at = now
+            return self._live
+        self._frozen = Executable(self.graph, frozen=True)
+        self._frozen_at = self._seen_at = now
+        return self._frozen
+
+
+def predict(model: Model, x: Any, **a: Any) -> Any:
+    """See :meth:`kcompile.engine.training.Model.predict`."""
+    steps = checks.check_steps("predict", "steps", a["steps"])
+    verbose = checks.check_verbose("predict", a["verbose"])
+    callbacks = CallbackList(a["callbacks"]) if a["callbacks"] else None
+    if callbacks is not None:
+        callbacks.set_model(model)
+        callbacks.set_params({"verbose": verbose, "metrics": model.metrics_names})
+    if is_batch_source(x):
+        refuse_array_arguments("predict", batch_size=a["batch_size"])
+        outputs = _predict_source(model, x, steps, verbose, callbacks, a)
+    else:
+        size = checks.check_batch_size("predict", a["batch_size"])
+        with model._built_for(x):
+            data = standardize(x, inputs=model._feed_specs(), allow_empty=True, floatx=config.floatx())
+        if callbacks is not None:
+            callbacks.on_predict_begin()
+        outputs = _predict_data(model, data, size, steps, verbose, callbacks)
+    if callbacks is not None:
+        callbacks.on_predict_end()
+    return outputs if model._nested_output or len(outputs) > 1 else outputs[0]
+
+
+def _predict_data(
+    model: Model, data: ModelData, size: int | None, steps: int | None, verbose: int, callbacks: CallbackList | None
+) -> list[Array]:
+    samples = data.samples
+    if size is None:
+        size = PREDICT_BATCH if steps is None else max(1, -(-samples // steps))
+    whole = [(a if isinstance(a, np.ndarray) else a[:]) for a in data.x]
+    if samples <= size and steps is None and callbacks is None:
+        return model._predict_arrays(_converted(whole, data, 0, samples))
+    last = samples if steps is None else min(samples, steps * size)
+    outputs: list[Array] = []
+    bar = _progress(last, verbose)
+    for index, start in enumerate(range(0, last, size)):
+        stop = min(start + size, last)
+        if callbacks is not None and callbacks.has_predict_batch:
+            callbacks.on_predict_batch_begin(index, {"batch": index, "size": stop - start})
+        results = model._predict_arrays(_converted(whole, data, start, stop))
+        if not outputs:
+            outputs = [np.empty((last, *r.shape[1:]), r.dtype) for r in results]
+        for output, result in zip(outputs, results, strict=True):
+            if result.shape[1:] != output.shape[1:] or len(result) != stop - start:
+                raise KCompileError(
+                    f"predict: batch {index} gives shape {result.shape}, earlier ones {output.shape[1:]} per sample; "
+                    "use a batch_size that takes all samples at once, or predict_on_batch"
+                )
+            output[start:stop] = result
+        if callbacks is not None and callbacks.has_predict_batch:
+            callbacks.on_predict_batch_end(index, {"batch": index, "size": stop - start, "outputs": results})
+        if bar is not None:
+            bar.update(stop)
+    return outputs
+
+
+def _converted(whole: Sequence[Array], data: ModelData, start: int, stop: int) -> list[Array]:
+    return [np.ascontiguousarray(a[start:stop], dtype=t) for a, t in zip(whole, data.input_dtypes, strict=True)]
+
+
+def _predict_source(
+    model: Model, x: Any, steps: int | None, verbose: int, callbacks: CallbackList | None, a: Mapping[str, Any]
+) -> list[Array]:
+    source = BatchSource(
+        x, with_targets=False, argument="x", workers=a["workers"], use_multiprocessing=a["use_multiprocessing"],
+        max_queue_size=a["max_queue_size"],
+    )  # fmt: skip
+    collected: list[list[Array]] = []
+    try:
+        count = source.wanted(steps, "steps")
+        if callbacks is not None:
+            callbacks.on_predict_begin()
+        bar = _progress(count, verbose)
+        for index, (batch, *_) in enumerate(source.epoch(count)):
+            try:
+                with model._built_for(batch):
+                    data = standardize(batch, inputs=model._feed_specs(), floatx=config.floatx())
+            except Exception as error:
+                error.add_note(source.position())
+                raise
+            if callbacks is not None and callbacks.has_predict_batch:
+                callbacks.on_predict_batch_begin(index, {"batch": index, "size": data.samples})
+            collected.append(model._predict_arrays(_converted([q[:] for q in data.x], data, 0, data.samples)))
+            if callbacks is not None and callbacks.has_predict_batch:
+                logs = {"batch": index, "size": data.samples, "outputs": collected[-1]}
+                callbacks.on_predict_batch_end(index, logs)
+            if bar is not None:
+                bar.add(1)
+    finally:
+        source.close()
+    return [np.concatenate(parts) for parts in zip(*collected, strict=True)]
+
+
+def _progress(target: int | None, verbose: int) -> Any:
+    from kcompile.utils.progbar import Progbar
+
+    return Progbar(target, verbose=verbose) if verbose else None
