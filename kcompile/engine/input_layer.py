@@ -22,7 +22,8 @@ class InputLayer(Layer):
         batch_size: a fixed batch size, or ``None``.
         batch_input_shape: the shape with the batch axis, instead of the two above.
         dtype: element type, default ``floatx``.
-        input_tensor: an existing placeholder to use.
+        input_tensor: an existing tensor to use. If it is not a placeholder, ``K.function`` computes it with the rest;
+            ``fit`` and ``predict`` take arrays in its place, as for any input.
         sparse: not supported; only False.
         name: the input's name, also in exported files.
     """
@@ -46,9 +47,9 @@ class InputLayer(Layer):
         if sparse:
             raise KCompileError(f"input {self.name!r}: sparse inputs are not supported; pass dense arrays")
         if input_tensor is not None:
-            if not is_placeholder(input_tensor):
+            if not isinstance(input_tensor, Tensor):
                 got = shown(input_tensor)
-                raise DataTypeError(f"input {self.name!r}: input_tensor must be a placeholder, got {got}")
+                raise DataTypeError(f"input {self.name!r}: input_tensor must be a symbolic tensor, got {got}")
             shape: tuple[int | None, ...] = tuple(input_tensor.shape)
             tensor = Tensor(input_tensor.value, input_tensor.name)
         else:
@@ -63,7 +64,7 @@ class InputLayer(Layer):
         self.batch_input_shape = shape
         self.built = True
         self.supports_masking = True
-        self.is_placeholder = True
+        self.is_placeholder = is_placeholder(tensor)
         Node(self, [tensor], [tensor], [None], [None], {}, False)
         tensor._keras_history = (self, 0, 0)
         remember(tensor)
@@ -97,7 +98,7 @@ def Input(
         name: also the input's name in exported files.
         dtype: element type, default ``floatx``.
         sparse: not supported; only False.
-        tensor: an existing placeholder to use.
+        tensor: an existing tensor to use; see :class:`InputLayer`.
         batch_size: a fixed batch size.
 
     Raises:

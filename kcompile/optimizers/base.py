@@ -120,8 +120,21 @@ class Optimizer:
             grads = [m.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         return grads
 
-    def get_updates(self, loss: Tensor, params: Sequence[Variable]) -> list[Update]:
-        """The updates of one step: weights (constrained), slots, iterations."""
+    def get_updates(self, loss: Any, params: Any, *more: Any) -> list[Update]:
+        """The updates of one step: weights (constrained), slots, iterations.
+
+        Keras 1's order, ``get_updates(params, constraints, loss)``, is understood too; its constraints must be empty,
+        since variables have theirs.
+
+        Raises:
+            ValueError: the loss does not depend on a weight.
+            TypeError: other arguments.
+        """
+        if more:
+            if len(more) > 1 or params or not isinstance(more[0], Tensor):
+                owner = type(self).__name__
+                raise DataTypeError(f"{owner}.get_updates takes (loss, params), or Keras 1's (params, [], loss)")
+            loss, params = more[0], loss
         grads = self.get_gradients(loss, params) if params else []
         updates: list[Update] = [(self.iterations, self.iterations + 1)]
         step = self.prepare(updates)
