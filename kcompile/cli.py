@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo", help="train a small network on real digits, export it, and check the exported files"
     )
-    demo.add_argument("--epochs", type=int, default=20, metavar="N", help="default: %(default)s")
+    demo.add_argument("--epochs", type=int, default=30, metavar="N", help="default: %(default)s")
     demo.add_argument("--folder", default="demo_output", help="where files are written, default: %(default)s")
     demo.add_argument("--threads", type=int, default=0, metavar="N", help="threads per operator, default: all cores")
     demo.set_defaults(run=_demo)

@@ -68,7 +68,7 @@ def build() -> Model:
     return model
 
 
-def run(epochs: int = 20, folder: str | Path = "demo_output", threads: int = 0) -> int:
+def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0) -> int:
     """Train, evaluate, export, and compare with a process that knows only onnxruntime and numpy.
 
     Returns:
@@ -78,6 +78,7 @@ def run(epochs: int = 20, folder: str | Path = "demo_output", threads: int = 0) 
         OSError: the folder cannot be written.
         ValueError: the number of epochs or threads is out of range.
     """
+    from kcompile.callbacks import LearningRateScheduler
     from kcompile.errors import check_positive_int
     from kcompile.runtime.session import configure
 
@@ -90,7 +91,10 @@ def run(epochs: int = 20, folder: str | Path = "demo_output", threads: int = 0) 
     train, test = digits()
     model = build()
     model.summary()
-    history = model.fit(*train, batch_size=32, epochs=epochs, validation_data=test)
+    slower_at_the_end = LearningRateScheduler(lambda epoch: 1e-3 if epoch < 3 * epochs // 4 else 1e-4)
+    history = model.fit(
+        *train, batch_size=32, epochs=epochs, validation_data=test, callbacks=[slower_at_the_end]
+    )
     accuracy = float(model.evaluate(*test, verbose=0)[1])
     print(f"\nTest accuracy: {accuracy:.4f} on {len(test[0])} images (at least {ACCURACY} expected)")
     print("\nWhat the passes did to the training step:")
