@@ -228,8 +228,8 @@ def test_every_layout_of_the_data_gives_the_same_numbers(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             # Weights at rest are compiled into the graph, which may change the last bit of an output.
-            np.testing.assert_allclose(made.predict(x), outputs, rtol=1e-6, err_msg=name)
-            np.testing.assert_allclose(made.predict_on_batch(x), outputs, rtol=1e-6, err_msg=name)
+            np.testing.assert_allclose(made.predict(x), outputs, rtol=1e-6, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(made.predict_on_batch(x), outputs, rtol=1e-6, atol=1e-6, err_msg=name)
             assert made.evaluate(x, Y, verbose=0) == scores, name
             made.set_weights(start)
             made.optimizer.set_weights(state)
@@ -240,6 +240,6 @@ def test_every_layout_of_the_data_gives_the_same_numbers(tmp_path):
         made.set_weights(start)
         made.optimizer.set_weights(state)
     row = np.broadcast_to(X[:1], X.shape)  # strides of 0
-    np.testing.assert_allclose(made.predict(row), np.repeat(made.predict(X[:1]), 10, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(made.predict(row), np.repeat(made.predict(X[:1]), 10, axis=0), rtol=1e-6, atol=1e-6)
     with pytest.raises(DataError, match="masked array hides 1 values"):
         made.predict(np.ma.masked_array(X, mask=X[2, 1] == X))

@@ -213,7 +213,7 @@ class CallbackList:
             try:
                 call(batch, logs)
             except Exception as error:
-                owner = type(getattr(call, "__self__", call)).__name__
+                owner = next(type(c).__name__ for c in self.callbacks if _overridden(c, hook) == call)
                 error.add_note(f"Raised in {owner}.{hook} (batch {batch}, counted from 0).")
                 raise
         ended = time.perf_counter()

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kcompile.backend import config
 from kcompile.callbacks import BatchLogs, CallbackList, History, ProgbarLogger, TerminateOnNaN
 from kcompile.engine import data_checks as checks
@@ -19,7 +21,7 @@ from kcompile.engine.data import (
 )
 from kcompile.engine.evaluation import NonFiniteLoss, Totals, bad_weight, explain, run_evaluation
 from kcompile.engine.model_batches import Batches, array_batches, grouped, source_batches, with_graph_built
-from kcompile.engine.steps import Step
+from kcompile.engine.steps import Step, first_bad
 from kcompile.engine.tensor import Array
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
     checks.check_validation_freq(arguments["validation_freq"])
     run = _Run(model, arguments)
     with run.open(x, y) as steps:
-        history = model.history = History()
+        history = History()
         given = arguments["callbacks"]
         given = [] if given is None else list(given) if isinstance(given, (list, tuple, CallbackList)) else [given]
         ours: list[Any] = [ProgbarLogger("samples" if run.samples else "steps")] if verbose else []
@@ -48,7 +50,7 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                 "validation_samples": run.validation_samples,
             }
         )  # fmt: skip
-        model.stop_training = False
+        model.history, model.stop_training = history, False
         tolerant = model.on_nan == "ignore" or any(isinstance(c, TerminateOnNaN) for c in given)
         with callbacks.training():
             for epoch in range(initial_epoch, epochs):
@@ -57,7 +59,11 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                 totals = Totals(model)
                 index = 0
                 for step, batch, size, count in run.batches(steps):
-                    _train_batch(model, step, batch, size, count, index, epoch, totals, callbacks, tolerant)
+                    try:
+                        _train_batch(model, step, batch, size, count, index, epoch, totals, callbacks, tolerant)
+                    except NonFiniteLoss as error:
+                        run.note_bad_sample(error)
+                        raise
                     index += count or 1
                     if model.stop_training:
                         break
@@ -219,6 +225,15 @@ class _Run:
         return run_evaluation(
             self.model, array_batches(self.model, self._validation, self.batch_size or 32, self._validation_steps)
         )
+
+    def note_bad_sample(self, error: NonFiniteLoss) -> None:
+        """Say where the user's arrays hold a number that is none: a batch's rows are shuffled."""
+        if self._feeder is None:
+            return
+        pairs = zip(self._step.executable.inputs, self._feeder.arrays, strict=True)
+        held = {name: array for name, array in pairs if isinstance(array, np.ndarray)}
+        if bad := first_bad(list(held), list(held.values())):
+            error.add_note(f"In the data given to fit, {bad}.")
 
     def close(self) -> None:
         for source in (self._source, self._validation_source):
