@@ -10,9 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kcompile.backend import config
+from kcompile.backend import config, nn
 from kcompile.backend import math as m
-from kcompile.backend import nn
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.errors import DataTypeError, check_number, check_one_of, shown
 from kcompile.utils.generic_utils import deserialize_keras_object, lookup, names_of, serialize_keras_object
@@ -230,7 +229,8 @@ def _class(name: str, function: Callable[..., Any], **defaults: Any) -> type[Los
         LossFunctionWrapper.__init__(self, function, common.get("reduction", "sum_over_batch_size"),
                                      common.get("name", function.__name__), **{**defaults, **kwargs})  # fmt: skip
 
-    return type(name, (LossFunctionWrapper,), {"__init__": __init__, "__doc__": function.__doc__, "__module__": __name__})
+    members = {"__init__": __init__, "__doc__": function.__doc__, "__module__": __name__}
+    return type(name, (LossFunctionWrapper,), members)
 
 
 MeanSquaredError = _class("MeanSquaredError", mean_squared_error)
@@ -247,8 +247,12 @@ Poisson = _class("Poisson", poisson)
 KLDivergence = _class("KLDivergence", kullback_leibler_divergence)
 CosineSimilarity = _class("CosineSimilarity", cosine_similarity, axis=-1)
 BinaryCrossentropy = _class("BinaryCrossentropy", binary_crossentropy, from_logits=False, label_smoothing=0.0)
-CategoricalCrossentropy = _class("CategoricalCrossentropy", categorical_crossentropy, from_logits=False, label_smoothing=0.0)  # fmt: skip
-SparseCategoricalCrossentropy = _class("SparseCategoricalCrossentropy", sparse_categorical_crossentropy, from_logits=False)  # fmt: skip
+CategoricalCrossentropy = _class(
+    "CategoricalCrossentropy", categorical_crossentropy, from_logits=False, label_smoothing=0.0
+)
+SparseCategoricalCrossentropy = _class(
+    "SparseCategoricalCrossentropy", sparse_categorical_crossentropy, from_logits=False
+)
 
 
 # ---- finding them
@@ -256,7 +260,10 @@ SparseCategoricalCrossentropy = _class("SparseCategoricalCrossentropy", sparse_c
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: value
     for name, value in list(globals().items())
-    if callable(value) and not isinstance(value, type) and getattr(value, "__module__", "") == __name__ and name[0] != "_"
+    if callable(value)
+    and not isinstance(value, type)
+    and getattr(value, "__module__", "") == __name__
+    and not name.startswith("_")
 }
 _KNOWN: dict[str, Any] = {**_FUNCTIONS, **names_of(globals(), LossFunctionWrapper)}
 _KINDS = {

@@ -75,7 +75,7 @@ def graph(x: f32[batch, 3]):
 )
 
 
-@pytest.mark.parametrize("function", {*FORWARD_TRAINING, *FORWARD_INFERENCE, *TRAINING, *INFERENCE})
+@pytest.mark.parametrize("function", dict.fromkeys((*FORWARD_TRAINING, *FORWARD_INFERENCE, *TRAINING, *INFERENCE)))
 def test_an_idle_pass_keeps_every_node(function) -> None:  # type: ignore[no-untyped-def]
     assert function(IDLE).nodes() == IDLE.nodes()
 

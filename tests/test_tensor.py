@@ -157,7 +157,7 @@ def test_random_tensors_are_new_at_each_run() -> None:
 
 
 def test_symbolic_tensors_have_no_truth_value() -> None:
-    with pytest.raises(TypeError, match="use K.switch"):
+    with pytest.raises(TypeError, match=r"use K\.switch"):
         bool(K.placeholder((None, 1)) > 0)
     x = keras.layers.Input((3,))
     assert x in [x]

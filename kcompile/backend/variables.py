@@ -17,7 +17,6 @@ from kcompile.errors import KCompileError
 from kcompile.ir.ops.control import learning_phase as learning_phase_leaf
 from kcompile.runtime.storage import Storage, attach
 
-
 _recorded: ContextVar[list[tuple[Variable, Tensor]] | None] = ContextVar("recorded", default=None)
 
 
@@ -119,7 +118,9 @@ def variable(value: Any, dtype: str | None = None, name: str | None = None, cons
     return Variable(value, dtype or config.floatx(), name, constraint=constraint)
 
 
-def constant(value: Any, dtype: str | None = None, shape: Sequence[int] | None = None, name: str | None = None) -> Tensor:
+def constant(
+    value: Any, dtype: str | None = None, shape: Sequence[int] | None = None, name: str | None = None
+) -> Tensor:
     """A constant tensor; with ``shape``, filled with the value."""
     array = np.asarray(value, dtype=dtype or config.floatx())
     return Tensor(ir.constant(np.broadcast_to(array, tuple(shape)) if shape is not None else array), name)

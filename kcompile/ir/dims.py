@@ -27,7 +27,7 @@ class FloorDiv:
         return f"({self.numerator})//{self.divisor}"
 
 
-Atom = Union[str, FloorDiv]
+Atom = str | FloorDiv
 Monomial = tuple[Atom, ...]
 
 

@@ -187,7 +187,9 @@ class Sum(Reduce):
 class MeanMetricWrapper(Mean):
     """The mean over samples of a function ``fn(y_true, y_pred)``; keyword arguments go to the function."""
 
-    def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(name or getattr(fn, "__name__", None), dtype)
         self._fn = fn
         self._fn_kwargs = kwargs

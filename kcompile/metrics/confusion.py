@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.backend import config
+from kcompile.backend import config, nn
 from kcompile.backend import math as m
-from kcompile.backend import nn
 from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.errors import KCompileError, check_one_of, check_positive_int

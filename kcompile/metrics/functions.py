@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile.backend import config
+from kcompile.backend import config, nn
 from kcompile.backend import math as m
-from kcompile.backend import nn
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import shaping

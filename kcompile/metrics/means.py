@@ -12,7 +12,9 @@ from kcompile.metrics import functions
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Reduce, Update, divide_no_nan
 
 
-def _class(class_name: str, function: Callable[..., Any], default_name: str, **defaults: Any) -> type[MeanMetricWrapper]:
+def _class(
+    class_name: str, function: Callable[..., Any], default_name: str, **defaults: Any
+) -> type[MeanMetricWrapper]:
     """The metric of a function; ``defaults`` are its own arguments, which come first, then name and dtype."""
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
