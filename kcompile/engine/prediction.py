@@ -14,7 +14,7 @@ from kcompile.engine.data import BatchSource, ModelData, is_batch_source, refuse
 from kcompile.engine.steps import predict_graph
 from kcompile.engine.tensor import Array
 from kcompile.errors import KCompileError
-from kcompile.runtime.storage import changes
+from kcompile.runtime.storage import changes, exclusive, storage_of
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -32,13 +32,18 @@ class Predictor:
         self._frozen: Executable | None = None
         self._frozen_at = -1
         self._seen_at = -1
-        self._storages = [w.storage for w in model.weights]
+        # Not only the weights: a Lambda may read a K.variable.
+        self._storages = [
+            storage_of(variable) for variable in self.graph.variables() if variable not in self.graph.updates
+        ]
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
-        now = changes()
-        if self._frozen is not None and now == self._frozen_at and not self.graph.updates:
-            return self._frozen.run(arrays)
-        return self._choose(now)(*arrays)
+        now, frozen = changes(), self._frozen
+        if frozen is not None and now == self._frozen_at and not self.graph.updates:
+            return frozen.run(arrays)
+        with exclusive:
+            chosen = self._choose(now)
+        return chosen(*arrays)
 
     def _choose(self, now: int) -> Callable[..., list[Array]]:
         """The frozen model if the weights have not changed since the last prediction, else the live one."""

@@ -18,6 +18,7 @@ from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError
 from kcompile.ir.ops import shaping
 from kcompile.ir.ops.control import scan
+from kcompile.runtime.storage import exclusive
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -277,10 +278,11 @@ class Step:
         """Run on C-contiguous arrays and keep the new state, unless the loss is not a finite number."""
         size = batch[0].shape[1 if self._repeated else 0]
         executable = self._by_size.get(size) or self._executable_for(size)
-        results = executable.run(batch)
-        loss = results[0]
-        if keep_non_finite or (math.isfinite(loss) if loss.ndim == 0 else np.isfinite(loss).all()):
-            executable.commit()
+        with exclusive:
+            results = executable.run(batch)
+            loss = results[0]
+            if keep_non_finite or (math.isfinite(loss) if loss.ndim == 0 else np.isfinite(loss).all()):
+                executable.commit()
         return results
 
     @property

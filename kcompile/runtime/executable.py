@@ -16,7 +16,7 @@ from kcompile.ir.core import Graph, Input, Variable
 from kcompile.ir.dims import SymbolicDim
 from kcompile.ir.ops.variable_part import VariablePart
 from kcompile.runtime import session as runtime
-from kcompile.runtime.storage import Buffer, Storage, aligned_empty, storage_of
+from kcompile.runtime.storage import Buffer, Storage, aligned_empty, exclusive, storage_of
 
 if TYPE_CHECKING:
     from kcompile.passes.pipelines import Pipeline
@@ -93,17 +93,22 @@ class Executable:
 
     def __call__(self, *feeds: Any) -> list[Array]:
         """Run on one array per input and keep the new state; returns fresh arrays."""
-        results = self.run([self._check(i, feed) for i, feed in enumerate(feeds)])
-        self.commit()
-        pairs = zip(results, self._static, strict=True)
-        return [result.copy() if static is not None else result for result, static in pairs]
+        arrays = [self._check(i, feed) for i, feed in enumerate(feeds)]
+        if not self._storages:
+            return self.run(arrays)
+        with exclusive:
+            results = self.run(arrays)
+            self.commit()
+            pairs = zip(results, self._static, strict=True)
+            return [result.copy() if static is not None else result for result, static in pairs]
 
     def run(self, feeds: Sequence[Array]) -> list[Array]:
         """Run on C-contiguous arrays of the right types, without keeping the new state.
 
-        Outputs whose shape is known are valid until the next run.
+        Outputs whose shape is known are valid until the next run. Where there is state, and other threads, the caller
+        holds :data:`~kcompile.runtime.storage.exclusive` until it has committed.
         """
-        if not self._state and not self._updates:
+        if not self._storages:
             return self._session.run(dict(zip(self.inputs, feeds, strict=True)), self.outputs)
         key = tuple([id(storage.current) for storage in self._storages])
         cached = self._bindings.get(key)

@@ -6,6 +6,7 @@ step whose loss turns out not to be a number is undone by not committing it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from kcompile.ir.core import Variable
 
 Array = NDArray[Any]
+
+exclusive = threading.RLock()
+"""Held while a run reads or writes variables: threads may predict with one model, also while another one trains it."""
 
 ALIGNMENT = 64  # a cache line, and a full AVX-512 register
 
@@ -96,7 +100,8 @@ class Storage:
 
     def read(self) -> Array:
         """A copy of the value on the host."""
-        return self.current.read()
+        with exclusive:
+            return self.current.read()
 
     def write(self, value: ArrayLike) -> None:
         """Replace the value; the shape stays.
@@ -107,9 +112,10 @@ class Storage:
         array = np.asarray(value)
         if array.shape != self.shape:
             raise ValueError(f"cannot assign an array of shape {array.shape} to a variable of shape {self.shape}")
-        self.current.write(array)
-        _Clock.now += 1
-        self.version = _Clock.now
+        with exclusive:
+            self.current.write(array)
+            _Clock.now += 1
+            self.version = _Clock.now
 
     def move(self, device: str) -> None:
         """Put the value on ``device`` (``cpu`` or ``cuda``); later reads still return host copies."""
