@@ -22,10 +22,10 @@ from kcompile.ir.ops.blocked import (
     FromBlocked,
     ToBlocked,
 )
-from kcompile.ir.ops.blocked_windows import channel_sums, tile_max, tile_max_grad, weight_grad_by_windows
+from kcompile.ir.ops.blocked_windows import batch_norm, channel_sums, tile_max, tile_max_grad, weight_grad_by_windows
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
 from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.normalization import BatchNormGrad
+from kcompile.ir.ops.normalization import BatchNormGrad, BatchNormTraining
 from kcompile.ir.ops.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
 from kcompile.ir.ops.reduction import ReduceMean, ReduceSum, Reduction
 from kcompile.ir.ops.reshaping import Transpose
@@ -39,7 +39,7 @@ from kcompile.passes.rewrite import in_regions
 FEW_CHANNELS = 4
 """Up to so many channels a filter gradient is one small matmul rather than a convolution."""
 
-PASS_ON = (Elementwise, Concat, BatchNormGrad, MaxPoolGrad)
+PASS_ON = (Elementwise, Concat, BatchNormTraining, BatchNormGrad, MaxPoolGrad)
 """Ops that work on blocked tensors as well, if that is what their results are wanted for."""
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = to_channels_first(4), to_channels_last(4)
@@ -103,6 +103,9 @@ class _Walk:
             case Elementwise() | MaxPool() | AveragePool() | Concat(axis=1):
                 if node.outputs[0] in self.wanted:
                     return [value for value in node.inputs if value.shape[1:2] == node.outputs[0].shape[1:2]]
+            case BatchNormTraining(axis=1):
+                if node.outputs[0] in self.wanted and self._computes_blocked(node.inputs[0].node):
+                    return node.inputs[:1]
             case BatchNormGrad(axis=1):
                 if node.outputs[0] in self.wanted and self._computes_blocked(node.inputs[1].node):
                     return node.inputs[:2]
@@ -117,8 +120,11 @@ class _Walk:
             case ReduceSum() | ReduceMean():
                 return node.op.axes in ((0, 2, 3), (2, 3))
             case ConvWeightGrad():
-                self.needed_plain.add(node.inputs[0])
-                return self._convolves(node)
+                if not self._convolves(node):
+                    return False
+                if not self._by_columns(node):
+                    self.needed_plain.add(node.inputs[0])
+                return True
             case MaxPool() | AveragePool():
                 return True
         return isinstance(node.op, PASS_ON) and node.outputs[0] not in self.needed_plain
@@ -213,6 +219,10 @@ class _Walk:
             case MaxPoolGrad() as pool if is_blocked(inputs[1]) and self._tiles(pool, inputs[1].type):
                 g = self.to_blocked(inputs[0])
                 result = tile_max_grad(g, inner(inputs[1]), pool.window, self.block)
+            case BatchNormTraining(axis=1) if is_blocked(inputs[0]) and node.outputs[0] in self.wanted:
+                x, scale, offset = inputs
+                y, mean, variance = batch_norm(inner(x), scale, offset, node.op.epsilon, self.block)
+                return apply(FromBlocked(self.block), y), mean, variance
             case BatchNormGrad(axis=1) if is_blocked(inputs[1]):
                 if not is_blocked(inputs[0]) and node.outputs[0] not in self.wanted:
                     return None

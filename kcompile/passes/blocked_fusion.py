@@ -6,7 +6,7 @@ import dataclasses
 
 from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
 from kcompile.ir.dims import product
-from kcompile.ir.ops.blocked import BlockedConv
+from kcompile.ir.ops.blocked import BlockedAffine, BlockedConv
 from kcompile.ir.ops.convolution import Conv
 from kcompile.ir.ops.elementwise import Add, Relu, add, mul, power, sub
 from kcompile.ir.ops.normalization import BatchNormInference
@@ -47,25 +47,23 @@ def scale_filters(graph: Graph) -> Graph:
 
 
 def join_blocked(graph: Graph) -> Graph:
-    """Sums and relu into the blocked convolution before them, if nobody else uses that."""
+    """Sums and relu into the blocked convolution or batch norm before them, if nobody else uses that."""
     graph = in_regions(graph, join_blocked)
     uses = _uses(graph)
 
-    def joins(old: Value, new: Value) -> bool:
-        return isinstance(new.op, BlockedConv) and uses[old] == 1 and not new.op.relu
-
     def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
         match node.op:
-            case Relu() if joins(node.inputs[0], inputs[0]):
-                fired("relu into convolution")
-                conv = inputs[0].node
-                assert isinstance(conv.op, BlockedConv)
-                return apply(dataclasses.replace(conv.op, relu=True), *conv.inputs)
+            case Relu() if uses[node.inputs[0]] == 1:
+                op = inputs[0].op
+                if isinstance(op, BlockedConv | BlockedAffine) and not op.relu:
+                    fired("relu into the op before")
+                    return apply(dataclasses.replace(op, relu=True), *inputs[0].node.inputs)
             case Add() if inputs[0].shape == inputs[1].shape:
                 for old, new, other in zip(node.inputs, inputs, inputs[::-1], strict=True):
-                    if joins(old, new) and isinstance(new.op, BlockedConv) and not new.op.adds:
-                        fired("sum into convolution")
-                        return apply(dataclasses.replace(new.op, adds=True), *new.node.inputs, other)
+                    op = new.op
+                    if isinstance(op, BlockedConv | BlockedAffine) and uses[old] == 1 and not (op.relu or op.adds):
+                        fired("sum into the op before")
+                        return apply(dataclasses.replace(op, adds=True), *new.node.inputs, other)
         return None
 
     return rebuild(graph, rule)

@@ -5,6 +5,7 @@ import numpy as np
 from kcompile.ir import apply
 from kcompile.ir.core import apply_multi
 from kcompile.ir.ops.blocked import (
+    BlockedAffine,
     BlockedAveragePool,
     BlockedBatchNormGrad,
     BlockedConv,
@@ -63,6 +64,11 @@ def batch_norm_grad(g, x, scale, mean, variance):
     return back(dx), dscale, doffset
 
 
+def affine(**options):
+    op = BlockedAffine(BLOCK, **options)
+    return lambda x, factor, shift, *added: back(apply(op, to(x), factor, shift, *map(to, added)))
+
+
 def pool(op, window, strides, pads):
     return lambda x: back(apply(op(window, strides, pads, BLOCK), to(x)))
 
@@ -92,9 +98,7 @@ EXAMPLES = [
         "bias",
     ),
     row("blocked_conv", conv(ONE, SAME, (2, 1), True), [image, floats(3, 3, 2 * BLOCK, BLOCK)], "relu"),
-    row(
-        "blocked_conv", conv(ONE, SAME, ONE, plain=True), [pixels, floats(3, 3, 3, 2 * BLOCK)], "plain input"
-    ),
+    row("blocked_conv", conv(ONE, SAME, ONE, plain=True), [pixels, floats(3, 3, 3, 2 * BLOCK)], "plain input"),
     row(
         "blocked_conv_input_grad",
         input_grad(SAME, ONE, (6, 5)),
@@ -144,6 +148,14 @@ EXAMPLES = [
     row("blocked_average_pool", pool(BlockedAveragePool, (2, 2), (2, 2), VALID), [image], batch=[0]),
     row("blocked_average_pool", pool(BlockedAveragePool, (3, 3), ONE, SAME), [image], "padded"),
     row("blocked_mean", lambda x: apply(BlockedMean(BLOCK), to(x)), [image], batch=[0]),
+    row("blocked_affine", affine(), [image, floats(2 * BLOCK), floats(2 * BLOCK)], batch=[0]),
+    row(
+        "blocked_affine",
+        affine(adds=True, relu=True),
+        [image, floats(2 * BLOCK), floats(2 * BLOCK), np.flip(image, 0).copy()],
+        "sum, relu",
+        batch=[0, 3],
+    ),
     row(
         "blocked_batch_norm_grad",
         batch_norm_grad,

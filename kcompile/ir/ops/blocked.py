@@ -39,6 +39,12 @@ def from_blocks(x: Array, block: int) -> Array:
     return parts.transpose(0, 1, 4, 2, 3).reshape(x.shape)
 
 
+def check_added(other: TensorType, y: TensorType) -> None:
+    """Raises IRError unless ``other`` can be added to ``y`` without broadcasting."""
+    if other.rank != y.rank or not all(same_dim(a, b) for a, b in zip(other.shape, y.shape, strict=True)):
+        raise IRError(f"cannot add {other} to {y}")
+
+
 class BlockedOp(Op, abstract=True):
     """An op on blocked tensors of float32."""
 
@@ -129,8 +135,7 @@ class BlockedConv(BlockedOp):
         bias, added = (rest[:-1], rest[-1:]) if self.adds else (rest, ())
         y = self.check(self.conv().infer(x, w, *bias))
         for other in added:
-            if other.rank != 4 or not all(same_dim(a, b) for a, b in zip(other.shape, y.shape, strict=True)):
-                raise IRError(f"cannot add {other} to {y}")
+            check_added(other, y)
         return y
 
     def takes_plain(self, x: TensorType) -> bool:
@@ -266,6 +271,36 @@ class BlockedMean(BlockedOp):
         mean = b.op("GlobalAveragePool", *names, domain=lowering.DOMAIN)
         x = node.inputs[0].type
         return b.reshape(mean, x.with_shape((*x.shape[:2], 1, 1)), x.shape[:2])
+
+
+@dataclass(frozen=True)
+class BlockedAffine(BlockedOp):
+    """``x * factor + shift`` with a factor and a shift for each channel, in one pass with what often follows.
+
+    Operands: x, blocked; factor; shift; if ``adds``, a blocked tensor that is added. ``relu`` comes last.
+    """
+
+    block: int
+    adds: bool = False
+    relu: bool = False
+
+    def infer(self, x: TensorType, factor: TensorType, shift: TensorType, *added: TensorType) -> TensorType:  # type: ignore[override]
+        for vector in (factor, shift):
+            if vector.dtype != x.dtype or vector.shape != self.check(x).shape[1:2]:
+                raise IRError(f"factor and shift of {x} have one entry per channel, got {vector}")
+        for other in added:
+            check_added(other, x)
+        return x
+
+    def evaluate(self, *arrays: Array) -> Array:
+        x, factor, shift, *added = arrays
+        y = self.blocks(self.plain(x) * factor.reshape(-1, 1, 1) + shift.reshape(-1, 1, 1))
+        y = y + added[0] if added else y
+        return y.clip(0) if self.relu else y
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        (channels,) = node.inputs[1].type.static_shape
+        return lowering.affine(b, channels, *names, activation="Relu" if self.relu else None)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,15 @@ def channel_sums(b: Builder, x_type: TensorType, x: str) -> str:
     return b.op("Mul", means, pixels)
 
 
+def affine(b: Builder, channels: int, x: str, factor: str, *rest: str, activation: str | None = None) -> str:
+    """``x * factor + shift`` of each channel in one pass, as a Conv of each channel with a single weight.
+
+    ``rest`` is the shift (or an empty name), then a blocked tensor to add, if any.
+    """
+    factors = b.op("Reshape", factor, integers(b, [channels, 1, 1, 1]))
+    return b.op("Conv", x, factors, *rest, domain=DOMAIN, kernel_shape=[1, 1], group=channels, activation=activation)
+
+
 def batch_norm_grad(
     b: Builder,
     op: BlockedBatchNormGrad,
@@ -87,18 +96,15 @@ def batch_norm_grad(
     mean: str,
     variance: str,
 ) -> tuple[str, str, str]:
-    """As on plain images; ``factor * x + shift`` is a Conv of each channel with a single weight."""
+    """As on plain images."""
     dtype, channels = x_type.dtype, x_type.with_shape(x_type.shape[1:2]).static_shape[0]
     inverse = inverse_deviation(b, op.epsilon, dtype, variance)
     doffset = channel_sums(b, x_type, g)
     total = b.op("Sub", channel_sums(b, x_type, b.op("Mul", g, x)), b.op("Mul", mean, doffset))
     count = b.op("Cast", b.dims([product((x_type.shape[0], *x_type.shape[2:]))]), to=dtype)
     dscale, (from_g, from_x, shift) = coefficients(b, total, doffset, scale, inverse, count, mean)
-    single = integers(b, [channels, 1, 1, 1])
-    attributes: dict[str, Any] = {"domain": DOMAIN, "kernel_shape": [1, 1], "group": channels}
-    scaled = b.op("Conv", x, b.op("Reshape", from_x, single), shift, **attributes)
-    # The last operand is added to the result, in place.
-    return b.op("Conv", g, b.op("Reshape", from_g, single), "", scaled, **attributes), dscale, doffset
+    scaled = affine(b, channels, x, from_x, shift)
+    return affine(b, channels, g, from_g, "", scaled), dscale, doffset
 
 
 def pool(b: Builder, op_type: str, op: BlockedPool, x: str, **attributes: Any) -> str:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kcompile.ir.core import Value, apply
+import numpy as np
+
+from kcompile.ir.core import Value, apply, constant
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.blocked import BlockedMaxPool, BlockedMean
+from kcompile.ir.ops.blocked import BlockedAffine, BlockedMaxPool, BlockedMean
 from kcompile.ir.ops.comparison import greater
-from kcompile.ir.ops.elementwise import cast, mul, sub
+from kcompile.ir.ops.elementwise import add, cast, div, mul, neg, sqrt, sub
 from kcompile.ir.ops.linalg import matmul
-from kcompile.ir.ops.reduction import reduce_sum
+from kcompile.ir.ops.reduction import reduce_mean, reduce_sum
 from kcompile.ir.ops.shaping import concat, pad, reshape, slice_axes, transpose
 from kcompile.ir.ops.spatial import offsets
 
@@ -67,6 +69,16 @@ def _to_first_best(g: Value, x: Value, best: Value, size: int) -> Value:
     pieces.append(g)
     dx = reshape(concat(pieces, 2), (g.shape[0], count * size, g.shape[2]))
     return pad(dx, [(0, 0), (0, length - count * size), (0, 0)]) if length > count * size else dx
+
+
+def batch_norm(x: Value, scale: Value, offset: Value, epsilon: float, block: int) -> tuple[Value, Value, Value]:
+    """(y, mean, variance) of batch norm in training: the mean, what is left of ``x``, the mean of its squares."""
+    mean = reduce_mean(apply(BlockedMean(block), x), [0])
+    ones = constant(np.ones(scale.type.static_shape, x.dtype))
+    centered = apply(BlockedAffine(block), x, ones, neg(mean))
+    variance = reduce_mean(apply(BlockedMean(block), mul(centered, centered)), [0])
+    factor = div(scale, sqrt(add(variance, epsilon)))
+    return apply(BlockedAffine(block), centered, factor, offset), mean, variance
 
 
 def channel_sums(x: Value, block: int) -> Value:
