@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,9 +42,7 @@ class Metric(Layer):
             def update_state(self: Any, *args: Any, **options: Any) -> Any:
                 return self._update(traced, args, options)
 
-            update_state.__doc__ = traced.__doc__
-            update_state.__wrapped__ = traced  # type: ignore[attr-defined]
-            cls.update_state = update_state  # type: ignore[method-assign]
+            cls.update_state = functools.wraps(traced)(update_state)  # type: ignore[method-assign]  # the same one
 
     def add_weight(self, name: Any = None, shape: Any = (), initializer: Any = "zeros", **kwargs: Any) -> Variable:
         """A variable of the metric's state, zero at first."""
@@ -68,21 +68,21 @@ class Metric(Layer):
         self.reset_states()
 
     def _update(self, traced: Callable[..., Any], args: Any, options: Any) -> Any:
-        if _depth.active:  # called from an update_state that is being traced
+        if _tracing.active:  # called from an update_state that is being traced
             return traced(self, *args, **options)
-        _depth.active = True
+        _tracing.active = True
         try:
             with recorded_updates() as pairs:
                 returned = traced(self, *args, **options)
         finally:
-            _depth.active = False
+            _tracing.active = False
         if isinstance(returned, list):
             pairs = [*pairs, *returned]
         elif isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Variable):
             pairs = [*pairs, returned]
         merged = _chained(pairs)
         depends = [n for n in ir.toposort([v.value for v in merged.values()]) if isinstance(n.op, ir.Input)]
-        if depends or _depth.symbolic:
+        if depends or _tracing.symbolic:
             return list(merged.items())
         for variable, value in zip(merged, evaluate(list(merged.values())), strict=True):
             variable.assign(value)
@@ -90,11 +90,11 @@ class Metric(Layer):
 
     def symbolic_update(self, *args: Any) -> list[Update]:
         """The updates for symbolic arguments, for the trainer."""
-        _depth.symbolic = True
+        _tracing.symbolic = True
         try:
             pairs: list[Update] = self.update_state(*args)
         finally:
-            _depth.symbolic = False
+            _tracing.symbolic = False
         return pairs
 
     def value(self) -> float:
@@ -112,12 +112,14 @@ class Metric(Layer):
         return {"name": self.name, "dtype": self.dtype or "float32"}
 
 
-class _Depth:
+class _Tracing(threading.local):
+    """What this thread is doing: models may be compiled and metrics used in several threads at once."""
+
     active = False
     symbolic = False
 
 
-_depth = _Depth()
+_tracing = _Tracing()
 
 
 def _chained(pairs: Sequence[Update]) -> dict[Variable, Tensor]:
@@ -143,6 +145,10 @@ class Reduce(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> list[Update]:
         """Add values of any shape; weights broadcast from the left, as samples do."""
+        return self._added(values, sample_weight)
+
+    def _added(self, values: Any, sample_weight: Any) -> list[Update]:
+        """The updates that add values; for the ``update_state`` of subclasses."""
         values = as_float(values)
         if sample_weight is not None:
             values, weights = weighted(values, sample_weight)
@@ -197,7 +203,7 @@ class MeanMetricWrapper(Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
         """Add the function's values for a batch."""
         values = self._fn(as_tensor(y_true), as_tensor(y_pred), **self._fn_kwargs)
-        return Reduce.update_state.__wrapped__(self, values, sample_weight)  # type: ignore[attr-defined]
+        return self._added(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._fn_kwargs}

@@ -9,7 +9,7 @@ from kcompile import losses
 from kcompile.backend import math as m
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.metrics import functions
-from kcompile.metrics.base import Mean, MeanMetricWrapper, Reduce, Update, divide_no_nan
+from kcompile.metrics.base import Mean, MeanMetricWrapper, Update, divide_no_nan
 
 
 def _class(
@@ -86,7 +86,7 @@ class RootMeanSquaredError(Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
         """Add the squared errors of a batch."""
         errors = m.square(as_float(y_pred) - as_tensor(y_true))
-        return Reduce.update_state.__wrapped__(self, errors, sample_weight)  # type: ignore[attr-defined]
+        return self._added(errors, sample_weight)
 
     def result(self) -> Tensor:
         return m.sqrt(super().result())
@@ -110,7 +110,7 @@ class MeanRelativeError(Mean):
         """Add the relative errors of a batch."""
         error = m.abs(as_float(y_true) - as_tensor(y_pred))
         relative = divide_no_nan(error, as_float(self.normalizer) + m.abs(error) * 0.0)
-        return Reduce.update_state.__wrapped__(self, relative, sample_weight)  # type: ignore[attr-defined]
+        return self._added(relative, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         import numpy as np
