@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.errors import DataTypeError
+from kcompile.errors import DataTypeError, KCompileError
 from kcompile.optimizers.base import Optimizer
 from kcompile.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
 from kcompile.utils.generic_utils import deserialize_keras_object, lookup, serialize_keras_object
@@ -46,7 +46,21 @@ def get(identifier: Any) -> Any:
     return found
 
 
+class TFOptimizer:
+    """Keras 2's wrapper of an optimizer object of TensorFlow, which cannot exist here; making one says what to do.
+
+    Raises:
+        ValueError: always.
+    """
+
+    def __init__(self, optimizer: Any = None) -> None:
+        raise KCompileError(
+            f"TFOptimizer wraps an optimizer of TensorFlow, got {type(optimizer).__name__}, but kcompile runs without "
+            "TensorFlow; use an optimizer of kcompile.optimizers, or subclass Optimizer and define get_updates"
+        )
+
+
 __all__ = [
-    "SGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Nadam", "Optimizer", "RMSprop", "adadelta", "adagrad", "adam",
-    "adamax", "deserialize", "get", "nadam", "rmsprop", "serialize", "sgd",
+    "SGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Nadam", "Optimizer", "RMSprop", "TFOptimizer", "adadelta",
+    "adagrad", "adam", "adamax", "deserialize", "get", "nadam", "rmsprop", "serialize", "sgd",
 ]  # fmt: skip

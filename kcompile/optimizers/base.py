@@ -83,10 +83,12 @@ class Optimizer:
 
     @decay.setter
     def decay(self, value: Any) -> None:
-        # The graph contains the decay only if it was positive when it was built.
-        if self.initial_decay == 0 and float(value) != 0:
-            raise KCompileError(f"{type(self).__name__}: decay was 0 when the model was compiled; compile again")
-        self._decay.assign(float(value))
+        owner = type(self).__name__
+        number = check_number(owner, "decay", float(value), minimum=0)
+        # The graph contains the decay only if it was positive from the start.
+        if self.initial_decay == 0 and number != 0:
+            raise KCompileError(f"{owner} was made without decay, so none can be set; make it with {owner}(decay=...)")
+        self._decay.assign(number)
 
     def rate(self) -> Tensor:
         """The learning rate of this step, decayed."""

@@ -12,15 +12,9 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import check_number
 from kcompile.ir.ops import elementwise
-from kcompile.ir.ops import elementwise as e
 from kcompile.optimizers.base import Optimizer, Update
 
 Rule = Callable[[Variable, Tensor], tuple[Tensor, list[Update]]]
-
-
-def _root(x: Tensor) -> Tensor:
-    """The square root of what cannot be negative: without the pass over memory in which ``K.sqrt`` looks for it."""
-    return Tensor(e.sqrt(x.value))
 
 
 def _fraction(owner: object, name: str, value: float) -> float:
