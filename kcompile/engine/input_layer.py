@@ -42,7 +42,7 @@ class InputLayer(Layer):
         batch_input_shape = kwargs.pop("batch_shape", batch_input_shape)
         for key in ("ragged", "optional"):  # of later versions of Keras
             if kwargs.pop(key, False):
-                raise KCompileError(f"InputLayer: {key}={True} is not supported; pad the samples to one shape")
+                raise KCompileError(f"InputLayer: {key}=True is not supported; pad the samples to one shape")
         super().__init__(name=name or f"input_{config.get_uid('input')}", dtype=dtype, **kwargs)
         if sparse:
             raise KCompileError(f"input {self.name!r}: sparse inputs are not supported; pass dense arrays")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import ShapeError
+from kcompile.errors import KCompileError, ShapeError, shown
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -70,6 +70,35 @@ def _tensors(argument: Any) -> list[Tensor]:
     if isinstance(argument, (list, tuple)):
         return [x for item in argument for x in _tensors(item)]
     return []
+
+
+def get_source_inputs(tensor: Any, layer: Layer | None = None, node_index: int | None = None) -> list[Tensor]:
+    """The model inputs that a layer's output depends on, each once.
+
+    Args:
+        tensor: what a layer made.
+        layer, node_index: the layer and the number of its call to start from, instead of those of ``tensor``.
+
+    Raises:
+        ValueError: no layer made ``tensor``.
+    """
+    if layer is None or node_index is None:
+        if getattr(tensor, "_keras_history", None) is None:
+            raise KCompileError(f"get_source_inputs needs the output of a layer, got {shown(tensor)}")
+        layer, node_index, _ = tensor._keras_history
+    found: dict[int, Tensor] = {}
+    seen: set[int] = set()
+    waiting = [layer._inbound_nodes[node_index]]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if not node.inbound_layers:
+            found.update((id(x), x) for x in node.output_tensors)
+        pairs = list(zip(node.inbound_layers, node.node_indices, strict=True))
+        waiting += [inbound._inbound_nodes[index] for inbound, index in reversed(pairs)]
+    return list(found.values())
 
 
 class InputSpec:

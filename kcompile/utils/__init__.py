@@ -7,6 +7,7 @@ from kcompile.utils.generic_utils import (
     get_custom_objects,
     serialize_keras_object,
 )
+from kcompile.utils.layer_utils import get_source_inputs
 from kcompile.utils.np_utils import normalize, to_categorical
 from kcompile.utils.progbar import Progbar
 from kcompile.utils.random_seed import set_random_seed
@@ -22,6 +23,7 @@ __all__ = [
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
+    "get_source_inputs",
     "normalize",
     "print_summary",
     "serialize_keras_object",
