@@ -100,6 +100,8 @@ class _Walk:
                 return [node.inputs[0]] if gains and self.fits(node.inputs[0].type) else []
             case ConvWeightGrad():
                 return [node.inputs[1]] if self._convolves(node) and self._by_columns(node) else []
+            case Transpose(permutation=permutation) if permutation == TO_CHANNELS_LAST:
+                return node.inputs if self.fits(node.inputs[0].type) else []
             case Elementwise() | MaxPool() | AveragePool() | Concat(axis=1):
                 if node.outputs[0] in self.wanted:
                     return [value for value in node.inputs if value.shape[1:2] == node.outputs[0].shape[1:2]]
@@ -275,13 +277,16 @@ class _Walk:
         ):
             return None
         pairs = [pair for pair in zip(node.inputs, inputs, strict=True) if pair[1].rank]
-        to_block = sum(not is_blocked(new) and old not in self.converted for old, new in pairs)
-        to_plain = sum(is_blocked(new) and old not in self.taken_plain for old, new in pairs)
+        # A transposed image has to be converted in either case.
+        turned = [old for old, new in pairs if transposed_from(new, TO_CHANNELS_FIRST) is not None]
+        to_block = sum(not is_blocked(new) and old not in (*self.converted, *turned) for old, new in pairs)
+        to_plain = sum(is_blocked(new) and old not in self.taken_plain for old, new in pairs) + len(turned)
         to_block, to_plain = to_block + (output in self.needed_plain), to_plain + (output in self.wanted)
-        if not any(is_blocked(value) for value in images) or to_block > to_plain:
+        if not (turned or any(is_blocked(value) for value in images)) or to_block > to_plain:
             return None
         if to_block == to_plain and not all(is_blocked(value) for value in images):
             return None
+        self.converted.update(old for old, _ in pairs)
         return apply(node.op, *(self.to_blocked(value) if value.rank else value for value in inputs))
 
     def _pool(self, node: Node, x: Value) -> Value | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kcompile.ir.core import Node, Value, apply, constant
 from kcompile.ir.dims import Dim, product
 from kcompile.ir.ops.elementwise import Neg, mul, neg
+from kcompile.ir.ops.pooling import MaxPoolGrad
 from kcompile.ir.ops.reduction import (
     ReduceAll,
     ReduceAny,
@@ -16,6 +17,7 @@ from kcompile.ir.ops.reduction import (
     Reduction,
 )
 from kcompile.ir.ops.reshaping import Expand, Transpose, expand, reshape, transpose
+from kcompile.ir.ops.spatial import spatial_axes
 from kcompile.passes.rewrite import Rules
 
 RULES = Rules()
@@ -105,3 +107,12 @@ def sum_of_negated(node: Node) -> Value | None:
     if not isinstance(x.op, Neg) or not _reduction(node).axes:
         return None
     return neg(apply(node.op, x.node.inputs[0]))
+
+
+@RULES.on(ReduceSum)
+def sum_of_pooled_gradient(node: Node) -> Value | None:
+    """sum(max_pool_grad(g, x)) over whole images -> sum(g): each gradient goes to one place."""
+    (x,) = node.inputs
+    if not isinstance(x.op, MaxPoolGrad) or not {*spatial_axes(x.rank, x.op.data_format)} <= {*_reduction(node).axes}:
+        return None
+    return apply(node.op, x.node.inputs[0])
