@@ -102,6 +102,13 @@ EXAMPLES = [
     ),
     Example("div", elementwise.div, [integers(3, 4, low=-9), -integers(3, 4, low=1)], "negative divisor"),
     Example("mod", elementwise.mod, [integers(3, 4, low=-9), -integers(3, 4, low=1)], "negative divisor"),
+    Example(
+        "mod",
+        elementwise.mod,
+        [np.array([1, -1, 1e6, -1e6, 5, -5, 0], "f4"), np.array([0.1, 0.1, 0.7, -0.7, np.inf, np.inf, -2], "f4")],
+        "exact",
+        wrt=[],  # it jumps here
+    ),
     Example("pow", lambda x: elementwise.power(x, 2), [corners], "square of negative"),
     Example("maximum", lambda x: elementwise.maximum(x, 0.1), [floats(3, 4)], "number", batch=[0]),
     Example("minimum", lambda x: elementwise.clip(x, -0.5, 0.5), [floats(3, 4)], "clip", batch=[0]),

@@ -446,8 +446,11 @@ class Mod(Binary):
         x, y = names
         if not node.outputs[0].type.is_float:
             return b.op("Mod", x, y)
-        # ONNX's floating point Mod has the sign of the dividend.
-        return b.op("Sub", x, b.op("Mul", y, b.op("Floor", b.op("Div", x, y))))
+        # ONNX's floating point Mod is exact, but has the sign of the dividend.
+        rest, zero = b.op("Mod", x, y, fmod=1), b.constant(0, node.outputs[0].dtype)
+        differ = b.op("Xor", b.op("Less", rest, zero), b.op("Less", y, zero))
+        other_sign = b.op("And", differ, b.op("Not", b.op("Equal", rest, zero)))
+        return b.op("Where", other_sign, b.op("Add", rest, y), rest)
 
 
 # ---- three operands

@@ -160,6 +160,8 @@ class Slice(Op):
                 end = LAST
             elif isinstance(end, int) and end < 0:
                 end = FIRST
+            elif step < 0 and not isinstance(end, int):
+                end = end - n  # it may come out below 0, where ONNX would count from the back; so it always does
             # ONNX counts negative starts from the back, which spares computing a symbolic size.
             from_back = start - n if not isinstance(start, int) else 0
             starts.append(from_back if isinstance(from_back, int) and from_back < 0 else start)
