@@ -18,6 +18,11 @@ from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions
 
 
+LARGE_SHIFT = 16.0
+"""A larger shift (of numbers as they are after scaling) is not folded into the layer after it: subtracting first is
+exact, while sums of large products that cancel lose digits (prices, years, times in seconds)."""
+
+
 @dataclass(frozen=True)
 class _Affine:
     """``x * scale + shift`` per channel on ``axis``, in float64."""
@@ -158,6 +163,8 @@ def _into_consumer(node: Node, inputs: tuple[Value, ...]) -> Value | None:
     if affine is None:
         return None
     x, scale, shift = affine
+    if not np.abs(shift).max(initial=0) <= LARGE_SHIFT:
+        return None
     if shift.any() and isinstance(op, Conv) and any(pair != (0, 0) for pair in op.pads):
         return None
     fired("scale and shift into the layer after")
