@@ -9,6 +9,8 @@ from pathlib import Path
 
 # Used where the package runs from a source tree and pip knows nothing of its dependencies.
 SOURCE_TREES = {"kcompile": ("numpy", "onnx", "onnxruntime", "h5py", "pyyaml")}
+# One module, two distributions of it.
+ALTERNATIVES = {"onnxruntime": ("onnxruntime-gpu",)}
 
 
 def requirements(distribution: metadata.Distribution) -> list[str]:
@@ -32,7 +34,7 @@ def needed(roots: tuple[str, ...]) -> dict[str, metadata.Distribution]:
         try:
             found[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            waiting.extend(SOURCE_TREES.get(name, ()))
+            waiting.extend((*SOURCE_TREES.get(name, ()), *ALTERNATIVES.get(name, ())))
             continue  # not installed on this platform, or a source tree
         waiting.extend(requirements(found[name]))
     return found
