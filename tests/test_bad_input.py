@@ -6,13 +6,14 @@ import warnings
 import numpy as np
 import pytest
 
-from kcompile import Model, Sequential, layers
+from kcompile import Input, Model, Sequential, layers
 from kcompile.errors import DataError, KCompileError
 from tests import refusing_models
 from tests.refused_calls import CASES
 from tests.refusing_models import (
     CLASSES,
     GOOD,
+    INDICES,
     MODELS,
     NARROW,
     X,
@@ -243,3 +244,34 @@ def test_every_layout_of_the_data_gives_the_same_numbers(tmp_path):
     np.testing.assert_allclose(made.predict(row), np.repeat(made.predict(X[:1]), 10, axis=0), rtol=1e-6, atol=1e-6)
     with pytest.raises(DataError, match="masked array hides 1 values"):
         made.predict(np.ma.masked_array(X, mask=X[2, 1] == X))
+
+
+class Words(Model):
+    """Indices go into the table from a subclass, or through a nested model."""
+
+    def __init__(self, nested):
+        super().__init__()
+        table = layers.Embedding(10, 2, input_length=4, name="words")
+        self.table = Sequential([table]) if nested else table
+
+    def call(self, x):
+        return self.table(x)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_indices_of_models_in_models_are_checked(nested, dtype):
+    with pytest.raises(DataError, match=r"index 10 at sample 5, position \(1,\) is outside 0\.\.9 .*'words'"):
+        Words(nested).predict(np.where(np.arange(40).reshape(10, 4) == 21, 10, INDICES).astype(dtype))
+
+
+@pytest.mark.parametrize(("shift", "index"), [(1, 9), (-1, 0)])
+def test_computed_indices_never_count_from_the_end(shift, index):
+    tokens = Input((1,), dtype="int32")
+    shifted = layers.Lambda(lambda x: x + shift)(tokens)
+    made = Model(tokens, layers.Embedding(10, 2, name="words")(shifted))
+    table = made.get_weights()[0]
+    np.testing.assert_array_equal(made.predict([[5]])[0, 0], table[5 + shift])
+    with pytest.raises(KCompileError, match=r"Gather 'words/Gather.*': indices element out of data bounds") as caught:
+        made.predict([[index]])
+    check_sentence(caught.value, "'predict' failed")

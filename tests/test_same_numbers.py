@@ -123,7 +123,9 @@ def test_a_last_partial_batch_is_a_step_of_its_own(size):
 def test_a_size_that_only_a_run_can_know_is_refused_in_one_line():
     made = Sequential([layers.Reshape((4,), input_shape=(None, 2))])
     assert made.predict(np.zeros((3, 2, 2))).shape == (3, 4)
-    with pytest.raises(KCompileError, match="running the compiled model 'predict' failed") as caught:
+    with pytest.raises(
+        KCompileError, match=r"'predict' failed, .*: Reshape '.*': The input tensor cannot be"
+    ) as caught:
         made.predict(np.zeros((3, 3, 2)))
     assert "\n" not in str(caught.value)
 

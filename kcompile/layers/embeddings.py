@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile import constraints, initializers, regularizers
+from kcompile import constraints, initializers, ir, regularizers
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import ShapeError, check_flag, check_positive_int
@@ -71,6 +71,10 @@ class Embedding(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         shape = self.compute_output_shape(tuple(inputs.shape))
         indices = inputs if inputs.dtype in ("int32", "int64") else K.cast(inputs, "int32")
+        if not isinstance(inputs.value.op, ir.Input):
+            # Indices of the data are checked before they are fed. Computed ones are not, and ONNX counts negative ones
+            # from the end: here they fail as too large ones do.
+            indices = K.switch(K.less(indices, 0), K.ones_like(indices) * self.input_dim, indices)
         rows = K.gather(self.embeddings, indices)
         if shape[1:] == tuple(rows.shape)[1:]:
             return rows

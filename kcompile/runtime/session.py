@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
-MAX_PROTO_BYTES = 1_500_000_000
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Options:
         threads: threads inside one operator; 0 lets ONNX Runtime use all cores.
         spinning: whether idle threads wait busily (faster steps, but they occupy their cores).
         profile: a file prefix for ONNX Runtime's profile (a Chrome trace), or ``None``.
-        log_level: ONNX Runtime's severity, 0 (verbose) to 4 (fatal).
+        log_level: ONNX Runtime's severity, 0 (verbose) to 4 (fatal); its errors are raised here anyway.
     """
 
     device: str = "auto"
     threads: int = 0
     spinning: bool = True
     profile: str | None = None
-    log_level: int = 3
+    log_level: int = 4
 
 
 def _from_environment() -> Options:
@@ -111,14 +111,21 @@ def resolve_device(device: str | None = None) -> str:
         return "cuda"
     if wanted != "auto":
         raise KCompileError(f"device is {wanted!r}; use 'auto', 'cpu' or 'cuda'")
-    return "cuda" if os.path.exists("/dev/nvidia0") and cuda_available() else "cpu"
+    return "cuda" if _has_nvidia_driver() and cuda_available() else "cpu"
+
+
+def _has_nvidia_driver() -> bool:
+    """Whether it is worth asking for CUDA, which takes long and prints errors where there is no driver."""
+    library = Path(os.environ.get("SYSTEMROOT", "C:\\Windows"), "System32", "nvcuda.dll")
+    devices = Path("/dev")  # a container may be given any of the GPUs, WSL has one device for all
+    return library.exists() or (devices / "dxg").exists() or any(devices.glob("nvidia[0-9]*"))
 
 
 def device_value(array: Array, device: str) -> Any:
-    """An OrtValue on ``device`` with the contents of ``array``."""
+    """An OrtValue on ``device`` with the contents and the shape of ``array``."""
     import onnxruntime
 
-    return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), device, 0)
+    return onnxruntime.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"), device, 0)
 
 
 class Session:
@@ -133,7 +140,6 @@ class Session:
         model: onnx.ModelProto,
         device: str = "cpu",
         opts: Options | None = None,
-        optimize: bool = True,
     ) -> None:
         import onnxruntime
 
@@ -146,8 +152,6 @@ class Session:
         settings.add_session_config_entry("session.set_denormal_as_zero", "1")
         if not opts.spinning or opts.threads == 1:
             settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if not optimize:
-            settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if opts.profile:
             settings.enable_profiling = True
             settings.profile_file_prefix = opts.profile
@@ -183,8 +187,11 @@ class Session:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> KCompileError:
-        """What went wrong in a run, on one line; the state is that from before it."""
+        """What went wrong in a run, on one line: the op, and what it says; the state is that from before the run."""
         reason = " ".join(str(error).split())
+        if found := re.search(r"running (\w+) node\. Name:'(.*?)' Status Message: (.*)", reason):
+            op, name, message = found.groups()
+            reason = f"{op} {name!r}: {message.split(' was false. ')[-1]}"
         return KCompileError(f"running the compiled model {self._name!r} failed, its state is unchanged: {reason}")
 
     def end_profiling(self) -> Path:
