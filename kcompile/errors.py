@@ -31,6 +31,10 @@ class DataTypeError(KCompileError, TypeError):
     """A value whose type or dtype can't be used; also caught by `except TypeError`."""
 
 
+class NotReadyError(KCompileError, RuntimeError):
+    """A model or layer that must be compiled or built first; Keras raises RuntimeError."""
+
+
 class UnknownNameError(KCompileError):
     """A name (of a loss, layer, input, argument, ...) that doesn't exist."""
 

@@ -111,7 +111,7 @@ def resolve(
             while label in labels:
                 label, number = f"{stem}_{number}", number + 1
             labels.append(label)
-    added = [name for layer in [model, *model.layers] for name, _, _ in layer._metrics]
+    added = [name for layer in [model, *model.layers] for name, _ in layer._metrics]
     return Compilation(
         optimizers.get(optimizer),
         plans,

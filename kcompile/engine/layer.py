@@ -22,6 +22,7 @@ from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import (
     DataTypeError,
     KCompileError,
+    NotReadyError,
     ShapeError,
     check_dtype,
     check_flag,
@@ -80,7 +81,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         self._non_trainable_weights: list[Variable] = []
         self._losses: list[tuple[Tensor, Any]] = []
         self._updates: list[tuple[Any, Any]] = []
-        self._metrics: list[tuple[str, Tensor, str]] = []
+        self._metrics: list[tuple[str, Tensor]] = []
         self._inbound_nodes: list[Node] = []
         self._outbound_nodes: list[Node] = []
         self._regularized: list[tuple[Variable, Any]] = []
@@ -162,6 +163,24 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
     def _clone(self) -> Any:
         """A layer of the same configuration with weights of its own."""
         return type(self).from_config(self.get_config())
+
+    def summary(
+        self, line_length: int | None = None, positions: Sequence[float] | None = None, print_fn: Any = None
+    ) -> None:
+        """Print the layers (of a layer: itself), output shapes and numbers of parameters.
+
+        Raises:
+            RuntimeError (also a ValueError): the layer or model is not built yet.
+        """
+        from kcompile.utils.summary import print_summary
+
+        if not self.built:
+            kind = "model" if hasattr(self, "_nodes") else "layer"
+            raise NotReadyError(
+                f"{kind} {self.name!r} is not built, so its shapes are unknown; call it on data or a tensor, call "
+                "build(input_shape), or give the first layer an input_shape"
+            )
+        print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
 
     # -- layers inside
 

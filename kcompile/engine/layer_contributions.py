@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kcompile.backend.variables import Variable
 from kcompile.engine.lists import as_list
 from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.errors import check_one_of
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -21,7 +22,7 @@ class LayerContributions:
     sublayers: list[Layer]
     _losses: list[tuple[Tensor, Any]]
     _updates: list[tuple[Any, Any]]
-    _metrics: list[tuple[str, Tensor, str]]
+    _metrics: list[tuple[str, Tensor]]
     _regularized: list[tuple[Variable, Any]]
 
     def add_loss(self, losses: Any, inputs: Any = None) -> None:
@@ -35,8 +36,18 @@ class LayerContributions:
         self._updates.extend((pair, inputs) for pair in pairs)
 
     def add_metric(self, value: Any, name: str | None = None, aggregation: str | None = "mean") -> None:
-        """Show the mean of ``value`` among the metrics of every model that contains this layer."""
-        self._metrics.append((name or f"{self.name}_metric", as_tensor(value), aggregation or "mean"))
+        """Show the mean of ``value`` among the metrics of every model that contains this layer.
+
+        Args:
+            value: a tensor.
+            name: shown in logs; default: the layer's name with ``_metric``.
+            aggregation: ``mean`` over all batches, which is also what ``None`` gives.
+
+        Raises:
+            ValueError: another aggregation.
+        """
+        check_one_of(f"layer {self.name!r}: add_metric", "aggregation", aggregation, ("mean", None))
+        self._metrics.append((name or f"{self.name}_metric", as_tensor(value)))
 
     @property
     def losses(self) -> list[Tensor]:

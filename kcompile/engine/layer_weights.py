@@ -11,7 +11,7 @@ from kcompile.backend import config
 from kcompile.backend.variables import Variable
 from kcompile.engine.lists import unique
 from kcompile.engine.tensor import Array, Tensor
-from kcompile.errors import DataTypeError, KCompileError, ShapeError
+from kcompile.errors import DataTypeError, KCompileError, NotReadyError, ShapeError
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -143,10 +143,10 @@ class LayerWeights:
         """The number of scalars in the weights.
 
         Raises:
-            ValueError: the layer is not built.
+            RuntimeError (also a ValueError): the layer is not built.
         """
         if not self.built and not self.weights:
-            raise KCompileError(
+            raise NotReadyError(
                 f"layer {self.name!r} ({type(self).__name__}) is not built, so it has no weights to count; "
                 "call it on a tensor, or give the first layer an input_shape"
             )

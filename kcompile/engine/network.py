@@ -13,7 +13,7 @@ from kcompile.engine.layer_weights import assign_all
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
-from kcompile.engine.tensor import Tensor
+from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import DataTypeError, KCompileError, ShapeError, listed, shown, unknown_name
 
 
@@ -169,14 +169,14 @@ class Network(Layer):
         """Run the layers on other inputs (the model as a layer)."""
         if not self._functional:
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
-        tensors = as_list(inputs)
+        tensors = _with_masks(as_list(inputs), mask)
         self._check_call(tensors)
         outputs = self._replay(tensors, training)
         return outputs if self._nested_output else outputs[0]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks of the outputs."""
-        outputs = self._replay(as_list(inputs)) if self._functional else []
+        outputs = self._replay(_with_masks(as_list(inputs), mask)) if self._functional else []
         return one_or_list([y._keras_mask for y in outputs]) if outputs else None
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
@@ -253,6 +253,11 @@ class Network(Layer):
         return [*self.trainable_weights, *self.non_trainable_weights]
 
     @property
+    def uses_learning_phase(self) -> bool:
+        """Whether the outputs differ between training and inference: K.function needs the learning phase then."""
+        return any(y._uses_learning_phase for y in self.outputs)
+
+    @property
     def stateful_layers(self) -> list[Layer]:
         return [layer for layer in self.layers if layer.stateful]
 
@@ -284,23 +289,6 @@ class Network(Layer):
     def _weights_by_layer(self) -> list[Variable]:
         found = [w for layer in self.layers for w in layer.weights]
         return unique([*found, *self._trainable_weights, *self._non_trainable_weights])
-
-    def summary(
-        self, line_length: int | None = None, positions: Sequence[float] | None = None, print_fn: Any = None
-    ) -> None:
-        """Print layers, output shapes and numbers of parameters.
-
-        Raises:
-            ValueError: the model is not built yet.
-        """
-        from kcompile.utils.summary import print_summary
-
-        if not self.built:
-            raise KCompileError(
-                f"model {self.name!r} is not built, so its shapes are unknown; fit it, call build(input_shape), "
-                "or give the first layer an input_shape"
-            )
-        print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
 
     def get_config(self) -> dict[str, Any]:
         """The architecture in Keras 2's form.
@@ -400,6 +388,22 @@ def _output_names(outputs: Sequence[Tensor]) -> list[str]:
         numbered = (f"{layer}_{number}" for number in itertools.count(1))
         names.append(next(name for name in itertools.chain([layer], numbered) if name not in names))
     return names
+
+
+def _with_masks(tensors: Sequence[Tensor], masks: Any) -> list[Tensor]:
+    """The tensors with other masks, where there are such."""
+    given = as_list(masks)
+    if not any(mask is not None for mask in given):
+        return list(tensors)
+    if len(given) != len(tensors):
+        raise ShapeError(f"a model that is called on {len(tensors)} tensors takes as many masks, got {len(given)}")
+    masked = []
+    for x, mask in zip(tensors, given, strict=True):
+        if mask is not None and mask is not x._keras_mask:
+            history, x = x._keras_history, Tensor(x.value)
+            x._keras_history, x._keras_mask = history, as_tensor(mask)
+        masked.append(x)
+    return masked
 
 
 def _renew(argument: Any, new: dict[int, Tensor]) -> Any:

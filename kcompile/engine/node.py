@@ -96,8 +96,9 @@ def get_source_inputs(tensor: Any, layer: Layer | None = None, node_index: int |
         seen.add(id(node))
         if not node.inbound_layers:
             found.update((id(x), x) for x in node.output_tensors)
-        pairs = list(zip(node.inbound_layers, node.node_indices, strict=True))
-        waiting += [inbound._inbound_nodes[index] for inbound, index in reversed(pairs)]
+            continue
+        made = [x._keras_history for x in (*node.input_tensors, *node.argument_tensors()) if x._keras_history]
+        waiting += [inbound._inbound_nodes[index] for inbound, index, _ in reversed(made)]
     return list(found.values())
 
 

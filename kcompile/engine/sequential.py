@@ -125,14 +125,6 @@ class Sequential(Model):
         self._start, self._end = start, end
         self._refresh()
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        if not self._functional:
-            x = inputs
-            for layer in self._stack:
-                x = layer(x)
-            return x
-        return super().call(inputs, training, mask)
-
     def predict_classes(self, x: Any, batch_size: int = 32, verbose: int = 0) -> Array:
         """The most probable class of each sample; with one output column, whether it exceeds 0.5."""
         p: Array = self.predict(x, batch_size=batch_size, verbose=verbose)

@@ -20,7 +20,7 @@ from kcompile.engine.lists import as_list
 from kcompile.engine.network import Network
 from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor
-from kcompile.errors import DataError, KCompileError, check_no_extra_arguments, check_positive_int
+from kcompile.errors import DataError, KCompileError, NotReadyError, check_no_extra_arguments, check_positive_int
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
@@ -175,7 +175,7 @@ class Model(GeneratorMethods, Network):
 
         found = []
         for layer in [self, *self.layers]:
-            for name, value, _ in layer._metrics:
+            for name, value in layer._metrics:
                 if name not in self._metric_objects:
                     self._metric_objects[name] = Mean(name=name)
                 found.append((self._metric_objects[name], value))
@@ -183,7 +183,7 @@ class Model(GeneratorMethods, Network):
 
     def _require_compiled(self, what: str) -> None:
         if self._compile_arguments is None:
-            raise KCompileError(
+            raise NotReadyError(
                 f"model {self.name!r} must be compiled before {what}: call model.compile(optimizer, loss)"
             )
 
@@ -412,10 +412,12 @@ class Model(GeneratorMethods, Network):
         self._require_compiled("train_on_batch")
         return evaluation.on_batch(self, True, x, y, sample_weight, class_weight, reset_metrics)
 
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, reset_metrics: bool = True) -> Any:
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, reset_metrics: bool = True, class_weight: Any = None
+    ) -> Any:
         """Loss and metrics of one batch; returns the loss, or a list ordered as :attr:`metrics_names`."""
         self._require_compiled("test_on_batch")
-        return evaluation.on_batch(self, False, x, y, sample_weight, None, reset_metrics)
+        return evaluation.on_batch(self, False, x, y, sample_weight, class_weight, reset_metrics)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""

@@ -18,7 +18,7 @@ Print = Callable[[str], Any]
 
 
 def print_summary(
-    model: Network,
+    model: Layer,
     line_length: int | None = None,
     positions: Sequence[float] | None = None,
     print_fn: Print | None = None,
@@ -26,7 +26,7 @@ def print_summary(
     """Print layers, output shapes, numbers of parameters and, unless the model is a chain, what is connected.
 
     Args:
-        model: a built model.
+        model: a built model, or a layer.
         line_length: width of the table; default 65, or 98 with connections.
         positions: where columns end, as fractions of the width or as columns of characters.
         print_fn: prints a line; default ``print``.
@@ -35,7 +35,11 @@ def print_summary(
         ValueError: ``positions`` has not one entry per column.
     """
     write: Print = print if print_fn is None else print_fn
-    chain = is_chain(model)
+    from kcompile.engine.network import Network
+
+    network = model if isinstance(model, Network) else None
+    rows = [model] if network is None else network.layers
+    chain = network is None or is_chain(network)
     header = ["Layer (type)", "Output Shape", "Param #"]
     if not chain:
         header.append("Connected to")
@@ -47,13 +51,12 @@ def print_summary(
         )
     if ends[-1] <= 1:
         ends = [int(width * end) for end in ends]
-    write(f'Model: "{model.name}"')
+    write(f'{"Layer" if network is None else "Model"}: "{model.name}"')
     write("_" * width)
     write(_row(header, ends))
     write("=" * width)
-    layers = model.layers
-    relevant = {id(node) for node in model._nodes}
-    for index, layer in enumerate(layers):
+    relevant = set() if network is None else {id(node) for node in network._nodes}
+    for index, layer in enumerate(rows):
         cells = [f"{layer.name} ({type(layer).__name__})", _output_shape(layer), str(_count(layer.weights))]
         if chain:
             write(_row(cells, ends))
@@ -62,7 +65,7 @@ def print_summary(
             write(_row([*cells, connections[0]], ends))
             for connection in connections[1:]:
                 write(_row(["", "", "", connection], ends))
-        write(("=" if index == len(layers) - 1 else "_") * width)
+        write(("=" if index == len(rows) - 1 else "_") * width)
     trainable, fixed = _count(model.trainable_weights), _count(model.non_trainable_weights)
     write(f"Total params: {trainable + fixed:,}")
     write(f"Trainable params: {trainable:,}")
