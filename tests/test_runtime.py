@@ -125,6 +125,24 @@ def test_cuda_is_never_silently_replaced(monkeypatch: pytest.MonkeyPatch) -> Non
     assert runtime.resolve_device("auto") == "cpu"
 
 
+def test_state_on_a_device_has_its_shape_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a CUDA device holds, with OrtValues on the host in their place: scalars are scalars, not vectors of one."""
+    on_device = runtime.device_value
+    monkeypatch.setattr(runtime, "device_value", lambda array, device: on_device(array, "cpu"))
+    graph, w, n = step()
+    run = Executable(graph, device="cpu")
+    for leaf in (w, n):
+        storage_of(leaf.op).move("cuda")
+    for batch in (1, 2):
+        run(np.ones((batch, 3), np.float32))
+    assert storage_of(n.op).read().shape == ()
+    storage_of(n.op).write(7.0)
+    storage_of(w.op).write(np.eye(3))
+    run(np.ones((1, 3), np.float32))
+    assert storage_of(n.op).read() == 8
+    np.testing.assert_allclose(storage_of(w.op).read(), np.eye(3) + 1)
+
+
 def test_profile_is_written(tmp_path: Path) -> None:
     before = runtime.options()
     runtime.configure(profile=str(tmp_path / "profile"))

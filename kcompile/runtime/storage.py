@@ -65,10 +65,11 @@ class Buffer:
         return copy
 
     def write(self, array: Array) -> None:
+        """Copy an array of the same shape and element type into the memory."""
         if self.array is not None:
             self.array[...] = array
         else:
-            self.ortvalue.update_inplace(np.ascontiguousarray(array))
+            self.ortvalue.update_inplace(np.asarray(array, order="C"))
 
 
 class _Clock:
@@ -109,7 +110,7 @@ class Storage:
         Raises:
             ValueError: another shape.
         """
-        array = np.asarray(value)
+        array = np.asarray(value, dtype=self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"cannot assign an array of shape {array.shape} to a variable of shape {self.shape}")
         with exclusive:
@@ -120,9 +121,8 @@ class Storage:
     def move(self, device: str) -> None:
         """Put the value on ``device`` (``cpu`` or ``cuda``); later reads still return host copies."""
         if self.current.device != device:
-            host = np.ascontiguousarray(self.current.read())
             memory = aligned_empty(self.shape, self.dtype)
-            memory[...] = host
+            memory[...] = self.current.read()
             self.current, self.spare = Buffer(memory, device), None
 
     def spare_buffer(self) -> Buffer:
