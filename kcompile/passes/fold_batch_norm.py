@@ -17,7 +17,6 @@ from kcompile.ir.ops.spatial import channel_axis
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions
 
-
 LARGE_SHIFT = 16.0
 """A larger shift (of numbers as they are after scaling) is not folded into the layer after it: subtracting first is
 exact, while sums of large products that cancel lose digits (prices, years, times in seconds)."""

@@ -69,8 +69,8 @@ EXAMPLES = [
     ),
     Example("slice", lambda x: slice_axes(x, [0], [5], [99]), [floats(4, 2)], "nothing"),
     *(
-        Example("slice", lambda x, s=step: slice_axes(x, [0], [None], [None], [s]), [floats(7, 2)], str(step), batch=[0])
-        for step in (-2, -3)
+        Example("slice", lambda x, k=k: slice_axes(x, [0], [None], [None], [k]), [floats(7, 2)], f"{k}", batch=[0])
+        for k in (-2, -3)
     ),
     Example("slice", lambda x: reverse(x, (0, 2)), [x234], "reverse", batch=[0], empty=True),
     *(
