@@ -45,8 +45,10 @@ class Function:
         from kcompile.runtime.executable import Executable
 
         # Where the learning phase is not among the inputs, it is that of inference, as in Keras.
-        graph = specialize_inference(build_graph(inputs, outputs, updates, name))
-        self._positions = [i for i, x in enumerate(inputs) if not isinstance(x, Variable)]
+        given = [x for x in inputs if isinstance(x, Tensor)]
+        graph = specialize_inference(build_graph(given, outputs, updates, name))
+        # A fixed learning phase, as K.learning_phase() then returns it, is fed nowhere.
+        self._fed = [isinstance(x, Tensor) for x in inputs]
         self._executable = Executable(graph, (*BOTH, *TRAINING), device=device)
 
     @property
@@ -65,10 +67,9 @@ class Function:
     def __call__(self, inputs: Sequence[Any] = ()) -> list[Array]:
         if not isinstance(inputs, (list, tuple)):
             raise TypeError(f"call a compiled function with a list of arrays, got {type(inputs).__name__}")
-        expected = len(self._positions)
-        if len(inputs) != expected:
-            raise KCompileError(f"{self.graph.name!r} takes {expected} inputs, got {len(inputs)}")
-        return self._executable(*inputs)
+        if len(inputs) != len(self._fed):
+            raise KCompileError(f"{self.graph.name!r} takes {len(self._fed)} inputs, got {len(inputs)}")
+        return self._executable(*(x for x, fed in zip(inputs, self._fed, strict=True) if fed))
 
 
 def function(
@@ -77,7 +78,8 @@ def function(
     """Compile ``outputs`` as a function of ``inputs``; each call also applies ``updates``.
 
     Args:
-        inputs: tensors, leaves or intermediate ones; ``K.learning_phase()`` may be among them.
+        inputs: tensors, also intermediate ones and variables, for which the arrays stand; ``K.learning_phase()`` may be
+            among them, also where it is fixed.
         outputs: tensors, a list or one.
         updates: pairs ``(variable, new value)``.
         name: shown in reports.
@@ -120,8 +122,6 @@ def build_graph(
     leaves: list[ir.Value] = []
     taken: set[str] = set()
     for position, x in enumerate(inputs):
-        if isinstance(x, Variable) or not isinstance(x, Tensor):
-            continue
         op = x.value.op
         label = input_names[position] if input_names else op.label if isinstance(op, ir.Input) else _label(x, position)
         while label in taken:
@@ -187,16 +187,14 @@ def evaluate(tensors: Sequence[Tensor]) -> list[Array]:
     Raises:
         ValueError: one depends on a model input.
     """
-    inputs = {n.op.label for n in ir.toposort([t.value for t in tensors]) if isinstance(n.op, ir.Input)}
+    leaves = [node for node in ir.toposort([t.value for t in tensors]) if not node.inputs]
+    inputs = {node.op.label for node in leaves if isinstance(node.op, ir.Input)}
     if inputs:
         raise KCompileError(
             f"{tensors[0]!r} depends on input {', '.join(sorted(inputs))}, which has no value here; "
             "use model.predict, or K.function to compute it from arrays"
         )
-    phase = any(isinstance(n.op, LearningPhase) for n in ir.toposort([t.value for t in tensors]))
-    leaf = [Tensor(n.outputs[0]) for n in ir.toposort([t.value for t in tensors]) if isinstance(n.op, LearningPhase)]
-    compiled = Function(leaf, tensors, name="eval", device="cpu")
-    return compiled([np.asarray(False)] if phase else [])
+    return Function([], tensors, name="eval", device="cpu")()
 
 
 def eval(x: Any) -> Any:
