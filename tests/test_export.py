@@ -203,8 +203,8 @@ def follow(
             sample_weight=None if weights is None else weights[0] if single else weights,
         )  # fmt: skip
         agree(results[:count], as_list(logs)[:count])
-    for weight in (*model.weights, *model.optimizer.weights):
-        agree(state[_exported(weight.label, state)], weight.numpy())
+    for name, weight in exported_names(model).items():
+        agree(state[name], weight.numpy())
 
     evaluation = manifest["eval_step"]
     feeds = {**batch, **{name: state[name] for name in evaluation["state_inputs"]}}
@@ -219,9 +219,36 @@ def follow(
         agree(got, want)
 
 
-def _exported(label: str, state: dict[str, Any]) -> str:
-    """The tensor of a variable: its label, where spaces and the like are underscores."""
-    return label if label in state else label.replace(" ", "_")
+def exported_names(model: Model) -> dict[str, Any]:
+    """The weights by their tensors' names: their labels, with underscores for spaces, numbered where they repeat."""
+    found: dict[str, Any] = {}
+    for weight in (*model.weights, *model.optimizer.weights):
+        name = label = weight.label.replace(" ", "_")
+        count = 0
+        while name in found:
+            count += 1
+            name = f"{label}_{count}"
+        found[name] = weight
+    return found
+
+
+def twice_named() -> Model:
+    """Labels that repeat: in nested models, and where characters are replaced."""
+
+    def inner(name: str) -> Model:
+        return Sequential([layers.Dense(3, activation="tanh", input_shape=(3,), name="dense")], name=name)
+
+    x = Input((3,), name="dense")
+    y = layers.Dense(3, activation="tanh", name="a b")(inner("second")(inner("first")(x)))
+    y = layers.Dense(2, name="c" * 300)(layers.Dense(3, name="a_b")(y))
+    return Model(x, layers.Dense(1, name="loss")(y))
+
+
+def test_labels_that_repeat_are_numbered_alike_in_all_files(tmp_path: Path) -> None:
+    model = twice_named()
+    model.compile("adam", "mse")
+    model.export_training(tmp_path)
+    follow(model, tmp_path, random_inputs(model, 4), [np.ones((4, 1), "float32")])
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from kcompile.errors import KCompileError
 from kcompile.export.inference import check_opset, graph_name, require_built, write_model
 from kcompile.ir.builder import Target
-from kcompile.ir.core import Graph, Variable
+from kcompile.ir.core import Graph, Input, Variable
 from kcompile.runtime.storage import storage_of
 from kcompile.utils.files import write_atomically
 
@@ -64,20 +64,21 @@ def export_training(
         raise KCompileError(f"export_training: the target shape of output {unknown[0]!r} is not known; fix its sizes")
     shapes = [model._target_shape(spec, None) for spec in specs]
     ranks = [(2 if spec.sample_weight_mode == "temporal" else 1) if sample_weight else 0 for spec in specs]
-    emitted: dict[str, Emitted] = {}
     graphs: dict[str, Graph] = {}
     for name, training in (("train_step", True), ("eval_step", False)):
         graphs[name] = StepGraph(model, shapes, ranks, training).optimized(name)
-        emitted[name] = emit(graphs[name], target)
-    inference = run_pipeline(predict_graph(model, graph_name(model.name)), INFERENCE)
-    values = {v: storage_of(v).read() for v in inference.variables()}
-    emitted["model"] = emit(inference, target, defaults=values)
-    graphs["model"] = inference
+    graphs["model"] = run_pipeline(predict_graph(model, graph_name(model.name)), INFERENCE)
+    values = {v: storage_of(v).read() for v in graphs["model"].variables()}
+    labels = _state_names(model, list(graphs.values()))
+    emitted = {
+        name: emit(graph, target, defaults=values if name == "model" else None, labels=labels)
+        for name, graph in graphs.items()
+    }
 
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    variables = dict.fromkeys(v for name in emitted for v in emitted[name].state_inputs)
-    entries, blob = _state(variables, emitted)
+    variables = dict.fromkeys(v for result in emitted.values() for v in result.state_inputs)
+    entries, blob = _state(variables, labels)
     manifest = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -94,7 +95,22 @@ def export_training(
     write_atomically(root / "manifest.json", text.encode())  # last: it says that the rest is there
 
 
-def _state(variables: Iterable[Variable], emitted: dict[str, Emitted]) -> tuple[list[dict[str, Any]], bytes]:
+def _state_names(model: Model, graphs: Sequence[Graph]) -> dict[Variable, str]:
+    """For each tensor of the state a name that is free in all graphs, so that it is the same in all files.
+
+    Labels repeat where nested models have layers of the same name; the model's weights are numbered in their order.
+    """
+    from kcompile.passes.emit import Names
+
+    names = Names()
+    inputs = [value.op.label for graph in graphs for value in graph.inputs if isinstance(value.op, Input)]
+    for name in dict.fromkeys([*inputs, *(name for graph in graphs for name in graph.outputs)]):
+        names.reserve(name)
+    weights = [w.variable for w in (*model.weights, *model.optimizer.weights)]
+    return {v: names.unique(v.label) for v in dict.fromkeys([*weights, *(v for g in graphs for v in g.variables())])}
+
+
+def _state(variables: Iterable[Variable], labels: Mapping[Variable, str]) -> tuple[list[dict[str, Any]], bytes]:
     """The state's tensors with their place in the blob."""
     entries, parts, offset = [], [], 0
     for variable in variables:
@@ -102,20 +118,13 @@ def _state(variables: Iterable[Variable], emitted: dict[str, Emitted]) -> tuple[
         data = array.astype(array.dtype.newbyteorder("<")).tobytes()
         entries.append(
             {
-                "name": _input_name(variable, emitted), "role": variable.role, "dtype": variable.type.dtype,
+                "name": labels[variable], "role": variable.role, "dtype": variable.type.dtype,
                 "shape": list(array.shape), "offset": offset, "bytes": len(data),
             }
         )  # fmt: skip
         parts.append(data)
         offset += len(data)
     return entries, b"".join(parts)
-
-
-def _input_name(variable: Variable, emitted: dict[str, Emitted]) -> str:
-    names = {result.state_inputs[variable] for result in emitted.values() if variable in result.state_inputs}
-    if len(names) != 1:
-        raise KCompileError(f"export_training: two tensors of the state are called {variable.label!r}; rename a layer")
-    return names.pop()
 
 
 def _describe(file: str, graph: Graph, emitted: Emitted) -> dict[str, Any]:
@@ -129,7 +138,7 @@ def _describe(file: str, graph: Graph, emitted: Emitted) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": emitted.outputs,
         "state_inputs": list(emitted.state_inputs.values()),
-        "state_outputs": {out: emitted.state_inputs.get(v, v.label) for v, out in emitted.state_outputs.items()},
+        "state_outputs": {out: emitted.state_inputs[v] for v, out in emitted.state_outputs.items()},
     }
 
 

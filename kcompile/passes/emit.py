@@ -42,6 +42,7 @@ def emit(
     frozen: Mapping[Variable, Array] | None = None,
     metadata: Mapping[str, str] | None = None,
     defaults: Mapping[Variable, Array] | None = None,
+    labels: Mapping[Variable, str] | None = None,
 ) -> Emitted:
     """Lower ``graph`` to an ONNX model.
 
@@ -49,9 +50,10 @@ def emit(
         graph: the program; its inputs and outputs keep their names.
         target: for whom (default: portable, opset 21).
         frozen: values of variables that become initializers; the others become graph inputs, and their
-            updates graph outputs called ``<label>.next``.
+            updates graph outputs called ``<name of the input>.next``.
         metadata: written to ``metadata_props``.
         defaults: values of variables that stay graph inputs, but may be left out when the model is run.
+        labels: names of variables, where they are not to be called by their own labels.
 
     Raises:
         IRError: a symbolic size cannot be computed from the inputs.
@@ -79,14 +81,14 @@ def emit(
                 builder.add_initializer(name, np.asarray(frozen[variable], dtype=variable.type.dtype))
                 tensors[values_of[variable]] = name
             continue
-        state_inputs[variable] = name = names.unique(variable.label)
+        state_inputs[variable] = name = names.unique((labels or {}).get(variable, variable.label))
         inputs.append((name, variable.type))
         if variable in values_of:
             tensors[values_of[variable]] = name
     results = dict(outputs)
     for variable, value in graph.updates.items():
         if variable not in frozen:
-            state_outputs[variable] = names.unique(f"{variable.label}.next")
+            state_outputs[variable] = names.unique(f"{state_inputs[variable]}.next")
             results[state_outputs[variable]] = value
     builder.lower(graph, tensors, results)
     builder.drop_unused()
