@@ -168,16 +168,6 @@ def check_number(
     return number
 
 
-def at_least(owner: str, argument: str, value: Any, minimum: float) -> float:
-    """Return `value` as a float of at least `minimum`."""
-    return check_number(owner, argument, value, minimum)
-
-
-def in_range(owner: str, argument: str, value: Any, minimum: float, maximum: float) -> float:
-    """Return `value` as a float within the closed interval `minimum..maximum`."""
-    return check_number(owner, argument, value, minimum, maximum)
-
-
 def check_fraction(owner: str, argument: str, value: Any, *, below_one: bool = True) -> float:
     """Return `value` as a float in [0, 1), or in [0, 1] with `below_one=False`."""
     if below_one:

@@ -257,7 +257,7 @@ def test_batches_may_change_in_size_and_carry_weights():
     with BatchSource(iter(batches)) as source:
         got = list(standardized_batches(source, 3, inputs=[IN], targets=[REGRESSION]))
     assert [data.samples for data in got] == [10, 3, 1]
-    assert [data.weighted for data in got] == [False, True, False]
+    assert [data.weights[0] is not None for data in got] == [False, True, False]
 
 
 def test_predict_takes_x_alone_or_first_of_a_tuple():

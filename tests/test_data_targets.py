@@ -199,7 +199,6 @@ def test_class_weights_per_output(table):
     data = standardize([X10, Y10], [Y10, ALTERNATING], class_weight=table, inputs=TWO_IN, targets=TWO_OUT)
     assert data.weights[0] is None
     assert data.weights[1].tolist() == [1, 3] * 5
-    assert data.with_weights().weights[0].tolist() == [1] * 10
 
 
 @pytest.mark.parametrize(
@@ -232,9 +231,6 @@ def test_sample_weights_are_one_per_sample_or_per_step():
     assert column.weights[0].shape == (10,)
     steps = standardize(X10, np.zeros((10, 4, 3)), np.ones((10, 4)), inputs=[IN], targets=[TEMPORAL])
     assert steps.weights[0].shape == (10, 4)
-    assert standardize(X10, np.zeros((10, 4, 3)), inputs=[IN], targets=[TEMPORAL]).with_weights().weights[
-        0
-    ].shape == (10, 4)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcompile import ir
 from kcompile.backend import config
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
 from kcompile.errors import KCompileError
@@ -162,31 +161,31 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over ``axis`` (``None``: all); of bool, how many are true."""
     value = as_tensor(x).value
     value = e.cast(value, "int32") if value.dtype == "bool" else value
-    return Tensor(reduction.reduce_sum(value, reduce_axes(value, axis), keepdims))
+    return Tensor(reduction.reduce_sum(value, reduce_axes(axis), keepdims))
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over ``axis`` (``None``: all); integers and bool are averaged as ``floatx``."""
     value = as_float(x).value
-    return Tensor(reduction.reduce_mean(value, reduce_axes(value, axis), keepdims))
+    return Tensor(reduction.reduce_mean(value, reduce_axes(axis), keepdims))
 
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The product over ``axis`` (``None``: all)."""
     value = as_tensor(x).value
-    return Tensor(reduction.reduce_prod(value, reduce_axes(value, axis), keepdims))
+    return Tensor(reduction.reduce_prod(value, reduce_axes(axis), keepdims))
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest along ``axis`` (``None``: all)."""
     value = as_tensor(x).value
-    return Tensor(reduction.reduce_max(value, reduce_axes(value, axis), keepdims))
+    return Tensor(reduction.reduce_max(value, reduce_axes(axis), keepdims))
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest along ``axis`` (``None``: all)."""
     value = as_tensor(x).value
-    return Tensor(reduction.reduce_min(value, reduce_axes(value, axis), keepdims))
+    return Tensor(reduction.reduce_min(value, reduce_axes(axis), keepdims))
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -203,19 +202,19 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether any element is true (not zero), along ``axis`` (``None``: all)."""
     value = e.cast(as_tensor(x).value, "bool")
-    return Tensor(reduction.reduce_any(value, reduce_axes(value, axis), keepdims))
+    return Tensor(reduction.reduce_any(value, reduce_axes(axis), keepdims))
 
 
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all elements are true (not zero), along ``axis`` (``None``: all)."""
     value = e.cast(as_tensor(x).value, "bool")
-    return Tensor(reduction.reduce_all(value, reduce_axes(value, axis), keepdims))
+    return Tensor(reduction.reduce_all(value, reduce_axes(axis), keepdims))
 
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))) without overflow, over ``axis`` (``None``: all)."""
     value = as_float(x).value
-    return Tensor(reduction.logsumexp(value, reduce_axes(value, axis), keepdims))
+    return Tensor(reduction.logsumexp(value, reduce_axes(axis), keepdims))
 
 
 def argmax(x: Any, axis: int = -1) -> Tensor:
@@ -296,8 +295,3 @@ def update_add(x: Any, increment: Any) -> tuple[Any, Tensor]:
 def update_sub(x: Any, decrement: Any) -> tuple[Any, Tensor]:
     """The update of ``x`` to ``x - decrement``."""
     return (x, x - decrement)
-
-
-def shape_value(x: Any) -> ir.Value:
-    """The int64 vector of the sizes of ``x``."""
-    return shaping.dims_vector(as_tensor(x).value.shape)

@@ -18,7 +18,7 @@ def shape(x: Any) -> Tensor:
     return Tensor(shaping.dims_vector(as_tensor(x).value.shape))
 
 
-def as_dims(dims: Any, like: ir.Value | None = None) -> tuple[ir.Dim, ...]:
+def as_dims(dims: Any) -> tuple[ir.Dim, ...]:
     """Sizes from numbers, ``-1``, ``None`` (as ``-1``), symbolic tensors such as ``K.shape(x)[0]``, or a whole tensor.
 
     Raises:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-def legacy(kwargs: dict[str, Any], old: str, new: str, value: Any) -> Any:
-    """Keras 1's name of an argument."""
+def legacy(kwargs: dict[str, Any], old: str, value: Any) -> Any:
+    """The argument that Keras 1 calls ``old``, taken out of ``kwargs``; ``value`` if it was not given by that name."""
     return kwargs.pop(old) if old in kwargs else value
 
 

@@ -60,20 +60,6 @@ class ModelData:
     samples: int
     input_dtypes: tuple[str, ...]
     target_dtypes: tuple[str, ...] = ()
-    weight_modes: tuple[str | None, ...] = ()
-
-    @property
-    def weighted(self) -> bool:
-        """Whether any output has weights."""
-        return any(weights is not None for weights in self.weights)
-
-    def with_weights(self, dtype: str = "float32") -> ModelData:
-        """The same data with explicit ones where an output has no weights."""
-        filled: list[np.ndarray | None] = [
-            np.ones(self.samples if mode is None else y.shape[:2], dtype) if weights is None else weights
-            for weights, y, mode in zip(self.weights, self.y, self.weight_modes, strict=True)
-        ]
-        return replace(self, weights=filled)
 
     def arrays(self) -> list[Array]:
         """Everything to feed: x, then y, then the weights that exist."""
@@ -185,7 +171,6 @@ def standardize(
         samples,
         dtypes,
         tuple(spec.dtype for spec in targets),
-        tuple(spec.sample_weight_mode for spec in targets),
     )
 
 

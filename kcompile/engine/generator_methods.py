@@ -29,10 +29,10 @@ class GeneratorMethods:
         Keras 1 counted ``samples_per_epoch`` and ``nb_val_samples`` in samples: an epoch ended once that many had
         been drawn. Here they are turned into steps by the size of the first batch.
         """
-        epochs = legacy(kwargs, "nb_epoch", "epochs", epochs)
-        max_queue_size = legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
-        workers = legacy(kwargs, "nb_worker", "workers", workers)
-        use_multiprocessing = legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
+        epochs = legacy(kwargs, "nb_epoch", epochs)
+        max_queue_size = legacy(kwargs, "max_q_size", max_queue_size)
+        workers = legacy(kwargs, "nb_worker", workers)
+        use_multiprocessing = legacy(kwargs, "pickle_safe", use_multiprocessing)
         generator, steps_per_epoch = _sample_steps(kwargs, "samples_per_epoch", generator, steps_per_epoch)
         validation_data, validation_steps = _sample_steps(kwargs, "nb_val_samples", validation_data, validation_steps)
         check_no_extra_arguments("fit_generator", kwargs, arguments_of(GeneratorMethods.fit_generator))
@@ -47,9 +47,9 @@ class GeneratorMethods:
                            max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
                            verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
         """:meth:`evaluate` on a generator; ``val_samples`` as in :meth:`fit_generator`."""
-        max_queue_size = legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
-        workers = legacy(kwargs, "nb_worker", "workers", workers)
-        use_multiprocessing = legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
+        max_queue_size = legacy(kwargs, "max_q_size", max_queue_size)
+        workers = legacy(kwargs, "nb_worker", workers)
+        use_multiprocessing = legacy(kwargs, "pickle_safe", use_multiprocessing)
         generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
         check_no_extra_arguments("evaluate_generator", kwargs, arguments_of(GeneratorMethods.evaluate_generator))
         return self.evaluate(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
@@ -59,9 +59,9 @@ class GeneratorMethods:
                           max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
                           verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
         """:meth:`predict` on a generator; ``val_samples`` as in :meth:`fit_generator`."""
-        max_queue_size = legacy(kwargs, "max_q_size", "max_queue_size", max_queue_size)
-        workers = legacy(kwargs, "nb_worker", "workers", workers)
-        use_multiprocessing = legacy(kwargs, "pickle_safe", "use_multiprocessing", use_multiprocessing)
+        max_queue_size = legacy(kwargs, "max_q_size", max_queue_size)
+        workers = legacy(kwargs, "nb_worker", workers)
+        use_multiprocessing = legacy(kwargs, "pickle_safe", use_multiprocessing)
         generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
         check_no_extra_arguments("predict_generator", kwargs, arguments_of(GeneratorMethods.predict_generator))
         return self.predict(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from kcompile import ir
-from kcompile.ir.ops import comparison, elementwise, linalg, reduction, shaping
+from kcompile.ir.ops import comparison, elementwise, linalg, shaping
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -357,11 +357,14 @@ def index(x: ir.Value, key: Any) -> ir.Value:
     return x
 
 
-def reduce_axes(x: ir.Value, axis: int | Sequence[int] | None) -> list[int] | None:
+def reduce_axes(axis: int | Sequence[int] | None) -> list[int] | None:
     """The axes of a reduction as a list, ``None`` for all."""
     if axis is None:
         return None
     return [int(a) for a in np.ravel(axis)]
 
 
-__all__ = ["Tensor", "TensorShape", "as_float", "as_tensor", "binary", "index", "promote", "reduction"]
+__all__ = [
+    "Tensor", "TensorShape", "as_float", "as_tensor", "binary", "common_dtype", "floor_divide", "index", "promote",
+    "reduce_axes",
+]  # fmt: skip

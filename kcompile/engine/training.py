@@ -296,10 +296,7 @@ class Model(GeneratorMethods, Network):
             self._steps[key] = StepGraph(self, targets, weighted, training).compile(name)
         return self._steps[key]
 
-    def _metric_values(self) -> dict[str, float]:
-        """The present values of all metrics."""
-        labels = self.metrics_names[len(self.metrics_names) - len(self.metrics) :]
-        return {label: metric.value() for label, metric in zip(labels, self.metrics, strict=True)}
+    # -- loops over batches
 
     def fit(
         self,
@@ -351,7 +348,7 @@ class Model(GeneratorMethods, Network):
                 not a number (see ``compile``).
         """
         self._require_compiled("fit")
-        epochs = legacy(kwargs, "nb_epoch", "epochs", epochs)
+        epochs = legacy(kwargs, "nb_epoch", epochs)
         check_no_extra_arguments("fit", kwargs, arguments_of(Model.fit))
         return fitting.fit(
             self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
