@@ -34,7 +34,7 @@ class Example:
         wrt: the inputs to differentiate; by default those of a float type. Say why when you leave one out.
         rtol: tolerance of float32 results of ONNX Runtime against NumPy, relative to each element and (a
             tenth of it) to the largest. Say why when you raise it.
-        skip: targets (``portable``, ``native``) that cannot run the row, with the reason.
+        skip: targets (``portable``, ``native``, ``cuda``) that cannot run the row, with the reason.
     """
 
     op: str

@@ -80,7 +80,12 @@ EXAMPLES = [
     ),
     # More elements than one node adds without threads losing sums.
     Example(
-        "scatter_add", lambda i, u: scatter_add(i, u, 3), [integers(9000, high=3), many], "many", batch=[0, 1]
+        "scatter_add",
+        lambda i, u: scatter_add(i, u, 3),
+        [integers(9000, high=3), many],
+        "many",
+        batch=[0, 1],
+        skip={"cuda": "one ScatterND node, right on CUDA, loses sums on the CPU"},
     ),
     Example(
         "cast", lambda i: one_hot(i, 4), [integers(3, 2, low=-1, high=6)], "one_hot", batch=[0], empty=True

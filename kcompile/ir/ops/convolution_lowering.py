@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kcompile.ir.builder import Builder
 from kcompile.ir.ops import convolution_table as table
-from kcompile.ir.ops.spatial import lower_pad, span, static_pads
+from kcompile.ir.ops.spatial import balanced, lower_pad, span, static_pads
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, 
 def conv_input_grad(
     b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str
 ) -> str:
-    """ONNX ConvTranspose; where pads or the ragged end are symbolic, crop the full result."""
+    """ONNX ConvTranspose; where it cannot take the pads, or a size that it must know is symbolic, crop the full result."""
     if table.needed(op, types[0], b.target.provider) and table.needed(op, output, b.target.provider):
         return table.conv_input_grad(b, op, types, output, g, w)
     kernel = types[1].static_shape[:-2]
@@ -45,7 +45,8 @@ def conv_input_grad(
     ends = [size + before - whole for size, (before, _), whole in zip(output.shape[2:], op.pads, full, strict=True)]
     rest = [end + after for end, (_, after) in zip(ends, op.pads, strict=True)]
     known = [size for size in rest if isinstance(size, int)]
-    pads = static_pads(op.pads) if len(known) == len(rest) else None
+    takes = len(known) == len(rest) and (b.target.provider == "cpu" or balanced(op.pads))
+    pads = static_pads(op.pads) if takes else None
     y = b.op(
         "ConvTranspose", g, onnx_filter(b, w, types[1].rank),
         kernel_shape=kernel, strides=op.strides, dilations=op.dilations, group=op.groups,

@@ -10,7 +10,7 @@ import numpy as np
 from kcompile.ir.builder import Builder
 from kcompile.ir.dims import product
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.spatial import lower_pad, offsets, padded_type, static_pads
+from kcompile.ir.ops.spatial import balanced, lower_pad, offsets, padded_type, static_pads
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def max_pool_gather(b: Builder, op: MaxPoolGather, x_type: TensorType, t: str, x
 
 
 def average_pool(b: Builder, op: AveragePool, x_type: TensorType, x: str) -> str:
-    """ONNX AveragePool. Else, with symbolic pads: the mean with zeros, divided by the share of real elements."""
-    pads = static_pads(op.pads)
+    """ONNX AveragePool. Where it cannot take the pads: the mean with zeros, divided by the share of real elements."""
+    pads = static_pads(op.pads) if b.target.provider == "cpu" or balanced(op.pads) else None
     if pads is not None and has_kernel(b, x_type.dtype):
         return b.op("AveragePool", x, kernel_shape=op.window, strides=op.strides, pads=pads, count_include_pad=0)
     padded = lower_pad(b, x, x_type.dtype, op.pads)

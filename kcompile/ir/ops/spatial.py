@@ -229,6 +229,15 @@ def static_pads(pads: Pads) -> list[int] | None:
     return known if len(known) == len(flat) else None
 
 
+def balanced(pads: Pads) -> bool:
+    """Whether each axis is padded alike on both ends: all that cuDNN's pooling and transposed convolution know.
+
+    ONNX Runtime's CUDA AveragePool took the first number for both until July 2026 (pull request 29631), and its
+    ConvTranspose runs on the CPU where they differ.
+    """
+    return all(before == after for before, after in pads)
+
+
 def lower_pad(b: Builder, name: str, dtype: str, pads: Pads, value: float = 0.0) -> str:
     """Pad the spatial axes of a channels-first tensor; negative pads crop."""
     if all(pair == (0, 0) for pair in pads):
