@@ -420,5 +420,9 @@ def test_compiled_model(tmp_path) -> None:
         compiled(data[0])
     with pytest.raises(ValueError, match="got arrays for 'x', 'z'"):
         compiled({"x": data[0], "z": data[1]})
+    with pytest.raises(ValueError, match="as many samples each"):
+        compiled(data[0], data[1][:1])
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        compiled.predict(data, batch_size=0)
     single = keras.compile(inner())
     assert single(np.ones((2, 4))).shape == single([np.ones((2, 4))]).shape == (2, 4)

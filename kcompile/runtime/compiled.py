@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcompile.errors import DataTypeError, KCompileError, listed
+from kcompile.errors import DataError, DataTypeError, KCompileError, listed
 
 if TYPE_CHECKING:
     from kcompile.engine.network import Network
@@ -69,13 +69,17 @@ class CompiledModel:
         return self._arranged(self._executable(*self._feeds(inputs)))
 
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
-        """As calling, in batches of ``batch_size`` samples (default: all at once)."""
+        """As calling, in batches of ``batch_size`` samples (default: all at once).
+
+        Raises:
+            ValueError: as calling, or a batch size below 1.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise KCompileError(f"predict: batch_size must be at least 1, got {batch_size}")
         feeds = self._feeds((x,))
         samples = len(feeds[0])
         if batch_size is None or samples <= batch_size:
             return self._arranged(self._executable(*feeds))
-        if batch_size < 1:
-            raise KCompileError(f"predict: batch_size must be at least 1, got {batch_size}")
         batches = [
             self._executable(*(feed[start : start + batch_size] for feed in feeds))
             for start in range(0, samples, batch_size)
@@ -83,7 +87,11 @@ class CompiledModel:
         return self._arranged([np.concatenate(parts) for parts in zip(*batches, strict=True)])
 
     def _feeds(self, inputs: Sequence[Any]) -> list[Any]:
-        """One array per input."""
+        """One array per input, all with the same number of samples.
+
+        Raises:
+            KCompileError: there are more or fewer inputs, or their samples differ in number.
+        """
         names = self.input_names
         if len(inputs) == 1 and isinstance(inputs[0], Mapping):
             given = inputs[0]
@@ -94,7 +102,12 @@ class CompiledModel:
             inputs = inputs[0]
         if len(inputs) != len(names):
             raise KCompileError(f"the model takes {len(names)} inputs ({listed(names)}), got {len(inputs)}")
-        return [np.asarray(x) for x in inputs]
+        arrays = [np.asarray(x) for x in inputs]
+        samples = {name: array.shape[:1] for name, array in zip(names, arrays, strict=True)}
+        if () in samples.values() or len(set(samples.values())) > 1:  # a single sample would be broadcast
+            given = ", ".join(f"{name!r} has shape {array.shape}" for name, array in zip(names, arrays, strict=True))
+            raise DataError(f"inputs need as many samples each, on their first axis; {given}")
+        return arrays
 
     def _arranged(self, outputs: list[Array]) -> Any:
         return outputs if self._many or len(outputs) > 1 else outputs[0]

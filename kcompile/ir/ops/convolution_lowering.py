@@ -36,7 +36,7 @@ def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, 
 def conv_input_grad(
     b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str
 ) -> str:
-    """ONNX ConvTranspose; where it cannot take the pads, or a size that it must know is symbolic, crop the full result."""
+    """ONNX ConvTranspose; where it cannot take the pads, or needs a size that is symbolic, crop the full result."""
     if table.needed(op, types[0], b.target.provider) and table.needed(op, output, b.target.provider):
         return table.conv_input_grad(b, op, types, output, g, w)
     kernel = types[1].static_shape[:-2]
