@@ -128,7 +128,7 @@ def test_equal_sizes_compare_equal(left: Dim, right: Dim) -> None:
     assert str(left) == str(right)
 
 
-@pytest.mark.parametrize("text", ["batch+", "batch/2", "f(batch)", "batch//time", "1.5", ""])
+@pytest.mark.parametrize("text", ["batch+", "batch/2", "f(batch)", "batch//time", "batch//0", "3//0", "1.5", ""])
 def test_unreadable_sizes_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         parse_dim(text)

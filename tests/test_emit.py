@@ -13,6 +13,7 @@ from kcompile.ir import (
     Target,
     Value,
     Variable,
+    apply,
     constant,
     input_value,
     interpret,
@@ -55,6 +56,20 @@ def test_header_types_and_metadata() -> None:
     assert [item.name for item in model.graph.output] == emitted.outputs == ["y"]
     dims = model.graph.output[0].type.tensor_type.shape.dim
     assert (dims[0].dim_param, dims[1].dim_value) == ("batch", 2)
+
+
+def test_a_variable_may_be_read_by_two_nodes() -> None:
+    first = variable_value("w", "float32", (2,))
+    second = apply(first.op)
+    emitted = emit(Graph([], {"y": add(first, mul(second, 2))}))
+    assert [item.name for item in emitted.model.graph.input] == ["w"]
+    np.testing.assert_array_equal(run(emitted, {"w": np.array([1, 2], np.float32)})["y"], [3, 6])
+
+
+def test_an_update_keeps_the_shape_of_its_variable() -> None:
+    w = variable_value("w", "float32", (2,))
+    with pytest.raises(IRError, match=r"'w' of type f32\[2\] would be updated to f32\[3\]"):
+        Graph([], {}, {variable_of(w): constant(np.zeros(3), "float32")})
 
 
 def test_state_goes_in_and_comes_out_under_its_label() -> None:

@@ -340,7 +340,7 @@ class Graph:
                 raise IRError(f"graph {self.name!r}: two inputs are named {value.op.label!r}")
             labels.add(value.op.label)
         for variable, value in self.updates.items():
-            if value.type.dtype != variable.type.dtype or value.rank != variable.type.rank:
+            if not value.type.may_be(variable.type):
                 raise IRError(
                     f"graph {self.name!r}: variable {variable.label!r} of type {variable.type} "
                     f"would be updated to {value.type}"

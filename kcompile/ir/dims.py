@@ -78,6 +78,8 @@ class SymbolicDim:
     __rmul__ = __mul__
 
     def __floordiv__(self, divisor: int) -> Dim:
+        if divisor < 1:
+            raise ValueError(f"the size {self} is divided by {divisor}; sizes are divided by positive numbers")
         if divisor == 1:
             return self
         # Whole multiples leave the division: (4*n - 3) // 2 == 2*n - 2 + 1 // 2. What stays has coefficients in
@@ -122,6 +124,15 @@ def _build(terms: Mapping[Monomial, int]) -> Dim:
 def named(name: str) -> SymbolicDim:
     """The size called ``name``, a Python identifier such as ``batch``."""
     return SymbolicDim([((name,), 1)])
+
+
+def name_of(dim: Dim) -> str | None:
+    """The name of a size that is nothing but a name, else ``None``."""
+    if isinstance(dim, int) or len(dim.terms) != 1:
+        return None
+    ((monomial, coefficient),) = dim.terms
+    alone = coefficient == 1 and len(monomial) == 1 and isinstance(monomial[0], str)
+    return str(monomial[0]) if alone else None
 
 
 def names_in(dim: Dim) -> set[str]:
@@ -224,7 +235,7 @@ def parse_dim(text: str) -> Dim:
                 return walk(left) - walk(right)
             case ast.BinOp(left=left, op=ast.Mult(), right=right):
                 return walk(left) * walk(right)
-            case ast.BinOp(left=left, op=ast.FloorDiv(), right=ast.Constant(value=int(divisor))):
+            case ast.BinOp(left=left, op=ast.FloorDiv(), right=ast.Constant(value=int(divisor))) if divisor > 0:
                 return walk(left) // divisor
         raise ValueError(f"{text!r} is not a size: write integers, names and + - * //")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kcompile.ir.core import Array, Graph, Input, Op, Value, Variable, bind
-from kcompile.ir.dims import Dim, FloorDiv, SymbolicDim, substitute
+from kcompile.ir.dims import Dim, name_of, substitute
 from kcompile.ir.errors import IRError
 
 
@@ -81,10 +81,9 @@ def match_sizes(shape: tuple[Dim, ...], actual: tuple[int, ...], sizes: dict[str
     if len(shape) != len(actual):
         raise IRError(f"{what} has shape {actual}; expected {len(shape)} axes: {shape}")
     for axis, (dim, size) in enumerate(zip(shape, actual, strict=True)):
-        if isinstance(dim, SymbolicDim):
-            ((monomial, coefficient), *rest) = dim.terms
-            if not rest and coefficient == 1 and len(monomial) == 1 and not isinstance(monomial[0], FloorDiv):
-                sizes.setdefault(monomial[0], size)
-            dim = substitute(dim, sizes)
+        name = name_of(dim)
+        if name is not None:
+            sizes.setdefault(name, size)
+        dim = substitute(dim, sizes)
         if isinstance(dim, int) and dim != size:
             raise IRError(f"{what} has shape {actual}; expected {shape}: axis {axis} is {size}, not {dim}")

@@ -74,6 +74,11 @@ class TensorType:
     def with_dtype(self, dtype: str) -> TensorType:
         return TensorType(dtype, self.shape)
 
+    def may_be(self, other: TensorType) -> bool:
+        """Whether a value of this type may turn out to have the type ``other`` at run time."""
+        same_kind = self.dtype == other.dtype and self.rank == other.rank
+        return same_kind and all(map(same_dim, self.shape, other.shape))
+
     def substitute(self, sizes: Mapping[str, Dim]) -> TensorType:
         return TensorType(self.dtype, tuple(substitute(dim, sizes) for dim in self.shape))
 

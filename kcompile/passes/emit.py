@@ -72,19 +72,21 @@ def emit(
         inputs.append((tensors[value], value.type))
     state_inputs: dict[Variable, str] = {}
     state_outputs: dict[Variable, str] = {}
-    values_of = {node.op: node.outputs[0] for node in graph.nodes() if isinstance(node.op, Variable)}
+    values_of: dict[Variable, list[Value]] = {}
+    for node in graph.nodes():
+        if isinstance(node.op, Variable):
+            values_of.setdefault(node.op, []).append(node.outputs[0])
     builder = GraphBuilder(target, names, inputs)
     for variable in graph.variables():
         if variable in frozen:
             if variable in values_of:
                 name = names.unique(variable.label)
                 builder.add_initializer(name, np.asarray(frozen[variable], dtype=variable.type.dtype))
-                tensors[values_of[variable]] = name
+                tensors.update(dict.fromkeys(values_of[variable], name))
             continue
         state_inputs[variable] = name = names.unique((labels or {}).get(variable, variable.label))
         inputs.append((name, variable.type))
-        if variable in values_of:
-            tensors[values_of[variable]] = name
+        tensors.update(dict.fromkeys(values_of.get(variable, ()), name))
     results = dict(outputs)
     for variable, value in graph.updates.items():
         if variable not in frozen:

@@ -10,7 +10,6 @@ import numpy as np
 
 from kcompile.ir.core import Array, Graph, Leaf, Node, Op, Value, constant_of, make_node, rebuild
 from kcompile.ir.errors import IRError
-from kcompile.ir.types import same_dim
 from kcompile.passes.report import fired
 
 Replacement = Value | tuple[Value, ...] | None
@@ -86,8 +85,7 @@ def _replace(node: Node, rules: Rules) -> Replacement:
 def _check_types(rule: LocalRule, old: tuple[Value, ...], new: tuple[Value, ...]) -> None:
     """A rule that changes a type is a defect of the compiler: say which one."""
     for before, after in zip(old, new, strict=True):
-        same = before.dtype == after.dtype and before.rank == after.rank
-        if not (same and all(same_dim(a, b) for a, b in zip(before.shape, after.shape, strict=True))):
+        if not after.type.may_be(before.type):
             name = getattr(rule, "__name__", rule)
             raise IRError(f"rule {name} replaced {before} by {after}; this is a defect of kcompile")
 

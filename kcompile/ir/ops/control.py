@@ -30,7 +30,6 @@ from kcompile.ir.ops.regions import (
     Differentiate,
     RegionOp,
     close_region,
-    compatible,
     listed_types,
     needed_by,
     region_input,
@@ -120,7 +119,7 @@ class Cond(RegionOp):
         if predicate != TensorType("bool", ()):
             raise IRError(f"needs a bool scalar as predicate, got {predicate}")
         then, otherwise = (region_types(region, operands) for region in self.regions)
-        if len(then) != len(otherwise) or not all(map(compatible, then, otherwise)):
+        if len(then) != len(otherwise) or not all(map(TensorType.may_be, then, otherwise)):
             given = f"{listed_types(then)} and {listed_types(otherwise)}"
             raise IRError(f"the branches give {given}; they must give the same")
         return then

@@ -25,11 +25,11 @@ from kcompile.ir.core import (
     make_node,
     toposort,
 )
-from kcompile.ir.dims import Dim, FloorDiv, SymbolicDim
+from kcompile.ir.dims import Dim, name_of
 from kcompile.ir.errors import IRError
 from kcompile.ir.interpret import interpret
 from kcompile.ir.ops.reshaping import expand
-from kcompile.ir.types import TensorType, same_dim
+from kcompile.ir.types import TensorType
 
 Differentiate = Callable[[Sequence[Value], Sequence[Value], Sequence[Value]], "list[Value | None]"]
 """``passes.autodiff.gradients``: outputs, with respect to, gradients of the outputs."""
@@ -94,18 +94,13 @@ def region_types(region: Graph, operands: Sequence[TensorType]) -> tuple[TensorT
         raise IRError(f"{region.name} takes {len(region.inputs)} values, got {len(operands)}")
     sizes: dict[str, Dim] = {}
     for value, type in zip(region.inputs, operands, strict=True):
-        if not compatible(value.type, type):
+        if not type.may_be(value.type):
             raise IRError(f"{region.name} takes {value.type} where it gets {type}")
         for dim, actual in zip(value.shape, type.shape, strict=True):
-            if isinstance(dim, SymbolicDim) and len(dim.terms) == 1:
-                ((monomial, coefficient),) = dim.terms
-                if coefficient == 1 and len(monomial) == 1 and not isinstance(monomial[0], FloorDiv):
-                    sizes.setdefault(monomial[0], actual)
+            name = name_of(dim)
+            if name is not None:
+                sizes.setdefault(name, actual)
     return tuple(value.type.substitute(sizes) for value in region.outputs.values())
-
-
-def compatible(x: TensorType, y: TensorType) -> bool:
-    return x.dtype == y.dtype and x.rank == y.rank and all(map(same_dim, x.shape, y.shape))
 
 
 def needed_by(results: Sequence[Value]) -> set[Value]:

@@ -16,7 +16,6 @@ from kcompile.ir.ops.regions import (
     Differentiate,
     RegionOp,
     close_region,
-    compatible,
     listed_types,
     needed_by,
     region_input,
@@ -65,7 +64,7 @@ class Scan(RegionOp):
         initial, rest = types[: self.states], types[self.states + self.sequences :]
         results = region_types(self.body, [*initial, *slices, *rest])
         for index, (before, after) in enumerate(zip(initial, results, strict=False)):
-            if not compatible(before, after):
+            if not after.may_be(before):
                 raise IRError(
                     f"state {index} is {before} before a step and {after} after it; its type must stay"
                 )
