@@ -73,7 +73,7 @@ class Function:
 
 
 def function(
-    inputs: Sequence[Any], outputs: Any, updates: Sequence[Any] = (), name: str = "function", **kwargs: Any
+    inputs: Sequence[Any], outputs: Any, updates: Sequence[Any] | None = None, name: str = "function", **kwargs: Any
 ) -> Any:
     """Compile ``outputs`` as a function of ``inputs``; each call also applies ``updates``.
 
