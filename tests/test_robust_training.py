@@ -15,6 +15,7 @@ from kcompile import backend as K
 from kcompile.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
 from kcompile.engine.fitting import NonFiniteLoss
 from kcompile.errors import KCompileError
+from kcompile.runtime.storage import Storage
 from kcompile.utils import Sequence
 from tests.training_samples import (
     States,
@@ -54,6 +55,30 @@ def test_ctrl_c_in_a_generator_keeps_the_last_finished_step(workers):
     assert_equal(state(made), seen.found[-1])
     assert threading.active_count() == threads
     assert_trains(made)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("number", [0, 1, 5, 12])
+def test_ctrl_c_while_a_step_is_kept_keeps_all_of_it(number, first, monkeypatch):
+    made, keep, calls = network(), Storage.keep, iter(range(10**9))
+    made.train_on_batch(X[:4], Y[:4])
+
+    def interrupted(storage, buffer):
+        last = next(calls) == number
+        if last and first:
+            interrupt()
+        keep(storage, buffer)
+        if last:
+            interrupt()
+
+    monkeypatch.setattr(Storage, "keep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made.train_on_batch(X[4:8], Y[4:8])
+    monkeypatch.undo()
+    reference = network()
+    for start in (0, 4):
+        reference.train_on_batch(X[start : start + 4], Y[start : start + 4])
+    assert_equal(state(made), state(reference))
 
 
 @pytest.mark.parametrize("delay", [0.001, 0.0037, 0.013, 0.031])

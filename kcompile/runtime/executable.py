@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kcompile.errors import KCompileError
 from kcompile.ir.builder import Target
-from kcompile.ir.core import Graph, Input, Variable
+from kcompile.ir.core import Graph, Variable
 from kcompile.ir.dims import SymbolicDim
 from kcompile.ir.ops.variable_part import VariablePart
 from kcompile.runtime import session as runtime
@@ -60,7 +60,6 @@ class Executable:
         from kcompile.passes.specialize import freeze
 
         self.device = runtime.resolve_device(device)
-        self.source = graph
         self._report = report or Report()
         if frozen:
             graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
@@ -127,14 +126,17 @@ class Executable:
 
     def commit(self) -> None:
         """Keep the state that the last run computed: all of it, also if Ctrl-C comes in between."""
-        pending = iter(self._updated)
-        try:
-            for storage in pending:
-                storage.commit()
-        except KeyboardInterrupt:
-            for storage in pending:
-                storage.commit()
-            raise
+        new = [storage.spare_buffer() for storage in self._updated]
+        interrupted: KeyboardInterrupt | None = None
+        while True:
+            try:
+                for storage, buffer in zip(self._updated, new, strict=True):
+                    storage.keep(buffer)
+                break
+            except KeyboardInterrupt as error:  # perhaps before a storage could act: once more for all
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
     def _bind(self, key: tuple[int, ...]) -> tuple[Any, list[Buffer]]:
         """Bind state and outputs for one arrangement of the buffers."""
@@ -198,10 +200,6 @@ class Executable:
         """Stop the profile that the option ``profile`` started; the file (a Chrome trace) that was written."""
         return self._session.end_profiling()
 
-    def storages(self) -> Mapping[str, Storage]:
-        """The state by tensor name."""
-        return {name: storage for name, storage, rows in self._state if rows is None}
-
 
 def _place_of(variable: Variable) -> tuple[Storage, slice | None]:
     """Where a variable lives: its storage, or rows of that of another."""
@@ -215,11 +213,3 @@ def _has_convolution(graph: Graph) -> bool:
     return any(
         "conv" in node.op.name or any(_has_convolution(region) for region in node.op.regions) for node in graph.nodes()
     )
-
-
-def feed_types(graph: Graph) -> list[tuple[str, str]]:
-    """Name and element type of each input."""
-    return [(v.op.label, v.dtype) for v in graph.inputs if isinstance(v.op, Input)]
-
-
-__all__ = ["Executable", "Variable", "feed_types"]

@@ -1,6 +1,6 @@
 """Where the values of variables live: two buffers each, between which training steps alternate.
 
-A step reads the current buffer and writes the spare one; ``commit`` swaps them. So weights never travel, and a
+A step reads the current buffer and writes the spare one; ``keep`` swaps them. So weights never travel, and a
 step whose loss turns out not to be a number is undone by not committing it.
 """
 
@@ -131,12 +131,12 @@ class Storage:
             self.spare = Buffer(aligned_empty(self.shape, self.dtype), self.current.device)
         return self.spare
 
-    def commit(self) -> None:
-        """What was written to the spare buffer becomes the value."""
-        assert self.spare is not None
-        self.current, self.spare = self.spare, self.current
-        _Clock.now += 1
-        self.version = _Clock.now
+    def keep(self, buffer: Buffer) -> None:
+        """``buffer``, which was the spare one, holds the value from now on; doing it twice is doing it once."""
+        if self.current is not buffer:
+            _Clock.now += 1
+            self.version = _Clock.now
+            self.current, self.spare = buffer, self.current
 
 
 _storages: WeakKeyDictionary[Variable, Storage] = WeakKeyDictionary()
