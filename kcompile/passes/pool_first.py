@@ -7,6 +7,7 @@ from kcompile.ir.ops.elementwise import Relu
 from kcompile.ir.ops.pooling import MaxPool
 from kcompile.ir.ops.reduction import ReduceMax
 from kcompile.passes.report import fired
+from kcompile.passes.rewrite import count_uses
 
 
 def pool_first(graph: Graph) -> Graph:
@@ -14,9 +15,7 @@ def pool_first(graph: Graph) -> Graph:
 
     Run before differentiation: the gradients are the same too, since elements that relu makes equal get none.
     """
-    uses: dict[Value, int] = {}
-    for value in (*graph.results, *(value for node in graph.nodes() for value in node.inputs)):
-        uses[value] = uses.get(value, 0) + 1
+    uses = count_uses(graph)
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
         if not isinstance(node.op, MaxPool | ReduceMax) or uses[node.inputs[0]] > 1:

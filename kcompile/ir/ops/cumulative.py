@@ -14,6 +14,7 @@ from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_axes, normalize_axis
 from kcompile.ir.ops.comparison import equal
 from kcompile.ir.ops.elementwise import add, cast, mul
+from kcompile.ir.ops.kernel_types import narrowed, widened
 from kcompile.ir.ops.reshaping import expand, reshape
 from kcompile.ir.ops.sizes import iota
 from kcompile.ir.ops.slicing import pad
@@ -51,14 +52,9 @@ class CumSum(Op):
         return [None if g is None else cumsum(g, self.axis, self.exclusive, not self.reverse)]
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        (x,) = names
         dtype = node.inputs[0].dtype
-        has_kernel = dtype in ("float16", "float32", "float64", "int32", "int64")
-        if not has_kernel:
-            x = b.op("Cast", x, to="int64")
-        axis = b.constant(self.axis, "int64")
-        y = b.op("CumSum", x, axis, exclusive=int(self.exclusive), reverse=int(self.reverse))
-        return y if has_kernel else b.op("Cast", y, to=dtype)
+        x, axis = widened(b, names[0], dtype), b.constant(self.axis, "int64")
+        return narrowed(b, b.op("CumSum", x, axis, exclusive=int(self.exclusive), reverse=int(self.reverse)), dtype)
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return CumSum(permutation.index(self.axis), self.exclusive, self.reverse), (permutation,)

@@ -15,6 +15,7 @@ from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_axes, normalize_axis
 from kcompile.ir.ops.comparison import equal
 from kcompile.ir.ops.elementwise import cast
+from kcompile.ir.ops.kernel_types import narrowed, widened
 from kcompile.ir.ops.reshaping import expand, expand_dims, reshape, transpose
 from kcompile.ir.ops.scatter_lowering import lower_scatter_nd_add
 from kcompile.ir.ops.sizes import iota
@@ -305,13 +306,10 @@ class TopK(Op):
         return [None if g is None else apply(ScatterElementsAdd(x.shape[last], last), outputs[1], g)]
 
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
-        (x,) = names
         dtype = node.inputs[0].dtype
-        has_kernel = dtype in ("float16", "float32", "float64", "int32", "int64")
-        if not has_kernel:
-            x = b.op("Cast", x, to="int64")
-        values, places = b.multi("TopK", x, b.constant([self.k], "int64"), outputs=2, axis=-1)
-        return values if has_kernel else b.op("Cast", values, to=dtype), places
+        x, k = widened(b, names[0], dtype), b.constant([self.k], "int64")
+        values, places = b.multi("TopK", x, k, outputs=2, axis=-1)
+        return narrowed(b, values, dtype), places
 
 
 # ---- functions

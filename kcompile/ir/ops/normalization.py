@@ -18,15 +18,13 @@ from kcompile.ir.core import (
     Value,
     apply,
     apply_multi,
-    constant,
 )
-from kcompile.ir.dims import product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops import normalization_lowering as lowering
 from kcompile.ir.ops.axes import normalize_axis
-from kcompile.ir.ops.elementwise import add, cast, div, mul, neg, power, sub
-from kcompile.ir.ops.reduction import reduce_mean, reduce_sum
-from kcompile.ir.ops.shaping import dims_vector, reshape
+from kcompile.ir.ops.elementwise import add, div, mul, neg, power, sub
+from kcompile.ir.ops.reduction import count_along, reduce_mean, reduce_sum
+from kcompile.ir.ops.shaping import reshape
 from kcompile.ir.types import TensorType, same_dim
 
 
@@ -60,10 +58,7 @@ class Normalization(Op, abstract=True):
 
     def count(self, x: Value) -> Value:
         """How many elements the statistics of each channel are taken over, as a scalar like ``x``."""
-        count = product(x.shape[axis] for axis in self.others(x.rank))
-        if isinstance(count, int):
-            return constant(count, x.dtype)
-        return cast(reshape(dims_vector((count,)), ()), x.dtype)
+        return count_along(x, self.others(x.rank))
 
     def permuted(
         self, node: Node, permutation: Permutation

@@ -16,12 +16,10 @@ from kcompile.ir.ops.axes import check_axes, inverse, normalize_axes, normalize_
 from kcompile.ir.ops.comparison import equal
 from kcompile.ir.ops.cumulative import cumprod, cumsum
 from kcompile.ir.ops.elementwise import cast, div, exp, mul, sub
+from kcompile.ir.ops.kernel_types import narrowed, widened
 from kcompile.ir.ops.reshaping import reshape, transpose
 from kcompile.ir.ops.sizes import dims_vector
 from kcompile.ir.types import TensorType
-
-KERNEL_TYPES = ("float16", "float32", "float64", "int32", "int64")
-"""Element types that ONNX Runtime reduces; the other integers are reduced as int64."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,8 @@ class Reduction(Op, abstract=True):
         dtype = node.inputs[0].dtype
         if not self.axes:
             return b.op("Identity", x)
-        if dtype not in KERNEL_TYPES:
-            x = b.op("Cast", x, to="int64")
-        y = b.op(self.onnx, x, b.constant(self.axes, "int64"), keepdims=int(self.keepdims))
-        return y if dtype in KERNEL_TYPES else b.op("Cast", y, to=dtype)
+        y = b.op(self.onnx, widened(b, x, dtype), b.constant(self.axes, "int64"), keepdims=int(self.keepdims))
+        return narrowed(b, y, dtype)
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         if self.keepdims:
@@ -100,10 +96,10 @@ class ReduceMean(Reduction):
         (x,), (g,) = inputs, grads
         if g is None:
             return [None]
-        return [self.kept(div(g, _count(x, self.axes)), x)]
+        return [self.kept(div(g, count_along(x, self.axes)), x)]
 
 
-def _count(x: Value, axes: Sequence[int]) -> Value:
+def count_along(x: Value, axes: Sequence[int]) -> Value:
     """The number of elements along ``axes``, as a scalar of the element type of ``x``."""
     count = product(x.shape[axis] for axis in axes)
     if isinstance(count, int):
@@ -256,9 +252,7 @@ class ArgReduction(Op, abstract=True):
         return [None]
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        (x,) = names
-        if node.inputs[0].dtype not in KERNEL_TYPES:
-            x = b.op("Cast", x, to="int64")
+        x = widened(b, names[0], node.inputs[0].dtype)
         return b.op(self.onnx, x, axis=self.axis, keepdims=int(self.keepdims))
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from kcompile.ir.dims import Dim, Shape, floor_divide
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType
 
-DataFormat = Literal["channels_last", "channels_first"]
 Pads = tuple[tuple[Dim, Dim], ...]
 """For each spatial axis how many elements are added before and after."""
 
