@@ -66,6 +66,8 @@ class CompiledModel:
         Raises:
             ValueError: another number of inputs, or arrays that do not fit.
         """
+        if len(inputs) == 1 and self._executable.fits(inputs[0]):
+            return self._arranged(self._executable.run(inputs))
         return self._arranged(self._executable(*self._feeds(inputs)))
 
     def predict(self, x: Any, batch_size: int | None = None) -> Any:

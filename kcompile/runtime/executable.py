@@ -80,6 +80,11 @@ class Executable:
         self._storages = list({id(s): s for _, s, _ in (*self._state, *self._updates)}.values())
         for storage in self._storages:
             storage.move(self.device)
+        self._only: tuple[np.dtype[Any], tuple[Any, ...]] | None = None
+        if len(self._types) == 1 and self._types[0].rank and not self._storages:
+            (only,) = self._types
+            if isinstance(only.shape[0], SymbolicDim):
+                self._only = np.dtype(only.dtype), only.shape[1:]
         self._bindings: dict[tuple[int, ...], tuple[Any, list[Buffer]]] = {}
         self._static = [
             aligned_empty(value.type.static_shape, value.dtype) if value.type.is_static else None
@@ -89,6 +94,16 @@ class Executable:
         self._all_static = all(array is not None for array in self._static)
 
     # -- running
+
+    def fits(self, feed: Any) -> bool:
+        """Whether :meth:`run` takes ``feed`` as it is, for the only input, and keeps no state.
+
+        ``False`` does not say that ``feed`` is wrong.
+        """
+        if self._only is None or type(feed) is not np.ndarray:
+            return False
+        dtype, sizes = self._only
+        return feed.dtype is dtype and feed.shape[1:] == sizes and feed.ndim > 0 and feed.flags.c_contiguous
 
     def __call__(self, *feeds: Any) -> list[Array]:
         """Run on one array per input and keep the new state; returns fresh arrays."""
