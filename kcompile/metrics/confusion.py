@@ -12,8 +12,8 @@ from kcompile.backend import math as m
 from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.errors import KCompileError, check_one_of, check_positive_int
+from kcompile.ir.ops import comparison, indexing, linalg, shaping
 from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import indexing, linalg, shaping
 from kcompile.metrics.base import Metric, Update, divide_no_nan, weighted
 
 COUNTS = ("true_positives", "true_negatives", "false_positives", "false_negatives")
@@ -35,7 +35,7 @@ def confusion(
     if top_k is not None:
         best, _ = indexing.top_k(y_pred.value, top_k)
         least = shaping.slice_axes(best, [best.rank - 1], [top_k - 1], [top_k])
-        y_pred = Tensor(e.where(e.greater_equal(y_pred.value, least), y_pred.value, NEVER))
+        y_pred = Tensor(e.where(comparison.greater_equal(y_pred.value, least), y_pred.value, NEVER))
     if class_id is not None:
         y_true, y_pred = y_true[..., class_id], y_pred[..., class_id]
     w = Tensor(weighted(y_pred, sample_weight)[1].value) if sample_weight is not None else None
