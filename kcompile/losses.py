@@ -13,8 +13,9 @@ from typing import Any
 from kcompile.backend import config, nn
 from kcompile.backend import math as m
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
-from kcompile.errors import DataTypeError, check_number, check_one_of, shown
+from kcompile.errors import DataTypeError, check_number, check_one_of
 from kcompile.utils.generic_utils import deserialize_keras_object, lookup, names_of, serialize_keras_object
+from kcompile.utils.signatures import bound_arguments, with_signature
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none", "auto")
 
@@ -211,26 +212,30 @@ class LossFunctionWrapper(Loss):
         return {**super().get_config(), **self._arguments}
 
 
-def _class(name: str, function: Callable[..., Any], **defaults: Any) -> type[LossFunctionWrapper]:
-    """The class of a loss function; ``defaults`` are its own arguments."""
+_MEAN = "sum_over_batch_size"
+
+
+def _class(class_name: str, function: Callable[..., Any], **arguments: Any) -> type[LossFunctionWrapper]:
+    """The class of a loss function; ``arguments`` are the function's, with their defaults.
+
+    As in Keras 2.3 they come first, then reduction and name; ``axis``, of tf.keras, is given by name.
+    """
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        order = (*defaults, "reduction", "name")
-        for key, value in zip(order, args, strict=False):
-            kwargs[key] = value
-        unknown = [key for key in kwargs if key not in order and key != "axis"]
-        if unknown or len(args) > len(order):
-            raise DataTypeError(f"{name} takes {', '.join(order)}; got {shown(unknown or args)}")
-        if "label_smoothing" in kwargs:
-            check_number(name, "label_smoothing", kwargs["label_smoothing"], 0, 1)
-        if "delta" in kwargs:
-            check_number(name, "delta", kwargs["delta"], above=0)
-        common = {key: kwargs.pop(key) for key in ("reduction", "name") if key in kwargs}
-        LossFunctionWrapper.__init__(self, function, common.get("reduction", "sum_over_batch_size"),
-                                     common.get("name", function.__name__), **{**defaults, **kwargs})  # fmt: skip
+        given = bound_arguments(class_name, signature, self, *args, **kwargs)
+        if "label_smoothing" in given:
+            check_number(class_name, "label_smoothing", given["label_smoothing"], 0, 1)
+        if "delta" in given:
+            check_number(class_name, "delta", given["delta"], above=0)
+        reduction, name = given.pop("reduction"), given.pop("name")
+        LossFunctionWrapper.__init__(self, function, reduction, name or function.__name__, **given)
 
-    members = {"__init__": __init__, "__doc__": function.__doc__, "__module__": __name__}
-    return type(name, (LossFunctionWrapper,), members)
+    ordered = {key: value for key, value in arguments.items() if key != "axis" or len(arguments) == 1}
+    by_name = {key: value for key, value in arguments.items() if key not in ordered}
+    ordered.update(reduction=_MEAN, name=function.__name__)
+    signature = with_signature(__init__, ordered, by_name)
+    body = {"__init__": __init__, "__doc__": function.__doc__, "__module__": __name__}
+    return type(class_name, (LossFunctionWrapper,), body)
 
 
 MeanSquaredError = _class("MeanSquaredError", mean_squared_error)
@@ -246,12 +251,12 @@ Huber = _class("Huber", huber_loss, delta=1.0)
 Poisson = _class("Poisson", poisson)
 KLDivergence = _class("KLDivergence", kullback_leibler_divergence)
 CosineSimilarity = _class("CosineSimilarity", cosine_similarity, axis=-1)
-BinaryCrossentropy = _class("BinaryCrossentropy", binary_crossentropy, from_logits=False, label_smoothing=0.0)
+BinaryCrossentropy = _class("BinaryCrossentropy", binary_crossentropy, from_logits=False, label_smoothing=0.0, axis=-1)
 CategoricalCrossentropy = _class(
-    "CategoricalCrossentropy", categorical_crossentropy, from_logits=False, label_smoothing=0.0
+    "CategoricalCrossentropy", categorical_crossentropy, from_logits=False, label_smoothing=0.0, axis=-1
 )
 SparseCategoricalCrossentropy = _class(
-    "SparseCategoricalCrossentropy", sparse_categorical_crossentropy, from_logits=False
+    "SparseCategoricalCrossentropy", sparse_categorical_crossentropy, from_logits=False, axis=-1
 )
 
 

@@ -242,3 +242,17 @@ def test_metrics_in_several_threads() -> None:
     finish.set()
     thread.join(30)
     assert results == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: keras.losses.MeanSquaredError(axis=1), "MeanSquaredError takes reduction, name: .* 'axis'"),
+        (lambda: keras.losses.Huber(dleta=2), "Huber takes delta, .*; did you mean 'delta'"),
+        (lambda: keras.losses.Huber(1.0, "sum", "mine", 4), "too many positional arguments"),
+        (lambda: keras.metrics.BinaryAccuracy(treshold=0.4), "did you mean 'threshold'"),
+    ],
+)
+def test_arguments_that_classes_of_functions_do_not_take(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()

@@ -10,70 +10,74 @@ from kcompile.backend import math as m
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.metrics import functions
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Update, divide_no_nan
+from kcompile.utils.signatures import bound_arguments, with_signature
 
 
-def _class(
-    class_name: str, function: Callable[..., Any], default_name: str, **defaults: Any
-) -> type[MeanMetricWrapper]:
-    """The metric of a function; ``defaults`` are its own arguments, which come first, then name and dtype."""
+def _class(class_name: str, function: Callable[..., Any], **arguments: Any) -> type[MeanMetricWrapper]:
+    """The metric of a function; ``arguments`` are those of the constructor in Keras 2.3's order, with defaults.
+
+    All but name and dtype go to the function.
+    """
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        # Keras puts the name first where the function has switches, and the numbers first where it has those.
-        own = [key for key, value in defaults.items() if not isinstance(value, bool) and key != "axis"]
-        switches = [key for key in defaults if key not in own]
-        order = [*own, "name", "dtype", *switches] if class_name != "BinaryAccuracy" else ["name", "dtype", "threshold"]
-        if class_name in ("BinaryCrossentropy", "CategoricalCrossentropy"):
-            order = ["name", "dtype", "from_logits", "label_smoothing"]
-        for key, value in zip(order, args, strict=False):
-            kwargs[key] = value
-        unknown = [key for key in kwargs if key not in order]
-        if unknown:
-            raise TypeError(f"{class_name} takes {', '.join(order)}; got {unknown[0]!r}")
-        name, dtype = kwargs.pop("name", default_name), kwargs.pop("dtype", None)
-        MeanMetricWrapper.__init__(self, function, name, dtype, **{**defaults, **kwargs})
+        given = bound_arguments(class_name, signature, self, *args, **kwargs)
+        name, dtype = given.pop("name"), given.pop("dtype")
+        MeanMetricWrapper.__init__(self, function, name, dtype, **given)
 
+    signature = with_signature(__init__, arguments)
     body = {"__init__": __init__, "__doc__": function.__doc__, "__module__": __name__}
     return type(class_name, (MeanMetricWrapper,), body)
 
 
-Accuracy = _class("Accuracy", functions.accuracy, "accuracy")
-BinaryAccuracy = _class("BinaryAccuracy", functions.binary_accuracy, "binary_accuracy", threshold=0.5)
-CategoricalAccuracy = _class("CategoricalAccuracy", functions.categorical_accuracy, "categorical_accuracy")
+Accuracy = _class("Accuracy", functions.accuracy, name="accuracy", dtype=None)
+BinaryAccuracy = _class(
+    "BinaryAccuracy", functions.binary_accuracy, name="binary_accuracy", dtype=None, threshold=0.5
+)
+CategoricalAccuracy = _class(
+    "CategoricalAccuracy", functions.categorical_accuracy, name="categorical_accuracy", dtype=None
+)
 SparseCategoricalAccuracy = _class(
-    "SparseCategoricalAccuracy", functions.sparse_categorical_accuracy, "sparse_categorical_accuracy"
+    "SparseCategoricalAccuracy", functions.sparse_categorical_accuracy, name="sparse_categorical_accuracy", dtype=None
 )
 TopKCategoricalAccuracy = _class(
-    "TopKCategoricalAccuracy", functions.top_k_categorical_accuracy, "top_k_categorical_accuracy", k=5
+    "TopKCategoricalAccuracy", functions.top_k_categorical_accuracy, k=5, name="top_k_categorical_accuracy", dtype=None
 )
 SparseTopKCategoricalAccuracy = _class(
     "SparseTopKCategoricalAccuracy", functions.sparse_top_k_categorical_accuracy,
-    "sparse_top_k_categorical_accuracy", k=5,
+    k=5, name="sparse_top_k_categorical_accuracy", dtype=None,
 )  # fmt: skip
-CosineSimilarity = _class("CosineSimilarity", functions.cosine_similarity, "cosine_similarity", axis=-1)
-MeanSquaredError = _class("MeanSquaredError", losses.mean_squared_error, "mean_squared_error")
-MeanAbsoluteError = _class("MeanAbsoluteError", losses.mean_absolute_error, "mean_absolute_error")
+CosineSimilarity = _class(
+    "CosineSimilarity", functions.cosine_similarity, name="cosine_similarity", dtype=None, axis=-1
+)
+MeanSquaredError = _class("MeanSquaredError", losses.mean_squared_error, name="mean_squared_error", dtype=None)
+MeanAbsoluteError = _class("MeanAbsoluteError", losses.mean_absolute_error, name="mean_absolute_error", dtype=None)
 MeanAbsolutePercentageError = _class(
-    "MeanAbsolutePercentageError", losses.mean_absolute_percentage_error, "mean_absolute_percentage_error"
-)
+    "MeanAbsolutePercentageError", losses.mean_absolute_percentage_error,
+    name="mean_absolute_percentage_error", dtype=None,
+)  # fmt: skip
 MeanSquaredLogarithmicError = _class(
-    "MeanSquaredLogarithmicError", losses.mean_squared_logarithmic_error, "mean_squared_logarithmic_error"
+    "MeanSquaredLogarithmicError", losses.mean_squared_logarithmic_error,
+    name="mean_squared_logarithmic_error", dtype=None,
+)  # fmt: skip
+Hinge = _class("Hinge", losses.hinge, name="hinge", dtype=None)
+SquaredHinge = _class("SquaredHinge", losses.squared_hinge, name="squared_hinge", dtype=None)
+CategoricalHinge = _class("CategoricalHinge", losses.categorical_hinge, name="categorical_hinge", dtype=None)
+LogCoshError = _class("LogCoshError", losses.logcosh, name="logcosh", dtype=None)
+Poisson = _class("Poisson", losses.poisson, name="poisson", dtype=None)
+KLDivergence = _class(
+    "KLDivergence", losses.kullback_leibler_divergence, name="kullback_leibler_divergence", dtype=None
 )
-Hinge = _class("Hinge", losses.hinge, "hinge")
-SquaredHinge = _class("SquaredHinge", losses.squared_hinge, "squared_hinge")
-CategoricalHinge = _class("CategoricalHinge", losses.categorical_hinge, "categorical_hinge")
-LogCoshError = _class("LogCoshError", losses.logcosh, "logcosh")
-Poisson = _class("Poisson", losses.poisson, "poisson")
-KLDivergence = _class("KLDivergence", losses.kullback_leibler_divergence, "kullback_leibler_divergence")
 BinaryCrossentropy = _class(
-    "BinaryCrossentropy", losses.binary_crossentropy, "binary_crossentropy", from_logits=False, label_smoothing=0.0
-)
+    "BinaryCrossentropy", losses.binary_crossentropy,
+    name="binary_crossentropy", dtype=None, from_logits=False, label_smoothing=0.0,
+)  # fmt: skip
 CategoricalCrossentropy = _class(
-    "CategoricalCrossentropy", losses.categorical_crossentropy, "categorical_crossentropy",
-    from_logits=False, label_smoothing=0.0,
+    "CategoricalCrossentropy", losses.categorical_crossentropy,
+    name="categorical_crossentropy", dtype=None, from_logits=False, label_smoothing=0.0,
 )  # fmt: skip
 SparseCategoricalCrossentropy = _class(
-    "SparseCategoricalCrossentropy", losses.sparse_categorical_crossentropy, "sparse_categorical_crossentropy",
-    from_logits=False, axis=-1,
+    "SparseCategoricalCrossentropy", losses.sparse_categorical_crossentropy,
+    name="sparse_categorical_crossentropy", dtype=None, from_logits=False, axis=-1,
 )  # fmt: skip
 
 
