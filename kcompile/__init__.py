@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         backend,
         callbacks,
         constraints,
+        datasets,
         engine,
         initializers,
         layers,
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = (
-    "activations", "backend", "callbacks", "constraints", "engine", "export", "initializers", "ir", "layers",
-    "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "utils",
+    "activations", "backend", "callbacks", "constraints", "datasets", "engine", "export", "initializers", "ir",
+    "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "utils",
 )  # fmt: skip
 _NAMES = {
     "Input": "kcompile.engine.input_layer",
@@ -73,6 +74,7 @@ __all__ = [
     "compile",
     "configure",
     "constraints",
+    "datasets",
     "engine",
     "initializers",
     "layers",

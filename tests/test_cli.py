@@ -84,6 +84,29 @@ def test_inspecting_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "kcompile.config" in output
 
 
+def test_hostile_files_are_shown_safely(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names cannot steer the terminal, and functions that call each other 2**40 times are not expanded."""
+    from onnx import TensorProto, helper
+
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("my", 1)]
+    functions = []
+    for i in range(40):
+        calls = [(f"f{i + 1}", "x", "t"), (f"f{i + 1}", "t", "y")]
+        body = [helper.make_node(name, [source], [result], domain="my") for name, source, result in calls]
+        last = [helper.make_node("Relu", ["x"], ["y"])]
+        functions.append(helper.make_function("my", f"f{i}", ["x"], ["y"], body if i < 39 else last, opsets))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in ("in\x1b[31m\n", "y"))
+    graph = helper.make_graph([helper.make_node("f0", [x.name], ["y"], domain="my")], "g", [x], [y])
+    (tmp_path / "model.onnx").write_bytes(
+        helper.make_model(graph, opset_imports=opsets, functions=functions).SerializeToString()
+    )
+    assert run(str(tmp_path / "model.onnx")) == 0
+    output = capsys.readouterr().out
+    assert r"in\x1b[31m\n" in output
+    assert "\x1b" not in output
+    assert "my.f0" in output
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_every_shape_of_an_inference_graph_is_known(name: str, tmp_path: Path) -> None:
     ZOO[name]().export(tmp_path / "model.onnx")
@@ -105,6 +128,7 @@ def test_every_shape_of_an_inference_graph_is_known(name: str, tmp_path: Path) -
         (["missing.onnx"], "'missing.onnx': No such file"),
         (["{model}.onnx", "--training"], "not an ONNX file"),
         (["LICENSE"], "is not an ONNX model"),
+        (["tests"], "'tests' is not a file"),
     ],
 )
 def test_wrong_use_is_said_in_one_line(

@@ -62,6 +62,8 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     import onnx
     from google.protobuf.message import DecodeError
 
+    if Path(path).exists() and not Path(path).is_file():
+        raise KCompileError(f"{str(path)!r} is not a file")
     data = Path(path).read_bytes()
     model = onnx.ModelProto()
     try:
@@ -165,6 +167,7 @@ def inferred_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     # Weights are left out: only their shapes matter, and a model with them may be too large to be passed on.
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
+    del bare.functions[:]  # a few of them that call each other can stand for any number of nodes
     for tensor in bare.graph.initializer:
         if math.prod(tensor.dims) > 1024:
             shape = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
