@@ -97,7 +97,9 @@ SIZES: list[tuple[Value, tuple[Dim, ...] | None]] = [
     (constant([5, 6]), (5, 6)),
     (gather(constant([5, 6]), dims_vector((batch,))), None),
     (div(constant(7), gather(dims_vector((batch,)), constant(0))), None),
+    (div(constant([-3, 3]), 2), None),  # truncates, where sizes round down
     (cast(dims_vector((batch,)), "float32"), None),
+    (cast(dims_vector((batch,)), "bool"), None),
     (constant([1.0]), None),
     (iota(batch), None),
     (input_value("n", "int64", ()), None),

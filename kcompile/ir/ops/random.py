@@ -208,7 +208,10 @@ def random_uniform(
     maxval: float = 1.0,
     dtype: str = "float32",
 ) -> Value:
-    """Uniform numbers in ``[minval, maxval)``; for other arguments see :func:`random_bits`."""
+    """Uniform numbers from ``minval`` up to ``maxval``, which rounding may reach unless ``minval`` is 0.
+
+    For the other arguments see :func:`random_bits`.
+    """
     dtype = dtype_name(dtype)
     x = _unit_interval(random_bits(counter, shape, stream), dtype)
     if maxval - minval != 1:

@@ -93,7 +93,7 @@ def dims_of(value: Value) -> tuple[Dim, ...] | None:
 
 def _symbolic(value: Value) -> Array | None:
     """``value`` as an array of Python integers and symbolic sizes."""
-    if value.type.is_float or not value.type.is_static or np.prod(value.type.static_shape) > _MOST_SIZES:
+    if value.type.is_float or value.dtype == "bool" or not value.type.is_static or np.prod(value.type.static_shape) > _MOST_SIZES:
         return None
     op = value.op
     array = constant_of(value)
@@ -116,6 +116,8 @@ def _symbolic(value: Value) -> Array | None:
         known = all(isinstance(number, int) for number in arrays[1].flat)
         if not known or (op.name == "div" and min(arrays[1].flat, default=1) <= 0):
             return None
+        if op.name == "div" and any(isinstance(number, int) and number < 0 for number in arrays[0].flat):
+            return None  # the op truncates, sizes round down
     if op.name == "div":
         results = arrays[0] // arrays[1]
     elif op.name == "gather":
