@@ -69,7 +69,7 @@ def build() -> Model:
 
 
 def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0) -> int:
-    """Train, evaluate, export, and compare with a process that knows only onnxruntime and numpy.
+    """Train (on the CPU), evaluate, export, and compare with a process that knows only onnxruntime and numpy.
 
     Returns:
         the exit status: 0 if the accuracy and every comparison are as they should be, else 1.
@@ -83,7 +83,7 @@ def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0) 
     from kcompile.runtime.session import configure
 
     check_positive_int("demo", "epochs", epochs)
-    configure(threads=threads)
+    configure(threads=threads, device="cpu")  # as the process that it is compared with
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
