@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import xml.etree.ElementTree
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,14 @@ import pytest
 
 from kcompile import cli, demo
 from kcompile.datasets import digits
+from kcompile.runtime.session import configure, options
+
+
+@pytest.fixture(autouse=True)
+def _options_are_put_back() -> Iterator[None]:
+    before = dataclasses.asdict(options())
+    yield
+    configure(**before)
 
 
 def test_the_digits() -> None:
