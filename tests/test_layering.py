@@ -1,0 +1,46 @@
+"""Who may import whom: ir <- passes <- the rest; ONNX and ONNX Runtime in few places, and late."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(path for path in (ROOT / "kcompile").rglob("*.py") if "scripts" not in path.parts)
+HEAVY = {
+    "onnxruntime": ("runtime/session.py",),
+    "onnx": ("passes/emit.py", "runtime/session.py", "export/", "inspecting/", "saving/"),
+    "h5py": ("saving/", "utils/"),
+}
+NEVER = {"tensorflow", "torch", "keras", "tf_keras", "jax"}
+
+
+def imports(tree: ast.AST, late: bool = False) -> Iterator[tuple[str, bool]]:
+    """The modules that are imported, and whether late: inside a function, or for type checkers only."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((f"{node.module}.{alias.name}", late) for alias in node.names)
+        else:
+            typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            yield from imports(node, late or typing or isinstance(node, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT / "kcompile").as_posix())
+def test_imports(path: Path) -> None:
+    inside = path.relative_to(ROOT / "kcompile").as_posix()
+    allowed = {"ir/": ("kcompile.ir",), "passes/": ("kcompile.ir", "kcompile.passes")}
+    part = next((known for folder, known in allowed.items() if inside.startswith(folder)), ("kcompile",))
+    for module, late in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        top = module.split(".")[0]
+        if top == "kcompile":
+            assert module.startswith(part), f"{inside} imports {module}"
+        elif top in HEAVY:
+            assert inside.startswith(HEAVY[top]), f"{inside} imports {module}"
+            assert late, f"{inside} imports {module} when it is loaded; import it inside the function that needs it"
+        elif part != ("kcompile",):
+            assert top in sys.stdlib_module_names or top == "numpy", f"{inside} imports {module}"
+        assert top not in NEVER
