@@ -39,6 +39,8 @@ ROWS = {
         3 * 4 * 4 * 4 * (2 * 9 * 2 + 1),
     ),
     "reduce_sum(x, axes=(1,))": ("x: f32[batch, 5]", "f32[batch]", 15),
+    "blocked_affine(x, y, y, block=8)": ("x: f32[batch, 8, 2, 2], y: f32[8]", "f32[batch, 8, 2, 2]", 3 * 8 * 4 * 2),
+    "blocked_mean(x, block=8)": ("x: f32[batch, 8, 2, 2]", "f32[batch, 8]", 3 * 8 * 4),
     "add(x, 1.0)": ("x: f32[batch, 5]", "f32[batch, 5]", 15),
     "reshape(x, shape=(5*batch,))": ("x: f32[batch, 5]", "f32[5*batch]", 0),
 }

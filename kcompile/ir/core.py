@@ -59,6 +59,9 @@ class Op:
     def infer(self, *types: TensorType) -> TensorType | tuple[TensorType, ...]:
         """The type of each output.
 
+        Ops with a fixed number of operands name them, for which mypy wants ``type: ignore[override]``; ``make_node``
+        turns a wrong number into an :class:`IRError`.
+
         Raises:
             IRError: the op is not defined on inputs of these types.
         """

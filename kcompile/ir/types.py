@@ -116,8 +116,9 @@ def parse_type(text: str) -> TensorType:
 def broadcast_dims(a: Dim, b: Dim) -> Dim | None:
     """The size of an axis after NumPy broadcasting, ``None`` if the two never fit.
 
-    Two different symbolic sizes are taken to be equal at run time (ONNX Runtime checks); a symbolic size that
-    meets an integer other than 1 is that integer.
+    Two different symbolic sizes are taken to be equal at run time; a symbolic size that meets an integer other than
+    1 is taken to be that integer. ONNX Runtime refuses others, except for a size that turns out to be 1: that is
+    broadcast, and only its gradient, which is not summed, has the wrong shape.
     """
     if a == b or b == 1:
         return a

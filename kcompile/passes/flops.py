@@ -10,7 +10,15 @@ import numpy as np
 
 from kcompile.ir.core import Constant, Graph, Leaf, Node, Value
 from kcompile.ir.dims import Dim, names_in, substitute
-from kcompile.ir.ops.blocked import BlockedConv, BlockedConvInputGrad, BlockedConvWeightGrad, BlockedPool
+from kcompile.ir.ops.blocked import (
+    BlockedAffine,
+    BlockedBatchNormGrad,
+    BlockedConv,
+    BlockedConvInputGrad,
+    BlockedConvWeightGrad,
+    BlockedMean,
+    BlockedPool,
+)
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.gemm import Gemm
@@ -82,11 +90,13 @@ def _flops(node: Node, sizes: Mapping[str, int]) -> int:
             return elements(node.inputs[0], sizes) * _per_window(node, sizes)
         case Pooling(window=window) | BlockedPool(window=window):
             return min(elements(v, sizes) for v in (node.inputs[0], node.outputs[0])) * math.prod(window)
-        case Normalization():
+        case Normalization() | BlockedBatchNormGrad():
             return 4 * output
+        case BlockedAffine():
+            return (len(node.inputs) - 1) * output
         case Softmax() | LogSoftmax():
             return 4 * output
-        case Reduction():
+        case Reduction() | BlockedMean():
             return elements(node.inputs[0], sizes)
         case RandomBits():
             return 4 * output
