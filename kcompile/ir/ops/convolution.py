@@ -277,10 +277,20 @@ def conv(
     Raises:
         IRError: ranks, channels or element types do not fit, or no window fits into the padded input.
     """
-    ones = (1,) * (x.rank - 2)
-    windows = tuple(tuple(pair) for pair in pads) if pads is not None else ((0, 0),) * len(ones)
-    op = Conv(tuple(strides or ones), windows, tuple(dilations or ones), groups, data_format)  # type: ignore[arg-type]
+    op = Conv(*_geometry(x, strides, pads, dilations), groups, data_format)
     return apply(op, x, w) if bias is None else apply(op, x, w, bias)
+
+
+def _geometry(
+    x: Value,
+    strides: Sequence[int] | None,
+    pads: Sequence[tuple[Dim, Dim]] | None,
+    dilations: Sequence[int] | None,
+) -> tuple[tuple[int, ...], Pads, tuple[int, ...]]:
+    """Strides, pads and dilations with their defaults."""
+    ones = (1,) * (x.rank - 2)
+    around: Pads = ((0, 0),) * len(ones) if pads is None else tuple((before, after) for before, after in pads)
+    return tuple(strides or ones), around, tuple(dilations or ones)
 
 
 def conv_transpose(
@@ -307,10 +317,8 @@ def conv_transpose(
     Raises:
         IRError: ranks, channels, sizes or element types do not fit.
     """
-    ones = (1,) * (x.rank - 2)
-    windows = tuple(tuple(pair) for pair in pads) if pads is not None else ((0, 0),) * len(ones)
-    attributes = (tuple(strides or ones), windows, tuple(dilations or ones), groups, data_format)
-    y = apply(ConvInputGrad(*attributes, tuple(output_sizes)), x, w)  # type: ignore[arg-type]
+    op = ConvInputGrad(*_geometry(x, strides, pads, dilations), groups, data_format, tuple(output_sizes))
+    y = apply(op, x, w)
     if bias is None:
         return y
     if bias.rank != 1 or not same_dim(bias.shape[0], y.shape[channel_axis(y.rank, data_format)]):

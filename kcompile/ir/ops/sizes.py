@@ -93,7 +93,8 @@ def dims_of(value: Value) -> tuple[Dim, ...] | None:
 
 def _symbolic(value: Value) -> Array | None:
     """``value`` as an array of Python integers and symbolic sizes."""
-    if value.type.is_float or value.dtype == "bool" or not value.type.is_static or np.prod(value.type.static_shape) > _MOST_SIZES:
+    type = value.type
+    if "int" not in type.dtype or not type.is_static or np.prod(type.static_shape) > _MOST_SIZES:
         return None
     op = value.op
     array = constant_of(value)
