@@ -36,6 +36,12 @@ from kcompile.layers import (
 RNG = np.random.RandomState(0)
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers() -> None:
+    keras.utils.set_random_seed(1)
+    RNG.seed(0)
+
+
 def changed(before: list[Any], after: list[Any]) -> bool:
     return any((a != b).any() for a, b in zip(before, after, strict=True))
 
@@ -536,6 +542,27 @@ def test_fine_tuning() -> None:
     model.fit(x, y, verbose=0)
     assert not changed(before[:2], base.get_weights()[:2])
     assert all(changed([a], [b]) for a, b in zip(before[2:], base.get_weights()[2:], strict=True))
+
+
+def test_model_as_a_layer_keeps_its_own_tensors() -> None:
+    base = Sequential([Dense(4, input_dim=3, activity_regularizer="l2", name="inside"), BatchNormalization()])
+    inputs = Input((3,))
+    whole = Sequential([Model(inputs, base(inputs)), Dense(2)])
+    hidden = Model(base.input, base.get_layer("inside").output)  # in Keras a call of the model is none of its layers'
+    x = RNG.randn(6, 3)
+    np.testing.assert_allclose(hidden.predict(x), x @ hidden.get_weights()[0], rtol=1e-5, atol=1e-6)
+    losses_found = []
+    for call in (False, True):
+        if call:  # computing on arrays leaves no losses and no statistics of them behind
+            base(100 * x)
+            whole(100 * x)
+        whole.compile(optimizers.SGD(0.0), "mse")
+        losses_found.append(whole.train_on_batch(x, np.zeros((6, 2))))
+    assert losses_found[0] == losses_found[1]
+    np.testing.assert_allclose(base.layers[1].get_weights()[3], 1, atol=0.5)
+    base.pop()
+    assert base.output_shape == (None, 4)
+    np.testing.assert_allclose(base.predict(x), hidden.predict(x), rtol=1e-6)
 
 
 def test_surgery() -> None:

@@ -15,6 +15,12 @@ def remember(x: Tensor) -> None:
     _layer_outputs[x.value] = x
 
 
+def forget(x: Tensor) -> None:
+    """Take back that ``x`` was made by a layer."""
+    if _layer_outputs.get(x.value) is x:
+        del _layer_outputs[x.value]
+
+
 def made_by_layer(value: ir.Value) -> Tensor | None:
     """The layer's tensor for this IR value, if there is one."""
     return _layer_outputs.get(value)

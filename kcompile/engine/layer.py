@@ -19,6 +19,7 @@ from kcompile.engine.layer_weights import LayerWeights
 from kcompile.engine.lists import as_list, is_shape_list
 from kcompile.engine.node import InputSpec, Node
 from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.traces import without_trace
 from kcompile.errors import (
     DataTypeError,
     KCompileError,
@@ -84,6 +85,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         self._metrics: list[tuple[str, Tensor]] = []
         self._inbound_nodes: list[Node] = []
         self._outbound_nodes: list[Node] = []
+        self._inner_nodes: list[Node] = []
         self._regularized: list[tuple[Variable, Any]] = []
         self.name = name or default_name(type(self))
         owner = type(self).__name__
@@ -216,7 +218,8 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             kwargs[name] = value
         nested = isinstance(inputs, (list, tuple))
         items = list(inputs) if nested else [inputs]
-        eager = not any(isinstance(x, Tensor) for x in items)
+        if items and not any(isinstance(x, (Tensor, Layer)) for x in items):
+            return self._computed(inputs, kwargs)
         tensors = [self._input_tensor(x) for x in items]
         arranged = tensors if nested else tensors[0]
         with ir.scope(self.name):
@@ -246,11 +249,6 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             output_masks = self._masks(arranged, masks if nested else masks[0], made)
             self._regularize_activity(results)
             self._mark_inputs(added, arranged)
-        if eager:
-            # Losses and updates of a computation that is over belong to no model.
-            del self._losses[added[0] :], self._updates[added[1] :]
-            arrays = [y.numpy() for y in results]
-            return arrays if isinstance(outputs, (list, tuple)) else arrays[0]
         # 7. History.
         for y, m in zip(results, output_masks, strict=True):
             y._keras_mask = m
@@ -262,6 +260,15 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         if isinstance(outputs, (list, tuple)):
             return results
         return results[0]
+
+    def _computed(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
+        """The outputs for arrays, as arrays."""
+        tensors = (
+            [self._input_tensor(x) for x in inputs] if isinstance(inputs, (list, tuple)) else self._input_tensor(inputs)
+        )
+        with without_trace(self):
+            outputs = self(tensors, **kwargs)
+        return [y.numpy() for y in outputs] if isinstance(outputs, list) else outputs.numpy()
 
     def _input_tensor(self, x: Any) -> Tensor:
         if isinstance(x, Layer):

@@ -14,6 +14,7 @@ from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.traces import move_inside, without_trace
 from kcompile.errors import DataTypeError, KCompileError, ShapeError, listed, shown, unknown_name
 
 
@@ -112,6 +113,24 @@ class Network(Layer):
         return self._layers_by_depth
 
     @property
+    def input(self) -> Any:
+        """The model's own inputs, one or a list, also where it is called as a layer."""
+        return one_or_list(self.inputs) if self._functional else super().input
+
+    @property
+    def output(self) -> Any:
+        """The model's own outputs, one or a list."""
+        return one_or_list(self.outputs) if self._functional else super().output
+
+    @property
+    def input_shape(self) -> Any:
+        return one_or_list([tuple(x.shape) for x in self.inputs]) if self._functional else super().input_shape
+
+    @property
+    def output_shape(self) -> Any:
+        return one_or_list([tuple(x.shape) for x in self.outputs]) if self._functional else super().output_shape
+
+    @property
     def input_layers(self) -> list[Layer]:
         return [x._keras_history[0] for x in self.inputs if x._keras_history]
 
@@ -176,7 +195,8 @@ class Network(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks of the outputs."""
-        outputs = self._replay(_with_masks(as_list(inputs), mask)) if self._functional else []
+        with without_trace(self):
+            outputs = self._replay(_with_masks(as_list(inputs), mask)) if self._functional else []
         return one_or_list([y._keras_mask for y in outputs]) if outputs else None
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
@@ -196,6 +216,14 @@ class Network(Layer):
 
     def _replay(self, tensors: Sequence[Tensor], training: Any = None) -> list[Tensor]:
         """The outputs for other inputs: every layer is called again, with its own weights."""
+        before = [(layer, len(layer._inbound_nodes)) for layer in self._tracked]
+        try:
+            return self._called_again(tensors, training)
+        finally:
+            for layer, count in before:
+                move_inside(layer, count)
+
+    def _called_again(self, tensors: Sequence[Tensor], training: Any) -> list[Tensor]:
         new: dict[int, Tensor] = {id(old): x for old, x in zip(self.inputs, tensors, strict=True)}
         for node in self._nodes:
             if all(id(y) in new for y in node.output_tensors):
@@ -216,8 +244,8 @@ class Network(Layer):
         from kcompile.backend.variables import placeholder
 
         shapes = input_shape if is_shape_list(input_shape) else [input_shape]
-        outputs = [tuple(y.shape) for y in self._replay([placeholder(shape=s) for s in shapes])]
-        return one_or_list(outputs)
+        with without_trace(self):
+            return one_or_list([tuple(y.shape) for y in self._replay([placeholder(shape=s) for s in shapes])])
 
     # -- what layers contribute
 

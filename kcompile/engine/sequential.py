@@ -87,13 +87,16 @@ class Sequential(Model):
         if not self.layers:
             raise DataTypeError(f"model {self.name!r} has no layers to remove")
         layer = self._stack.pop()
-        layer._inbound_nodes.pop() if layer._inbound_nodes else None
+        node = None
+        if getattr(self, "_end", None) is not None:
+            nodes, index = layer._inbound_nodes, self._end._keras_history[1]
+            node = nodes.pop() if index == len(nodes) - 1 else nodes[index]
         if not self.layers:
             self._functional, self.built, self._end = False, False, None
             self.inputs, self.outputs = [], []
             return
-        if getattr(self, "_end", None) is not None:
-            self._end = self._stack[-1]._inbound_nodes[-1].output_tensors[0]
+        if node is not None:
+            self._end = node.input_tensors[0]
             self._refresh()
 
     def _refresh(self) -> None:

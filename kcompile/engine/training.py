@@ -120,9 +120,7 @@ class Model(GeneratorMethods, Network):
         """The arguments of ``compile`` for the outputs of this model."""
         compiled = resolve(self, **arguments)
         if not compiled.outputs and not self.losses:
-            raise KCompileError(
-                f"model {self.name!r} has no loss: pass loss= to compile, or add one with add_loss"
-            )
+            raise KCompileError(f"model {self.name!r} has no loss: pass loss= to compile, or add one with add_loss")
         warn_of_unfit_losses(self, compiled.outputs)
         return compiled
 
@@ -199,14 +197,13 @@ class Model(GeneratorMethods, Network):
     def _index_limits(self) -> dict[str, tuple[int, str]]:
         """For inputs that an Embedding reads directly: how many rows its table has."""
         found: dict[str, tuple[int, str]] = {}
+        names = dict(zip((x.value for x in self.inputs), self.input_names, strict=True))
         for layer in self._all_layers():
             rows = getattr(layer, "index_limit", None)
-            for node in layer._inbound_nodes if rows is not None else []:
-                for x in node.input_tensors:
-                    if x._keras_history is not None and any(x.value is mine.value for mine in self.inputs):
-                        name = x._keras_history[0].name
-                        if name not in found or rows < found[name][0]:
-                            found[name] = (int(rows), layer.name)
+            for node in [*layer._inbound_nodes, *layer._inner_nodes] if rows is not None else []:
+                for name in [names[x.value] for x in node.input_tensors if x.value in names]:
+                    if name not in found or rows < found[name][0]:
+                        found[name] = (int(rows), layer.name)
         return found
 
     def _all_layers(self) -> list[Any]:
