@@ -9,7 +9,7 @@ from typing import Any
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.history import as_number
 from kcompile.callbacks.monitor import Monitor
-from kcompile.errors import DataTypeError, check_flag, check_int, unknown_name
+from kcompile.errors import DataTypeError, KCompileError, check_flag, check_int, unknown_name
 
 
 class ModelCheckpoint(Callback):
@@ -57,6 +57,12 @@ class ModelCheckpoint(Callback):
         self.best = self._watch.worst
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        method = "save_weights" if self.save_weights_only else "save"
+        if not hasattr(self.model, method):
+            raise KCompileError(
+                f"ModelCheckpoint: the model {getattr(self.model, 'name', self.model)!r} has no method {method}; keep "
+                "its weights with a LambdaCallback that calls model.get_weights(), or write it with model.export(path)"
+            )
         folder = os.path.dirname(self.filepath)
         if folder and "{" not in folder:
             os.makedirs(folder, exist_ok=True)
