@@ -371,11 +371,11 @@ class Graph:
         found.update(dict.fromkeys(self.updates))
         return list(found)
 
-    def with_results(self, results: Sequence[Value]) -> Graph:
-        """The same graph with other outputs and updates, in the order of :attr:`results`."""
+    def with_results(self, results: Sequence[Value], inputs: Iterable[Value] | None = None) -> Graph:
+        """The same graph with other outputs and updates, in the order of :attr:`results` (and other inputs)."""
         count = len(self.outputs)
         return Graph(
-            self.inputs,
+            self.inputs if inputs is None else inputs,
             dict(zip(self.outputs, results[:count], strict=True)),
             dict(zip(self.updates, results[count:], strict=True)),
             self.name,
@@ -416,14 +416,7 @@ def rebuild(graph: Graph, rule: Rule, replace: Mapping[Value, Value] | None = No
     results = [new[value] for value in graph.results]
     if all(a is b for a, b in zip(results, graph.results, strict=True)) and not replace:
         return graph
-    inputs = tuple(new.get(value, value) for value in graph.inputs)
-    count = len(graph.outputs)
-    return Graph(
-        inputs,
-        dict(zip(graph.outputs, results[:count], strict=True)),
-        dict(zip(graph.updates, results[count:], strict=True)),
-        graph.name,
-    )
+    return graph.with_results(results, [new.get(value, value) for value in graph.inputs])
 
 
 def inline(graph: Graph, arguments: Sequence[Value]) -> tuple[Value, ...]:
