@@ -218,6 +218,29 @@ def test_functions_take_variables_and_a_fixed_learning_phase() -> None:
     np.testing.assert_array_equal(run([np.ones((1, 2)), 1])[0], [[2, 2]])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, None),
+        ({"validation_data": (np.full((2, 1), 3), np.full((2, 1), 4))}, [[[3], [3]], [[4], [4]], [1, 1]]),
+        ({"validation_data": (np.zeros((1, 1)), np.ones((1, 1)), np.full(1, 0.5))}, [[[0]], [[1]], [0.5]]),
+        ({"validation_split": 0.5}, [[[1], [1]], [[0], [0]], [1, 1]]),
+        ({"validation_data": iter([(np.ones((2, 1)), np.ones((2, 1)))]), "validation_steps": 1}, None),
+    ],
+)
+def test_callbacks_see_the_validation_data(arguments: Any, expected: Any) -> None:
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            found = self.validation_data
+            self.seen = None if found is None else [np.asarray(array).tolist() for array in found]
+
+    model = Sequential([L.Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse")
+    look = Look()
+    model.fit(np.ones((4, 1)), np.zeros((4, 1)), callbacks=[look], verbose=0, **arguments)
+    assert look.seen == expected
+
+
 @pytest.mark.skipif(hasattr(Model, "save"), reason="models can be saved")
 def test_a_checkpoint_that_cannot_save_says_so_before_training(tmp_path: Path) -> None:
     model = Sequential([L.Dense(1, input_shape=(1,), name="d")], name="mine")

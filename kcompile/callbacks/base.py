@@ -16,7 +16,8 @@ class Callback:
     Attributes:
         model: the model that is trained.
         params: dict with "batch_size", "epochs", "steps", "samples", "verbose", "do_validation", "metrics".
-        validation_data: the validation arrays, or None.
+        validation_data: in fit, the validation arrays in one list: inputs, targets, sample weights; None without
+            any, and where a generator makes them.
     """
 
     # On the class, so that a subclass whose __init__ doesn't call this one's works too.

@@ -50,6 +50,8 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                 "validation_samples": run.validation_samples,
             }
         )  # fmt: skip
+        for callback in callbacks:
+            callback.validation_data = run.validation_data
         model.history, model.stop_training = history, False
         tolerant = model.on_nan == "ignore" or any(isinstance(c, TerminateOnNaN) for c in given)
         with callbacks.training():
@@ -188,6 +190,15 @@ class _Run:
     @property
     def validates(self) -> bool:
         return any(v is not None for v in (self._validation, self._validation_source, self._pending_validation))
+
+    @property
+    def validation_data(self) -> list[Any] | None:
+        """What Keras 2 gives to callbacks: inputs, targets and sample weights in one list; ``None`` for generators."""
+        data = self._validation
+        if data is None:
+            return None
+        ones = np.ones(data.samples, config.floatx())
+        return [*data.x, *data.y, *(ones if weights is None else weights for weights in data.weights)]
 
     def steps_per_epoch(self) -> int | None:
         if self._feeder is not None:
