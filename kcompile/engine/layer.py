@@ -177,10 +177,9 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         from kcompile.utils.summary import print_summary
 
         if not self.built:
-            kind = "model" if hasattr(self, "_nodes") else "layer"
             raise NotReadyError(
-                f"{kind} {self.name!r} is not built, so its shapes are unknown; call it on data or a tensor, call "
-                "build(input_shape), or give the first layer an input_shape"
+                f"{self._kind} {self.name!r} is not built, so its shapes are unknown; call it on data or a tensor, "
+                "call build(input_shape), or give the first layer an input_shape"
             )
         print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
 
@@ -358,7 +357,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             raise AttributeError(name)
         if hasattr(type(self), name):
             return object.__getattribute__(self, name)  # a property that raised: its own message is the better one
-        message = f"layer {own['name']!r} ({type(self).__name__}) has no attribute {name!r}"
+        message = f"{self._kind} {own['name']!r} ({type(self).__name__}) has no attribute {name!r}"
         if not own["built"]:
             message += "; it is not built yet: call it on a tensor, or give the first layer an input_shape"
         raise AttributeError(message, name=name, obj=self)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class LayerWeights:
     """The weights of a layer and of the layers inside it; a part of :class:`~kcompile.engine.layer.Layer`."""
 
+    _kind = "layer"
+    """What messages call this."""
+
     name: str
     dtype: str
     built: bool
@@ -122,22 +125,26 @@ class LayerWeights:
         return self.non_trainable_weights
 
     def get_weights(self) -> list[Array]:
-        """The values of all weights, trainable ones first."""
-        return [w.numpy() for w in self.weights]
+        """The values of all weights: trainable ones first, and in a model layer by layer."""
+        return [w.numpy() for w in self._ordered_weights()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace the values of all weights; nothing is changed if one does not fit.
+        """Replace all weights, in the order of :meth:`get_weights`; nothing is changed if one does not fit.
 
         Raises:
             ValueError: another number of arrays, or another shape.
         """
-        params = self.weights
+        params = self._ordered_weights()
         if len(params) != len(weights):
             hint = "" if self.built else "; it has none before it is built, so call it on data (or a tensor) first"
             raise KCompileError(
-                f"layer {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays{hint}"
+                f"{self._kind} {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays{hint}"
             )
-        assign_all(f"layer {self.name!r}", params, weights)
+        assign_all(f"{self._kind} {self.name!r}", params, weights)
+
+    def _ordered_weights(self) -> list[Variable]:
+        """The weights in the order of lists of arrays."""
+        return self.weights
 
     def count_params(self) -> int:
         """The number of scalars in the weights.

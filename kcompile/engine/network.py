@@ -9,7 +9,6 @@ from typing import Any
 from kcompile.backend.variables import Variable
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
-from kcompile.engine.layer_weights import assign_all
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
@@ -26,6 +25,8 @@ class Network(Layer):
     Raises:
         ValueError: the outputs cannot be reached from the inputs, names repeat, or inputs are not inputs.
     """
+
+    _kind = "model"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         inputs = kwargs.pop("inputs", kwargs.pop("input", None))
@@ -296,25 +297,7 @@ class Network(Layer):
             if layer.stateful and reset is not None:
                 reset()
 
-    def get_weights(self) -> list[Any]:
-        """The values of all weights, layer by layer."""
-        return [w.numpy() for w in self._weights_by_layer()]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all weights, in the order of :meth:`get_weights`; nothing is changed if one does not fit.
-
-        Raises:
-            ValueError: another number of arrays, or another shape.
-        """
-        params = self._weights_by_layer()
-        if len(params) != len(weights):
-            hint = "" if self.built else "; it has none before it is built: fit it, or call build(input_shape)"
-            raise KCompileError(
-                f"model {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays{hint}"
-            )
-        assign_all(f"model {self.name!r}", params, weights)
-
-    def _weights_by_layer(self) -> list[Variable]:
+    def _ordered_weights(self) -> list[Variable]:
         found = [w for layer in self.layers for w in layer.weights]
         return unique([*found, *self._trainable_weights, *self._non_trainable_weights])
 
