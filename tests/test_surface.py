@@ -162,6 +162,16 @@ def test_what_keras_raises_as_runtime_error() -> None:
             call()
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("get_session", "no sessions here"), ("tf", "without TensorFlow"), ("concatenat", "did you mean 'concatenate'")],
+)
+def test_names_that_the_backend_does_not_have(name: str, message: str) -> None:
+    assert not hasattr(K, name)
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'; .*{message}"):
+        getattr(K, name)
+
+
 def test_no_optimizers_of_tensorflow() -> None:
     with pytest.raises(ValueError, match="got object, but kcompile runs without TensorFlow; use an optimizer of"):
         keras.optimizers.TFOptimizer(object())

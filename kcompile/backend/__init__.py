@@ -1,5 +1,9 @@
 """K: Keras' backend functions, symbolic, over the ops of the IR."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from kcompile.backend.config import (
     backend,
     clear_session,
@@ -174,6 +178,17 @@ from kcompile.backend.variables import (
 )
 
 _BACKEND = backend()
+
+_SESSION = "there are no sessions here: what is needed is compiled when it is used; see kcompile.configure for threads"
+_ABSENT = {"get_session": _SESSION, "set_session": _SESSION, "tf": "kcompile runs without TensorFlow; use K's functions"}
+
+
+def __getattr__(name: str) -> Any:
+    from kcompile.errors import did_you_mean
+
+    hint = f"; {_ABSENT[name]}" if name in _ABSENT else did_you_mean(name, __all__)
+    raise AttributeError(f"module 'kcompile.backend' has no attribute {name!r}{hint}")
+
 
 __all__ = [
     "_BACKEND",
