@@ -73,3 +73,14 @@ def test_models_of_many_sizes_are_not_kept() -> None:
         network.train_on_batch(x[:size], y[:size])
     compiled = {id(executable): executable.graph.dim_names() for executable in step_of(network)._by_size.values()}
     assert sorted(map(len, compiled.values())) == [0] * MAX_SIZES + [1]
+
+
+def test_many_sizes_do_not_compile_the_usual_ones_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    original = Step._compiled
+    monkeypatch.setattr(Step, "_compiled", lambda *arguments: compiled.append(1) or original(*arguments))
+    network = keras.models.Sequential([layers.Dense(1, input_dim=2)])
+    network.compile("sgd", "mse")
+    for size in [*range(1, 70), *range(1, 70)]:
+        network.train_on_batch(np.ones((size, 2)), np.ones(size))
+    assert len(compiled) == MAX_SIZES + 1

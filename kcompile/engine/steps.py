@@ -291,15 +291,15 @@ class Step:
         return next(iter(self._by_size.values())) if self._by_size else self._for_all_sizes()
 
     def _executable_for(self, size: int) -> Executable:
-        usual = self._fixed and size > 0 and size % USUAL_SIZES == 0
-        if not usual or sum(e is not self._executable for e in self._by_size.values()) >= MAX_SIZES:
-            found = self._for_all_sizes()
-        else:
+        own = {size: e for size, e in self._by_size.items() if e is not self._executable}
+        if self._fixed and size > 0 and size % USUAL_SIZES == 0 and len(own) < MAX_SIZES:
             from kcompile.passes.specialize import specialize
 
             found = self._compiled(specialize(self._graph, sizes={"batch": size}))
+        else:
+            found = self._for_all_sizes()
         if len(self._by_size) >= 8 * MAX_SIZES:
-            self._by_size.clear()
+            self._by_size = own  # the rest is quickly found again
         self._by_size[size] = found
         return found
 
