@@ -179,8 +179,8 @@ from kcompile.backend.variables import (
 
 _BACKEND = backend()
 
-_SESSION = "there are no sessions here: what is needed is compiled when it is used; see kcompile.configure for threads"
-_ABSENT = {"get_session": _SESSION, "set_session": _SESSION, "tf": "kcompile runs without TensorFlow; use K's functions"}
+_SESSION = "there are no sessions here: what is needed is compiled when it is used; kcompile.configure sets threads"
+_ABSENT = {"get_session": _SESSION, "set_session": _SESSION, "tf": "kcompile runs without TensorFlow; use K"}
 
 
 def __getattr__(name: str) -> Any:
