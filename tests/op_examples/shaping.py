@@ -68,6 +68,8 @@ EXAMPLES = [
         "slice", lambda x: slice_axes(x, [0], [None], [None], [2]), [floats(4, 2)], "every other", batch=[0]
     ),
     Example("slice", lambda x: slice_axes(x, [0], [5], [99]), [floats(4, 2)], "nothing"),
+    Example("slice", lambda x: slice_axes(x, [0], [1], [1], [-1]), [floats(4, 2)], "nothing of a batch", batch=[0]),
+    Example("slice", lambda x: slice_axes(x, [0], [2], [1]), [floats(4, 2)], "less than nothing", batch=[0]),
     *(
         Example("slice", lambda x, k=k: slice_axes(x, [0], [None], [None], [k]), [floats(7, 2)], f"{k}", batch=[0])
         for k in (-2, -3)

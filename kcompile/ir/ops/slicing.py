@@ -330,7 +330,8 @@ def _slice_bounds(n: Dim, start: Dim | None, end: Dim | None, step: int) -> tupl
     first = _from_front(n, start, 0 if step > 0 else n - 1)
     last = _from_front(n, end, n if step > 0 else -1)
     distance = last - first if step > 0 else first - last
-    return first, (distance + (abs(step) - 1)) // abs(step)
+    size = (distance + (abs(step) - 1)) // abs(step)
+    return first, max(size, 0) if isinstance(size, int) else size
 
 
 def _from_front(n: Dim, bound: Dim | None, default: Dim) -> Dim:
