@@ -331,7 +331,7 @@ def _slice_bounds(n: Dim, start: Dim | None, end: Dim | None, step: int) -> tupl
     last = _from_front(n, end, n if step > 0 else -1)
     distance = last - first if step > 0 else first - last
     size = (distance + (abs(step) - 1)) // abs(step)
-    return first, max(size, 0) if isinstance(size, int) else size
+    return (0, 0) if isinstance(size, int) and size <= 0 else (first, size)
 
 
 def _from_front(n: Dim, bound: Dim | None, default: Dim) -> Dim:
