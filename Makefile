@@ -11,7 +11,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# As many test processes as there are cores, with one thread each.
+# As many test processes as there are cores, with one thread each; and the same random cases in every run. (Plain pytest
+# draws new ones each time.)
 PROCESSES ?= auto
 
 .PHONY: demo test lint types check clean
@@ -21,7 +22,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kcompile demo $(ARGS)
 
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 KCOMPILE_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses 8 $(ARGS)
+	OMP_NUM_THREADS=1 KCOMPILE_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses 8 --hypothesis-profile ci $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
