@@ -477,6 +477,16 @@ def test_policy_gradient(keras_1: bool) -> None:
     assert (model.predict(states) != chances).any()
 
 
+def test_gradients_of_a_compiled_model() -> None:
+    model = Sequential([Dense(1, input_dim=3, use_bias=False)])
+    model.compile("sgd", "mse")
+    gradients = model.optimizer.get_gradients(model.total_loss, model.trainable_weights)
+    feeds = [model.inputs[0], model.targets[0], model.sample_weights[0], K.learning_phase()]
+    x, y, weights, kernel = RNG.randn(5, 3), RNG.randn(5, 1), RNG.uniform(size=5), model.get_weights()[0]
+    found = K.function(feeds, gradients)([x, y, weights, 0])[0]
+    np.testing.assert_allclose(found, 2 * x.T @ ((x @ kernel - y) * weights[:, None]) / 5, rtol=1e-4)
+
+
 # ---- training as one goes along
 
 

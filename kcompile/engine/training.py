@@ -38,6 +38,7 @@ class Model(GeneratorMethods, Network):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._steps: dict[Any, Step] = {}
+        self._symbolic: StepGraph | None = None
         self._predictor: prediction.Predictor | None = None
         self._compiled: Any = None
         self._random: Variable | None = None
@@ -130,6 +131,7 @@ class Model(GeneratorMethods, Network):
 
     def _use(self, compiled: Compilation) -> None:
         self._compiled = compiled
+        self._symbolic = None
         self.optimizer = compiled.optimizer
         # What is trainable counts as of now: a GAN's discriminator is frozen after it was compiled.
         self._collected_trainable_weights = self.trainable_weights
@@ -150,10 +152,27 @@ class Model(GeneratorMethods, Network):
 
     @property
     def total_loss(self) -> Tensor:
-        """The loss that training minimizes, as a symbolic tensor."""
-        self._require_compiled("total_loss")
-        targets = [self._target_shape(spec, None) for spec in self._target_specs()]
-        return StepGraph(self, targets, [0] * len(targets), training=True).total
+        """The loss that training minimizes: a function of inputs, :attr:`targets` and :attr:`sample_weights`."""
+        return self._symbolic_step("total_loss").total
+
+    @property
+    def targets(self) -> list[Tensor]:
+        """Placeholders of the targets, one for each output with a loss."""
+        return list(self._symbolic_step("targets").y)
+
+    @property
+    def sample_weights(self) -> list[Tensor]:
+        """Placeholders of the sample weights, one for each output with a loss."""
+        return [w for w in self._symbolic_step("sample_weights").w if w is not None]
+
+    def _symbolic_step(self, what: str) -> StepGraph:
+        """The step from which scripts take symbolic tensors; the same ones until ``compile``."""
+        self._require_compiled(what)
+        if self._symbolic is None:
+            specs = self._target_specs()
+            ranks = [2 if spec.sample_weight_mode == "temporal" else 1 for spec in specs]
+            self._symbolic = StepGraph(self, [self._target_shape(spec, None) for spec in specs], ranks, training=True)
+        return self._symbolic
 
     def reset_metrics(self) -> None:
         """Start all metrics anew."""
