@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ def test_one_spatial_axis_is_channels_last_whatever_is_configured() -> None:
         assert L.Conv2D(2, 2).data_format == "channels_first"
     finally:
         K.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("layer", [L.Conv2D, L.Convolution2D, L.SeparableConv2D])
+def test_kernels_as_keras_1_writes_them_are_noted(layer: Any) -> None:
+    with pytest.warns(RuntimeWarning, match=r"\(64, 3, 3\) has a kernel of 3x3 and strides of 3; write .*64, \(3, 3\)"):
+        layer(64, 3, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for quiet in (layer(64, 3, 2), layer(64, 1, 1), layer(64, (3, 3), (3, 3)), layer(64, 3, strides=3)):
+            assert quiet.filters == 64
+        L.Conv2DTranspose(64, 2, 2)
 
 
 @pytest.mark.parametrize(

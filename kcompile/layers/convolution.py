@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcompile import activations, regularizers
 from kcompile import backend as K
 from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec
-from kcompile.errors import KCompileError, ShapeError, check_flag, check_int_tuple, check_positive_int
+from kcompile.errors import KCompileError, ShapeError, check_flag, check_int_tuple, check_positive_int, warn
 from kcompile.layers.spatial import WeightedSpatialLayer
 from kcompile.utils.conv_utils import conv_output_length, normalize_padding
+
+
+def noting_old_kernels(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that warns where two equal numbers by position look like Keras 1's kernel: ``(64, 3, 3)``."""
+
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        direct = type(self).__init__ is checked  # not through the constructor of a subclass
+        if direct and self.rank == 2 and len(args) > 2 and isinstance(args[1], int) and 1 < args[1] == args[2]:
+            name, filters, size = type(self).__name__, args[0], args[1]
+            warn(
+                f"{name}({filters}, {size}, {size}) has a kernel of {size}x{size} and strides of {size}; write "
+                f"{name}({filters}, ({size}, {size})) for Keras 1's rows and columns, or strides={size} for strides"
+            )
+        init(self, *args, **kwargs)
+
+    return checked
 
 
 class Conv(WeightedSpatialLayer):
     """Cross-correlation with learned kernels; see :class:`Conv2D`. Subclasses set ``rank``."""
 
+    @noting_old_kernels
     def __init__(
         self,
         filters: int,

@@ -8,7 +8,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.engine.layer import Shape
 from kcompile.errors import check_positive_int, raise_unknown_argument
-from kcompile.layers.convolution import Conv, Conv1D, Conv2D
+from kcompile.layers.convolution import Conv, Conv1D, Conv2D, noting_old_kernels
 
 _OF_CONV = {"groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"}
 
@@ -135,6 +135,7 @@ class DepthwiseConv2D(_DepthwiseConv, Conv2D):
 class _SeparableConv(_Depthwise):
     """See :class:`SeparableConv2D`."""
 
+    @noting_old_kernels
     def __init__(
         self,
         filters: int,
