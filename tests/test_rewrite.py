@@ -90,9 +90,9 @@ def test_deep_graphs_take_linear_time() -> None:
 
     def seconds(length: int) -> float:
         graph = build(length)
-        start = time.perf_counter()
+        start = time.process_time()
         run_pipeline(graph, (*FORWARD_TRAINING, *TRAINING))
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     # Ten times the nodes: ten times the time, with room for a busy machine.
     assert seconds(5000) < 40 * max(seconds(500), 0.01)
