@@ -36,7 +36,7 @@ class Function:
     def __init__(
         self,
         inputs: Sequence[Any],
-        outputs: Sequence[Any],
+        outputs: Any,
         updates: Sequence[Any] = (),
         name: str = "function",
         device: str | None = None,
@@ -46,7 +46,8 @@ class Function:
 
         # Where the learning phase is not among the inputs, it is that of inference, as in Keras.
         given = [x for x in inputs if isinstance(x, Tensor)]
-        graph = specialize_inference(build_graph(given, outputs, updates, name))
+        self._single = not isinstance(outputs, (list, tuple))
+        graph = specialize_inference(build_graph(given, [outputs] if self._single else outputs, updates, name))
         # A fixed learning phase, as K.learning_phase() then returns it, is fed nowhere.
         self._fed = [isinstance(x, Tensor) for x in inputs]
         self._executable = Executable(graph, (*BOTH, *TRAINING), device=device)
@@ -64,17 +65,19 @@ class Function:
         """Write the compiled ONNX model."""
         self._executable.save(path)
 
-    def __call__(self, inputs: Sequence[Any] = ()) -> list[Array]:
+    def __call__(self, inputs: Sequence[Any] = ()) -> Any:
+        """The outputs for a list of arrays: a list, or one array if one tensor was asked for."""
         if not isinstance(inputs, (list, tuple)):
             raise TypeError(f"call a compiled function with a list of arrays, got {type(inputs).__name__}")
         if len(inputs) != len(self._fed):
             raise KCompileError(f"{self.graph.name!r} takes {len(self._fed)} inputs, got {len(inputs)}")
-        return self._executable(*(x for x, fed in zip(inputs, self._fed, strict=True) if fed))
+        results = self._executable(*(x for x, fed in zip(inputs, self._fed, strict=True) if fed))
+        return results[0] if self._single else results
 
 
 def function(
     inputs: Sequence[Any], outputs: Any, updates: Sequence[Any] | None = None, name: str = "function", **kwargs: Any
-) -> Any:
+) -> Function:
     """Compile ``outputs`` as a function of ``inputs``; each call also applies ``updates``.
 
     Args:
@@ -86,7 +89,8 @@ def function(
         kwargs: ``device``.
 
     Returns:
-        a callable on a list of arrays, which returns a list of arrays (one array if ``outputs`` is one tensor).
+        a callable on a list of arrays, which returns a list of arrays (one array if ``outputs`` is one tensor); its
+        ``graph``, ``report()`` and ``save(path)`` show what was compiled.
 
     Raises:
         ValueError: an output depends on an input that is not given, or an unknown keyword.
@@ -94,10 +98,7 @@ def function(
     device = kwargs.pop("device", None)
     if kwargs:
         raise KCompileError(f"K.function does not take {', '.join(sorted(kwargs))}; it takes device")
-    if isinstance(outputs, (list, tuple)):
-        return Function(inputs, outputs, updates or (), name, device=device)
-    compiled = Function(inputs, [outputs], updates or (), name, device=device)
-    return lambda arrays=(): compiled(arrays)[0]
+    return Function(inputs, outputs, updates or (), name, device=device)
 
 
 def build_graph(
