@@ -39,7 +39,7 @@ def trained(device: str) -> tuple[list[np.ndarray], np.ndarray, dict[str, list[f
 
 
 def test_training_equals_that_on_the_cpu() -> None:
-    """Random numbers are the same on every device, so dropout masks are too; convolutions may use TF32."""
+    """Random numbers are the same on every device, so dropout masks are too."""
     weights, predictions, history = trained("cuda")
     expected_weights, expected_predictions, expected_history = trained("cpu")
     for a, b in zip(weights, expected_weights, strict=True):
