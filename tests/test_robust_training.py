@@ -281,11 +281,15 @@ def test_a_huge_learning_rate_and_bad_weights_are_named():
         made.fit(X, Y, verbose=0)
 
 
-def test_a_gradient_that_is_none_while_the_loss_is_a_number():
+@pytest.mark.parametrize("group", [1, 4])
+def test_a_gradient_that_is_none_while_the_loss_is_a_number(group):
     made = Sequential([layers.Dense(1, input_shape=(3,), kernel_initializer="zeros", name="root")])
-    made.compile("sgd", lambda t, p: K.mean(K.exp(0.5 * K.log(p * p)), -1))  # sqrt(p^2), infinite slope at 0
-    with pytest.raises(NonFiniteLoss, match=r"weight root/.* is nan after training, though every loss was finite"):
-        made.fit(X, Y, batch_size=40, verbose=0)
+    root = lambda t, p: K.mean(K.exp(0.5 * K.log(p * p)), -1)  # noqa: E731  sqrt(p^2), infinite slope at 0
+    made.compile("sgd", root, steps_per_execution=group)
+    with pytest.raises(NonFiniteLoss, match=r"loss is 0.0 at epoch 1, batch 0, but .* gradient of weight root/kernel"):
+        made.fit(X, Y, batch_size=10, verbose=0)
+    assert all(np.isfinite(w).all() for w in made.get_weights())
+    assert made.optimizer.iterations.numpy() == 0
 
 
 def test_terminate_on_nan_stops_and_ignore_goes_on(capsys):

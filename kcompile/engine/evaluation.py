@@ -53,25 +53,31 @@ class Totals:
 def explain(
     model: Model, step: Step, batch: Sequence[Array], loss: float, epoch: int | None, index: int, kept: int
 ) -> str:
-    """The sentence for a loss that is not a number: where, which tensor is to blame, what the weights are."""
+    """The sentence for a step that was refused: where, which tensor is to blame, what the weights are.
+
+    Args:
+        model: the model in training. step: what was run. batch: its arrays.
+        loss: the loss of that batch; a finite one means that the new weights are no numbers.
+        epoch: counted from 0, ``None`` outside of ``fit``. index: of the batch.
+        kept: the batch before which the weights are: ``index``, or the first one that ran together with it.
+    """
     culprit = first_bad(step.executable.inputs, batch)
-    if culprit is None and (bad := bad_weight(model)):
-        culprit = f"weight {bad}, since an earlier gradient overflowed: lower the learning rate, or set clipnorm"
+    trained = model.trainable_weights
+    names = [w.label for w in trained]
+    if culprit is None and (bad := first_bad(names, [w.numpy() for w in trained])):
+        culprit = f"weight {bad}"
     if culprit is None:
-        culprit = (
-            "inputs, targets and weights are finite, so the model overflows: lower the learning rate, or set clipnorm"
-        )
+        bad = first_bad(names, [w.storage.spare_buffer().read() for w in trained])
+        at_fault = f"the gradient of weight {bad.partition('[')[0]}" if bad and math.isfinite(loss) else "the model"
+        culprit = f"inputs and targets are finite, so {at_fault} overflows: lower the learning rate, or set clipnorm"
     where = "" if epoch is None else f" at epoch {epoch + 1}, batch {index}"
+    what = f"the loss is {loss}{where}"
+    if math.isfinite(loss):
+        what += ", but the update of the weights is not a number"
     return (
-        f"the loss is {loss}{where}: {culprit}; the weights are those before "
-        f"{'this batch' if epoch is None else f'batch {kept}'} (compile with on_nan='ignore' to go on, or use the "
-        "callback TerminateOnNaN)"
+        f"{what}: {culprit}; the weights are those before {'this batch' if epoch is None else f'batch {kept}'} "
+        "(compile with on_nan='ignore' to go on, or use the callback TerminateOnNaN)"
     )
-
-
-def bad_weight(model: Model) -> str | None:
-    weights = model.trainable_weights
-    return first_bad([w.label for w in weights], [w.numpy() for w in weights])
 
 
 def run_evaluation(
@@ -82,7 +88,7 @@ def run_evaluation(
     for index, (step, batch, size, _) in enumerate(batches):
         if callbacks is not None and callbacks.has_test_batch:
             callbacks.on_test_batch_begin(index, {"batch": index, "size": size})
-        losses = [float(r) for r in step(batch, keep_non_finite=True)]
+        losses = [float(r) for r in step(batch, "always")]
         totals.add(losses, size)
         if callbacks is not None and callbacks.has_test_batch:
             values = BatchLogs(index, size, totals.names, lambda found=losses: totals.batch_values(found))
@@ -159,8 +165,8 @@ def on_batch(
         step, batch, _, _ = as_step(model, data, training)
     if reset_metrics:
         model.reset_metrics()
-    losses = [float(r) for r in step(batch, keep_non_finite=not training or model.on_nan == "ignore")]
-    if training and model.on_nan != "ignore" and not math.isfinite(losses[0]):
+    losses = [float(r) for r in step(batch, "finite" if training and model.on_nan == "raise" else "always")]
+    if step.refused:
         raise NonFiniteLoss(explain(model, step, batch, losses[0], None, 0, 0))
     values = [*losses, *(metric.value() for metric in model.metrics)]
     return values if len(values) > 1 else values[0]

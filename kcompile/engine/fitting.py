@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from kcompile.engine.data import (
     training_data,
     validation_arrays,
 )
-from kcompile.engine.evaluation import NonFiniteLoss, Totals, bad_weight, explain, run_evaluation
+from kcompile.engine.evaluation import NonFiniteLoss, Totals, explain, run_evaluation
 from kcompile.engine.model_batches import Batches, array_batches, grouped, source_batches, with_graph_built
 from kcompile.engine.steps import Step, first_bad
 from kcompile.engine.tensor import Array
@@ -53,7 +52,9 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
         for callback in callbacks:
             callback.validation_data = run.validation_data
         model.history, model.stop_training = history, False
-        tolerant = model.on_nan == "ignore" or any(isinstance(c, TerminateOnNaN) for c in given)
+        # TerminateOnNaN decides by the loss, as in Keras; the weights stay those before it all the same.
+        ends_itself = any(isinstance(c, TerminateOnNaN) for c in given)
+        keep = "always" if model.on_nan == "ignore" else "loss" if ends_itself else "finite"
         with callbacks.training():
             for epoch in range(initial_epoch, epochs):
                 model.reset_states()
@@ -62,7 +63,7 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                 index = 0
                 for step, batch, size, count in run.batches(steps):
                     try:
-                        _train_batch(model, step, batch, size, count, index, epoch, totals, callbacks, tolerant)
+                        _train_batch(model, step, batch, size, count, index, epoch, totals, callbacks, keep)
                     except NonFiniteLoss as error:
                         run.note_bad_sample(error)
                         raise
@@ -75,31 +76,36 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                 callbacks.on_epoch_end(epoch, logs)
                 if model.stop_training or run.exhausted:
                     break
-            if not tolerant and (bad := bad_weight(model)):
-                raise NonFiniteLoss(
-                    f"weight {bad} after training, though every loss was finite: the last gradients overflowed; "
-                    "lower the learning rate, or set clipnorm"
-                )
     return history
 
 
 def _train_batch(
     model: Model, step: Step, batch: Sequence[Array], size: int, count: int, index: int, epoch: int,
-    totals: Totals, callbacks: CallbackList, tolerant: bool,
+    totals: Totals, callbacks: CallbackList, keep: str,
 ) -> None:  # fmt: skip
     last = index + max(count, 1) - 1
     if callbacks.has_train_batch_begin:
         callbacks.on_train_batch_begin(index, {"batch": index, "size": size})
-    results = step(batch, keep_non_finite=model.on_nan == "ignore")
+    results = step(batch, keep)
+    if step.refused and keep == "finite":
+        bad = _first_refused(step, results) if count else 0
+        arrays = [a[bad] for a in batch] if count else batch
+        loss = float(results[0][bad]) if count else float(results[0])
+        raise NonFiniteLoss(explain(model, step, arrays, loss, epoch, index + bad, index))
     for position in range(max(count, 1)):
         losses = [float(r[position]) if count else float(r) for r in results]
-        if not math.isfinite(losses[0]) and not tolerant:
-            arrays = [a[position] for a in batch] if count else batch
-            raise NonFiniteLoss(explain(model, step, arrays, losses[0], epoch, index + position, index))
         totals.add(losses, size)
     if callbacks.has_train_batch_end:
         logs = BatchLogs(last, size * max(count, 1), totals.names, lambda: totals.batch_values(losses), totals.values)
         callbacks.on_train_batch_end(last, logs)
+
+
+def _first_refused(step: Step, losses: Sequence[Array]) -> int:
+    """The first of several batches run together whose loss, or else whose update, is not a number."""
+    bad = ~np.isfinite(losses[0])
+    if step.update_sums is not None:
+        bad |= ~np.isfinite(step.update_sums)
+    return int(np.argmax(bad))
 
 
 class _Run:
