@@ -240,13 +240,15 @@ def predict_graph(model: Model, name: str = "predict", counting: bool = False) -
         counting: whether a model that draws random numbers in inference too (a ``Lambda`` that samples) advances the
             random counter, so that each run draws new ones. Otherwise the graph has no updates.
     """
+    from kcompile.passes.simplify import simplify
     from kcompile.passes.specialize import specialize_inference
 
     graph = build_graph(
         model.inputs, model.outputs, [], name, _free_names(model.output_names, model.input_names), model.input_names
     )
     if counting:
-        return _without_idle_counters(specialize_inference(graph))
+        # Branches of the training phase fall away first, with the dropouts in them.
+        return _without_idle_counters(simplify(specialize_inference(graph)))
     return specialize_inference(ir.Graph(graph.inputs, graph.outputs, {}, graph.name))
 
 
