@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ class Model(GeneratorMethods, Network):
         self._symbolic: StepGraph | None = None
         self._predictor: prediction.Predictor | None = None
         self._compiled: Any = None
+        self._specs: tuple[list[Tensor], list[FeedSpec]] | None = None
         self._random: Variable | None = None
         self._compile_arguments: dict[str, Any] | None = None
         self._collected_trainable_weights: list[Variable] = []
@@ -207,11 +209,16 @@ class Model(GeneratorMethods, Network):
     # -- what data must look like
 
     def _feed_specs(self) -> list[FeedSpec]:
-        limits = self._index_limits()
-        return [
-            FeedSpec(name, tuple(x.shape), x.dtype, *limits.get(name, (None, "")))
-            for name, x in zip(self.input_names, self.inputs, strict=True)
-        ]
+        """What each input takes; found once for a graph: a walk over all layers takes longer than a small predict."""
+        graph = [*self.inputs, *self.outputs]
+        if self._specs is None or len(graph) != len(self._specs[0]) or any(map(operator.is_not, graph, self._specs[0])):
+            limits = self._index_limits()
+            found = [
+                FeedSpec(name, tuple(x.shape), x.dtype, *limits.get(name, (None, "")))
+                for name, x in zip(self.input_names, self.inputs, strict=True)
+            ]
+            self._specs = graph, found
+        return self._specs[1]
 
     def _index_limits(self) -> dict[str, tuple[int, str]]:
         """For inputs that an Embedding reads directly: how many rows its table has."""
