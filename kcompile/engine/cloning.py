@@ -33,7 +33,7 @@ def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[
     make = clone_function or _clone
     if isinstance(model, Sequential):
         return _clone_sequential(model, input_tensors, make)
-    if not model._functional or getattr(model, "_subclassed", False):
+    if not model._functional or model._subclassed:
         raise KCompileError(
             f"clone_model: model {model.name!r} ({type(model).__name__}) is subclassed; make a new one with its class"
         )

@@ -41,6 +41,7 @@ class Network(Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         self._functional = False
+        self._subclassed = False  # whether the graph was traced from a subclass's call
         self._nodes: list[Node] = []
         self._layers_by_depth: dict[int, list[Layer]] = {}
         self.inputs: list[Tensor] = []
@@ -58,7 +59,7 @@ class Network(Layer):
         if isinstance(inputs, dict):
             inputs = list(inputs.values())
         # As in Keras, a list of one output is that output: predict returns an array.
-        self._nested_input = isinstance(inputs, (list, tuple)) and len(inputs) > 1
+        nested = isinstance(inputs, (list, tuple)) and len(inputs) > 1
         self._nested_output = isinstance(outputs, (list, tuple, dict)) and len(outputs) > 1
         self.inputs = as_list(inputs)
         found = outputs.values() if isinstance(outputs, dict) else as_list(outputs)
@@ -86,7 +87,7 @@ class Network(Layer):
         masks = [x._keras_mask for x in self.outputs]
         input_masks = [x._keras_mask for x in self.inputs]
         self._inbound_nodes = []
-        Node(self, self.inputs, self.outputs, input_masks, masks, {}, self._nested_input)
+        Node(self, self.inputs, self.outputs, input_masks, masks, {}, nested)
         self.input_spec = None
 
     def _arrange(self, depths: dict[Layer, int]) -> None:

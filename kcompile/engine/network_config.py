@@ -34,7 +34,7 @@ def network_config(model: Network) -> dict[str, Any]:
         NotImplementedError: a subclassed model, as in Keras: its architecture is Python code.
         ValueError: the model computes outside of layers (``x + y``), which a configuration cannot hold.
     """
-    if not model._functional or getattr(model, "_subclassed", False):
+    if not model._functional or model._subclassed:
         raise NotImplementedError(
             f"model {model.name!r} ({type(model).__name__}) is subclassed: its architecture is Python code, which "
             "has no configuration; define get_config in the class, or keep its weights with get_weights"

@@ -292,15 +292,11 @@ class Model(GeneratorMethods, Network):
 
     def _build_graph(self, inputs: Any) -> None:
         outputs = self(inputs)
-        self._keep_subclass_layers = list(self._tracked)
         self._nested_output = isinstance(outputs, (list, tuple))
-        nodes_layers = list(self._tracked)
         self.inputs = as_list(inputs)
         self.outputs = as_list(outputs)
-        self._nested_input = isinstance(inputs, (list, tuple))
         self.input_names = [x._keras_history[0].name for x in self.inputs if x._keras_history]
         self.output_names = [f"output_{i + 1}" for i in range(len(self.outputs))]
-        self._tracked = nodes_layers
         self._functional = True
         self._subclassed = True
         self.built = True

@@ -84,6 +84,8 @@ class _Walk:
                 self.needed_plain.update(plain)
                 if not isinstance(node.op, PASS_ON):
                     self.taken_plain.update(plain)
+            elif isinstance(node.op, ConvWeightGrad) and not self._by_columns(node):
+                self.needed_plain.add(node.inputs[0])
 
     def fits(self, type: TensorType) -> bool:
         """Whether tensors of this type can be blocked."""
@@ -122,11 +124,7 @@ class _Walk:
             case ReduceSum() | ReduceMean():
                 return node.op.axes in ((0, 2, 3), (2, 3))
             case ConvWeightGrad():
-                if not self._convolves(node):
-                    return False
-                if not self._by_columns(node):
-                    self.needed_plain.add(node.inputs[0])
-                return True
+                return self._convolves(node)
             case MaxPool() | AveragePool():
                 return True
         return isinstance(node.op, PASS_ON) and node.outputs[0] not in self.needed_plain

@@ -12,7 +12,7 @@ from kcompile.ir.ops.elementwise import Add, Relu, add, mul, power, sub
 from kcompile.ir.ops.normalization import BatchNormInference
 from kcompile.ir.ops.spatial import channel_axis
 from kcompile.passes.report import fired
-from kcompile.passes.rewrite import in_regions
+from kcompile.passes.rewrite import count_uses, in_regions
 
 BATCH = 16
 """So many images are expected at least where it matters."""
@@ -25,7 +25,7 @@ def scale_filters(graph: Graph) -> Graph:
     (Of constant weights, ``fold_batch_norm`` has left nothing to do.)
     """
     graph = in_regions(graph, scale_filters)
-    uses = _uses(graph)
+    uses = count_uses(graph)
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
         if not isinstance(node.op, BatchNormInference) or not isinstance(inputs[0].op, Conv):
@@ -49,7 +49,7 @@ def scale_filters(graph: Graph) -> Graph:
 def join_blocked(graph: Graph) -> Graph:
     """Sums and relu into the blocked convolution or batch norm before them, if nobody else uses that."""
     graph = in_regions(graph, join_blocked)
-    uses = _uses(graph)
+    uses = count_uses(graph)
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
         match node.op:
@@ -67,11 +67,3 @@ def join_blocked(graph: Graph) -> Graph:
         return None
 
     return rebuild(graph, rule)
-
-
-def _uses(graph: Graph) -> dict[Value, int]:
-    """How often each value is used, by nodes and as a result."""
-    uses: dict[Value, int] = {}
-    for value in (*graph.results, *(value for node in graph.nodes() for value in node.inputs)):
-        uses[value] = uses.get(value, 0) + 1
-    return uses

@@ -260,6 +260,7 @@ class ReluGrad(Elementwise):
         dtype = node.outputs[0].dtype
         if b.target.provider == "cpu" and not b.target.portable and dtype == "float32":
             # 1 or 0 in one pass: even the smallest (normal) number times this slope is above 1. Where takes longer.
+            # Where y is 0 an infinite gradient (of sqrt(relu(x)), say) gives NaN here, not 0; fit refuses such a step.
             positive = b.op("HardSigmoid", y, alpha=3e38, beta=0.0)
             return b.op("Mul", g, positive)
         zero = b.constant(0, dtype)
