@@ -1,8 +1,8 @@
 """The benchmarked models, written once for every package that speaks Keras.
 
-Each function takes the Keras module (`kcompile`, or `keras` on any backend) as an argument. Architectures,
-batch sizes and optimizers are those of Keras' own example scripts (mnist_mlp, mnist_cnn, cifar10_cnn,
-cifar10_resnet, imdb_cnn). The data is synthetic and seeded: the time of a step doesn't depend on the pixels.
+Each function takes the Keras module (`kcompile`, or `keras` on any backend) as an argument. Architectures, batch
+sizes and optimizers are those of Keras' own example scripts (mnist_mlp, mnist_cnn, cifar10_cnn, cifar10_resnet,
+imdb_cnn, imdb_lstm) or close to them. The data is synthetic and seeded: the time of a step doesn't depend on the pixels.
 
 This file is imported by every peer, so it may import nothing but NumPy.
 """
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-VOCABULARY = 5000
 WEIGHT_DECAY = 1e-4
 
 
@@ -36,7 +35,12 @@ class Benchmark:
     optimizer: str
     learning_rate: float
     architecture: Callable[[Any], Any]
-    input_dtype: str = "float32"
+    vocabulary: int = 0
+
+    @property
+    def input_dtype(self) -> str:
+        """Word indices below `vocabulary`, or numbers."""
+        return "int32" if self.vocabulary else "float32"
 
     @property
     def loss(self) -> str:
@@ -116,7 +120,7 @@ def conv1d(keras: Any) -> Any:
     return keras.models.Sequential(
         [
             layers.Input(shape=(400,), dtype="int32"),
-            layers.Embedding(VOCABULARY, 50),
+            layers.Embedding(5000, 50),
             layers.Dropout(0.2),
             layers.Conv1D(250, 3, padding="valid", activation="relu", strides=1),
             layers.GlobalMaxPooling1D(),
@@ -125,6 +129,32 @@ def conv1d(keras: Any) -> Any:
             layers.Activation("relu"),
             layers.Dense(1),
             layers.Activation("sigmoid"),
+        ]
+    )
+
+
+def lstm(keras: Any) -> Any:
+    """Keras' imdb_lstm without its dropout."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Input(shape=(80,), dtype="int32"),
+            layers.Embedding(20000, 128),
+            layers.LSTM(128),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
+def gru(keras: Any) -> Any:
+    """Two stacked bidirectional GRUs on frames of 40 features, as for speech commands."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Input(shape=(60, 40)),
+            layers.Bidirectional(layers.GRU(64, reset_after=True, return_sequences=True)),
+            layers.Bidirectional(layers.GRU(64, reset_after=True)),
+            layers.Dense(10, activation="softmax"),
         ]
     )
 
@@ -168,7 +198,9 @@ BENCHMARKS = {
         Benchmark("mlp", (784,), 10, 128, 80, "RMSprop", 1e-3, mlp),
         Benchmark("cnn", (28, 28, 1), 10, 128, 6, "Adam", 1e-3, cnn),
         Benchmark("cifar", (32, 32, 3), 10, 32, 12, "RMSprop", 1e-4, cifar),
-        Benchmark("conv1d", (400,), 1, 32, 12, "Adam", 1e-3, conv1d, input_dtype="int32"),
+        Benchmark("conv1d", (400,), 1, 32, 12, "Adam", 1e-3, conv1d, vocabulary=5000),
+        Benchmark("lstm", (80,), 1, 32, 12, "Adam", 1e-3, lstm, vocabulary=20000),
+        Benchmark("gru", (60, 40), 10, 32, 12, "Adam", 1e-3, gru),
     )
 }
 NAMES = (*BENCHMARKS, "resnet20")
@@ -203,8 +235,8 @@ def data(name: str, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     benchmark = find(name)
     generator = np.random.default_rng(seed)
     shape = (rows, *benchmark.input_shape)
-    if benchmark.input_dtype == "int32":
-        x = generator.integers(0, VOCABULARY, shape, dtype=np.int32)
+    if benchmark.vocabulary:
+        x = generator.integers(0, benchmark.vocabulary, shape, dtype=np.int32)
     else:
         x = generator.random(shape, dtype=np.float32)
     labels = generator.integers(0, max(benchmark.classes, 2), rows)

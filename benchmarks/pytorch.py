@@ -59,13 +59,36 @@ class Conv1dNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(models.VOCABULARY, 50)
+        self.embedding = nn.Embedding(5000, 50)
         self.convolution = nn.Conv1d(50, 250, 3)
         self.head = nn.Sequential(nn.Linear(250, 250), nn.Dropout(0.2), nn.ReLU(), nn.Linear(250, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.dropout(self.embedding(x), 0.2, self.training).transpose(1, 2)
         return self.head(functional.relu(self.convolution(y)).amax(dim=2))
+
+
+class LstmNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(20000, 128)
+        self.lstm = nn.LSTM(128, 128, batch_first=True)
+        self.head = nn.Linear(128, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, (h, _) = self.lstm(self.embedding(x))
+        return self.head(h[0])
+
+
+class GruNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(40, 64, num_layers=2, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(128, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, h = self.gru(x)
+        return self.head(torch.cat((h[-2], h[-1]), dim=1))
 
 
 class Block(nn.Module):
@@ -95,7 +118,10 @@ def resnet(depth: int) -> nn.Module:
 
 def build(name: str) -> nn.Module:
     """The network of this name; its outputs are logits."""
-    architectures = {"mlp_small": mlp_small, "mlp": mlp, "cnn": cnn, "cifar": cifar, "conv1d": Conv1dNetwork}
+    architectures = {
+        "mlp_small": mlp_small, "mlp": mlp, "cnn": cnn, "cifar": cifar,
+        "conv1d": Conv1dNetwork, "lstm": LstmNetwork, "gru": GruNetwork,
+    }  # fmt: skip
     return architectures[name]() if name in architectures else resnet(int(name.removeprefix("resnet")))
 
 
