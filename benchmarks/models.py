@@ -2,7 +2,7 @@
 
 Each function takes the Keras module (`kcompile`, or `keras` on any backend) as an argument. Architectures, batch
 sizes and optimizers are those of Keras' own example scripts (mnist_mlp, mnist_cnn, cifar10_cnn, cifar10_resnet,
-imdb_cnn, imdb_lstm) or close to them. The data is synthetic and seeded: the time of a step doesn't depend on the pixels.
+imdb_cnn, imdb_lstm) or close to them. The data is synthetic and seeded: time doesn't depend on the pixels.
 
 This file is imported by every peer, so it may import nothing but NumPy.
 """
