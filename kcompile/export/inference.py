@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.errors import KCompileError
 from kcompile.ir.builder import Target
+from kcompile.passes.opsets import OPSETS
 from kcompile.utils.files import write_atomically
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from kcompile.engine.training import Model
 
-OPSETS = range(21, 27)
 EXTERNAL_DATA_BYTES = 1_500_000_000
 """Models above this size keep their weights in a file beside them: protobuf files end at 2 GB."""
 
@@ -27,7 +27,7 @@ def check_opset(opset: Any) -> int:
     Raises:
         ValueError: it is not.
     """
-    if opset not in OPSETS:
+    if not isinstance(opset, int) or opset not in OPSETS:
         raise KCompileError(f"export: opset is {opset!r}; use {OPSETS[0]} to {OPSETS[-1]}")
     return int(opset)
 

@@ -44,7 +44,7 @@ def export_training(
     Args:
         model: a compiled model.
         folder: made if it does not exist; files of these names in it are replaced.
-        opset: 21 to 26.
+        opset: 17 to 26 (18 to 26 for models with random layers, such as dropout).
         sample_weight: whether the steps take weights per sample for each output.
 
     Raises:

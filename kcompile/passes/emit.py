@@ -14,11 +14,10 @@ from kcompile.ir.core import Array, Constant, Graph, Input, Value, Variable
 from kcompile.ir.dims import Dim, FloorDiv, SymbolicDim, named
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType
+from kcompile.passes.opsets import IR_VERSIONS, spelled
 
 if TYPE_CHECKING:
     import onnx
-
-IR_VERSION = 10
 
 
 @dataclass
@@ -100,7 +99,7 @@ def emit(
     onnx_graph = onnx.GraphProto(name=graph.name, node=builder.nodes, initializer=builder.initializers)
     onnx_graph.input.extend(value_info(name, type) for name, type in inputs)
     onnx_graph.output.extend(value_info(name, value.type) for name, value in results.items())
-    model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="kcompile", graph=onnx_graph)
+    model = onnx.ModelProto(ir_version=IR_VERSIONS[target.opset], producer_name="kcompile", graph=onnx_graph)
     model.opset_import.add(domain="", version=target.opset)
     for domain in sorted(builder.domains):
         model.opset_import.add(domain=domain, version=1)
@@ -196,6 +195,8 @@ class GraphBuilder:
     ) -> tuple[str, ...]:
         import onnx
 
+        if not domain:
+            inputs, attributes = self._in_opset(op_type, inputs, attributes)
         base = f"{self._scope}/{op_type}" if self._scope else op_type
         results = tuple(self.names.unique(base) for _ in range(outputs))
         node = onnx.NodeProto(op_type=op_type, name=results[0], input=inputs, output=results, domain=domain)
@@ -208,6 +209,19 @@ class GraphBuilder:
             self.domains.add(domain)
         self.nodes.append(node)
         return results
+
+    def _in_opset(
+        self, op_type: str, inputs: tuple[str, ...], attributes: Mapping[str, Any]
+    ) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """What the target's opset takes instead.
+
+        Raises:
+            IRError: it has no such operator; the message names the layer that asked for it.
+        """
+        try:
+            return spelled(op_type, inputs, attributes, self.target.opset, self.root._arrays.get)
+        except IRError as error:
+            raise IRError(f"{self._scope}: {error}" if self._scope else str(error)) from None
 
     def constant(self, array: Any, dtype: str | None = None) -> str:
         array = np.ascontiguousarray(np.asarray(array, dtype=dtype)).reshape(np.shape(array))

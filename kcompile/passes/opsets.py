@@ -1,0 +1,85 @@
+"""How nodes are written in older opsets: lowerings speak opset 21, and this file knows what was different before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kcompile.ir.core import Array
+from kcompile.ir.errors import IRError
+
+OPSETS = range(17, 27)
+"""Those that models are written in, and that stock ONNX Runtime reads."""
+
+SPOKEN = 21
+"""The opset in which lowerings are written. Their nodes mean the same in the later ones of :data:`OPSETS`."""
+
+IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
+"""The version of the file format with which each opset was published."""
+
+AXES_AS_ATTRIBUTE = ("ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceLogSumExp")
+"""Took their axes as an input only from opset 18 on."""
+
+
+def spelled(
+    op_type: str,
+    inputs: tuple[str, ...],
+    attributes: Mapping[str, Any],
+    opset: int,
+    array_of: Callable[[str], Array | None],
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Inputs and attributes of a standard operator in ``opset``, from those in opset 21.
+
+    Args:
+        op_type: the operator.
+        inputs: names of tensors.
+        attributes: by name; ``None`` stands for one that is left out.
+        opset: one of :data:`OPSETS`.
+        array_of: the array of a constant tensor.
+
+    Raises:
+        IRError: the opset has no such operator, or not with these attributes; the message has the least that has.
+    """
+    kept = {name: item for name, item in attributes.items() if item is not None}
+    if opset >= SPOKEN:
+        return inputs, kept
+    if opset < 18 and op_type in AXES_AS_ATTRIBUTE and len(inputs) > 1:
+        axes = array_of(inputs[1])
+        if axes is None:
+            raise _too_old(op_type, "with axes that are computed", 18, opset)
+        inputs, kept = inputs[:1], {**kept, "axes": [int(axis) for axis in axes]}
+    if opset < 18 and op_type == "Split":
+        kept.pop("num_outputs", None)  # implied by the number of outputs
+    _require(op_type, kept, opset)
+    return inputs, kept
+
+
+def _require(op_type: str, attributes: Mapping[str, Any], opset: int) -> None:
+    """Raises :class:`IRError` unless the opset has the operator with these attributes."""
+    for candidate in range(opset, SPOKEN + 1):
+        known = _attributes(op_type, candidate)
+        if known is None:
+            continue
+        unknown = sorted(set(attributes) - known)
+        if not unknown and candidate == opset:
+            return
+        if not unknown:
+            what = "" if _attributes(op_type, opset) is None else "in this form"
+            raise _too_old(op_type, what, candidate, opset)
+    raise IRError(f"no opset up to {SPOKEN} has the operator {op_type} with the attributes {sorted(attributes)}")
+
+
+def _attributes(op_type: str, opset: int) -> set[str] | None:
+    """The names of the operator's attributes in that opset, ``None`` if it does not have it."""
+    import onnx
+
+    try:
+        schema = onnx.defs.get_schema(op_type, opset, "")
+    except onnx.defs.SchemaError:
+        return None
+    return set(schema.attributes)
+
+
+def _too_old(op_type: str, form: str, least: int, opset: int) -> IRError:
+    what = f"{op_type} {form}".rstrip()
+    return IRError(f"ONNX has {what} since opset {least}, and the target is opset {opset}; use opset {least} or later")
