@@ -14,9 +14,11 @@ from kcompile.ir.core import Node
 from kcompile.ir.interpret import evaluate
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.emit import emit
+from kcompile.passes.opsets import NATIVE
 from tests.op_examples import Example
 
-TARGETS = {"portable": Target(), "native": Target(portable=False), "cuda": Target("cuda", portable=False)}
+CUDA = Target("cuda", NATIVE["cuda"], portable=False)
+TARGETS = {"portable": Target(), "native": Target(portable=False), "cuda": CUDA}
 """What is lowered for CUDA runs on the CPU here: that the nodes mean the right thing, not that CUDA has them."""
 
 

@@ -17,6 +17,11 @@ SPOKEN = 21
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
 """The version of the file format with which each opset was published."""
 
+NATIVE = {"cpu": SPOKEN, "cuda": 18}
+"""What graphs that run here are written in. A CUDA kernel of ONNX Runtime is found only if it was registered for the
+newest form of its operator in the model's opset. Releases lacked those of Pad from opset 19 on (issue 26393), of Shape,
+Reshape, Transpose (26065) and Identity, If, Scan (27728) from 21 on: such nodes run on the CPU, and tensors travel."""
+
 AXES_AS_ATTRIBUTE = ("ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceLogSumExp")
 """Took their axes as an input only from opset 18 on."""
 

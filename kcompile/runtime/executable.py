@@ -55,6 +55,7 @@ class Executable:
         report: Report | None = None,
     ) -> None:
         from kcompile.passes.emit import emit
+        from kcompile.passes.opsets import NATIVE
         from kcompile.passes.pipelines import INFERENCE, native_passes, run_pipeline
         from kcompile.passes.report import Report
         from kcompile.passes.specialize import freeze
@@ -64,7 +65,7 @@ class Executable:
         if frozen:
             graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
         block = runtime.channel_block() if self.device == "cpu" and _has_convolution(graph) else 0
-        target = Target(self.device, portable=False, block=block)
+        target = Target(self.device, NATIVE[self.device], portable=False, block=block)
         passes = (*(INFERENCE if pipeline is None else pipeline), *native_passes(target))
         self.graph = run_pipeline(graph, passes, dump_after=dump_after, report=self._report)
         emitted = emit(self.graph, target)
