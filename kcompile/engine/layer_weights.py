@@ -92,7 +92,7 @@ class LayerWeights:
     def trainable_weights(self) -> list[Variable]:
         if not self.trainable:
             return []
-        return [*self._trainable_weights, *unique(w for s in self.sublayers for w in s.trainable_weights)]
+        return unique([*self._trainable_weights, *(w for s in self.sublayers for w in s.trainable_weights)])
 
     @trainable_weights.setter
     def trainable_weights(self, weights: list[Variable]) -> None:
@@ -102,9 +102,9 @@ class LayerWeights:
     def non_trainable_weights(self) -> list[Variable]:
         if self.trainable:
             own = self._non_trainable_weights
-            return [*own, *unique(w for s in self.sublayers for w in s.non_trainable_weights)]
-        inner = unique(w for s in self.sublayers for w in s.weights)
-        return [*self._trainable_weights, *self._non_trainable_weights, *inner]
+            return unique([*own, *(w for s in self.sublayers for w in s.non_trainable_weights)])
+        inner = [w for s in self.sublayers for w in s.weights]
+        return unique([*self._trainable_weights, *self._non_trainable_weights, *inner])
 
     @non_trainable_weights.setter
     def non_trainable_weights(self, weights: list[Variable]) -> None:

@@ -80,6 +80,7 @@ from kcompile.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from kcompile.layers.time_distributed import TimeDistributed
 from kcompile.layers.transposed import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -93,6 +94,7 @@ from kcompile.layers.transposed import (
     Deconvolution3D,
 )
 from kcompile.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
+from kcompile.layers.wrapper import Wrapper
 from kcompile.utils.generic_utils import deserialize_keras_object, names_of, serialize_keras_object
 
 _CLASSES: dict[str, type] = names_of(globals(), Layer)
@@ -203,9 +205,11 @@ __all__ = [
     "SpatialDropout3D",
     "Subtract",
     "ThresholdedReLU",
+    "TimeDistributed",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
+    "Wrapper",
     "ZeroPadding1D",
     "ZeroPadding2D",
     "ZeroPadding3D",
