@@ -123,6 +123,7 @@ from kcompile.backend.random import (
     random_uniform_variable,
     truncated_normal,
 )
+from kcompile.backend.rnn import rnn
 from kcompile.backend.shape import (
     arange,
     batch_flatten,
@@ -306,6 +307,7 @@ __all__ = [
     "resize_images",
     "resize_volumes",
     "reverse",
+    "rnn",
     "round",
     "separable_conv",
     "separable_conv1d",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
+from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.shape import as_dims
 from kcompile.backend.variables import Variable
@@ -24,6 +28,30 @@ def random_counter() -> Variable:
     return _counter
 
 
+_step: ContextVar[ir.Value | None] = ContextVar("step", default=None)
+
+_STEP = 0x9E3779B1
+"""An odd number: the steps of a loop draw what runs far apart would."""
+
+
+@contextlib.contextmanager
+def at_step(number: ir.Value | None) -> Iterator[None]:
+    """Inside, random numbers depend on this int64 scalar too: the steps of a loop differ; ``None``: not any more."""
+    token = _step.set(number)
+    try:
+        yield
+    finally:
+        _step.reset(token)
+
+
+def _counter_value() -> ir.Value:
+    value, number = random_counter().value, _step.get()
+    if number is None:
+        return value
+    offset = e.mul(e.cast(e.add(number, 1), "uint32"), ir.constant(_STEP, "uint32"))
+    return e.add(value, offset)
+
+
 def stream_of(seed: Any) -> int:
     """The stream of a seed; without one, a stream drawn from NumPy's global generator."""
     return config.draw_seed(seed)
@@ -34,7 +62,7 @@ def random_uniform(
 ) -> Tensor:
     """Uniform numbers in ``[minval, maxval)``, new ones at each run."""
     dims, dtype = as_dims(shape), dtype or config.floatx()
-    return Tensor(random_ops.random_uniform(random_counter().value, dims, stream_of(seed), minval, maxval, dtype))
+    return Tensor(random_ops.random_uniform(_counter_value(), dims, stream_of(seed), minval, maxval, dtype))
 
 
 def random_normal(
@@ -42,7 +70,7 @@ def random_normal(
 ) -> Tensor:
     """Normal numbers, new ones at each run."""
     dims, dtype = as_dims(shape), dtype or config.floatx()
-    x = random_ops.random_normal(random_counter().value, dims, stream_of(seed), dtype=dtype)
+    x = random_ops.random_normal(_counter_value(), dims, stream_of(seed), dtype=dtype)
     return Tensor(x) * stddev + mean
 
 
@@ -51,7 +79,7 @@ def truncated_normal(
 ) -> Tensor:
     """Normal numbers, drawn again where they are more than two standard deviations from the mean."""
     dims, dtype = as_dims(shape), dtype or config.floatx()
-    x = random_ops.random_truncated_normal(random_counter().value, dims, stream_of(seed), dtype=dtype)
+    x = random_ops.random_truncated_normal(_counter_value(), dims, stream_of(seed), dtype=dtype)
     return Tensor(x) * stddev + mean
 
 
@@ -90,4 +118,4 @@ def dropout(x: Any, level: float, noise_shape: Any = None, seed: Any = None) -> 
                 value.shape[axis] if size is None else size for axis, size in enumerate(noise_shape)
             ]
         dims = as_dims(noise_shape)
-    return Tensor(random_ops.dropout(value, random_counter().value, float(level), stream_of(seed), dims))
+    return Tensor(random_ops.dropout(value, _counter_value(), float(level), stream_of(seed), dims))
