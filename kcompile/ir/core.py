@@ -95,6 +95,20 @@ class Op:
         """
         return None
 
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...] | None:
+        """What the op gives for each slice along axis 0 of the ``stacked`` inputs, all at once.
+
+        The other inputs are the same for every slice; at least one is stacked.
+
+        Returns:
+            the results, stacked along a new axis 0; or ``None`` if this op has to be run slice by slice.
+        """
+        return None
+
+    def summed(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> Value | None:
+        """The sum of the results of :meth:`batched`, where it takes less than making them all; else ``None``."""
+        return None
+
 
 class Value:
     """One result of a node. Immutable, compared by identity."""

@@ -24,8 +24,8 @@ from kcompile.ir.core import (
     inline,
 )
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.elementwise import zeros_like
-from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.elementwise import where, zeros_like
+from kcompile.ir.ops.elementwise_base import Elementwise, broadcastable
 from kcompile.ir.ops.regions import (
     Differentiate,
     RegionOp,
@@ -87,6 +87,11 @@ class Select(Elementwise):
         if g is None:
             return [None, None, None]
         return [None, select(condition, g, zeros_like(g)), select(condition, zeros_like(g), g)]
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        if not stacked[0]:
+            return super().batched(inputs, stacked)
+        return (where(*broadcastable(inputs, stacked)),)  # whose condition may differ from element to element
 
 
 def select(condition: Value, x: Operand, y: Operand) -> Value:

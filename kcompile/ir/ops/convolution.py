@@ -19,6 +19,7 @@ from kcompile.ir.core import Array, Gradients, Value, apply
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops import convolution_lowering as lowering
+from kcompile.ir.ops.batching import all_stacked, merged
 from kcompile.ir.ops.convolution_weight_lowering import conv_weight_grad as lower_weight_grad
 from kcompile.ir.ops.elementwise import add
 from kcompile.ir.ops.reduction import reduce_sum
@@ -234,6 +235,10 @@ class ConvWeightGrad(Convolution):
 
     def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lower_weight_grad(b, self, types, output, *names)
+
+    def summed(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> Value | None:
+        """The slices go into the batch, over which this op adds up anyway."""
+        return apply(self, *map(merged, all_stacked(inputs, stacked)))
 
 
 def _like(op: type[Conv], like: Convolution, *values: Value) -> Value:

@@ -12,6 +12,7 @@ from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Gradients, Graph, Node, Op, Permutation, Value, apply, input_value
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_axes, normalize_axis
+from kcompile.ir.ops.batching import behind
 from kcompile.ir.ops.comparison import equal
 from kcompile.ir.ops.elementwise import add, cast, mul
 from kcompile.ir.ops.kernel_types import narrowed, widened
@@ -58,6 +59,9 @@ class CumSum(Op):
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return CumSum(permutation.index(self.axis), self.exclusive, self.reverse), (permutation,)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,9 @@ class LinearRecurrence(Op):
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return LinearRecurrence(permutation.index(self.axis), self.reverse), (permutation, permutation)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
 
 
 def _delayed(x: Value, axis: int, reverse: bool) -> Value:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Node, Op, Operand, Permutation, Value, apply, as_value
+from kcompile.ir.ops.batching import with_ones
 
 
 class Elementwise(Op, abstract=True):
@@ -24,6 +25,15 @@ class Elementwise(Op, abstract=True):
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return self, tuple(None if value.rank == 0 else permutation for value in node.inputs)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return (apply(self, *broadcastable(inputs, stacked)),)
+
+
+def broadcastable(inputs: Sequence[Value], stacked: Sequence[bool]) -> list[Value]:
+    """The operands of :meth:`Op.batched`, so that they broadcast slice by slice."""
+    rank = max(value.rank - flag for value, flag in zip(inputs, stacked, strict=True))
+    return [with_ones(x, rank + 1) if flag else x for x, flag in zip(inputs, stacked, strict=True)]
 
 
 # ---- functions that apply an op

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Gradients, Node, Op, Value, apply
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.batching import merged, parted
+from kcompile.ir.ops.elementwise import Add
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.types import TensorType, same_dim
@@ -44,6 +46,13 @@ class Gemm(Op):
         if g is None:
             return [None] * 3
         return [*self.product.vjp(inputs[:2], outputs, grads), reduce_sum(g, 0)]
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        x, y, bias = inputs
+        if tuple(stacked) == (True, False, False) and not self.transpose_x:
+            return (parted(gemm(merged(x), y, bias, False, self.transpose_y), *x.shape[:2]),)
+        product = self.product.batched(inputs[:2], stacked[:2]) if any(stacked[:2]) else (apply(self.product, x, y),)
+        return Add().batched((*product, bias), (any(stacked[:2]), stacked[2]))
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         return b.op("Gemm", *names, transA=int(self.transpose_x), transB=int(self.transpose_y))

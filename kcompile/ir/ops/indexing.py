@@ -13,6 +13,7 @@ from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, app
 from kcompile.ir.dims import Dim, as_integers
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_axes, normalize_axis
+from kcompile.ir.ops.batching import all_stacked, behind
 from kcompile.ir.ops.comparison import equal
 from kcompile.ir.ops.elementwise import cast
 from kcompile.ir.ops.kernel_types import narrowed, widened
@@ -72,6 +73,15 @@ class Gather(Op):
         ]
         return Gather(new_axis), ((*rest[:new_axis], self.axis, *rest[new_axis:]), None)
 
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...] | None:
+        x, indices = inputs
+        if all(stacked):
+            return None
+        if stacked[0]:
+            return (gather(x, indices, self.axis + 1),)
+        found = gather(x, indices, self.axis)
+        return (transpose(found, (self.axis, *range(self.axis), *range(self.axis + 1, found.rank))),)
+
     def _from_indices(self, axis: int, count: int) -> bool:
         return self.axis <= axis < self.axis + count
 
@@ -130,6 +140,9 @@ class ScatterAdd(Op):
         count = node.inputs[0].rank
         return self, (None, (*range(count), *(axis - 1 + count for axis in permutation[1:])))
 
+    def summed(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> Value | None:
+        return apply(self, *all_stacked(inputs, stacked))
+
 
 @dataclass(frozen=True)
 class GatherElements(Op):
@@ -161,6 +174,9 @@ class GatherElements(Op):
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return GatherElements(permutation.index(self.axis)), (permutation, permutation)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
 
 
 @dataclass(frozen=True)
@@ -201,6 +217,9 @@ class ScatterElementsAdd(Op):
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return ScatterElementsAdd(self.size, permutation.index(self.axis)), (permutation, permutation)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
 
 
 @dataclass(frozen=True)
@@ -310,6 +329,9 @@ class TopK(Op):
         x, k = widened(b, names[0], dtype), b.constant([self.k], "int64")
         values, places = b.multi("TopK", x, k, outputs=2, axis=-1)
         return narrowed(b, values, dtype), places
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return apply_multi(self, *inputs)
 
 
 # ---- functions

@@ -13,6 +13,7 @@ from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, app
 from kcompile.ir.dims import Dim, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import normalize_axes, normalize_axis
+from kcompile.ir.ops.elementwise_base import broadcastable
 from kcompile.ir.ops.reshaping import expand_dims, reshape, squeeze, transpose
 from kcompile.ir.types import TensorType, broadcast_shapes, same_dim
 
@@ -88,6 +89,19 @@ class MatMul(Op):
         if permutation[-2:] != (rank - 2, rank - 1):
             return None
         return self, (permutation, permutation)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        x, y = inputs
+        if stacked[0] and not stacked[1] and y.rank == 2:
+            return (matmul(x, y, self.transpose_x, self.transpose_y),)  # as one product, if that is possible
+        return (apply(self, *broadcastable(inputs, stacked)),)
+
+    def summed(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> Value | None:
+        """The slices side by side: their axis is contracted too."""
+        if not all(stacked) or inputs[0].rank != 3 or inputs[1].rank != 3:
+            return None
+        x, y = inputs
+        return dot_general(x, y, ((0, 1 if self.transpose_x else 2), (0, 2 if self.transpose_y else 1)))
 
 
 def _product(x: Value, y: Value, transpose_x: bool, transpose_y: bool) -> Value:

@@ -240,6 +240,9 @@ class BatchNormInference(Normalization):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         return lowering.inference(b, self, node.inputs[0].type, *names)
 
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...] | None:
+        return None if any(stacked[1:]) else (apply(dataclasses.replace(self, axis=self.axis + 1), *inputs),)
+
 
 def _normalize(
     x: Array, scale: Array, offset: Array, mean: Array, variance: Array, op: Normalization

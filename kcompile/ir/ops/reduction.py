@@ -13,6 +13,7 @@ from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, app
 from kcompile.ir.dims import Dim, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_axes, inverse, normalize_axes, normalize_axis
+from kcompile.ir.ops.batching import behind
 from kcompile.ir.ops.comparison import equal
 from kcompile.ir.ops.cumulative import cumprod, cumsum
 from kcompile.ir.ops.elementwise import cast, div, exp, mul, sub
@@ -59,6 +60,9 @@ class Reduction(Op, abstract=True):
         order = iter(kept[axis] for axis in permutation)
         wanted = tuple(axis if axis in self.axes else next(order) for axis in range(node.inputs[0].rank))
         return self, (wanted,)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axes=tuple(axis + 1 for axis in self.axes))
 
     def kept(self, reduced: Value, x: Value) -> Value:
         """``reduced`` with the axes of ``x`` again, so that the two broadcast."""
@@ -259,6 +263,9 @@ class ArgReduction(Op, abstract=True):
         op, wanted = ReduceSum((self.axis,), self.keepdims).permuted(node, permutation)
         assert isinstance(op, ReduceSum)
         return type(self)(op.axes[0], self.keepdims), wanted
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,10 @@ class Reshape(Op):
         dropped = [axis for source, target in groups if not target for axis in source]
         return Reshape(tuple(self.shape[axis] for axis in permutation)), (tuple(dropped + wanted),)
 
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        (x,) = inputs
+        return (reshape(x, (x.shape[0], *self.shape)),)
+
 
 def _reshape_groups(source: Sequence[Dim], target: Sequence[Dim]) -> list[tuple[list[int], list[int]]]:
     """The finest runs of source axes and of target axes that hold the same elements."""
@@ -108,6 +112,9 @@ class Transpose(Op):
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return Transpose(tuple(self.permutation[axis] for axis in permutation)), (None,)
 
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return (transpose(inputs[0], (0, *(axis + 1 for axis in self.permutation))),)
+
 
 @dataclass(frozen=True)
 class Expand(Op):
@@ -135,6 +142,11 @@ class Expand(Op):
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         shape = tuple(self.shape[axis] for axis in permutation)
         return Expand(shape), (permutation if node.inputs[0].rank else None,)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        (x,) = inputs
+        missing = len(self.shape) + 1 - x.rank
+        return (expand(reshape(x, (x.shape[0], *(1,) * missing, *x.shape[1:])), (x.shape[0], *self.shape)),)
 
 
 # ---- functions

@@ -12,6 +12,7 @@ from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, app
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_axes, normalize_axes, normalize_axis
+from kcompile.ir.ops.batching import behind
 from kcompile.ir.ops.elementwise import add
 from kcompile.ir.ops.reshaping import expand, expand_dims, reshape
 from kcompile.ir.types import TensorType, same_dim
@@ -59,6 +60,9 @@ class Concat(Op):
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return Concat(permutation.index(self.axis)), (permutation,) * len(node.inputs)
 
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
+
 
 @dataclass(frozen=True)
 class Split(Op):
@@ -93,6 +97,9 @@ class Split(Op):
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return Split(self.sizes, permutation.index(self.axis)), (permutation,)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
 
 
 @dataclass(frozen=True)
@@ -172,6 +179,9 @@ class Slice(Op):
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         axes = tuple(permutation.index(axis) for axis in self.axes)
         return Slice(axes, self.starts, self.sizes, self.steps), (permutation,)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axes=tuple(axis + 1 for axis in self.axes))
 
 
 def _dilate(x: Value, axis: int, step: int) -> Value:
@@ -253,6 +263,9 @@ class Pad(Op):
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return Pad(tuple(self.pads[axis] for axis in permutation), self.mode, self.value), (permutation,)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, pads=((0, 0), *self.pads))
 
 
 def _fold_border(g: Value, axis: int, n: Dim, pair: tuple[Dim, Dim], mode: str) -> Value:

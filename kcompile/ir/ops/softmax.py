@@ -11,6 +11,7 @@ from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.axes import check_axes, normalize_axis
+from kcompile.ir.ops.batching import behind
 from kcompile.ir.ops.elementwise import exp, mul, sub
 from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.types import TensorType
@@ -44,6 +45,9 @@ class Softmax(Op):
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return Softmax(permutation.index(self.axis)), (permutation,)
 
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
+
 
 @dataclass(frozen=True)
 class LogSoftmax(Op):
@@ -69,6 +73,9 @@ class LogSoftmax(Op):
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         return LogSoftmax(permutation.index(self.axis)), (permutation,)
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...]:
+        return behind(self, inputs, stacked, axis=self.axis + 1)
 
 
 def _below_zero(x: Array, axis: int) -> Array:

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Node, Op, Permutation
+from kcompile.ir.core import Array, Node, Op, Permutation, Value, apply
 from kcompile.ir.dims import Dim, Shape, floor_divide
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.batching import all_stacked, merged, parted
 from kcompile.ir.types import TensorType
 
 Pads = tuple[tuple[Dim, Dim], ...]
@@ -173,6 +174,16 @@ class SpatialOp(Op, abstract=True):
         order = to_channels_first(output.rank)
         result = self.lower_channels_first(b, types, permuted_type(output, order), *tensors)
         return b.op("Transpose", result, perm=to_channels_last(output.rank))
+
+    def batched(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> tuple[Value, ...] | None:
+        """The slices go into the batch, if they have everything else in common."""
+        shared = [flag for i, flag in enumerate(stacked) if i not in self.activations]
+        if any(shared) or not self.activation_output:
+            return None
+        first = len(self.activations)
+        images = all_stacked(inputs[:first], stacked[:first])
+        y = apply(self, *map(merged, images), *inputs[first:])
+        return (parted(y, *images[0].shape[:2]),)
 
     def lower_channels_first(
         self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
