@@ -10,6 +10,7 @@ from kcompile.ir import Graph, Variable, constant, input_value, interpret, varia
 from kcompile.ir.core import apply
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise import add, div, mul, sqrt, sub
+from kcompile.ir.ops.indexing import scatter_add
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.variable_part import VariablePart, part_of
 from kcompile.passes import pipelines
@@ -68,14 +69,21 @@ def test_a_part_lies_in_its_variable() -> None:
         part_of(whole, 10, 31)
 
 
+@pytest.mark.parametrize("kind", ["dense", "embedding"])
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "nadam"])
-def test_training_in_parts(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_in_parts(optimizer: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def trained() -> list[np.ndarray]:
         random = np.random.default_rng(5)
-        model = keras.models.Sequential([keras.layers.Dense(400, input_shape=(330,)), keras.layers.Dense(1)])
+        layers = keras.layers
+        if kind == "dense":
+            first = [layers.Dense(400, input_shape=(330,))]
+        else:
+            first = [layers.Embedding(1500, 100, input_length=10), layers.Flatten()]
+        model = keras.models.Sequential([*first, layers.Dense(1)])
         model.compile(optimizer, "mse")
         model.set_weights([random.standard_normal(w.shape) / 20 for w in model.get_weights()])
         x, y = random.standard_normal((2, 48, 330))
+        x = x if kind == "dense" else random.integers(0, 1500, (48, 10))
         model.fit(x, y[:, :1], batch_size=16, epochs=2, shuffle=False, verbose=0)
         return [*model.get_weights(), *model.optimizer.get_weights()]
 
@@ -83,3 +91,36 @@ def test_training_in_parts(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(pipelines, "split_updates", lambda graph: graph)
     for ours, theirs in zip(parts, trained(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+RULES = {
+    "adam": lambda w, m, v, g: sub(w, div(mul(m, 0.1), add(sqrt(v), 1e-3))),
+    "rmsprop": lambda w, m, v, g: sub(sub(w, m), div(mul(g, 0.1), add(sqrt(v), 1e-3))),
+    "decayed": lambda w, m, v, g: sub(mul(w, 0.9), mul(mul(add(g, mul(w, 0.01)), v), m)),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_gradient_of_few_rows_is_added_where_it_is(rule: str) -> None:
+    """Rows of an embedding, one named thrice, some from the end; with optimizers that do and do not need it whole."""
+    random = np.random.default_rng(1)
+    height, width = 1000, 200
+    w, m, v = (variable_value(name, "float32", (height, width), "slot") for name in "wmv")
+    places, rows = input_value("places", "int32", (4, 3)), input_value("rows", "float32", (4, 3, width))
+    g = scatter_add(places, rows, height)
+    new_m, new_v = add(mul(m, 0.9), g), add(mul(v, 0.9), mul(g, g))
+    updates = {w.op: RULES[rule](w, new_m, new_v, g), m.op: new_m, v.op: new_v}
+    graph = Graph([places, rows], {}, updates)
+    named = np.array([[3, 999, 3], [3, 250, -1], [0, -750, 511], [512, 256, -1000]], np.int32)
+    feeds = {"places": named, "rows": random.standard_normal((4, 3, width), np.float32)}
+    state = {value.op: random.random((height, width), np.float32) for value in (w, m, v)}
+    changed = split_updates(graph)
+    ops = {node.op.name for node in changed.nodes()}
+    assert ("add_sorted_rows" in ops) == (rule != "rmsprop")
+    expected = interpret(graph, feeds, state).updates
+    parts = [variable for variable in changed.variables() if isinstance(variable, VariablePart)]
+    split_state = {**state, **{part: state[part.whole][part.rows] for part in parts}}
+    updated = interpret(changed, feeds, split_state).updates
+    for variable, array in expected.items():
+        found = np.concatenate([updated[part] for part in changed.updates if part.whole is variable])
+        np.testing.assert_allclose(found, array, rtol=1e-5, atol=1e-6)

@@ -16,6 +16,8 @@ from kcompile.ir.ops.shaping import slice_axes
 from kcompile.ir.ops.variable_part import part_of
 from kcompile.passes.group_updates import Chain, update_chains
 from kcompile.passes.report import fired
+from kcompile.passes.rewrite import count_uses
+from kcompile.passes.sparse_updates import find_sparse_steps
 
 LARGE = 120_000
 """Variables of at least so many elements are split."""
@@ -33,13 +35,14 @@ ALIGNED = 16
 def split_updates(graph: Graph) -> Graph:
     """Run the elementwise updates of large variables on some rows after the other."""
     updates = dict(graph.updates)
+    uses = count_uses(graph)
     for chain in update_chains(graph):
         height = _part_height(chain)
         if height:
             for variable in chain.updated:
                 del updates[variable]
             with scope("split_updates"):
-                updates.update(_in_parts(chain, height))
+                updates.update(_in_parts(chain, height, uses))
             fired("updates run in parts")
     return Graph(graph.inputs, graph.outputs, updates, graph.name)
 
@@ -54,19 +57,26 @@ def _part_height(chain: Chain) -> int:
     return height if 2 * height <= chain.shape[0] else 0
 
 
-def _in_parts(chain: Chain, height: int) -> Iterator[tuple[Variable, Value]]:
+def _in_parts(chain: Chain, height: int, uses: dict[Value, int]) -> Iterator[tuple[Variable, Value]]:
     """The update of each part."""
     rows = chain.shape[0]
-    for start in range(0, rows, height):
+    starts = list(range(0, rows, height))
+    sparse = find_sparse_steps(chain, starts, uses)
+    for part, start in enumerate(starts):
         stop = min(start + height, rows)
         leaves = iter(chain.leaves)
-        values: list[Value] = []
-        for step in chain.steps:
+        values: dict[int, Value] = {}
+        for number, step in enumerate(chain.steps):
+            leaf = next(leaves) if step is None else None
+            if sparse is not None and number in sparse.rows:
+                continue
             if step is None:
-                values.append(_rows(next(leaves), start, stop))
-            else:
-                op, operands = step
-                values.append(apply(op, *(values[x] if isinstance(x, int) else x for x in operands)))
+                assert leaf is not None
+                values[number] = _rows(leaf, start, stop)
+                continue
+            op, operands = step
+            added = None if sparse is None else sparse.added(op, operands, values, part)
+            values[number] = added or apply(op, *(values[x] if isinstance(x, int) else x for x in operands))
         for variable, number in zip(chain.updated, chain.results, strict=True):
             yield part_of(variable, start, stop), values[number]
 

@@ -1,0 +1,118 @@
+"""Gradients of which most rows are zero (of embeddings), in the updates of large variables.
+
+Where a chain adds such a gradient, or something that is zero where the gradient is, to a number of its own, a few rows
+are added instead: the table of zeros is never made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kcompile.ir.core import Op, Value, apply
+from kcompile.ir.ops.arithmetic import Abs, Add, Div, Mul, Neg, Sub
+from kcompile.ir.ops.elementwise import neg
+from kcompile.ir.ops.indexing import ScatterAdd
+from kcompile.ir.ops.shaping import split
+from kcompile.ir.ops.sorted_rows import SortedRows, add_sorted_rows, sorted_rows
+from kcompile.passes.group_updates import Chain, Operand
+
+SPARSE = 4
+"""A gradient is sparse if it has at most one row in so many."""
+
+
+@dataclass
+class SparseSteps:
+    """The steps of a chain that are zero but for some rows.
+
+    ``rows`` has those of each such step; the rest of the chain adds them to its own values. ``ends`` counts the places
+    before each part, int64 [1].
+    """
+
+    places: SortedRows
+    rows: dict[int, Value]
+    starts: list[int]
+    ends: Sequence[Value]
+
+    def added(self, op: Op, operands: tuple[Operand, ...], values: dict[int, Value], part: int) -> Value | None:
+        """The result of a step on one part if it adds sparse rows, else ``None``."""
+        x, y = (operands[0], operands[1]) if len(operands) == 2 else (None, None)
+        if isinstance(op, Add) and x in self.rows:
+            x, y = y, x
+        if y not in self.rows or not isinstance(x, int) or not isinstance(y, int):
+            return None
+        rows = self.rows[y]
+        first, end = self.ends[part : part + 2]
+        changed = neg(rows) if isinstance(op, Sub) else rows
+        return add_sorted_rows(values[x], self.places, changed, first, end, self.starts[part])
+
+
+def find_sparse_steps(chain: Chain, starts: list[int], uses: dict[Value, int]) -> SparseSteps | None:
+    """The sparse steps of a chain, if it has any and only adds them to others.
+
+    Args:
+        chain: updates of variables [rows, ...].
+        starts: the first row of each part.
+        uses: how often the graph uses each value; a gradient that others need too is made anyway.
+    """
+    leaves = dict(zip((n for n, step in enumerate(chain.steps) if step is None), chain.leaves, strict=True))
+    found = [number for number, leaf in leaves.items() if _is_sparse(leaf, chain.shape[0])]
+    if len(found) != 1:
+        return None
+    (gradient,) = found
+    leaf = leaves[gradient]
+    kinds = _kinds(chain, gradient)
+    used = sum(operands.count(gradient) for step in chain.steps if step is not None for operands in step[1:])
+    if kinds is None or used != uses[leaf]:
+        return None
+    assert isinstance(leaf.op, ScatterAdd)
+    indices, updates = leaf.node.inputs
+    places = sorted_rows(indices, updates, chain.shape[0])
+    rows = {gradient: places.rows}
+    for number in kinds:
+        step = chain.steps[number]
+        if step is not None:
+            op, operands = step
+            rows[number] = apply(op, *(rows[x] if isinstance(x, int) else x for x in operands))
+    ends = places.ends([*starts, chain.shape[0]])
+    return SparseSteps(places, rows, starts, split(ends, [1] * (len(starts) + 1), 0))
+
+
+def _is_sparse(leaf: Value, rows: int) -> bool:
+    if not isinstance(leaf.op, ScatterAdd):
+        return False
+    indices = leaf.node.inputs[0].type
+    return indices.is_static and 1 < math.prod(indices.static_shape) * SPARSE <= rows
+
+
+def _kinds(chain: Chain, gradient: int) -> list[int] | None:
+    """The numbers of the sparse steps; ``None`` if one is needed whole."""
+    sparse = [gradient]
+    for number, step in enumerate(chain.steps):
+        if step is None:
+            continue
+        op, operands = step
+        mine = [x in sparse for x in operands]
+        if not any(mine):
+            continue
+        scalars = [isinstance(x, Value) for x in operands]
+        if _keeps_zeros(op, mine, scalars):
+            sparse.append(number)
+        elif not (isinstance(op, Add) or (isinstance(op, Sub) and mine[1])) or any(scalars):
+            return None
+    return None if any(number in sparse for number in chain.results) else sparse
+
+
+def _keeps_zeros(op: Op, sparse: list[bool], scalars: list[bool]) -> bool:
+    """Whether the result is zero wherever the sparse operands are, and needs nothing else."""
+    match op:
+        case Neg() | Abs():
+            return True
+        case Add() | Sub():
+            return all(sparse)
+        case Mul():
+            return all(one or scalar for one, scalar in zip(sparse, scalars, strict=True))
+        case Div():
+            return sparse[0] and scalars[1]
+    return False
