@@ -231,14 +231,15 @@ class Variable(Leaf):
     """State that a graph reads, and may update.
 
     ``role`` is one of ``weight`` (trained), ``statistic`` (moved by the forward pass), ``slot`` (optimizer state),
-    ``rng``, ``metric``, ``counter``, ``hyper`` (a number such as the learning rate, set from outside).
+    ``state`` (what a stateful layer hands from batch to batch), ``rng``, ``metric``, ``counter``, ``hyper`` (a number
+    such as the learning rate, set from outside).
     """
 
     label: str
     type: TensorType
     role: str = "weight"
 
-    ROLES: ClassVar[tuple[str, ...]] = ("weight", "statistic", "slot", "rng", "metric", "counter", "hyper")
+    ROLES: ClassVar[tuple[str, ...]] = ("weight", "statistic", "slot", "state", "rng", "metric", "counter", "hyper")
 
     def __post_init__(self) -> None:
         if self.role not in self.ROLES:
