@@ -52,6 +52,9 @@ class Builder(Protocol):
         of the sub-graph.
         """
 
+    def inline(self, graph: Graph, names: Sequence[str]) -> tuple[str, ...]:
+        """Add the nodes of ``graph``, its inputs bound to ``names``; return the names of its outputs."""
+
     def reshape(self, name: str, source: TensorType, shape: Sequence[Dim]) -> str:
         """Reshape a tensor of type ``source``, without computing sizes at run time where possible."""
 

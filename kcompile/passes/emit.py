@@ -289,21 +289,16 @@ class GraphBuilder:
         proto.output.extend(value_info(name, value.type) for name, value in results.items())
         return proto
 
+    def inline(self, graph: Graph, names: Sequence[str]) -> tuple[str, ...]:
+        tensors = dict(zip(graph.inputs, names, strict=True))
+        self._lower_nodes(graph, tensors)
+        return tuple(tensors[value] for value in graph.outputs.values())
+
     # -- the walk
 
     def lower(self, graph: Graph, tensors: dict[Value, str], results: Mapping[str, Value]) -> None:
         """Add the nodes of ``graph``; the tensors in ``results`` get those names."""
-        for node in graph.nodes():
-            if node.outputs[0] in tensors:
-                continue
-            if isinstance(node.op, Constant):
-                tensors[node.outputs[0]] = node.op.lower(self, node)
-                continue
-            self._scope = node.scope
-            lowered = node.op.lower(self, node, *(tensors[value] for value in node.inputs))
-            lowered = (lowered,) if isinstance(lowered, str) else lowered
-            tensors.update(zip(node.outputs, lowered, strict=True))
-        self._scope = ""
+        self._lower_nodes(graph, tensors)
         produced = {name: (node, i) for node in self.nodes for i, name in enumerate(node.output)}
         renamed: dict[str, str] = {}
         for name, value in results.items():
@@ -315,6 +310,20 @@ class GraphBuilder:
                 self.nodes.append(_identity(source, name))
         for proto in self.nodes:
             _rename(proto, renamed)
+
+    def _lower_nodes(self, graph: Graph, tensors: dict[Value, str]) -> None:
+        outer = self._scope
+        for node in graph.nodes():
+            if node.outputs[0] in tensors:
+                continue
+            if isinstance(node.op, Constant):
+                tensors[node.outputs[0]] = node.op.lower(self, node)
+                continue
+            self._scope = node.scope or outer
+            lowered = node.op.lower(self, node, *(tensors[value] for value in node.inputs))
+            lowered = (lowered,) if isinstance(lowered, str) else lowered
+            tensors.update(zip(node.outputs, lowered, strict=True))
+        self._scope = outer
 
     def _dim(self, dim: Dim) -> str:
         """A tensor int64[1] that holds ``dim``."""

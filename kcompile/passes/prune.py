@@ -1,21 +1,22 @@
-"""Drop the results of region ops that nobody uses, with the states and operands that only they need."""
+"""Drop the results of loops and branches that nobody uses, with the states and operands that only they need."""
 
 from __future__ import annotations
 
 from kcompile.ir.core import Graph, Node, Value, make_node, rebuild
+from kcompile.ir.ops.recurrent_base import Recurrence
 from kcompile.ir.ops.regions import RegionOp
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 
 
 def prune(graph: Graph) -> Graph:
-    """Remove unused results of ``scan`` and ``cond``; afterwards they may no longer be differentiated."""
+    """Remove unused results of loops and branches; afterwards they may no longer be differentiated."""
     graph = in_regions(graph, prune)
     while True:
         used = {value for node in graph.nodes() for value in node.inputs} | set(graph.results)
 
         def rule(node: Node, inputs: tuple[Value, ...], used: set[Value] = used) -> tuple[Value, ...] | None:
-            if not isinstance(node.op, RegionOp):
+            if not isinstance(node.op, (RegionOp, Recurrence)):
                 return None
             op, kept_inputs, kept_outputs = node.op.pruned([value in used for value in node.outputs])
             if len(kept_inputs) == len(inputs) and len(kept_outputs) == len(node.outputs):

@@ -1,0 +1,95 @@
+"""The simple recurrent network: Elman (1990)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from kcompile.ir.core import Array, Gradients, Value, apply_multi
+from kcompile.ir.ops.arithmetic import add, mul
+from kcompile.ir.ops.recurrent_activations import activation_named
+from kcompile.ir.ops.recurrent_base import (
+    Operands,
+    Recurrence,
+    backward,
+    mask_weights,
+    product,
+    start_of_steps,
+    weight_gradient,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rnn(Recurrence):
+    """``h = a(x + h @ w)``. Results: ``h`` after each step, and the last ``h``."""
+
+    gates: ClassVar[int] = 1
+    states: ClassVar[int] = 1
+
+    def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
+        x, recurrent, _, (h,), mask, scale = self.operands(arrays)
+        activation = activation_named(self.activation).evaluate
+        ys = np.empty((len(x), *h.shape), h.dtype)
+        for t in range(len(x))[:: -1 if self.reverse else 1]:
+            after = activation(x[t] + (h if scale is None else h * scale) @ recurrent)
+            ys[t] = h = after if mask is None else np.where(mask[t][..., np.newaxis], after, h)
+        return ys, h
+
+    def step(
+        self, operands: Operands[Value], states: Sequence[Value], x: Value
+    ) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+        (h,) = states
+        return (activation_named(self.activation).apply(add(x, product(h, operands.recurrent))),), ()
+
+    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
+        operands = self.operands(inputs)
+        ys = outputs[0]
+        slopes = activation_named(self.activation).slope(ys)
+        if operands.mask is not None:
+            slopes = mul(slopes, mask_weights(operands.mask, ys))
+
+        def step(
+            g_h: Value, others: Sequence[Value], at: Mapping[str, Value]
+        ) -> tuple[Value, Sequence[Value], Sequence[Value]]:
+            g_x = mul(g_h, at["slopes"])
+            return product(g_x, operands.recurrent, transpose_y=True), [], [g_x]
+
+        rest, (g_x,) = backward(self, operands, ys, step, {"slopes": slopes}, grads)
+        return [g_x, weight_gradient(start_of_steps(operands, ys, self.reverse), g_x), *rest]
+
+
+def rnn(
+    projected: Value,
+    recurrent: Value,
+    h0: Value,
+    mask: Value | None = None,
+    scale: Value | None = None,
+    *,
+    activation: str = "tanh",
+    reverse: bool = False,
+    unroll: bool = False,
+) -> tuple[Value, Value]:
+    """A simple recurrent network over time, given the projected inputs of all steps; see :class:`Rnn`.
+
+    Args:
+        projected: ``x @ kernel + bias`` of all steps, ``[T, N, H]``.
+        recurrent: the recurrent kernel ``[H, H]``.
+        h0: the initial state ``[N, H]``.
+        mask: bool ``[T, N]``; where it is false, the state stays.
+        scale: ``[N, H]``, multiplied with ``h`` at the start of each step (a dropout mask).
+        activation: a key of ``recurrent_activations.ACTIVATIONS``.
+        reverse: from the last step to the first.
+        unroll: straight-line code instead of a loop; ``T`` must be known.
+
+    Returns:
+        ``h`` after each step ``[T, N, H]``, in the order of the inputs, and the last ``h`` ``[N, H]``.
+
+    Raises:
+        IRError: the operands do not fit together, or the activation is unknown.
+    """
+    op = Rnn(activation=activation, reverse=reverse, unroll=unroll, masked=mask is not None, scaled=scale is not None)
+    ys, h = apply_multi(op, projected, recurrent, h0, *(value for value in (mask, scale) if value is not None))
+    return ys, h
