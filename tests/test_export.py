@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import onnx
 import onnxruntime
 import pytest
 
+import kcompile
 from kcompile import Input, Model, Sequential, layers, optimizers
-from kcompile.export import inference_model
+from kcompile.export import to_onnx
 from kcompile.export.training import read_state
 from kcompile.inspecting.files import nodes
+from kcompile.passes import initializers
 from kcompile.passes.opsets import IR_VERSIONS, OPSETS
 from tests.small_models import ZOO, random_inputs
 
@@ -73,13 +76,13 @@ def test_exported_model_predicts_as_the_model(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ZOO)
 def test_exporting_twice_gives_the_same_bytes(name: str) -> None:
     model = ZOO[name]()
-    first, second = (inference_model(model).SerializeToString(deterministic=True) for _ in range(2))
+    first, second = (to_onnx(model).SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
 
 
 def test_weights_are_written_in_the_order_that_the_operators_want() -> None:
     model = Sequential([layers.Conv2D(4, 3, activation="relu", input_shape=(6, 6, 1)), layers.GlobalMaxPooling2D()])
-    proto = inference_model(model)
+    proto = to_onnx(model)
     assert [node.op_type for node in proto.graph.node] == ["Reshape", "Conv", "Relu", "ReduceMax"]
     assert (4, 1, 3, 3) in [tuple(tensor.dims) for tensor in proto.graph.initializer]
     read = {name for node in proto.graph.node for name in node.input}
@@ -93,7 +96,7 @@ def test_names_do_not_depend_on_what_was_built_before() -> None:
     for _ in range(2):
         hidden = layers.Dense(4, kernel_initializer="ones", name="hidden")(x)
         y = layers.Dense(2, kernel_initializer="ones", name="y")(hidden)
-        texts.append(str(inference_model(Model(x, y, name="same"))))
+        texts.append(str(to_onnx(Model(x, y, name="same"))))
     assert texts[0] == texts[1]
 
 
@@ -160,16 +163,64 @@ def _full(descriptor: int) -> None:
 
 
 def test_large_models_keep_their_weights_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import kcompile.export.inference as inference
-
     model = Sequential([layers.Dense(40, input_shape=(30,)), layers.Dense(30)])
-    monkeypatch.setattr(inference, "EXTERNAL_DATA_BYTES", 1000)
-    model.export(tmp_path / "big.onnx")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["big.onnx", "big.onnx.data"]
-    assert (tmp_path / "big.onnx").stat().st_size < 4 * 30 * 40
-    onnx.checker.check_model(str(tmp_path / "big.onnx"), full_check=True)
+    monkeypatch.setattr(initializers, "INLINE_BYTES", 1000)
     x = random_inputs(model, 3)[0]
-    agree(session(tmp_path / "big.onnx").run(None, {model.input_names[0]: x})[0], model.predict(x))
+    seen = []
+    for _ in range(2):
+        report = model.export(tmp_path / "big.onnx")
+        big, data = tmp_path / "big.onnx", report.files[1]
+        assert sorted(tmp_path.iterdir()) == sorted(report.files) == [big, data]  # older weights are gone
+        assert re.fullmatch(r"big\.onnx\.[0-9a-f]{16}\.data", data.name)
+        assert big.stat().st_size < 4 * 30 * 40
+        onnx.checker.check_model(str(big), full_check=True)
+        agree(session(big).run(None, {model.input_names[0]: x})[0], model.predict(x))
+        seen.append(data.name)
+        model.layers[0].set_weights([w + 1 for w in model.layers[0].get_weights()])
+    assert seen[0] != seen[1]
+    with pytest.raises(ValueError, match=r"9,\d\d\d bytes of weights, more than a ModelProto holds; use model.export"):
+        to_onnx(model)
+
+
+def test_large_models_run_without_being_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    convolution = layers.Conv2D(40, 3, activation="relu", input_shape=(6, 6, 8))
+    model = Sequential([convolution, layers.Flatten(), layers.Dense(4)])
+    x = random_inputs(model, 3)[0]
+    expected = model.predict(x)
+    monkeypatch.setattr(initializers, "INLINE_BYTES", 1000)
+    compiled = kcompile.compile(model)
+    assert compiled._executable._weights
+    agree(compiled(x), expected)
+    compiled.save(tmp_path / "native.onnx")
+    agree(session(tmp_path / "native.onnx").run(None, {model.input_names[0]: x})[0], expected)
+    model.compile("adam", "mse")
+    model.export_training(tmp_path)
+    follow(model, tmp_path, [x], [np.ones((3, 4), "float32")])
+
+
+def test_a_kill_between_weights_and_model_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import kcompile.export.files as files
+
+    model = Sequential([layers.Dense(40, input_shape=(30,))])
+    monkeypatch.setattr(initializers, "INLINE_BYTES", 1000)
+    model.export(tmp_path / "big.onnx")
+    x = random_inputs(model, 3)[0]
+    expected = model.predict(x)
+    model.set_weights([w + 1 for w in model.get_weights()])
+    write = files.write_atomically
+
+    def killed(path: Path, data: Any) -> None:
+        if path.suffix == ".onnx":
+            raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(files, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        model.export(tmp_path / "big.onnx")
+    monkeypatch.setattr(files, "write_atomically", write)
+    agree(session(tmp_path / "big.onnx").run(None, {model.input_names[0]: x})[0], expected)
+    model.export(tmp_path / "big.onnx")  # tidies up
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:

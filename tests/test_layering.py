@@ -9,11 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(path for path in (ROOT / "kcompile").rglob("*.py") if "scripts" not in path.parts)
+# fmt: off
 HEAVY = {
     "onnxruntime": ("runtime/session.py", "export/"),
-    "onnx": ("passes/emit.py", "passes/opsets.py", "runtime/session.py", "export/", "inspecting/", "saving/"),
+    "onnx": (
+        "passes/emit.py", "passes/opsets.py", "passes/initializers.py", "runtime/session.py", "export/", "inspecting/",
+        "saving/",
+    ),
     "h5py": ("saving/", "utils/"),
 }
+# fmt: on
 NEVER = {"tensorflow", "torch", "keras", "tf_keras", "jax"}
 
 

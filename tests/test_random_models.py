@@ -14,7 +14,7 @@ from kcompile import Model, ir
 from kcompile import backend as K
 from kcompile.engine.steps import StepGraph, predict_graph
 from kcompile.engine.tensor import Tensor
-from kcompile.export import inference_model
+from kcompile.export import to_onnx
 from kcompile.export.training import read_state
 from kcompile.models import clone_model
 from kcompile.passes.specialize import specialize_training
@@ -83,7 +83,7 @@ def compiled(recipe: Recipe, steps: int = 1) -> Model:
 def check_predictions(seed: int) -> None:
     recipe = Recipe(seed)
     model = recipe.build()
-    plain = session(inference_model(model))
+    plain = session(to_onnx(model))
     for samples in (3, 1):
         x, _ = random_data(model, samples, seed)
         expected = exactly(recipe, model.get_weights(), x)

@@ -25,6 +25,7 @@ from kcompile.errors import DataError, KCompileError, NotReadyError, check_no_ex
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
+    from kcompile.export import ExportReport
 
 
 class Model(GeneratorMethods, Network):
@@ -451,11 +452,17 @@ class Model(GeneratorMethods, Network):
 
     # -- export
 
-    def export(self, path: Any, **options: Any) -> None:
+    def export(self, path: Any, **options: Any) -> ExportReport:
         """Write the inference graph as an ONNX file; see :func:`kcompile.export.export_model`."""
         from kcompile.export import export_model
 
-        export_model(self, path, **options)
+        return export_model(self, path, **options)
+
+    def to_onnx(self, **options: Any) -> Any:
+        """The inference graph as ``ModelProto``; see :func:`kcompile.export.to_onnx`."""
+        from kcompile.export import to_onnx
+
+        return to_onnx(self, **options)
 
     def export_training(self, folder: Any, **options: Any) -> None:
         """Write the steps, the model, the state and a manifest; see :func:`kcompile.export.export_training`."""

@@ -1,6 +1,6 @@
 """Writing models as ONNX files that any stock ONNX Runtime runs: for inference, and for training."""
 
-from kcompile.export.inference import export_model, inference_model
+from kcompile.export.inference import ExportReport, export_model, to_onnx
 from kcompile.export.training import export_training
 
-__all__ = ["export_model", "export_training", "inference_model"]
+__all__ = ["ExportReport", "export_model", "export_training", "to_onnx"]

@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kcompile.errors import KCompileError
+from kcompile.export.files import write_model
+from kcompile.export.sizes import Dims, with_sizes
 from kcompile.ir.builder import Target
 from kcompile.passes.opsets import OPSETS
-from kcompile.utils.files import write_atomically
 
 if TYPE_CHECKING:
     import onnx
 
     from kcompile.engine.training import Model
+    from kcompile.export.quantization import Int8Report
+    from kcompile.passes.emit import Emitted
 
-EXTERNAL_DATA_BYTES = 1_500_000_000
-"""Models above this size keep their weights in a file beside them: protobuf files end at 2 GB."""
+
+@dataclass
+class ExportReport:
+    """What :func:`export_model` wrote.
+
+    Attributes:
+        files: the model, and what belongs to it.
+        opset: of the model.
+        parameters: how many numbers its weights have.
+        operators: how often each ONNX operator occurs, in sub-graphs too.
+        notes: what was left out or changed on the way, a sentence each.
+        int8: with ``int8``, what the outputs lost.
+    """
+
+    files: list[Path]
+    opset: int
+    parameters: int
+    operators: Counter[str]
+    notes: list[str] = field(default_factory=list)
+    int8: Int8Report | None = None
+
+    def __str__(self) -> str:
+        size = sum(path.stat().st_size for path in self.files if path.exists())
+        lines = [f"{', '.join(map(str, self.files))}: opset {self.opset}, {size:,} bytes"]
+        lines += [f"{self.parameters:,} parameters, {self.operators.total()} operators", *self.notes]
+        return "\n".join([*lines, str(self.int8)] if self.int8 else lines)
 
 
 def check_opset(opset: Any) -> int:
@@ -32,71 +63,129 @@ def check_opset(opset: Any) -> int:
     return int(opset)
 
 
-def inference_model(model: Model, opset: int = 21, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
-    """The inference graph with the present weights, in memory.
-
-    Inputs and outputs have the names of the Keras layers; the batch size is the symbolic size ``batch``. Only standard
-    ONNX operators are used (IR version 10).
+def to_onnx(
+    model: Model,
+    opset: int = 21,
+    dims: Dims | None = None,
+    batch_size: int | None = None,
+    fp16: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """The inference graph with the present weights, in memory; the arguments are those of :func:`export_model`.
 
     Raises:
-        ValueError: the model is not built, or the opset is not one that we write.
+        ValueError: as :func:`export_model`; or the weights are too large for one ``ModelProto``.
     """
-    from kcompile.engine.steps import predict_graph
-    from kcompile.passes.emit import emit
-    from kcompile.passes.pipelines import INFERENCE, run_pipeline
-    from kcompile.passes.specialize import freeze
-    from kcompile.runtime.storage import storage_of
-
-    require_built(model)
-    graph = predict_graph(model, graph_name(model.name))
-    frozen = freeze(graph, {v: storage_of(v).read() for v in graph.variables()})
-    optimized = run_pipeline(frozen, INFERENCE)
-    return emit(optimized, Target(opset=check_opset(opset)), metadata={**_metadata(model), **(metadata or {})}).model
+    emitted = lowered(model, opset, dims, batch_size, fp16, metadata)
+    if emitted.weights:
+        total = sum(array.nbytes for array in emitted.weights.values())
+        raise KCompileError(
+            f"model {model.name!r} has {total:,} bytes of weights, more than a ModelProto holds; use "
+            "model.export(path), which puts them in a file of their own"
+        )
+    return emitted.model
 
 
 def export_model(
     model: Model,
     path: str | os.PathLike[str],
     opset: int = 21,
+    dims: Dims | None = None,
+    batch_size: int | None = None,
+    fp16: bool = False,
+    int8: Any = None,
     metadata: Mapping[str, str] | None = None,
-) -> None:
-    """Write :func:`inference_model` to ``path``; a file that was there is replaced only when all is written.
+    ort: bool = False,
+    per_channel: bool = True,
+) -> ExportReport:
+    """Write the inference graph with the present weights; a file that was there is replaced when all is written.
 
-    Above 1.5 GB the weights go to ``<path>.data`` beside it.
+    Inputs and outputs have the names of the Keras layers. Only standard ONNX operators are used. What only training
+    needs (dropout, noise, augmentation) is left out, which the report says. Above 1.5 GB the weights go to a file
+    ``<path>.<digest>.data`` beside it.
+
+    Args:
+        model: a built model.
+        path: of the file.
+        opset: 17 to 26.
+        dims: for some inputs the whole shape with the batch: ``{"image": (1, None, None, 3)}``. An integer fixes a
+            size that was free, a string names it, ``None`` leaves it.
+        batch_size: fixes the first axis of every input (by default the batch is free, and called ``batch``).
+        fp16: weights and most of the computation in float16; inputs and outputs stay float32.
+        int8: data to quantize with: ``x`` as for ``predict``, ``(x, y)``, a generator or a Sequence. Weights and
+            activations become int8. ``True`` quantizes weights only, activations as the model runs.
+        metadata: strings to keep in the file.
+        ort: also write ``<path without .onnx>.ort``, the format that small builds of ONNX Runtime load.
+        per_channel: with ``int8``, a scale for each channel of a weight instead of one for all.
+
+    Returns:
+        what was written, with notes.
 
     Raises:
-        ValueError: see :func:`inference_model`.
+        ValueError: the model is not built, the opset is not one that we write, ``dims`` do not fit, or a weight is too
+            large for float16.
         OSError: the path cannot be written.
     """
+    from kcompile.export.notes import left_out, note_of
+
+    if fp16 and int8 is not None and int8 is not False:
+        raise KCompileError("export: choose one of fp16 and int8")
     target = Path(path)
-    write_model(inference_model(model, opset, metadata), target)
+    if ort and target.suffix == ".ort":
+        raise KCompileError(f"export: {str(target)!r} would be both files; name the ONNX file, as in model.onnx")
+    emitted = lowered(model, opset, dims, batch_size, fp16, metadata)
+    notes = note_of(left_out(model))
+    report = ExportReport([], opset, model.count_params(), count_operators(emitted.model), notes)
+    if int8 is not None and int8 is not False:
+        from kcompile.export.quantization import quantized
+
+        emitted.model, report.int8 = quantized(model, emitted, None if int8 is True else int8, per_channel)
+        report.operators = count_operators(emitted.model)
+    report.files = write_model(emitted.model, emitted.weights, target)
+    if ort:
+        from kcompile.export.ort_format import write_ort
+
+        report.files.append(write_ort(target))
+    return report
 
 
-def write_model(proto: onnx.ModelProto, target: Path) -> None:
-    """Write an ONNX model, with its weights beside it if it is too large for one file."""
-    if proto.ByteSize() > EXTERNAL_DATA_BYTES:
-        _move_weights(proto, target)
-    write_atomically(target, proto.SerializeToString(deterministic=True))
+def lowered(
+    model: Model,
+    opset: int = 21,
+    dims: Dims | None = None,
+    batch_size: int | None = None,
+    fp16: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> Emitted:
+    """The inference graph as ONNX, with large weights still outside."""
+    from kcompile.engine.steps import predict_graph
+    from kcompile.passes.emit import emit
+    from kcompile.passes.half import half
+    from kcompile.passes.pipelines import INFERENCE, run_pipeline
+    from kcompile.passes.specialize import freeze
+    from kcompile.runtime.storage import storage_of
+
+    target = Target(opset=check_opset(opset))
+    require_built(model)
+    graph = with_sizes(predict_graph(model, graph_name(model.name)), dims, batch_size)
+    values = {v: storage_of(v).read() for v in graph.variables()}
+    if fp16:
+        _check_range({variable.label: array for variable, array in values.items()})
+    optimized = run_pipeline(freeze(graph, values), (*INFERENCE, half) if fp16 else INFERENCE)
+    return emit(optimized, target, metadata={**_metadata(model), **(metadata or {})})
 
 
-def _move_weights(proto: onnx.ModelProto, target: Path) -> None:
-    """Write large initializers to ``<target>.data`` and let the model refer to it."""
-    import onnx
+def _check_range(weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Raises unless float16 can hold the weights."""
+    from kcompile.passes.half import LARGEST
 
-    location = f"{target.name}.data"
-    blobs: list[bytes] = []
-    offset = 0
-    for tensor in proto.graph.initializer:
-        if len(tensor.raw_data) < 1024:
-            continue
-        blobs.append(tensor.raw_data)
-        entries = {"location": location, "offset": str(offset), "length": str(len(tensor.raw_data))}
-        offset += len(tensor.raw_data)
-        tensor.ClearField("raw_data")
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in entries.items():
-            tensor.external_data.add(key=key, value=value)
-    write_atomically(target.with_name(location), b"".join(blobs))
+    for label, array in weights.items():
+        largest = float(np.abs(array).max()) if array.size and array.dtype.kind == "f" else 0.0
+        if LARGEST < largest < np.inf:
+            raise KCompileError(
+                f"export: weight {label!r} has elements up to {largest:.4g}, and float16 ends at {LARGEST:.0f}; "
+                "export without fp16"
+            )
 
 
 def require_built(model: Model) -> None:
@@ -115,6 +204,13 @@ def require_built(model: Model) -> None:
 def graph_name(name: str) -> str:
     """A name for the ONNX graph."""
     return "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "model"
+
+
+def count_operators(proto: onnx.ModelProto) -> Counter[str]:
+    """How often each ONNX operator occurs."""
+    from kcompile.inspecting.files import nodes
+
+    return Counter(node.op_type for node in nodes(proto.graph))
 
 
 def _metadata(model: Model) -> dict[str, str]:

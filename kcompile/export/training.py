@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.errors import KCompileError
-from kcompile.export.inference import check_opset, graph_name, require_built, write_model
+from kcompile.export.files import write_model
+from kcompile.export.inference import check_opset, graph_name, require_built
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Input, Variable
 from kcompile.runtime.storage import storage_of
@@ -90,7 +91,7 @@ def export_training(
     }
     write_atomically(root / "state.bin", blob)
     for name, result in emitted.items():
-        write_model(result.model, root / f"{name}.onnx")
+        write_model(result.model, result.weights, root / f"{name}.onnx")
     text = json.dumps(manifest, indent=2)
     write_atomically(root / "manifest.json", text.encode())  # last: it says that the rest is there
 

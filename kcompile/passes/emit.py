@@ -14,6 +14,7 @@ from kcompile.ir.core import Array, Constant, Graph, Input, Value, Variable
 from kcompile.ir.dims import Dim, FloorDiv, SymbolicDim, named
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType
+from kcompile.passes.initializers import fingerprint, tensors_of
 from kcompile.passes.opsets import IR_VERSIONS, spelled
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class Emitted:
     """An ONNX model and what its tensors are.
 
     ``state_inputs`` and ``state_outputs`` name, for each variable that is not frozen, the graph input that takes its
-    value and (for the updated ones) the graph output that returns the next one.
+    value and (for the updated ones) the graph output that returns the next one. ``weights`` are the arrays of
+    initializers that the model refers to as external data, because it would be too large with them; otherwise none.
     """
 
     model: onnx.ModelProto
@@ -33,6 +35,7 @@ class Emitted:
     outputs: list[str]
     state_inputs: dict[Variable, str] = field(default_factory=dict)
     state_outputs: dict[Variable, str] = field(default_factory=dict)
+    weights: dict[str, Array] = field(default_factory=dict)
 
 
 def emit(
@@ -96,7 +99,8 @@ def emit(
     for variable, array in (defaults or {}).items():
         if variable in state_inputs:
             builder.add_initializer(state_inputs[variable], np.asarray(array, dtype=variable.type.dtype))
-    onnx_graph = onnx.GraphProto(name=graph.name, node=builder.nodes, initializer=builder.initializers)
+    initializers, weights = tensors_of(builder.initializers)
+    onnx_graph = onnx.GraphProto(name=graph.name, node=builder.nodes, initializer=initializers)
     onnx_graph.input.extend(value_info(name, type) for name, type in inputs)
     onnx_graph.output.extend(value_info(name, value.type) for name, value in results.items())
     model = onnx.ModelProto(ir_version=IR_VERSIONS[target.opset], producer_name="kcompile", graph=onnx_graph)
@@ -105,7 +109,7 @@ def emit(
         model.opset_import.add(domain=domain, version=1)
     for key, text in (metadata or {}).items():
         model.metadata_props.add(key=key, value=text)
-    return Emitted(model, [tensors[v] for v in graph.inputs], list(outputs), state_inputs, state_outputs)
+    return Emitted(model, [tensors[v] for v in graph.inputs], list(outputs), state_inputs, state_outputs, weights)
 
 
 def value_info(name: str, type: TensorType) -> onnx.ValueInfoProto:
@@ -174,7 +178,7 @@ class GraphBuilder:
         self.outer = outer
         self.root: GraphBuilder = outer.root if outer else self
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
+        self.initializers: dict[str, Array] = {}
         self.domains: set[str] = set() if outer is None else outer.root.domains
         self._scope = ""
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -225,7 +229,7 @@ class GraphBuilder:
 
     def constant(self, array: Any, dtype: str | None = None) -> str:
         array = np.ascontiguousarray(np.asarray(array, dtype=dtype)).reshape(np.shape(array))
-        key = (array.dtype.str, array.shape, array.tobytes())
+        key = fingerprint(array)
         if key not in self.root._constants:
             name = self.names.unique("constant")
             self.root._constants[key] = name
@@ -234,9 +238,7 @@ class GraphBuilder:
         return self.root._constants[key]
 
     def add_initializer(self, name: str, array: Array) -> None:
-        import onnx
-
-        self.initializers.append(onnx.numpy_helper.from_array(np.asarray(array), name))
+        self.initializers[name] = np.asarray(array)
 
     def drop_unused(self) -> None:
         """Remove initializers that no node reads."""
@@ -249,7 +251,7 @@ class GraphBuilder:
                 if attribute.HasField("g"):
                     stack.extend(attribute.g.node)
                     used.update(output.name for output in attribute.g.output)
-        self.initializers = [tensor for tensor in self.initializers if tensor.name in used]
+        self.initializers = {name: array for name, array in self.initializers.items() if name in used}
 
     def dims(self, dims: Sequence[Dim]) -> str:
         if all(isinstance(dim, int) for dim in dims):

@@ -70,7 +70,8 @@ class Executable:
         self.graph = run_pipeline(graph, passes, dump_after=dump_after, report=self._report)
         emitted = emit(self.graph, target)
         self.model = emitted.model
-        self._session = runtime.Session(emitted.model, self.device)
+        self._weights = emitted.weights
+        self._session = runtime.Session(emitted.model, self.device, weights=emitted.weights)
         self.inputs = emitted.inputs
         self.outputs = emitted.outputs
         self._types = [value.type for value in graph.inputs]
@@ -205,12 +206,14 @@ class Executable:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the compiled ONNX model (which may use ONNX Runtime's own operators); see export for portable files.
 
+        Above 1.5 GB the weights go to a file beside it.
+
         Raises:
             OSError: the path cannot be written; a file that was there is kept.
         """
-        from kcompile.utils.files import write_atomically
+        from kcompile.export.files import write_model
 
-        write_atomically(path, self.model.SerializeToString())
+        write_model(self.model, self._weights, Path(path))
 
     def end_profiling(self) -> Path:
         """Stop the profile that the option ``profile`` started; the file (a Chrome trace) that was written."""

@@ -135,6 +135,12 @@ def device_value(array: Array, device: str) -> Any:
 class Session:
     """A loaded ONNX model.
 
+    Args:
+        model: the model.
+        device: where it runs, ``cpu`` or ``cuda``.
+        opts: default: those in force.
+        weights: the arrays of initializers that the model refers to as external data.
+
     Raises:
         KCompileError: ONNX Runtime refuses the model.
     """
@@ -144,6 +150,7 @@ class Session:
         model: onnx.ModelProto,
         device: str = "cpu",
         opts: Options | None = None,
+        weights: Mapping[str, Array] | None = None,
     ) -> None:
         import onnxruntime
 
@@ -159,6 +166,9 @@ class Session:
         if opts.profile:
             settings.enable_profiling = True
             settings.profile_file_prefix = opts.profile
+        if weights:
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for w in weights.values()]
+            settings.add_external_initializers(list(weights), values)
         providers: list[Any] = [("CUDAExecutionProvider", CUDA_OPTIONS)] if device == "cuda" else []
         try:
             self._session = onnxruntime.InferenceSession(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace ``path`` with ``data``, or leave it as it was.
+def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Replace ``path`` with ``data`` (or its pieces, one after the other), or leave it as it was.
 
     A link is followed no further than the file system does for a rename: the link itself is replaced.
 
@@ -22,10 +23,13 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     if target.is_dir():
         raise IsADirectoryError(f"cannot write {str(target)!r}: it is a folder; give the name of a file")
     temporary = None
+    count = 0
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=folder)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for piece in [data] if isinstance(data, bytes) else data:
+                count += len(piece)
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes private files; a model file is as readable as any other file that the user writes.
@@ -35,7 +39,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
-        raise type(error)(error.errno, f"cannot write {len(data)} bytes ({error.strerror})", str(target)) from error
+        raise type(error)(error.errno, f"cannot write {count} bytes ({error.strerror})", str(target)) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,240 @@
+"""Exported models in int8, by ``onnxruntime.quantization``, and what that costs in accuracy.
+
+Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (2018).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcompile.errors import DataError, KCompileError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from kcompile.engine.training import Model
+    from kcompile.ir.core import Array
+    from kcompile.passes.emit import Emitted
+
+SAMPLES = 1024
+"""So many samples of the data are looked at."""
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an output in int8 is from that in float32: elements, in absolute numbers."""
+
+    largest: float
+    mean: float
+    magnitude: float
+    """The largest absolute element in float32."""
+
+
+@dataclass(frozen=True)
+class Int8Report:
+    """What an int8 model lost, on the samples that it was quantized with.
+
+    Attributes:
+        samples: how many; random ones if there were no data.
+        calibrated: whether activations have scales from data (otherwise only weights are stored in int8, and
+            activations are quantized as the model runs).
+        differences: for each output.
+        metrics: with labels, for each metric its value in float32 and in int8.
+    """
+
+    samples: int
+    calibrated: bool
+    differences: dict[str, Difference]
+    metrics: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        kind = "static" if self.calibrated else "dynamic"
+        lines = [f"int8 ({kind}), against float32 on {self.samples} {'' if self.calibrated else 'random '}samples:"]
+        for name, found in self.differences.items():
+            lines.append(
+                f"  output {name!r}: differs by at most {found.largest:.3g}, {found.mean:.3g} on average "
+                f"(numbers up to {found.magnitude:.3g})"
+            )
+        lines += [f"  {name}: {before:.4f} -> {after:.4f}" for name, (before, after) in self.metrics.items()]
+        return "\n".join(lines)
+
+
+def quantized(model: Model, emitted: Emitted, data: Any, per_channel: bool) -> tuple[onnx.ModelProto, Int8Report]:
+    """The exported model in int8, and what it lost.
+
+    Args:
+        model: whose inputs, and metrics if it is compiled, are used.
+        emitted: its inference graph in float32.
+        data: as ``int8`` of :func:`~kcompile.export.inference.export_model`; ``None``: weights only.
+        per_channel: a scale for each channel of a weight.
+
+    Raises:
+        ValueError: the data do not fit the model, or are none; the model is too large; nothing can be quantized.
+    """
+    if emitted.weights:
+        raise KCompileError("export: a model above 1.5 GB cannot be quantized to int8; use fp16")
+    from kcompile.runtime.session import Session
+
+    batches = _random_batches(model) if data is None else list(_batches(model, data))
+    feeds = [dict(zip(emitted.inputs, x, strict=True)) for x, _ in batches]
+    small = _quantize(emitted.model, None if data is None else feeds, per_channel)
+    before, after = (Session(proto, "cpu") for proto in (emitted.model, small))
+    pairs = [(before.run(feed, emitted.outputs), after.run(feed, emitted.outputs)) for feed in feeds]
+    wide, narrow = ([np.concatenate(parts) for parts in zip(*side, strict=True)] for side in zip(*pairs, strict=True))
+    differences = {
+        name: _difference(a, b) for name, a, b in zip(emitted.outputs, wide, narrow, strict=True) if a.dtype.kind == "f"
+    }
+    labels = [y for _, y in batches]
+    metrics: dict[str, tuple[float, float]] = {}
+    if labels[0]:
+        targets = [np.concatenate(parts) for parts in zip(*labels, strict=True)]
+        first, second = _metrics(model, targets, wide), _metrics(model, targets, narrow)
+        metrics = {name: (first[name], second[name]) for name in first}
+    samples = sum(len(x[0]) for x, _ in batches)
+    return small, Int8Report(samples, data is not None, differences, metrics)
+
+
+def _quantize(proto: onnx.ModelProto, feeds: Sequence[dict[str, Array]] | None, per_channel: bool) -> onnx.ModelProto:
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # no types in ONNX Runtime's wheels
+        """Hands out the batches."""
+
+        def __init__(self, batches: Sequence[dict[str, Array]]) -> None:
+            self.rest = iter(batches)
+
+        def get_next(self) -> dict[str, Array] | None:
+            return next(self.rest, None)
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        result = str(Path(folder, "int8.onnx"))
+        source = onnx.shape_inference.infer_shapes(proto)
+        try:
+            if feeds is None:
+                quantize_dynamic(source, result, per_channel=per_channel, weight_type=QuantType.QInt8)
+            else:
+                quantize_static(source, result, Reader(feeds), per_channel=per_channel)
+        except Exception as error:  # ONNX Runtime raises several unrelated types
+            raise KCompileError(f"ONNX Runtime cannot quantize the model: {error}") from error
+        small = onnx.load(result)
+    if not any(node.op_type.endswith(("QuantizeLinear", "Integer")) for node in small.graph.node):
+        raise KCompileError("export: there is nothing to quantize in this model; export without int8")
+    small.producer_name = proto.producer_name
+    return small
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, advice of the quantizer about preparing models is not logged: the model is optimized already."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _difference(a: Array, b: Array) -> Difference:
+    apart = np.abs(a.astype(np.float64) - b.astype(np.float64))
+    if not a.size:
+        return Difference(0.0, 0.0, 0.0)
+    return Difference(float(apart.max()), float(apart.mean()), float(np.abs(a).max()))
+
+
+def _batches(model: Model, data: Any) -> Iterator[tuple[list[Array], list[Array]]]:
+    """Checked batches of inputs and labels (none if there are none), :data:`SAMPLES` samples at most."""
+    from kcompile.engine.data import standardize
+
+    inputs = model._feed_specs()
+    count = 0
+    for x, y in _parts(data):
+        found = standardize(x, None, inputs=inputs, prefix="int8: ", whole_data=False)
+        labels = _labels(y)
+        for label in labels:
+            if len(label) != found.samples:
+                raise DataError(f"int8: x has {found.samples} samples, y has {len(label)}")
+        for start in range(0, min(found.samples, SAMPLES - count), BATCH):
+            part = found.rows(start, min(start + BATCH, SAMPLES - count))
+            arrays = [np.ascontiguousarray(a[:], dtype) for a, dtype in zip(part.x, found.input_dtypes, strict=True)]
+            yield arrays, [label[start : start + len(arrays[0])] for label in labels]
+        count += found.samples
+        if count >= SAMPLES:
+            return
+    if not count:
+        raise DataError("int8: there are no data to calibrate with")
+
+
+def _parts(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Inputs and labels: of all data, or of each batch of a generator or Sequence."""
+    from kcompile.engine.data import is_batch_source
+
+    if is_batch_source(data):
+        batches = (data[i] for i in range(len(data))) if hasattr(data, "__getitem__") else data
+    else:
+        batches = iter([data])
+    for batch in batches:
+        if not isinstance(batch, tuple):
+            yield batch, None
+        elif 1 <= len(batch) <= 3:
+            yield batch[0], batch[1] if len(batch) > 1 else None
+        else:
+            raise DataError(f"int8: expected x or (x, y), got a tuple of {len(batch)}")
+
+
+def _labels(y: Any) -> list[Array]:
+    if y is None:
+        return []
+    if isinstance(y, dict):
+        raise DataError("int8: give labels as an array, or as a list with one array for each output")
+    return [np.asarray(part) for part in (y if isinstance(y, (list, tuple)) else [y])]
+
+
+def _random_batches(model: Model) -> list[tuple[list[Array], list[Array]]]:
+    from kcompile.export.samples import random_feeds
+
+    feeds = random_feeds(model, samples=64)
+    return [(list(feeds.values()), [])]
+
+
+def _metrics(model: Model, labels: Sequence[Array], outputs: Sequence[Array]) -> dict[str, float]:
+    """The metrics that the model is compiled with, or its accuracies."""
+    from kcompile import metrics
+
+    compiled = getattr(model, "_compiled", None)
+    plans = compiled.outputs if compiled is not None else []
+    chosen = [(plan.index, metric) for plan in plans for metric in (*plan.metrics, *plan.weighted_metrics)]
+    if not chosen:
+        chosen = [(i, metrics.resolve("accuracy", tuple(x.shape), None)) for i, x in enumerate(model.outputs)]
+    if len(labels) != len(outputs):
+        raise DataError(f"int8: there are labels for {len(labels)} outputs, the model has {len(outputs)}")
+    found = {}
+    for index, metric in chosen:
+        name = f"{model.output_names[index]}_{metric.name}" if len(outputs) > 1 else metric.name
+        found[name] = _value(metric, labels[index], outputs[index])
+    return found
+
+
+def _value(metric: Any, labels: Array, output: Array) -> float:
+    """The metric of these arrays; its state in a running training is kept."""
+    if labels.ndim == output.ndim - 1:
+        labels = labels[..., None]
+    state = [weight.numpy() for weight in metric.weights]
+    try:
+        metric.reset_states()
+        metric.update_state(labels.astype(np.float32), output)
+        return float(metric.value())
+    finally:
+        for weight, array in zip(metric.weights, state, strict=True):
+            weight.assign(array)

@@ -1,0 +1,50 @@
+"""Random inputs that a model accepts, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kcompile.ir.dims import as_integers, named, names_in, substitute
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+    from kcompile.ir.core import Array
+
+FREE_SIZE = 16
+"""What a free size other than the batch is by default."""
+
+WHOLE_NUMBERS = 10
+"""Integers that no Embedding reads are below this."""
+
+
+def random_feeds(model: Model, samples: int, sizes: Mapping[str, int] | None = None, seed: int = 0) -> dict[str, Array]:
+    """An array for each input: normally distributed numbers, or indices that every Embedding has.
+
+    Args:
+        model: a built model.
+        samples: the batch size.
+        sizes: of the other free sizes, by name; those left out are :data:`FREE_SIZE`.
+        seed: of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    limits = model._index_limits()
+    found = {}
+    for name, x in zip(model.input_names, model.inputs, strict=True):
+        known = {size: FREE_SIZE for dim in x.value.shape for size in names_in(dim)} | {"batch": samples}
+        shape = as_integers(substitute(dim, {**known, **(sizes or {})}) for dim in x.value.shape)
+        limit = limits.get(name)
+        if limit is not None or not x.value.type.is_float:
+            highest = 2 if x.dtype == "bool" else WHOLE_NUMBERS if limit is None else limit[0]
+            found[name] = rng.integers(0, highest, shape).astype(x.dtype)
+        else:
+            found[name] = rng.standard_normal(shape).astype(x.dtype)
+    return found
+
+
+def free_sizes(model: Model) -> list[str]:
+    """The names of the inputs' sizes that are neither known nor the batch."""
+    names = {name for x in model.inputs for dim in x.value.shape for name in names_in(dim)}
+    return sorted(names - names_in(named("batch")))
