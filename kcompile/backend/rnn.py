@@ -59,32 +59,32 @@ def rnn(
         ValueError: ``unroll`` without a known number of steps, inputs of too few axes or different lengths, a step
             that returns another number of states.
     """
-    sequences = [_time_first(as_tensor(x).value, time_major) for x in flatten(inputs)]
+    sequences = [time_first(as_tensor(x).value, time_major) for x in flatten(inputs)]
     sequences = [_of_length(x, input_length) for x in sequences]
     first = [as_tensor(x).value for x in flatten(initial_states)]
     step = _Step(step_function, inputs, initial_states, constants)
-    valid = _valid_steps(mask, input_length, sequences[0], time_major)
+    valid = valid_steps(mask, input_length, sequences[0], time_major)
     if unroll:
         results = _unrolled(step, sequences, first, valid, go_backwards, zero_output_for_mask)
     else:
         results = _looped(step, sequences, first, valid, go_backwards, zero_output_for_mask)
     last, outputs, states = results
     if not time_major:
-        outputs = [_swapped(y) for y in outputs]
+        outputs = [swapped(y) for y in outputs]
     return step.output(last), step.output(outputs), pack(initial_states, [Tensor(value) for value in states])
 
 
 # ---- arguments
 
 
-def _swapped(x: ir.Value) -> ir.Value:
+def swapped(x: ir.Value) -> ir.Value:
     return shaping.transpose(x, (1, 0, *range(2, x.rank)))
 
 
-def _time_first(x: ir.Value, time_major: bool) -> ir.Value:
+def time_first(x: ir.Value, time_major: bool) -> ir.Value:
     if x.rank < 2:
         raise ShapeError(f"rnn: inputs need the axes (batch, time, ...), got shape {x.shape}")
-    return x if time_major else _swapped(x)
+    return x if time_major else swapped(x)
 
 
 def _of_length(x: ir.Value, input_length: Any) -> ir.Value:
@@ -101,7 +101,7 @@ def _is_per_sample(input_length: Any) -> bool:
     return as_tensor(input_length).ndim > 0
 
 
-def _valid_steps(mask: Any, input_length: Any, sequence: ir.Value, time_major: bool) -> ir.Value | None:
+def valid_steps(mask: Any, input_length: Any, sequence: ir.Value, time_major: bool) -> ir.Value | None:
     """Which steps count, ``(time, batch)``; ``None``: all."""
     if mask is not None:
         value = as_tensor(mask).value
@@ -109,7 +109,7 @@ def _valid_steps(mask: Any, input_length: Any, sequence: ir.Value, time_major: b
             value = shaping.squeeze(value, [2])
         if value.rank != 2:
             raise ShapeError(f"rnn: the mask must be (batch, time), got shape {value.shape}")
-        value = value if time_major else _swapped(value)
+        value = value if time_major else swapped(value)
         return e.cast(value, "bool")
     if input_length is not None and _is_per_sample(input_length):
         lengths = e.cast(as_tensor(input_length).value, "int64")
@@ -154,7 +154,29 @@ def where_valid(valid: ir.Value, x: ir.Value, other: ir.Value | float) -> ir.Val
     return e.where(valid, x, other)
 
 
-def seen(valid: ir.Value, backwards: bool) -> ir.Value:
+def outputs_of_states(
+    ys: ir.Value, final: ir.Value, first: ir.Value, valid: ir.Value | None, backwards: bool, zeros: bool
+) -> tuple[ir.Value, ir.Value]:
+    """Outputs of a recurrence whose output is a state, from that state after each step.
+
+    Args:
+        ys: the state after each step, which masked steps repeat, ``(time, batch, ...)``, each at its step's place.
+        final, first: the state after and before all steps.
+        valid: which steps count, ``(time, batch)``; ``None``: all.
+        backwards: whether the steps ran from the last to the first.
+        zeros: whether masked steps give zeros.
+
+    Returns:
+        the last output, and all, in the order in which they were computed.
+    """
+    if valid is not None and (zeros or not is_zero(first)):
+        shown = valid if zeros else _seen(valid, backwards)
+        ys = where_valid(shown, ys, 0)
+        final = where_valid(_at(shown, 0 if backwards else -1), final, 0)
+    return final, shaping.reverse(ys, [0]) if backwards else ys
+
+
+def _seen(valid: ir.Value, backwards: bool) -> ir.Value:
     """``(time, batch)``: whether a valid step has come, counting the present one."""
     return comparison.greater(cumulative.cumsum(e.cast(valid, "int32"), 0, reverse=backwards), 0)
 
@@ -219,35 +241,26 @@ def _looped(
 
     def body(*operands: ir.Value) -> tuple[Values, Values]:
         own, previous, rest = operands[:count], operands[count : count + len(carried)], operands[count + len(carried) :]
-        now = rest[len(xs)] if valid is not None else None
         traced = substitute([*outputs, *after], dict(zip(taken, [*own, *rest[: len(xs)]], strict=True)))
-        ys, next_states = traced[: len(outputs)], traced[len(outputs) :]
-        if now is not None:
-            kept = [where_valid(now, x, old) for x, old in zip(next_states, own, strict=True)]
-            repeated = dict(zip(carried, previous, strict=True))
-            for k, i in enumerate(same):
-                if zeros:
-                    ys[k] = where_valid(now, ys[k], 0)
-                elif i is not None:
-                    ys[k] = kept[i]
-                else:
-                    ys[k] = where_valid(now, ys[k], repeated[k])
-            next_states = kept
-        return [*next_states, *(ys[k] for k in carried)], ys
+        ys, new = traced[: len(outputs)], traced[len(outputs) :]
+        if valid is not None:
+            now, repeated = rest[len(xs)], dict(zip(carried, previous, strict=True))
+            new = [where_valid(now, x, old) for x, old in zip(new, own, strict=True)]
+            ys = [
+                new[i] if i is not None else where_valid(now, y, repeated.get(k, 0))
+                for k, (i, y) in enumerate(zip(same, ys, strict=True))
+            ]
+        return [*new, *(ys[k] for k in carried)], ys
 
     empty = [_zeros_like(outputs[k]) for k in carried]
     final, stacked = scan(body, [*states, *empty], xs if valid is None else [*xs, valid], reverse=backwards)
-    ys, lasts = list(stacked), []
-    for k, i in enumerate(same):
-        last = _at(ys[k], 0 if backwards else -1) if i is None or zeros else final[i]
-        if valid is not None and i is not None and not zeros and not is_zero(states[i]):
-            began = seen(valid, backwards)
-            ys[k] = where_valid(began, ys[k], 0)
-            last = where_valid(_at(began, 0 if backwards else -1), last, 0)
-        lasts.append(last)
-    if backwards:
-        ys = [shaping.reverse(y, [0]) for y in ys]
-    return lasts, ys, list(final[:count])
+    found = []
+    for i, ys in zip(same, stacked, strict=True):
+        if i is not None:
+            found.append(outputs_of_states(ys, final[i], states[i], valid, backwards, zeros))
+        else:
+            found.append((_at(ys, 0 if backwards else -1), shaping.reverse(ys, [0]) if backwards else ys))
+    return [last for last, _ in found], [ys for _, ys in found], list(final[:count])
 
 
 def _zeros_like(y: ir.Value) -> ir.Value:

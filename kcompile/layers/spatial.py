@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcompile import constraints, initializers, regularizers
 from kcompile.backend import config
 from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
 from kcompile.errors import KCompileError, ShapeError, check_one_of
+from kcompile.layers.weight_options import WeightOptions
 from kcompile.utils.conv_utils import span
 
 
@@ -80,33 +80,8 @@ class SpatialLayer(Layer):
             )
 
 
-class WeightedSpatialLayer(SpatialLayer):
-    """Adds weights whose initializer, regularizer and constraint are the attributes ``<prefix>_initializer``..."""
-
-    def _set_weight_options(self, prefix: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
-        """Resolve and keep the three arguments of one weight."""
-        setattr(self, f"{prefix}_initializer", initializers.get(initializer))
-        setattr(self, f"{prefix}_regularizer", regularizers.get(regularizer))
-        setattr(self, f"{prefix}_constraint", constraints.get(constraint))
-
-    def _add_weight_of(self, prefix: str, name: str, shape: Sequence[int]) -> Any:
-        """A weight with the options kept under ``prefix``."""
-        return self.add_weight(
-            name=name,
-            shape=tuple(shape),
-            initializer=getattr(self, f"{prefix}_initializer"),
-            regularizer=getattr(self, f"{prefix}_regularizer"),
-            constraint=getattr(self, f"{prefix}_constraint"),
-        )
-
-    def _weight_config(self, *prefixes: str) -> dict[str, Any]:
-        """The options of these weights, serialized."""
-        modules = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
-        return {
-            f"{prefix}_{option}": module.serialize(getattr(self, f"{prefix}_{option}"))
-            for option, module in modules.items()
-            for prefix in prefixes
-        }
+class WeightedSpatialLayer(WeightOptions, SpatialLayer):
+    """A layer on images, sequences or volumes whose weights depend on the number of channels."""
 
     def _known_channels(self, input_shape: Sequence[int | None]) -> int:
         """The number of channels, which the kernel's shape depends on.

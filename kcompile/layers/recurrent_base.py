@@ -1,0 +1,436 @@
+"""RNN: a cell run over the time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kcompile import backend as K
+from kcompile import ir
+from kcompile.backend.rnn import outputs_of_states, swapped, time_first, valid_steps
+from kcompile.backend.variables import Variable, learning_phase
+from kcompile.engine.layer import Layer
+from kcompile.engine.lists import as_list, is_shape_list
+from kcompile.engine.node import InputSpec
+from kcompile.engine.op_layer import wrap_operations
+from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.errors import KCompileError, ShapeError, check_flag
+from kcompile.layers import recurrent_states as st
+from kcompile.utils.generic_utils import CustomObjectScope
+from kcompile.utils.nest import flatten, is_nested, map_structure, pack
+
+Shape = tuple[int | None, ...]
+
+
+class RNN(Layer):
+    """Runs a cell over the time axis: ``(batch, time, ...)`` to ``(batch, units)`` or ``(batch, time, units)``.
+
+    A cell is any object with a method ``call(inputs, states)``, which takes one time step and the list of states and
+    returns the output and the next states, and with ``state_size``: a number, a shape, or one of these for each state.
+    It may have ``output_size``, ``get_initial_state(inputs, batch_size, dtype)``, and arguments ``training`` and
+    ``constants`` of ``call``. Cells that are layers bring weights.
+
+    Called with ``initial_state`` (a tensor or a list; also in a list after the input), it starts there instead of from
+    zeros; with ``constants``, the cell sees these at each step. At a step that the mask leaves out, states stay and the
+    output is the one before.
+
+    Source: Keras 2.3.1; ``time_major`` and ``zero_output_for_mask`` of tf.keras.
+
+    Args:
+        cell: a cell, or a list of cells, which are stacked.
+        return_sequences: whether to return the output of every step instead of the last one.
+        return_state: whether to return the last states too, in a list after the output.
+        go_backwards: from the last step to the first; outputs come in the order in which they were computed.
+        stateful: start each batch with the last states of the batch before. The batch size must be fixed.
+        unroll: write out the steps instead of a loop; their number must be known.
+        time_major: inputs and outputs are ``(time, batch, ...)``.
+        zero_output_for_mask: masked steps give zeros instead of the output before.
+        input_dim, input_length: number of features and of steps, instead of ``input_shape``.
+
+    Raises:
+        TypeError: ``cell`` is none.
+        ValueError: on a call, inputs or states that do not fit, ``unroll`` with an unknown number of steps, or
+            ``stateful`` with an unknown batch size.
+    """
+
+    _ndim: int | None = None  # of the input, where the cell is known
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        time_major: bool = False,
+        *,
+        zero_output_for_mask: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        owner = type(self).__name__
+        if isinstance(cell, (list, tuple)):
+            from kcompile.layers.recurrent_stacked import StackedRNNCells
+
+            cell = StackedRNNCells(cell)
+        st.check_cell(owner, cell)
+        if {"input_dim", "input_length"} & set(kwargs):
+            sample = (kwargs.pop("input_length", None), kwargs.pop("input_dim", None))
+            kwargs.setdefault("input_shape", sample)
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.return_sequences = check_flag(owner, "return_sequences", return_sequences)
+        self.return_state = check_flag(owner, "return_state", return_state)
+        self.go_backwards = check_flag(owner, "go_backwards", go_backwards)
+        self.stateful = check_flag(owner, "stateful", stateful)
+        self.unroll = check_flag(owner, "unroll", unroll)
+        self.time_major = check_flag(owner, "time_major", time_major)
+        self.zero_output_for_mask = check_flag(owner, "zero_output_for_mask", zero_output_for_mask)
+        self.supports_masking = True
+        self._input_form: Any = None  # of nested inputs; None: one tensor
+        self._num_constants = 0
+        self._states: list[Variable] | None = None
+
+    # -- calling
+
+    def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
+        """As of any layer; ``initial_state`` and ``constants`` may also follow the input in a list.
+
+        Raises:
+            ValueError: tensors that do not fit, or states of which only some depend on model inputs.
+        """
+        x, states, constants = self._split(inputs, initial_state, constants)
+        self._input_form = map_structure(lambda _: None, x) if is_nested(x) else None
+        self._num_constants = len(constants)
+        items, added = flatten(x), [*states, *constants]
+        if not added:
+            return super().__call__(items if self._input_form is not None else items[0], **kwargs)
+        # What depends on model inputs becomes an input of this layer's call, as in Keras: models see it.
+        within = [_depends_on_layers(item) for item in added]
+        if all(within) or not any(isinstance(item, Tensor) for item in (*items, *added)):
+            return super().__call__([*items, *added], **kwargs)
+        if any(within):
+            raise KCompileError(
+                f"layer {self.name!r} ({type(self).__name__}): some of the initial states and constants depend on "
+                "model inputs and some do not; turn the others into inputs, or compute them in a layer"
+            )
+        if states:
+            kwargs["initial_state"] = states
+        if constants:
+            kwargs["constants"] = constants
+        return super().__call__(items if self._input_form is not None else items[0], **kwargs)
+
+    @property
+    def _num_inputs(self) -> int:
+        return 1 if self._input_form is None else len(flatten(self._input_form))
+
+    def _split(self, inputs: Any, initial_state: Any, constants: Any) -> tuple[Any, list[Any], list[Any]]:
+        """Input (possibly nested), states and constants of a call, from the list of all or from arguments."""
+        states, constants = flatten([] if initial_state is None else initial_state), as_list(constants)
+        if not isinstance(inputs, list):
+            return inputs, states, constants
+        count = 1 if inputs and is_nested(inputs[0]) else self._num_inputs
+        x, rest = inputs[:count], inputs[count:]
+        if self._num_constants and not constants:
+            rest, constants = rest[: -self._num_constants], rest[-self._num_constants :]
+        if rest and states:
+            raise KCompileError(
+                f"layer {self.name!r} ({type(self).__name__}) got initial states twice: in the list of inputs and as "
+                "initial_state"
+            )
+        form = self._input_form
+        return (x[0] if form is None or count == 1 else pack(form, x)), states or flatten(rest), constants
+
+    def _check(self, tensors: Sequence[Tensor]) -> None:
+        specs = as_list(self.input_spec) or [InputSpec(ndim=self._ndim, min_ndim=3)] * self._num_inputs
+        for i, (spec, x) in enumerate(zip(specs, tensors, strict=False)):
+            spec.check(x, self, i, self._num_inputs)
+        if self.built:
+            self._check_states(tensors[self._num_inputs : len(tensors) - self._num_constants])
+
+    def _check_states(self, states: Sequence[Any]) -> None:
+        if not states:
+            return
+        shapes = st.state_shapes(self.cell)
+        kind = f"layer {self.name!r} ({type(self).__name__})"
+        if len(states) != len(shapes):
+            raise ShapeError(f"{kind} has {_count(len(shapes), 'state')} {shapes}, got {_count(len(states), 'tensor')}")
+        for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
+            got = tuple(state.shape)
+            fits = len(got) == len(shape) + 1 and all(b in (a, None) for a, b in zip(shape, got[1:], strict=True))
+            if not fits:
+                raise ShapeError(f"{kind}: initial state {i} has shape {got}; expected {(None, *shape)}")
+
+    def call(
+        self, inputs: Any, mask: Any = None, training: Any = None, initial_state: Any = None, constants: Any = None
+    ) -> Any:
+        x, given, constants = self._split(inputs, initial_state, constants)
+        given = [as_tensor(state) for state in given]
+        self._check_states(given)
+        if self.unroll and self._steps(tuple(flatten(x)[0].shape)) is None:
+            raise KCompileError(
+                f"layer {self.name!r} ({type(self).__name__}) has unroll=True, which needs a known number of steps; "
+                "give it in input_shape, Input(shape=...), or an Embedding's input_length"
+            )
+        states = self._starting_states(x, given)
+        masks = flatten(mask)
+
+        def run(training: Any) -> Any:
+            return self._run(x, states, masks[0] if masks else None, training, constants)
+
+        last, outputs, after = by_phase(run, training) if st.differs_by_phase(self.cell) else run(training)
+        if self.stateful:
+            assert self._states is not None
+            self.add_update(list(zip(self._states, flatten(after), strict=True)))
+        results = flatten(outputs if self.return_sequences else last)
+        if self.return_state:
+            return [*results, *flatten(after)]
+        return results if len(results) > 1 else results[0]
+
+    def _run(self, x: Any, states: Any, mask: Any, training: Any, constants: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """Last output, all outputs, last states, for a fixed learning phase."""
+        st.forget_masks(self.cell)
+        if not constants and (found := self._over_time(x, states, mask, training)) is not None:
+            return found
+        st.forget_masks(self.cell)
+        before = _notes(self.cell)
+        results = K.rnn(
+            self._step(training, len(constants)),
+            x,
+            states,
+            go_backwards=self.go_backwards,
+            mask=mask,
+            constants=constants,
+            unroll=self.unroll,
+            time_major=self.time_major,
+            zero_output_for_mask=self.zero_output_for_mask,
+        )
+        if not self.unroll and _notes(self.cell) != before:
+            raise KCompileError(
+                f"layer {self.name!r} ({type(self).__name__}): its cell adds losses or updates at each step of a loop, "
+                "where they have no value outside; compute them from the outputs, or set unroll=True"
+            )
+        return results
+
+    def _over_time(self, x: Any, states: Any, mask: Any, training: Any) -> tuple[Any, Any, Any] | None:
+        """As :meth:`_run`, by a cell that knows how to run over all steps at once."""
+        cell = self.cell
+        if not isinstance(x, Tensor) or not st.runs_over_time(cell):
+            return None
+        sequence = time_first(K.cast(x, cell.dtype).value, self.time_major)
+        valid = valid_steps(mask, None, sequence, self.time_major)
+        first = flatten(states)
+        found = cell.over_time(Tensor(sequence), first, valid, training, self.go_backwards, self.unroll)
+        if found is None:
+            return None
+        ys, after = found
+        own = getattr(cell, "output_state", 0)
+        last, outputs = outputs_of_states(
+            ys.value, after[own].value, first[own].value, valid, self.go_backwards, self.zero_output_for_mask
+        )
+        outputs = outputs if self.time_major else swapped(outputs)
+        return Tensor(last), Tensor(outputs), pack(st.state_form(cell), after)
+
+    def _step(self, training: Any, count: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """The cell as a step function of ``K.rnn``; ``count`` is the number of constants after the states."""
+        cell = self.cell
+        call = cell if callable(cell) and not isinstance(cell, Layer) else cell.call
+        arguments = {"training": training} if st.takes(call, "training") else {}
+        if count and not st.takes(call, "constants"):
+            raise KCompileError(
+                f"layer {self.name!r} ({type(self).__name__}) got constants, but call of its cell "
+                f"{type(cell).__name__} has no argument constants"
+            )
+
+        def step(x: Any, states: Sequence[Any]) -> tuple[Any, Any]:
+            if count:
+                arguments["constants"] = list(states[-count:])
+                states = states[:-count]
+            with ir.scope(getattr(cell, "name", "cell")):
+                output, after = call(x, list(states), **arguments)
+            return output, after if is_nested(after) else [after]
+
+        return step
+
+    # -- states
+
+    def get_initial_state(self, inputs: Any) -> list[Tensor]:
+        """The states before the first step, for that input: what the cell says, else zeros."""
+        x = flatten(inputs)[0]
+        dtype = x.dtype if x.value.type.is_float else K.floatx()
+        return list(st.first_states(self.cell, x.value.shape[1 if self.time_major else 0], dtype))
+
+    def _starting_states(self, x: Any, given: list[Tensor]) -> Any:
+        form = st.state_form(self.cell)
+        if not self.stateful:
+            return pack(form, given) if given else self.get_initial_state(x)
+        assert self._states is not None
+        if not given:
+            return pack(form, self._states)
+        # As in tf.keras, given states serve until there are some of a batch before.
+        fresh = [K.all(K.equal(state, 0)) for state in self._states]
+        begins = fresh[0]
+        for other in fresh[1:]:
+            begins = K.logical_and(begins, other)
+        return pack(form, [K.switch(begins, a, b) for a, b in zip(given, self._states, strict=True)])
+
+    @property
+    def states(self) -> list[Any]:
+        """The variables that hold the states between batches; ``None`` for each state of a layer without them."""
+        return list(self._states) if self._states is not None else [None] * len(st.state_shapes(self.cell))
+
+    @property
+    def _state_names(self) -> Sequence[str]:
+        return [str(i) for i in range(len(st.state_shapes(self.cell)))]
+
+    def reset_states(self, states: Any = None) -> None:
+        """Set the states of a stateful layer.
+
+        Args:
+            states: arrays of shape ``(batch, ...)``; ``None``: zeros.
+
+        Raises:
+            AttributeError: the layer is not stateful.
+            ValueError: it is not built, or arrays that do not fit; no state is changed then.
+        """
+        if not self.stateful:
+            raise AttributeError(f"layer {self.name!r} is not stateful: it has no states to reset")
+        if self._states is None:
+            raise KCompileError(
+                f"layer {self.name!r} is not built, so it has no states yet; give the batch size in batch_input_shape"
+            )
+        own = self._states
+        if states is None:
+            states = [np.zeros(state.storage.shape) for state in own]
+        arrays = [np.asarray(state) for state in flatten(states)]
+        if len(arrays) != len(own):
+            raise KCompileError(f"layer {self.name!r} has {_count(len(own), 'state')}, got {len(arrays)}")
+        for i, (state, array) in enumerate(zip(own, arrays, strict=True)):
+            if array.shape != state.storage.shape:
+                raise ShapeError(f"state {i} of layer {self.name!r} has shape {state.storage.shape}, got {array.shape}")
+        for state, array in zip(own, arrays, strict=True):
+            state.assign(array)
+
+    # -- weights and shapes
+
+    def build(self, input_shape: Any) -> None:
+        shapes = [tuple(s) for s in (input_shape if is_shape_list(input_shape) else [input_shape])]
+        shapes = shapes[: self._num_inputs]
+        batch, time = (1, 0) if self.time_major else (0, 1)
+        steps = [tuple(size for axis, size in enumerate(s) if axis != time) for s in shapes]
+        if isinstance(self.cell, Layer) and not self.cell.built:
+            self.cell._build([steps[0] if self._input_form is None else pack(self._input_form, steps)], nested=False)
+        if self.stateful and self._states is None:
+            self._states = self._make_states(shapes[0][batch])
+        free = {time} if self.stateful else {time, batch}
+        self.input_spec = [
+            InputSpec(shape=tuple(None if axis in free else size for axis, size in enumerate(s))) for s in shapes
+        ]
+        self.built = True
+
+    def _make_states(self, size: int | None) -> list[Variable]:
+        if size is None:
+            raise KCompileError(
+                f"layer {self.name!r} ({type(self).__name__}) is stateful and needs a fixed batch size: give the first "
+                "layer batch_input_shape=(batch, time, ...), or use Input(batch_shape=...)"
+            )
+        first = flatten(st.first_states(self.cell, size, K.floatx()))
+        return st.state_variables(self.name, self._state_names, first)
+
+    def _steps(self, shape: Shape) -> int | None:
+        return shape[0 if self.time_major else 1]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shape = tuple(input_shape[0] if is_shape_list(input_shape) else input_shape)
+        batch = shape[1 if self.time_major else 0]
+        before = (batch,)
+        if self.return_sequences:
+            before = (self._steps(shape), batch) if self.time_major else (batch, self._steps(shape))
+        found = [(*before, *st.size_as_shape(size)) for size in flatten(st.output_form(self.cell))]
+        if self.return_state:
+            found += [(batch, *s) for s in st.state_shapes(self.cell)]
+        return found if self.return_state or len(found) > 1 else found[0]
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        masks = flatten(mask)
+        passed = masks[0] if masks and self.return_sequences else None
+        outputs = [passed] * len(flatten(st.output_form(self.cell)))
+        if self.return_state:
+            return outputs + [None] * len(st.state_shapes(self.cell))
+        return outputs if len(outputs) > 1 else passed
+
+    # -- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        from kcompile.layers import serialize
+
+        return {**self._base_config(), "cell": serialize(self.cell)}
+
+    def _base_config(self) -> dict[str, Any]:
+        """The configuration without the cell; what Keras 2.3 does not know stands in it only if it is used."""
+        config = {
+            **super().get_config(),
+            "return_sequences": self.return_sequences,
+            "return_state": self.return_state,
+            "go_backwards": self.go_backwards,
+            "stateful": self.stateful,
+            "unroll": self.unroll,
+        }
+        if self.time_major:
+            config["time_major"] = True
+        if self.zero_output_for_mask:
+            config["zero_output_for_mask"] = True
+        if self._num_constants:
+            config["num_constants"] = self._num_constants
+        if self._input_form is not None:
+            config["input_form"] = self._input_form
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+        """A new layer from :meth:`get_config`; classes of cells that Keras does not know are custom objects."""
+        from kcompile.layers import deserialize
+
+        config = dict(config)
+        constants, form = config.pop("num_constants", None) or 0, config.pop("input_form", None)
+        if "cell" in config:
+            config["cell"] = deserialize(config["cell"], custom_objects)
+        layer = cls(**config)
+        layer._num_constants, layer._input_form = constants, form
+        return layer
+
+    def _clone(self) -> Any:
+        cells = [self.cell, *getattr(self.cell, "cells", ())]
+        with CustomObjectScope({type(cell).__name__: type(cell) for cell in cells}):
+            return super()._clone()
+
+
+def by_phase(function: Callable[[Any], Any], training: Any) -> Any:
+    """What ``function`` (of whether it is training) gives: for both phases, joined by the learning phase if it is open.
+
+    Its results may be nested. Choosing between whole results leaves no trace of the other phase in a graph.
+    """
+    phase = learning_phase() if training is None else training
+    if not isinstance(phase, Tensor):
+        return function(bool(phase))
+    trained, quiet = function(True), function(False)
+    return pack(trained, [K.switch(phase, a, b) for a, b in zip(flatten(trained), flatten(quiet), strict=True)])
+
+
+def _depends_on_layers(x: Any) -> bool:
+    if not isinstance(x, Tensor) or isinstance(x, Variable):
+        return False
+    return x._keras_history is not None or wrap_operations(x)._keras_history is not None
+
+
+def _notes(cell: Any) -> int:
+    """How many losses and updates the layers of a cell have noted."""
+    if not isinstance(cell, Layer):
+        return 0
+    return len(cell._losses) + len(cell._updates) + sum(_notes(inner) for inner in cell.sublayers)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,119 @@
+"""StackedRNNCells: several cells as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kcompile import ir
+from kcompile.engine.layer import Layer
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import DataTypeError, check_flag, shown
+from kcompile.layers import recurrent_states as st
+from kcompile.layers.recurrent_cell_base import OverTime
+from kcompile.utils.nest import flatten, is_nested, map_structure, pack
+
+
+class StackedRNNCells(Layer):
+    """Cells of which each takes the output of the one before, as a single cell.
+
+    Args:
+        cells: the cells; see :class:`RNN`.
+        reverse_state_order: states are listed from the last cell to the first, as before Keras 2.2.
+
+    Raises:
+        TypeError: ``cells`` is no list of cells.
+    """
+
+    def __init__(self, cells: Sequence[Any], *, reverse_state_order: bool = False, **kwargs: Any) -> None:
+        if not isinstance(cells, (list, tuple)) or not cells:
+            raise DataTypeError(f"StackedRNNCells: cells must be a list of cells, got {shown(cells)}")
+        for cell in cells:
+            st.check_cell("StackedRNNCells", cell)
+        super().__init__(**kwargs)
+        self.cells = list(cells)
+        self.reverse_state_order = check_flag("StackedRNNCells", "reverse_state_order", reverse_state_order)
+
+    @property
+    def _in_state_order(self) -> list[Any]:
+        return self.cells[::-1] if self.reverse_state_order else self.cells
+
+    @property
+    def state_size(self) -> tuple[Any, ...]:
+        """That of each cell."""
+        return tuple(cell.state_size for cell in self._in_state_order)
+
+    @property
+    def output_size(self) -> Any:
+        """That of the last cell."""
+        return st.output_form(self.cells[-1])
+
+    @property
+    def differs_by_phase(self) -> bool:
+        """Whether one of the cells does."""
+        return any(map(st.differs_by_phase, self.cells))
+
+    @property
+    def output_state(self) -> int:
+        """Which of all states is the output, in cells whose first state is their output."""
+        order = self._in_state_order
+        return sum(len(flatten(cell.state_size)) for cell in order[: order.index(self.cells[-1])])
+
+    def build(self, input_shape: Any) -> None:
+        batch = flatten(input_shape)[0]
+        for cell in self.cells:
+            if isinstance(cell, Layer) and not cell.built:
+                cell._build([input_shape], nested=False)
+            input_shape = map_structure(lambda size: (batch, *st.size_as_shape(size)), st.output_form(cell))
+        self.built = True
+
+    def get_initial_state(self, inputs: Any = None, batch_size: Any = None, dtype: str | None = None) -> Any:
+        """The states of all cells before the first step."""
+        size = inputs.value.shape[0] if batch_size is None else batch_size
+        return tuple(_first_states(cell, size, dtype or self.dtype) for cell in self._in_state_order)
+
+    def call(self, inputs: Any, states: Any, constants: Any = None, training: Any = None) -> tuple[Any, list[Tensor]]:
+        own = pack(self.state_size, flatten(states))
+        own = own[::-1] if self.reverse_state_order else own
+        y, after = inputs, []
+        for cell, before in zip(self.cells, own, strict=True):
+            call = cell if callable(cell) and not isinstance(cell, Layer) else cell.call
+            arguments = st.taken_by(call, {"training": training, "constants": constants})
+            with ir.scope(getattr(cell, "name", "cell")):
+                y, new = call(y, list(before) if is_nested(before) else [before], **arguments)
+            after.append(flatten(new))
+        return y, flatten(after[::-1] if self.reverse_state_order else after)
+
+    def over_time(
+        self, x: Tensor, states: Sequence[Tensor], valid: Any, training: Any, backwards: bool, unroll: bool
+    ) -> OverTime | None:
+        """All steps of the first cell, then all of the next; ``None`` if one of the cells has no such way."""
+        if not all(st.runs_over_time(cell) for cell in self.cells):
+            return None
+        own = [flatten(part) for part in pack(self.state_size, states)]
+        after: list[list[Tensor]] = []
+        for cell, before in zip(self.cells, own[::-1] if self.reverse_state_order else own, strict=True):
+            found = cell.over_time(x, before, valid, training, backwards, unroll)
+            if found is None:
+                return None
+            x, new = found
+            after.append(new)
+        return x, flatten(after[::-1] if self.reverse_state_order else after)
+
+    def get_config(self) -> dict[str, Any]:
+        from kcompile.layers import serialize
+
+        config = {**super().get_config(), "cells": [serialize(cell) for cell in self.cells]}
+        return {**config, "reverse_state_order": True} if self.reverse_state_order else config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """New cells from their configurations; classes that Keras does not know are custom objects."""
+        from kcompile.layers import deserialize
+
+        return cls(**{**config, "cells": [deserialize(cell, custom_objects) for cell in config["cells"]]})
+
+
+def _first_states(cell: Any, size: Any, dtype: str) -> Any:
+    found = st.first_states(cell, size, dtype)
+    return found if is_nested(cell.state_size) else found[0]
