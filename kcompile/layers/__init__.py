@@ -80,6 +80,7 @@ from kcompile.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from kcompile.layers.recurrent import RNN, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from kcompile.layers.time_distributed import TimeDistributed
 from kcompile.layers.transposed import (
     Conv1DTranspose,
@@ -124,6 +125,7 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
 
 __all__ = [
     "ELU",
+    "RNN",
     "Activation",
     "ActivityRegularization",
     "Add",
@@ -162,6 +164,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
@@ -177,6 +180,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "InputSpec",
+    "LSTMCell",
     "Lambda",
     "Layer",
     "LeakyReLU",
@@ -199,10 +203,12 @@ __all__ = [
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "StackedRNNCells",
     "Subtract",
     "ThresholdedReLU",
     "TimeDistributed",
