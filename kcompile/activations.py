@@ -83,6 +83,11 @@ def hard_sigmoid(x: Any) -> Any:
     return K.hard_sigmoid(x)
 
 
+def hard_sigmoid_v3(x: Any) -> Any:
+    """``relu6(x + 3) / 6``: what ``hard_sigmoid`` became in Keras 3, as whose files it is read."""
+    return relu6(x + 3.0) * (1 / 6)
+
+
 def exponential(x: Any) -> Any:
     """``exp(x)``."""
     return K.exp(x)
@@ -126,7 +131,8 @@ silu, hard_swish = swish, hard_silu
 _KNOWN: dict[str, Any] = {
     "softmax": softmax, "log_softmax": log_softmax, "elu": elu, "selu": selu, "softplus": softplus,
     "softsign": softsign, "relu": relu, "relu6": relu6, "leaky_relu": leaky_relu, "tanh": tanh,
-    "sigmoid": sigmoid, "hard_sigmoid": hard_sigmoid, "exponential": exponential, "linear": linear,
+    "sigmoid": sigmoid, "hard_sigmoid": hard_sigmoid, "hard_sigmoid_v3": hard_sigmoid_v3,
+    "exponential": exponential, "linear": linear,
     "silu": swish, "swish": swish, "hard_silu": hard_silu, "hard_swish": hard_silu, "gelu": gelu, "mish": mish,
 }  # fmt: skip
 

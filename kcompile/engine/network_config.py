@@ -6,7 +6,7 @@ A functional model lists its layers, and for each call of a layer (a node) the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.input_layer import InputLayer
@@ -15,14 +15,10 @@ from kcompile.engine.lists import as_list, one_or_list
 from kcompile.engine.network import Network
 from kcompile.engine.op_layer import OpLayer
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import KCompileError, listed, unknown_name
+from kcompile.errors import KCompileError, listed, shown, unknown_name
 
 if TYPE_CHECKING:
     from kcompile.engine.sequential import Sequential
-
-Place = tuple[str, int, int]
-"""Layer name, node index and tensor index of a tensor."""
-
 
 # ---- writing
 
@@ -84,7 +80,7 @@ def _first_number(layer: Layer) -> int:
     return 1 if isinstance(layer, Network) else 0
 
 
-def _place(x: Tensor, numbers: Mapping[int, int]) -> Place:
+def _place(x: Tensor, numbers: Mapping[int, int]) -> tuple[str, int, int]:
     assert x._keras_history is not None
     layer, node_index, tensor_index = x._keras_history
     return layer.name, numbers[id(layer._inbound_nodes[node_index])], tensor_index
@@ -103,92 +99,80 @@ def _written(argument: Any, numbers: Mapping[int, int]) -> Any:
 
 
 def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """A new functional model, with fresh weights, from :func:`network_config` or a file of Keras 2.
+    """A new functional model, with fresh weights, from :func:`network_config` or a file of any version of Keras.
 
     Raises:
         ValueError: the configuration names unknown layers, or its calls cannot be made.
     """
-    from kcompile.layers import deserialize
+    from kcompile.saving import configs
+    from kcompile.saving.config_calls import Call, Place, read_ends, replaced
 
-    name = config.get("name")
+    name = _checked(config).get("name")
+    if not any(isinstance(node, Call) for data in config["layers"] for node in data.get("inbound_nodes") or ()):
+        config = configs.read({"class_name": "Functional", "config": config}, custom_objects, kind="layer")["config"]
     layers: dict[str, Layer] = {}
     for data in config["layers"]:
-        layers[data["name"]] = deserialize(data, custom_objects)
+        if data["name"] in layers:
+            raise KCompileError(f"model {name!r}: two layers are named {data['name']!r}")
+        layers[data["name"]] = configs.build(data, custom_objects)
+    ends = {key: read_ends(config[key], key, name) for key in ("input_layers", "output_layers")}
     made: dict[Place, Tensor] = {}
-    waiting: list[tuple[Layer, int, list[Any]]] = []
+    waiting: list[tuple[str, int, Call]] = []
+    from_zero = _called_from_zero(config["layers"], ends)
     for data in config["layers"]:
-        layer = layers[data["name"]]
+        layer, key = layers[data["name"]], data["name"]
         if isinstance(layer, InputLayer):
-            made[data["name"], 0, 0] = layer._inbound_nodes[0].output_tensors[0]
-        for number, call in enumerate(data["inbound_nodes"], _first_number(layer)):
-            waiting.append((layer, number, _entries(call)))
-    names = {id(layer): key for key, layer in layers.items()}
+            made[Place(key, 0, 0)] = layer._inbound_nodes[0].output_tensors[0]
+        first = 0 if key in from_zero else _first_number(layer)
+        waiting += [(key, number, call) for number, call in enumerate(data["inbound_nodes"], first)]
     while waiting:
         later = []
-        for layer, number, call in waiting:
-            if not all(place in made for place in _needed(call, layers)):
-                later.append((layer, number, call))
+        for key, number, call in waiting:
+            if not all(place in made for place in call.places()):
+                later.append((key, number, call))
                 continue
-            inputs = [made[tuple(entry[:3])] for entry in call]
-            arguments = {key: _read(value, made, layers) for key, value in call[0][3].items()}
-            outputs = layer(one_or_list(inputs), **arguments)
+            inputs, arguments, options = (replaced(part, made) for part in (call.inputs, call.arguments, call.options))
+            outputs = layers[key](inputs, *arguments, **options)
             for index, y in enumerate(as_list(outputs)):
-                made[names[id(layer)], number, index] = y
+                made[Place(key, number, index)] = y
         if len(later) == len(waiting):
             raise KCompileError(
                 f"the configuration of model {name!r} is not complete: the calls of layers "
-                f"{listed(dict.fromkeys(layer.name for layer, *_ in later))} have inputs that no layer makes"
+                f"{listed(dict.fromkeys(key for key, *_ in later))} have inputs that no layer makes"
             )
         waiting = later
-    ends = {}
-    for key in ("input_layers", "output_layers"):
-        places = config[key]
-        places = [places] if places and isinstance(places[0], str) else places
+    tensors = {}
+    for key, places in ends.items():
         for place in places:
-            if tuple(place) not in made:
-                raise unknown_name(f"tensor in {key} of model {name!r}:", place[0], layers)
-        ends[key] = one_or_list([made[tuple(place)] for place in places])
-    return cls(inputs=ends["input_layers"], outputs=ends["output_layers"], name=name)
+            if place not in made:
+                raise unknown_name(f"tensor in {key} of model {name!r}:", place.layer, layers)
+        tensors[key] = one_or_list([made[place] for place in places])
+    model = cls(inputs=tensors["input_layers"], outputs=tensors["output_layers"], name=name)
+    if config.get("trainable") is False:
+        model.trainable = False
+    return model
 
 
-def _entries(call: Any) -> list[Any]:
-    """The inputs of a call, each with its arguments (which old files leave out)."""
-    if call and isinstance(call[0], str):
-        call = [call]
-    return [[*entry[:3], entry[3] if len(entry) > 3 and entry[3] else {}] for entry in call]
+def _checked(config: Any) -> Mapping[str, Any]:
+    """The configuration, if it has the parts of a functional model's.
+
+    Raises:
+        ValueError: it has not.
+    """
+    keys = ("layers", "input_layers", "output_layers")
+    if not isinstance(config, Mapping) or any(key not in config for key in keys):
+        raise KCompileError(f"the configuration of a functional model has {listed(keys)}, got {shown(config)}")
+    layers = config["layers"]
+    if not isinstance(layers, (list, tuple)) or not all(isinstance(data, Mapping) for data in layers):
+        raise KCompileError(f"the layers of model {config.get('name')!r} must be a list of dicts, got {shown(layers)}")
+    return config
 
 
-def _needed(call: list[Any], layers: Mapping[str, Layer]) -> Iterator[Place]:
-    for entry in call:
-        yield tuple(entry[:3])
-    for argument in call[0][3].values():
-        yield from _places(argument, layers)
-
-
-def _is_place(argument: Any, layers: Mapping[str, Layer]) -> bool:
-    return (
-        isinstance(argument, (list, tuple))
-        and len(argument) == 3
-        and isinstance(argument[0], str)
-        and argument[0] in layers
-        and all(isinstance(item, int) for item in argument[1:])
-    )
-
-
-def _places(argument: Any, layers: Mapping[str, Layer]) -> Iterator[Place]:
-    if _is_place(argument, layers):
-        yield tuple(argument)
-    elif isinstance(argument, (list, tuple)):
-        for item in argument:
-            yield from _places(item, layers)
-
-
-def _read(argument: Any, made: Mapping[Place, Tensor], layers: Mapping[str, Layer]) -> Any:
-    if _is_place(argument, layers):
-        return made[tuple(argument)]
-    if isinstance(argument, (list, tuple)):
-        return type(argument)(_read(item, made, layers) for item in argument)
-    return argument
+def _called_from_zero(layers: Any, ends: Mapping[str, Any]) -> set[str]:
+    """The layers to whose call 0 something refers: models of Keras 3 and of some tf.keras count theirs from 0."""
+    used = [place for data in layers for call in data["inbound_nodes"] for place in call.places()]
+    used += [place for places in ends.values() for place in places]
+    return {place.layer for place in used if place.call == 0}
 
 
 # ---- Sequential
@@ -217,13 +201,21 @@ def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, 
     Raises:
         ValueError: an unknown layer.
     """
-    from kcompile.layers import deserialize
+    from kcompile.saving import configs
 
+    if not isinstance(config, list) and not (isinstance(config, Mapping) and "layers" in config):
+        raise KCompileError(f"the configuration of a Sequential model has 'layers', got {shown(config)}")
+    read = configs.read({"class_name": "Sequential", "config": config}, custom_objects, kind="layer")
+    if read["class_name"] != "Sequential":
+        return configs.build(read, custom_objects)  # Keras 1: a model with several inputs
+    config = read["config"]
     layers = config if isinstance(config, list) else config["layers"]
     model = cls(name=None if isinstance(config, list) else config.get("name"))
     for data in layers:
-        model.add(deserialize(data, custom_objects))
+        model.add(configs.build(data, custom_objects))
     shape = None if isinstance(config, list) else config.get("build_input_shape")
     if not model._functional and shape:
         model.build(tuple(shape))
+    if isinstance(config, Mapping) and config.get("trainable") is False:
+        model.trainable = False
     return model

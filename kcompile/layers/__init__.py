@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,7 +97,7 @@ from kcompile.layers.transposed import (
 )
 from kcompile.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 from kcompile.layers.wrapper import Wrapper
-from kcompile.utils.generic_utils import deserialize_keras_object, names_of, serialize_keras_object
+from kcompile.utils.generic_utils import names_of, serialize_keras_object
 
 _CLASSES: dict[str, type] = names_of(globals(), Layer)
 
@@ -108,19 +109,26 @@ def serialize(layer: Layer) -> dict[str, Any]:
 
 
 def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """A new layer (or model) from its class name and configuration.
+    """A new layer (or model) from its class name and configuration, as any version of Keras writes it.
 
     Classes are looked up among the layers and models of Keras and the custom objects; nothing is imported by
     name.
 
     Raises:
-        ValueError: an unknown class, or a configuration that does not fit it.
+        ValueError: unknown classes, or a configuration that does not fit its class.
     """
+    from kcompile.saving import configs
+
+    return configs.build(configs.read(config, custom_objects, kind="layer"), custom_objects)
+
+
+@functools.cache
+def known_classes() -> dict[str, type]:
+    """The layers and models by the names that files have for them."""
     from kcompile.engine.sequential import Sequential
     from kcompile.engine.training import Model
 
-    known = {**_CLASSES, "Model": Model, "Functional": Model, "Sequential": Sequential}
-    return deserialize_keras_object(config, known, custom_objects, "layer")
+    return {**_CLASSES, "Model": Model, "Functional": Model, "Sequential": Sequential}
 
 
 __all__ = [

@@ -27,8 +27,8 @@ recurse, and end in RecursionError (or worse) near 1000."""
 MODEL_DEPTH = 16
 """Models nested in models."""
 
-YAML_NODES = 1_000_000
-"""Values of a YAML document after aliases are followed: an alias is four bytes and may stand for all before it."""
+CONFIG_VALUES = 5_000_000
+"""Values after the aliases of YAML are followed: an alias is four bytes and may stand for everything before it."""
 
 INTEGER_DIGITS = 1000
 """Digits of a number. Reading decimals takes time that grows with the square of their number."""

@@ -1,0 +1,462 @@
+"""How configurations of Keras 1, 2, tf.keras and 3 differ: the one place that knows (with ``keras1_configs``,
+``config_calls`` and ``lambdas`` beside it).
+
+:func:`upgraded` turns a configuration of any of them into the one form that the rest of kcompile reads and writes:
+that of Keras 2, ``{"class_name": ..., "config": arguments}``, with the argument names of our classes. It only moves
+data: no class is made, and names are looked up in our tables and among the caller's custom objects only.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
+from kcompile.saving import keras1_configs, known, lambdas
+from kcompile.saving.config_calls import Call, Place, read_calls
+
+
+class Generation(enum.Enum):
+    """Versions of Keras between which a spelling changed its meaning."""
+
+    KERAS_1 = 1
+    KERAS_2 = 2
+    TF_KERAS = 2.5
+    KERAS_3 = 3
+
+
+def generation_of(config: Any, keras_version: str | None = None) -> Generation:
+    """Which Keras wrote a configuration: its version tells, or else what only some of them write."""
+    match = re.match(r"\s*(\d{1,4})(?:\.(\d{1,4}))?", keras_version or "")
+    if match:
+        major, minor = int(match[1]), int(match[2] or 0)
+        if major == 2:
+            return Generation.TF_KERAS if minor >= 4 or "tf" in str(keras_version) else Generation.KERAS_2
+        return Generation.KERAS_3 if major >= 3 else Generation.KERAS_1
+    stack = [config]
+    guess = Generation.KERAS_2
+    while stack:
+        item = stack.pop()
+        if isinstance(item, (list, tuple)):
+            stack += item
+        elif isinstance(item, Mapping):
+            if {"args", "kwargs"} <= item.keys() or "batch_shape" in item or item.get("class_name") == "DTypePolicy":
+                return Generation.KERAS_3
+            if "registered_name" in item or "time_major" in item or "shared_object_id" in item:
+                guess = Generation.TF_KERAS
+            stack += item.values()
+    return guess
+
+
+def upgraded(
+    config: Any,
+    custom_objects: Mapping[str, Any] | None = None,
+    keras_version: str | None = None,
+    safe_mode: bool = True,
+    kind: str | None = None,
+) -> Any:
+    """A configuration in the form that kcompile reads; one that already is in that form stays the same.
+
+    Args:
+        config: of a model, layer or any other object; its structure has been checked.
+        custom_objects: what the caller adds to the names that are known.
+        keras_version: the version that wrote it, where the file tells.
+        safe_mode: whether functions stored as bytecode are refused.
+        kind: the kind of the object, see :mod:`kcompile.saving.known`.
+
+    Raises:
+        ValueError: classes and functions that are not known, all of them in one sentence; bytecode; arguments that
+            nothing here can do.
+    """
+    from kcompile.utils.generic_utils import get_custom_objects
+
+    custom = {**get_custom_objects(), **(custom_objects or {})}
+    reader = _Reader(generation_of(config, keras_version), custom, safe_mode)
+    result = reader.value(config, kind or "")
+    reader.finish()
+    return result
+
+
+class _Reader:
+    """One walk over a configuration."""
+
+    def __init__(self, generation: Generation, custom: Mapping[str, Any], safe_mode: bool) -> None:
+        self.generation = generation
+        self.custom = custom
+        self.safe_mode = safe_mode
+        self.unknown: dict[str, tuple[str | None, str]] = {}  # name, as messages show it: kind and a near name
+        self.policies: set[str] = set()
+        self.owner = "the configuration"
+
+    # -- anything
+
+    def value(self, item: Any, key: str = "") -> Any:
+        """Any part of a configuration; ``key`` is what it stands under."""
+        if isinstance(item, Mapping):
+            name = item.get("class_name")
+            if name in _MARKERS or (isinstance(name, str) and "config" in item):
+                return self.object(item, key)
+            if item.get("type") == "ndarray" and "value" in item:  # arrays in files of Keras 2.0 and 2.1
+                return item["value"]
+            return {k: self.value(v, k if isinstance(k, str) else "") for k, v in item.items()}
+        if isinstance(item, (list, tuple)) and not isinstance(item, Place):
+            return type(item)(self.value(each, key) for each in item)
+        if isinstance(item, str):
+            return self.name(item, key)
+        return item
+
+    def name(self, name: str, key: str) -> str:
+        """A string, which under some keys names a function or class."""
+        kind = known.kind_of_key(key)
+        if key == "dtype":
+            return self.policy(name)
+        if kind in ("activation", "initializer", "regularizer", "constraint"):
+            if kind == "activation" and self.generation is Generation.KERAS_3:
+                name = _ACTIVATIONS_OF_KERAS_3.get(name, name)
+            self.require(name, None, kind)
+        return name
+
+    def policy(self, name: str) -> str:
+        """An element type. Mixed precision keeps its variables in float32, and so does everything here."""
+        if name.startswith("mixed_"):
+            self.policies.add(name)
+            return "float32"
+        return name
+
+    # -- objects
+
+    def object(self, data: Mapping[str, Any], key: str) -> Any:
+        name, config = data["class_name"], data.get("config", {})
+        if name in _MARKERS:
+            return self.marker(name, data)
+        if name == "function":
+            return self.function(data, key)
+        if name in _POLICIES:
+            return self.policy(str(config.get("name", "float32"))) if isinstance(config, Mapping) else "float32"
+        if isinstance(config, str):
+            raise KCompileError(f"the config of {name!r} is not a dict of arguments, but {shown(config)}")
+        kind = known.kind_of_key(key) or _KIND_OF_MODULE.get(str(data.get("module")).rpartition(".")[2])
+        own_name = self.own_name(data)
+        if own_name is None and name == "Merge" and not self.foreign(data):
+            extra = {each: data[each] for each in ("name", "inbound_nodes") if each in data}
+            return self.object({**keras1_configs.merged(config), **extra}, "layer")
+        found = None
+        if own_name is None:
+            renamed = keras1_configs.CLASSES.get(name, name) if kind in ("layer", None) else name
+            found = None if self.foreign(data) else known.find(renamed, kind)
+            if found is None:
+                self.note_unknown(data, kind)
+            name = renamed
+        else:
+            name = own_name
+        before, self.owner = self.owner, f"{_kind_word(found)} {_title(config)!r} ({name})"
+        try:
+            arguments = self.arguments(name, config, found)
+        finally:
+            self.owner = before
+        if isinstance(arguments, dict) and arguments.get("class_name") == "Model" and "config" in arguments:
+            return arguments  # a Sequential model with branches
+        result = {"class_name": name, "config": arguments}
+        for extra in ("name", "shared_object_id"):
+            if extra in data:
+                result[extra] = data[extra]
+        if "build_config" in data:
+            result["build_config"] = self.value(data["build_config"])
+        if "inbound_nodes" in data:
+            result["inbound_nodes"] = data["inbound_nodes"]
+        return result
+
+    def own_name(self, data: Mapping[str, Any]) -> str | None:
+        """The name under which a class is among the custom objects, if it is."""
+        for name in (data.get("registered_name"), data["class_name"], data["class_name"].rpartition(">")[2]):
+            if isinstance(name, str) and name in self.custom:
+                return name
+        return None
+
+    def foreign(self, data: Mapping[str, Any]) -> bool:
+        """Whether a file says that a class is not Keras' own, though it may share the name of one."""
+        module, registered = data.get("module"), data.get("registered_name")
+        if isinstance(registered, str) and ">" in registered:
+            return True
+        return isinstance(module, str) and module.partition(".")[0] not in _KERAS
+
+    def arguments(self, name: str, config: Any, found: Any) -> Any:
+        """The arguments of a class, under the names that our class has for them."""
+        if name == "Sequential" and (isinstance(config, list) or "layers" in config):
+            return self.sequential(config)
+        if not isinstance(config, Mapping):
+            raise KCompileError(f"the config of {name!r} is not a dict of arguments, but {shown(config)}")
+        if isinstance(config.get("layers"), list) and "output_layers" in config:
+            return self.functional(config)
+        config = keras1_configs.upgraded(name, config) if _is_layer(found) else dict(config)
+        if name == "Lambda":
+            return self.lambda_layer(config)
+        if found is not None:
+            for rename in _RENAMED.get(name, ()):
+                if rename[0] in config:
+                    config[rename[1]] = config.pop(rename[0])
+            _CHANGES.get(name, lambda config, generation: None)(config, self.generation)
+        if _is_optimizer(found):
+            _change_optimizer(name, config, self.generation)
+        if found is not None:
+            config = {k: v for k, v in config.items() if not _says_nothing(k, v, found)}
+        return {k: self.value(v, k) for k, v in config.items()}
+
+    # -- models
+
+    def functional(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        entries = [item for item in config["layers"] if isinstance(item, Mapping)]
+        names = {item.get("name", _title(item.get("config"))) for item in entries}
+        layers = []
+        for item in entries:
+            layer = self.value(item, "layers")
+            if not isinstance(layer, dict) or "config" not in layer:
+                raise KCompileError(f"model {config.get('name')!r}: a layer is given as {shown(item)}")
+            layer["name"] = item.get("name", _title(item.get("config")))
+            nodes = item.get("inbound_nodes") or []
+            layer["inbound_nodes"] = read_calls(nodes, names, layer["name"], self.value)
+            layers.append(layer)
+        rest = {k: self.value(v, k) for k, v in config.items() if k != "layers"}
+        return {**rest, "layers": layers}
+
+    def sequential(self, config: Any) -> Any:
+        layers = config if isinstance(config, list) else config["layers"]
+        if not isinstance(layers, (list, tuple)):
+            raise KCompileError(f"the layers of a Sequential model must be a list, got {shown(layers)}")
+        layers = keras1_configs.with_class_names(layers)
+        branches = keras1_configs.branched(layers, None if isinstance(config, list) else config.get("name"))
+        if branches is not None:
+            return {"class_name": "Model", "config": self.functional(branches["config"])}
+        read = [self.value(layer, "layers") for layer in layers]
+        if isinstance(config, list):
+            return read
+        return {**{k: self.value(v, k) for k, v in config.items() if k != "layers"}, "layers": read}
+
+    # -- functions
+
+    def lambda_layer(self, config: dict[str, Any]) -> dict[str, Any]:
+        """A Lambda layer; in our form a function is itself or its name, with ``function_type`` ``"function"``."""
+        new = {k: self.value(v, k) for k, v in config.items() if k not in ("function", "output_shape", "mask")}
+        new = {k: v for k, v in new.items() if not k.endswith("_type") and not k.endswith("module")}
+        for key in ("function", "output_shape", "mask"):
+            given, kind = config.get(key), config.get(f"{key}_type", "raw")
+            if given is None:
+                continue
+            if lambdas.is_bytecode(given) and (kind == "lambda" or isinstance(given, Mapping)):
+                new[key] = lambdas.read_bytecode(given, self.safe_mode, f"the {key} of {self.owner}")
+            elif kind == "lambda" and not callable(given):
+                new[key] = lambdas.read_bytecode([given, None, None], self.safe_mode, f"the {key} of {self.owner}")
+            elif kind == "function" or (isinstance(given, Mapping) and given.get("class_name") == "function"):
+                written = given.get("config") if isinstance(given, Mapping) else given
+                module = given.get("module") if isinstance(given, Mapping) else config.get("module")
+                self.require(str(written), module, "function")
+                new[key], new[f"{key}_type"] = written, "function"
+            else:
+                new[key] = self.value(given)
+        return new
+
+    def function(self, data: Mapping[str, Any], key: str) -> str:
+        """``{"class_name": "function", "config": name}``, as Keras 3 writes a function."""
+        name, module = data.get("config"), data.get("module")
+        if not isinstance(name, str):
+            raise KCompileError(f"a function of {self.owner} is given as {shown(name)}, not by its name")
+        registered = data.get("registered_name")
+        if isinstance(registered, str) and registered in self.custom:
+            return registered
+        builtin = module in (None, "builtins") or str(module).partition(".")[0] in _KERAS
+        if name not in self.custom and not builtin:
+            self.unknown.setdefault(f"{module}.{name}", ("function", ""))
+            return name
+        if self.generation is Generation.KERAS_3 and known.kind_of_key(key) == "activation":
+            name = _ACTIVATIONS_OF_KERAS_3.get(name, name)
+        self.require(name, module, known.kind_of_key(key))
+        return name
+
+    def marker(self, name: str, data: Mapping[str, Any]) -> Any:
+        """A value of Python that JSON has no form for."""
+        config = data.get("config", {})
+        config = config if isinstance(config, Mapping) else {"value": config}
+        if name in ("__tuple__", "TensorShape"):
+            return tuple(self.value(data.get("items", config.get("value", []))))
+        if name == "__keras_tensor__":
+            history = config.get("keras_history")
+            if not isinstance(history, (list, tuple)) or len(history) != 3:
+                raise KCompileError(f"a tensor of {self.owner} has no keras_history: {shown(data)}")
+            return Place(*history)
+        if name in ("__numpy__", "__tensor__"):
+            dtype = config.get("dtype")
+            if dtype is not None and dtype not in _ARRAY_DTYPES:
+                raise KCompileError(f"an array of {self.owner} has dtype {shown(dtype)}")
+            return np.asarray(config.get("value"), dtype)
+        if name == "__lambda__":
+            return lambdas.read_bytecode(data, self.safe_mode, f"a function of {self.owner}")
+        if name == "__slice__":
+            return slice(*(self.value(config.get(part)) for part in ("start", "stop", "step")))
+        if name == "__bytes__":
+            return str(config.get("value", "")).encode()
+        return Ellipsis
+
+    # -- what is not known
+
+    def require(self, name: str, module: Any, kind: str | None) -> None:
+        if name in self.custom or name.rpartition(">")[2] in self.custom:
+            return
+        if kind == "function" or known.find(name, kind) is None:
+            place = f"{module}." if isinstance(module, str) and module not in ("builtins", "__main__") else ""
+            hint = did_you_mean(name, known.names(kind)) if kind != "function" else ""
+            self.unknown.setdefault(f"{place}{name}", (kind, hint))
+
+    def note_unknown(self, data: Mapping[str, Any], kind: str | None) -> None:
+        module, name, foreign = data.get("module"), data["class_name"], self.foreign(data)
+        place = f"{module}." if foreign and isinstance(module, str) and module != "__main__" else ""
+        hint = "" if foreign else did_you_mean(name, known.names(kind))
+        self.unknown.setdefault(f"{place}{name}", (kind, hint))
+
+    def finish(self) -> None:
+        """Say what was found on the way.
+
+        Raises:
+            ValueError: something is not known.
+        """
+        if self.unknown:
+            raise _unknown(self.unknown)
+        for policy in sorted(self.policies):
+            warn(f"the model was trained with {policy!r}; it is computed in float32 here, as its weights are")
+
+
+def _unknown(found: Mapping[str, tuple[str | None, str]]) -> UnknownNameError:
+    """The error for names that are not known: ``{name: (kind, hint)}``."""
+    parts = [f"{_cut(name)!r}{hint and f' ({hint[2:]})'}" for name, (_, hint) in list(found.items())[:_SHOWN]]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    first, (kind, hint) = next(iter(found.items()))
+    last = _cut(first.rpartition(".")[2]).rpartition(">")[2]
+    example = f"custom_objects={{{last!r}: {last if last.isidentifier() else '...'}}}"
+    advice = f"what is your own is passed as {example}, since nothing is imported from a file"
+    if len(found) == 1:
+        return UnknownNameError(f"Unknown {kind or 'class or function'} {_cut(first)!r}{hint or ';'} {advice}")
+    return UnknownNameError(f"Unknown classes or functions: {', '.join(parts)}{more}; {advice}")
+
+
+_SHOWN = 20
+
+
+# ---- tables
+
+_KERAS = ("keras", "tf_keras", "keras_core", "tensorflow", "builtins", "kcompile")
+"""The packages whose classes have ours as counterparts."""
+
+_MARKERS = (
+    "__tuple__", "TensorShape", "__keras_tensor__", "__numpy__", "__tensor__", "__lambda__", "__slice__", "__bytes__",
+    "__ellipsis__",
+)  # fmt: skip
+_POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy", "PolicyV1")
+_ARRAY_DTYPES = (
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
+)  # fmt: skip
+_KIND_OF_MODULE = {
+    "layers": "layer", "initializers": "initializer", "regularizers": "regularizer", "constraints": "constraint",
+    "losses": "loss", "metrics": "metric", "optimizers": "optimizer",
+}  # fmt: skip
+
+_ACTIVATIONS_OF_KERAS_3 = {"hard_sigmoid": "hard_sigmoid_v3"}
+"""Activations of which Keras 3 changed the formula."""
+
+_RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
+    "LeakyReLU": (("negative_slope", "alpha"),),
+    "InputLayer": (("batch_shape", "batch_input_shape"), ("input_dtype", "dtype")),
+}
+
+_ANY = object()
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    # Arguments of later versions (or of TensorFlow), with the values for which they change nothing.
+    "quantization_config": (None,), "renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (_ANY,),
+    "fused": (_ANY,), "virtual_batch_size": (None,), "adjustment": (None,), "synchronized": (False,),
+    "ragged": (False, None), "sparse": (False, None), "optional": (False, None), "groups": (1,), "keepdims": (False,),
+    "time_major": (False,), "zero_output_for_mask": (False,), "seed": (None,), "noise_shape": (None,),
+    "autocast": (True,), "dynamic": (False,), "experimental_autocast": (True,), "implementation": (_ANY,),
+    "input_axes": (None,), "output_axes": (None,), "return_state": (False,), "use_cudnn": (_ANY,),
+    "dilation_rate": (1, (1,), (1, 1), (1, 1, 1)), "data_format": ("channels_last",), "interpolation": ("nearest",),
+    "activity_regularizer": (None,), "dropout": (0, 0.0), "input_dtype": (_ANY,), "dtype": (_ANY,),
+    "ignore_class": (None,), "fn": (_ANY,), "sparse_y_true": (True,), "sparse_y_pred": (True,), "axis": (-1,),
+    "multi_label": (False,), "num_labels": (None,), "label_weights": (None,), "from_logits": (False,),
+    "top_k": (None,), "class_id": (None,), "weight_decay": (None, 0, 0.0), "use_ema": (False,),
+    "ema_momentum": (_ANY,), "ema_overwrite_frequency": (_ANY,), "jit_compile": (_ANY,),
+    "is_legacy_optimizer": (_ANY,), "loss_scale_factor": (None,), "gradient_accumulation_steps": (None,),
+    "momentum": (0, 0.0), "centered": (False,), "clipnorm": (None,), "global_clipnorm": (None,), "clipvalue": (None,),
+    "decay": (0, 0.0),
+}  # fmt: skip
+
+
+def _says_nothing(key: str, value: Any, found: Any) -> bool:
+    """Whether an argument that our class does not have can be left out without changing what is computed."""
+    if key not in _NEUTRAL or key in _accepted(found):
+        return False
+    value = tuple(value) if isinstance(value, list) else value
+    return any(neutral is _ANY or (type(neutral) is type(value) and neutral == value) for neutral in _NEUTRAL[key])
+
+
+def _accepted(found: Any) -> set[str]:
+    """The names of the arguments of a class, its bases' included."""
+    names = set(getattr(found, "_allowed", ()))
+    for base in found.__mro__ if isinstance(found, type) else ():
+        if "__init__" in base.__dict__ and base is not object:
+            names |= set(inspect.signature(base.__init__).parameters)
+    if _is_optimizer(found):
+        names |= {"learning_rate", "clipnorm", "global_clipnorm", "clipvalue", "name"}
+    return names
+
+
+# ---- defaults that changed
+
+
+def _change_gru(config: dict[str, Any], generation: Generation) -> None:
+    config.setdefault("reset_after", False)  # what there was before the argument
+
+
+def _change_optimizer(name: str, config: dict[str, Any], generation: Generation) -> None:
+    """Optimizers were written anew in tf.keras, with other meanings of two arguments."""
+    if generation not in (Generation.TF_KERAS, Generation.KERAS_3):
+        return
+    if config.get("clipnorm") is not None:
+        config["clipnorm_each"] = config.pop("clipnorm")  # of every gradient alone, not of all together
+    if name.lower() == "nadam":
+        legacy = generation is Generation.TF_KERAS and config.pop("is_legacy_optimizer", True)
+        config.setdefault("schedule_decay", config.pop("decay", 0.004) if legacy else 1.0)
+
+
+_CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {"GRU": _change_gru, "GRUCell": _change_gru}
+
+
+# ---- helpers
+
+
+def _is_layer(found: Any) -> bool:
+    from kcompile.engine.layer import Layer
+
+    return isinstance(found, type) and issubclass(found, Layer)
+
+
+def _is_optimizer(found: Any) -> bool:
+    from kcompile.optimizers import Optimizer
+
+    return isinstance(found, type) and issubclass(found, Optimizer)
+
+
+def _kind_word(found: Any) -> str:
+    return "layer" if found is None or _is_layer(found) else "object"
+
+
+def _title(config: Any) -> Any:
+    return config.get("name") if isinstance(config, Mapping) else None
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 100 else name[:97] + "..."
+
+
+__all__ = ["Call", "Generation", "Place", "generation_of", "upgraded"]

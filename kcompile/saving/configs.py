@@ -1,0 +1,116 @@
+"""Models and layers from their configurations, of any version of Keras."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from kcompile.errors import DataTypeError, KCompileError, shown
+from kcompile.saving.config_versions import upgraded
+from kcompile.saving.structure import check_structure
+from kcompile.utils.generic_utils import CustomObjectScope
+
+
+def model_from_config(
+    config: Any,
+    custom_objects: Mapping[str, Any] | None = None,
+    keras_version: str | None = None,
+    safe_mode: bool = True,
+) -> Any:
+    """A new model (or layer), with fresh weights, from the configuration of any version of Keras.
+
+    Args:
+        config: ``{"class_name": ..., "config": ...}``.
+        custom_objects: classes and functions by name, besides those of Keras.
+        keras_version: the version that wrote it, where the file tells; else the configuration itself shows it.
+        safe_mode: refuse functions stored as Python bytecode. Only the caller can allow them, never a file.
+
+    Raises:
+        ValueError: classes that are not known (all in one sentence), functions as bytecode, arguments that no layer
+            here has, calls that do not fit together, or a structure beyond :mod:`kcompile.saving.limits`.
+        TypeError: not a dict.
+    """
+    if isinstance(config, list):
+        raise DataTypeError(
+            "model_from_config takes {'class_name': ..., 'config': ...}, got a list; Sequential.from_config reads the "
+            "list of layers that Keras 1 wrote"
+        )
+    if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
+        raise DataTypeError(
+            f"the configuration of a model is a dict with 'class_name' and 'config', got {shown(config)}"
+        )
+    return build(read(config, custom_objects, keras_version, safe_mode, "layer"), custom_objects)
+
+
+def read(
+    config: Any,
+    custom_objects: Mapping[str, Any] | None = None,
+    keras_version: str | None = None,
+    safe_mode: bool = True,
+    kind: str | None = None,
+) -> Any:
+    """A configuration, checked, and in the form of :func:`kcompile.saving.config_versions.upgraded`."""
+    check_structure(config)
+    return upgraded(config, custom_objects, keras_version, safe_mode, kind)
+
+
+def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The layer or model of a configuration that :func:`read` returned.
+
+    Layers that a file marks as one and the same (they share weights across models or wrappers) are made once.
+
+    Raises:
+        ValueError: a configuration that does not fit its class.
+    """
+    from kcompile import layers
+    from kcompile.utils.generic_utils import deserialize_keras_object
+
+    with _sharing() as made, CustomObjectScope(custom_objects or {}):
+        shared = config.get("shared_object_id")
+        if shared is not None and shared in made:
+            return made[shared]
+        layer = deserialize_keras_object(config, layers.known_classes(), custom_objects, "layer")
+        _build_weights(layer, config.get("build_config"))
+        if shared is not None:
+            made[shared] = layer
+        return layer
+
+
+_made: ContextVar[dict[Any, Any] | None] = ContextVar("_made", default=None)
+
+
+@contextlib.contextmanager
+def _sharing() -> Iterator[dict[Any, Any]]:
+    """The layers made so far in the outermost :func:`build` of this thread, by the file's number for them."""
+    made = _made.get()
+    if made is not None:
+        yield made
+        return
+    made = {}
+    token = _made.set(made)
+    try:
+        yield made
+    finally:
+        _made.reset(token)
+
+
+def _build_weights(layer: Any, build_config: Any) -> None:
+    """Give a model that does not know its input (subclassed, or Sequential) the shape that Keras recorded."""
+    from kcompile.engine.network import Network
+
+    shape = build_config.get("input_shape") if isinstance(build_config, Mapping) else None
+    if shape is None or not isinstance(layer, Network) or layer._functional or layer.built:
+        return
+    try:
+        layer.build(_as_tuples(shape))
+    except NotImplementedError as error:
+        raise KCompileError(
+            f"model {layer.name!r} cannot be built for the input shape {shown(shape)}: {error}"
+        ) from error
+
+
+def _as_tuples(shape: Any) -> Any:
+    nested = isinstance(shape, (list, tuple)) and any(isinstance(item, (list, tuple)) for item in shape)
+    return [_as_tuples(item) for item in shape] if nested else tuple(shape)

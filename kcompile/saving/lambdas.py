@@ -1,0 +1,98 @@
+"""Functions that users wrote, stored as bytecode: they run only if the caller says so.
+
+Bytecode is code. Whoever can change a file with bytecode in it decides what runs when it is used, so that it is read
+only with ``safe_mode=False``, given by the caller and never by the file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import marshal
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from kcompile.errors import KCompileError, warn
+from kcompile.saving.limits import UnsafeFileError
+
+_THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def is_bytecode(item: Any) -> bool:
+    """Whether a configuration holds a function as bytecode, in the form of Keras 2 or of Keras 3."""
+    if isinstance(item, Mapping):
+        return item.get("class_name") == "__lambda__"
+    return isinstance(item, (list, tuple)) and len(item) == 3 and isinstance(item[0], str)
+
+
+def read_bytecode(item: Any, safe_mode: bool, owner: str) -> Any:
+    """The function.
+
+    Args:
+        item: ``{"class_name": "__lambda__", "config": {...}}`` or ``[code, defaults, closure]``.
+        safe_mode: whether it is refused.
+        owner: what holds the function, for messages.
+
+    Raises:
+        UnsafeFileError: ``safe_mode`` is true.
+        ValueError: it is no bytecode, or that of another version of Python.
+    """
+    if safe_mode:
+        raise UnsafeFileError(
+            f"{owner} is stored as Python bytecode, which would run with your rights; if you trust who made it, "
+            "load with safe_mode=False, or else define the function and pass it by name in custom_objects"
+        )
+    if isinstance(item, Mapping):
+        config = item.get("config")
+        config = config if isinstance(config, Mapping) else {"value": config}
+        code, defaults, closure = config.get("value"), config.get("defaults"), config.get("closure")
+        if config.get("python", _THIS_PYTHON) != _THIS_PYTHON:
+            raise KCompileError(
+                f"{owner} is stored as bytecode of Python {config['python']}, which Python {_THIS_PYTHON} cannot run; "
+                "define the function and pass it by name in custom_objects"
+            )
+    else:
+        code, defaults, closure = item
+    try:
+        # Keras before 2.0 wrote the bytes as characters, later versions write base64.
+        raw = base64.b64decode(code, validate=False) if isinstance(code, str) else b""
+        loaded = marshal.loads(raw)
+    except (ValueError, EOFError, TypeError, binascii.Error) as error:
+        raise KCompileError(
+            f"{owner} is stored as bytecode that Python {_THIS_PYTHON} cannot read ({error}); define the function and "
+            "pass it by name in custom_objects"
+        ) from error
+    if not isinstance(loaded, types.CodeType):
+        raise KCompileError(f"{owner} is stored as bytecode, but holds {type(loaded).__name__}")
+    cells = tuple(types.CellType(value) for value in closure or ())
+    if len(cells) != len(loaded.co_freevars):
+        raise KCompileError(f"{owner} is stored as bytecode without the variables {', '.join(loaded.co_freevars)}")
+    from kcompile import backend
+
+    names = {"K": backend, "keras": sys.modules["kcompile"], "__builtins__": __builtins__}
+    return types.FunctionType(loaded, names, loaded.co_name, tuple(defaults) if defaults else None, cells or None)
+
+
+def written(function: Any, owner: str) -> dict[str, Any]:
+    """A function without a name as bytecode, as Keras writes it, with a warning.
+
+    Raises:
+        ValueError: it has no bytecode (a callable object, or a built-in function).
+    """
+    code = getattr(function, "__code__", None)
+    if code is None:
+        raise KCompileError(f"{owner} cannot be saved: {function!r} is no Python function; give it a name")
+    warn(
+        f"{owner} is a lambda, which is saved as bytecode: only Python {_THIS_PYTHON} can load it, with "
+        "safe_mode=False; a function with a name, passed in custom_objects, is safer and lasts"
+    )
+    closure = [cell.cell_contents for cell in function.__closure__ or ()]
+    config = {
+        "value": base64.b64encode(marshal.dumps(code)).decode("ascii"),
+        "defaults": list(function.__defaults__) if function.__defaults__ else None,
+        "closure": closure or None,
+        "python": _THIS_PYTHON,
+    }
+    return {"class_name": "__lambda__", "config": config}
