@@ -27,10 +27,12 @@ from kcompile.passes.fold_batch_norm import fold_batch_norm
 from kcompile.passes.fold_transposes import fold_transposes
 from kcompile.passes.fuse import fuse
 from kcompile.passes.group_updates import group_updates
+from kcompile.passes.hoist import hoist
 from kcompile.passes.layout import layout
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize, specialize_inference, specialize_training
+from kcompile.passes.stash import stash
 
 FOLDER = Path(__file__).parent / "passes"
 
@@ -42,6 +44,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "fold_transposes": fold_transposes,
     "fuse": fuse,
     "group_updates": group_updates,
+    "hoist": hoist,
     "layout": layout,
     "pool_first": pool_first,
     "simplify": simplify,
@@ -49,6 +52,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "specialize_inference": specialize_inference,
     "specialize_sizes": partial(specialize, sizes={"batch": 2}),
     "specialize_training": specialize_training,
+    "stash": stash,
 }
 
 

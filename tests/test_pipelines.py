@@ -84,6 +84,7 @@ def test_report_tells_what_each_pass_did() -> None:
         "simplify",
         "fold",
         "cse",
+        "hoist",
         *LAYOUT,
     ]
     simplify = report.records[1]

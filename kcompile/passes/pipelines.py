@@ -27,12 +27,14 @@ from kcompile.passes.fold_batch_norm import fold_batch_norm
 from kcompile.passes.fold_transposes import fold_transposes
 from kcompile.passes.fuse import fuse
 from kcompile.passes.group_updates import group_updates
+from kcompile.passes.hoist import hoist
 from kcompile.passes.layout import layout
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.report import PassRecord, Report, recording
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize_inference, specialize_training
 from kcompile.passes.split_updates import split_updates
+from kcompile.passes.stash import stash
 
 Pass = Callable[[Graph], Graph]
 Pipeline = tuple[Pass, ...]
@@ -44,6 +46,7 @@ BOTH: Pipeline = (
     simplify,  # dead branches of the learning phase fall away, so that nothing below looks at them
     fold,
     cse,  # the front end asks for sizes, masks and casts again and again
+    hoist,  # before differentiating, so that the gradients of what leaves a loop are large products too
     layout,  # before differentiating, so that backward ops are born in the right layout
     simplify,  # transposes that meet cancel
 )
@@ -57,6 +60,8 @@ FORWARD_TRAINING: Pipeline = (
 FORWARD_INFERENCE: Pipeline = (specialize_inference, *BOTH)
 
 TRAINING: Pipeline = (
+    stash,  # while the backward loops still compute exactly what the forward ones do
+    hoist,  # what backward loops recompute or add up, as long as it is written as the reverse walk writes it
     simplify_final,  # the reverse walk leaves sums of one term, products with ones, expands
     fold,
     cse,  # backward ops recompute what the forward pass has
@@ -71,6 +76,7 @@ INFERENCE: Pipeline = (
     simplify_final,
     fold,
     cse,
+    hoist,
     layout,  # for graphs that did not come through FORWARD_INFERENCE
     simplify_final,
     fuse,  # biases first, so that batch norm finds its layer

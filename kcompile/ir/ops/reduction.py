@@ -84,6 +84,11 @@ class ReduceSum(Reduction):
         (g,) = grads
         return [None if g is None else self.kept(g, inputs[0])]
 
+    def summed(self, inputs: Sequence[Value], stacked: Sequence[bool]) -> Value:
+        (x,) = inputs
+        total = reduce_sum(x, (0, *(axis + 1 for axis in self.axes)))
+        return reshape(total, _reduced(x.shape[1:], self.axes, self.keepdims))
+
 
 @dataclass(frozen=True)
 class ReduceMean(Reduction):

@@ -110,25 +110,25 @@ class Scan(RegionOp):
         # The step again, on the states that came in; its inputs are those of the backward step.
         again = [region_input(f"forward_{i}", value.type) for i, value in enumerate(self.body.inputs)]
         primal = inline(self.body, again)
-        loops = [_Loop(again[self.states + i], inputs[self.states + i]) for i in range(self.sequences)]
+        loops = [Loop(again[self.states + i], inputs[self.states + i]) for i in range(self.sequences)]
         for i in range(self.states):
             if self.body.inputs[i] not in results[self.states :]:
                 raise IRError("scan: the states of each step were pruned; differentiate before that pass")
             saved = results.index(self.body.inputs[i], self.states)
-            loops.append(_Loop(again[i], outputs[saved]))
+            loops.append(Loop(again[i], outputs[saved]))
 
         reached, seeds, states = [], [], []
         for i, (value, g) in enumerate(zip(primal, grads, strict=True)):
             if i < self.states and value.type.is_float:
                 total = region_input(f"gradient_{i}", again[i].type)
                 initial = g if g is not None else zeros_of(inputs[i].type)
-                states.append(_State(total, initial, total))
+                states.append(State(total, initial, total))
                 reached.append(value)
                 seeds.append(total)
             elif i >= self.states and g is not None:
                 slice_type = g.type.with_shape(g.shape[1:])
                 seed = region_input(f"gradient_{i}", slice_type)
-                loops.append(_Loop(seed, g))
+                loops.append(Loop(seed, g))
                 reached.append(value)
                 seeds.append(seed)
         smooth = [i for i, value in enumerate(again) if value.type.is_float]
@@ -144,9 +144,9 @@ class Scan(RegionOp):
             total = region_input(f"total_{i}", again[i].type)
             g = found[i]
             assert g is not None
-            states.append(_State(total, zeros_of(inputs[i].type), add(total, g)))
+            states.append(State(total, zeros_of(inputs[i].type), add(total, g)))
         stacked = [g for i in sequences if (g := found[i]) is not None]
-        finals, slices = _scan(
+        finals, slices = close_scan(
             states, loops, stacked, not self.reverse, dict(zip(again[own:], inputs[own:], strict=True))
         )
         result: list[Value | None] = [None] * len(inputs)
@@ -207,37 +207,37 @@ def scan(
     if not xs:
         if length is None:
             raise IRError("scan has no sequence to iterate over; give xs or a length")
-        loops = [_Loop(region_input("step", TensorType("int64", ())), iota(length))]
+        loops = [Loop(region_input("step", TensorType("int64", ())), iota(length))]
         slices: list[Value] = []
     else:
-        loops = [_Loop(_slice_input(f"slice_{i}", value), value) for i, value in enumerate(xs)]
+        loops = [Loop(_slice_input(f"slice_{i}", value), value) for i, value in enumerate(xs)]
         slices = [loop.slice for loop in loops]
     before = [region_input(f"state_{i}", value.type) for i, value in enumerate(init)]
     shared = [region_input(f"constant_{i}", value.type) for i, value in enumerate(consts)]
     after, stacked = body_fn(*before, *slices, *shared)
     if len(after) != len(init):
         raise IRError(f"scan starts with {len(init)} states, but its body returns {len(after)}")
-    states = [_State(*parts) for parts in zip(before, init, after, strict=True)]
+    states = [State(*parts) for parts in zip(before, init, after, strict=True)]
     captured = dict(zip(shared, consts, strict=True))
-    return _scan(states, loops, stacked, reverse, captured)
+    return close_scan(states, loops, stacked, reverse, captured)
 
 
 @dataclass
-class _State:
+class State:
     before: Value
     initial: Value
     after: Value
 
 
 @dataclass
-class _Loop:
+class Loop:
     slice: Value
     sequence: Value
 
 
-def _scan(
-    states: Sequence[_State],
-    loops: Sequence[_Loop],
+def close_scan(
+    states: Sequence[State],
+    loops: Sequence[Loop],
     stacked: Sequence[Value],
     reverse: bool,
     shared: dict[Value, Value],
