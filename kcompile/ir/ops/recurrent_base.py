@@ -21,7 +21,7 @@ from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.regions import zeros_of
 from kcompile.ir.ops.reshaping import expand_dims, squeeze
 from kcompile.ir.ops.scan import Scan, scan
-from kcompile.ir.ops.slicing import concat, slice_axes, split, stack
+from kcompile.ir.ops.slicing import split, stack
 from kcompile.ir.types import TensorType
 
 T = TypeVar("T")
@@ -105,11 +105,11 @@ class Recurrence(Op, abstract=True):
         if mask is not None and not mask.may_be(TensorType("bool", (length, *groups, batch))):
             raise IRError(f"the mask must be {TensorType('bool', (length, *groups, batch))}, got {mask}")
         sequence = x.with_shape((length, *state))
-        return (sequence, *initial, *(self.stashed(sequence) if self.stash else ()))
+        return (sequence, *initial, *([sequence] * len(self.stashed()) if self.stash else ()))
 
-    def stashed(self, sequence: TensorType) -> tuple[TensorType, ...]:
-        """The types of what is kept for gradients, given that of the sequence of ``h``."""
-        return ()
+    def stashed(self) -> tuple[str, ...]:
+        """The names of what is kept of each step for its gradient, each ``[T, N, H]``: first ``h`` before the step."""
+        return ("h",)
 
     def pruned(self, used: Sequence[bool]) -> tuple[Op, list[int], list[int]]:
         """As :meth:`RegionOp.pruned`: the op without its stash, if nobody reads that."""
@@ -122,8 +122,8 @@ class Recurrence(Op, abstract=True):
 
     def step(
         self, operands: Operands[Value], states: Sequence[Value], x: Value
-    ) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
-        """The next states, and what else the step gives to be stacked, from the (scaled) states and a slice."""
+    ) -> tuple[Sequence[Value], Sequence[Value]]:
+        """The next states, and the stash without ``h``, given the (scaled) states and a slice of ``projected``."""
         raise NotImplementedError(type(self).__name__)
 
     def expanded(self, inputs: Sequence[Value]) -> tuple[Value, ...]:
@@ -134,16 +134,13 @@ class Recurrence(Op, abstract=True):
             sequences.append(expand_dims(operands.mask, -1))
 
         def step(states: Sequence[Value], slices: Sequence[Value]) -> Step:
-            start = list(states)
-            if operands.scale is not None:
-                start[0] = mul(start[0], operands.scale)
-            after, extra = self.step(operands, start, slices[0])
+            after, stash = self.step(operands, [scaled(operands, states[0]), *states[1:]], slices[0])
             if operands.mask is not None:
-                after = tuple(where(slices[1], new, old) for new, old in zip(after, states, strict=True))
-            return after, (*after, *extra) if self.stash else after[:1]
+                after = [where(slices[1], new, old) for new, old in zip(after, states, strict=True)]
+            return after, (after[0], *((states[0], *stash) if self.stash else ()))
 
-        finals, (ys, *more) = loop(step, operands.initial, sequences, self.reverse, self.unroll)
-        return (ys, *finals, *more)
+        finals, (ys, *stash) = loop(step, operands.initial, sequences, self.reverse, self.unroll)
+        return (ys, *finals, *stash)
 
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
         inputs = [input_value(f"operand_{i}", value.dtype, value.shape) for i, value in enumerate(node.inputs)]
@@ -193,36 +190,11 @@ def product(x: Value, y: Value, transpose_x: bool = False, transpose_y: bool = F
     return apply(MatMul(transpose_x, transpose_y), x, y)
 
 
-def previous(sequence: Value, initial: Value, reverse: bool) -> Value:
-    """The state before each step, from those after each step and the initial one."""
-    first = expand_dims(initial, 0)
-    if reverse:
-        return concat([slice_axes(sequence, [0], [1], [None]), first], 0)
-    return concat([first, slice_axes(sequence, [0], [None], [-1])], 0)
-
-
-def check_stash(op: Recurrence) -> None:
-    """Raise an :class:`IRError` if the op no longer gives what its gradient needs."""
-    if not op.stash:
-        raise IRError(f"{op.name}: what the gradient needs was pruned; differentiate before that pass")
-
-
-def start_of_steps(operands: Operands[Value], ys: Value, reverse: bool) -> Value:
-    """The ``h`` with which each step starts: that of the step before, scaled."""
-    h = previous(ys, operands.initial[0], reverse)
-    return h if operands.scale is None else mul(h, operands.scale)
-
-
 def weight_gradient(x: Value, g: Value) -> Value:
     """The gradient of ``w`` in ``x[t] @ w`` for all t: one product over time and batch."""
     groups = list(range(1, x.rank - 2))
     axes = [0, x.rank - 2]
     return dot_general(x, g, (axes, axes), (groups, groups))
-
-
-def mask_weights(mask: Value, like: Value) -> Value:
-    """1 where the mask is true, else 0, with an axis for the units."""
-    return expand_dims(cast(mask, like.dtype), -1)
 
 
 BackwardStep = Callable[[Value, Sequence[Value], Mapping[str, Value]], tuple[Value, Sequence[Value], Sequence[Value]]]
@@ -231,52 +203,70 @@ BackwardStep = Callable[[Value, Sequence[Value], Mapping[str, Value]], tuple[Val
 def backward(
     op: Recurrence,
     operands: Operands[Value],
-    ys: Value,
-    step: BackwardStep,
-    sequences: Mapping[str, Value | None],
+    outputs: Sequence[Value],
     grads: Gradients,
-) -> tuple[list[Value | None], tuple[Value, ...]]:
+    step: BackwardStep,
+) -> tuple[list[Value | None], tuple[Value, ...], Value]:
     """The loop of a gradient.
+
+    The elementwise work on the stash stays in the loop: slices are in the cache there.
 
     Args:
         op: what is differentiated.
         operands: its operands.
-        ys: ``h`` after each step.
-        step: given the gradient of what ``h`` is after a step, those of the other states, and a slice of each of
-            ``sequences``: the gradient of the ``h`` with which the step starts, after scaling; the gradients of the
-            other states before it; and values to stack.
-        sequences: by name; those that are ``None`` are not there.
-        grads: the gradients of all ``h``, and of the last states.
+        outputs: its results.
+        grads: their gradients.
+        step: given the gradient of ``h`` after a step (0 where the mask is false), those of the other states, and by
+            name slices of ``ys``, the stash, of the gradients of the stash (``"i'"`` of ``"i"``) and of ``mask`` (1 or
+            0, with an axis for the units); returns the gradient of the (scaled) ``h`` with which the step starts, the
+            gradients of the other states before it, and values to stack.
 
     Returns:
-        The gradients of the operands from the initial states on, and the stacked values.
+        The gradients of the operands from the initial states on; the stacked values; the ``h`` with which the steps
+        started.
+
+    Raises:
+        IRError: what was stashed has been pruned.
     """
-    given = {"g": grads[0], **sequences}
+    if not op.stash:
+        raise IRError(f"{op.name}: what the gradient needs was pruned; differentiate before that pass")
+    count = 1 + op.states
+    given: dict[str, Value | None] = {"ys": outputs[0], "ys'": grads[0]}
+    for name, value, g in zip(op.stashed(), outputs[count:], grads[count:], strict=True):
+        given |= {name: value, f"{name}'": g}
     if operands.mask is not None:
-        given["kept"] = sub(1, mask_weights(operands.mask, ys))
+        given["mask"] = expand_dims(cast(operands.mask, outputs[0].dtype), -1)
     there = {name: value for name, value in given.items() if value is not None}
 
     def whole(states: Sequence[Value], slices: Sequence[Value]) -> Step:
         at = dict(zip(there, slices, strict=True))
-        g_h = add(states[0], at["g"]) if "g" in at else states[0]
-        started, others, stacked = step(g_h, states[1:], at)
-        back = started if operands.scale is None else mul(started, operands.scale)
-        if "kept" in at:
-            back = add(back, mul(g_h, at["kept"]))
+        total = plus(states[0], at.get("ys'"))
+        g_h = mul(total, at["mask"]) if "mask" in at else total
+        started, others, stacked = step(g_h, states[1:], {**at, "h": scaled(operands, at["h"])})
+        back = plus(scaled(operands, started), at.get("h'"))
+        if "mask" in at:
+            back = add(back, sub(total, g_h))
         return (back, *others), stacked if operands.scale is None else (*stacked, started)
 
-    last = [zeros_of(x.type) if g is None else g for x, g in zip(operands.initial, grads[1:], strict=True)]
+    last = [zeros_of(x.type) if g is None else g for x, g in zip(operands.initial, grads[1:], strict=False)]
     finals, stacked = loop(whole, last, list(there.values()), not op.reverse, op.unroll, differentiable=True)
     result: list[Value | None] = [*finals]
     if operands.mask is not None:
         result.append(None)
     if operands.scale is not None:
-        result.append(reduce_sum(mul(previous(ys, operands.initial[0], op.reverse), stacked[-1]), 0))
+        result.append(reduce_sum(mul(there["h"], stacked[-1]), 0))
         stacked = stacked[:-1]
-    return result, stacked
+    return result, stacked, scaled(operands, there["h"])
 
 
-__all__ = [
-    "Operands", "Recurrence", "Step", "backward", "check_stash", "loop", "mask_weights", "previous", "product",
-    "start_of_steps", "weight_gradient",
-]  # fmt: skip
+def scaled(operands: Operands[Value], h: Value) -> Value:
+    """``h`` times the scale, if there is one."""
+    return h if operands.scale is None else mul(h, operands.scale)
+
+
+def plus(x: Value, y: Value | None) -> Value:
+    """``x + y``; ``x`` if there is no ``y``."""
+    return x if y is None else add(x, y)
+
+
+__all__ = ["BackwardStep", "Operands", "Recurrence", "Step", "backward", "loop", "plus", "product", "weight_gradient"]

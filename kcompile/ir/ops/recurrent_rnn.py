@@ -11,20 +11,12 @@ import numpy as np
 from kcompile.ir.core import Array, Gradients, Value, apply_multi
 from kcompile.ir.ops.arithmetic import add, mul
 from kcompile.ir.ops.recurrent_activations import activation_named
-from kcompile.ir.ops.recurrent_base import (
-    Operands,
-    Recurrence,
-    backward,
-    mask_weights,
-    product,
-    start_of_steps,
-    weight_gradient,
-)
+from kcompile.ir.ops.recurrent_base import Operands, Recurrence, backward, product, weight_gradient
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rnn(Recurrence):
-    """``h = a(x + h @ w)``. Results: ``h`` after each step, and the last ``h``."""
+    """``h = a(x + h @ w)``. Results: ``h`` after each step, and the last ``h``. The stash: ``h`` before each step."""
 
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
@@ -32,33 +24,32 @@ class Rnn(Recurrence):
     def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
         x, recurrent, _, (h,), mask, scale = self.operands(arrays)
         activation = activation_named(self.activation).evaluate
-        ys = np.empty((len(x), *h.shape), h.dtype)
+        ys, before = np.empty((len(x), *h.shape), h.dtype), np.empty((len(x), *h.shape), h.dtype)
         for t in range(len(x))[:: -1 if self.reverse else 1]:
+            before[t] = h
             after = activation(x[t] + (h if scale is None else h * scale) @ recurrent)
             ys[t] = h = after if mask is None else np.where(mask[t][..., np.newaxis], after, h)
-        return ys, h
+        return (ys, h, before) if self.stash else (ys, h)
 
     def step(
         self, operands: Operands[Value], states: Sequence[Value], x: Value
-    ) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+    ) -> tuple[Sequence[Value], Sequence[Value]]:
         (h,) = states
-        return (activation_named(self.activation).apply(add(x, product(h, operands.recurrent))),), ()
+        return (activation_named(self.activation).apply(add(product(h, operands.recurrent), x)),), ()
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         operands = self.operands(inputs)
-        ys = outputs[0]
-        slopes = activation_named(self.activation).slope(ys)
-        if operands.mask is not None:
-            slopes = mul(slopes, mask_weights(operands.mask, ys))
+        slope = activation_named(self.activation).slope
 
         def step(
             g_h: Value, others: Sequence[Value], at: Mapping[str, Value]
         ) -> tuple[Value, Sequence[Value], Sequence[Value]]:
-            g_x = mul(g_h, at["slopes"])
+            # Where the mask is false, ys is not what the activation gave, but g_h is 0 there.
+            g_x = mul(g_h, slope(at["ys"]))
             return product(g_x, operands.recurrent, transpose_y=True), [], [g_x]
 
-        rest, (g_x,) = backward(self, operands, ys, step, {"slopes": slopes}, grads)
-        return [g_x, weight_gradient(start_of_steps(operands, ys, self.reverse), g_x), *rest]
+        rest, (g_x,), h = backward(self, operands, outputs, grads, step)
+        return [g_x, weight_gradient(h, g_x), *rest]
 
 
 def rnn(
@@ -91,5 +82,5 @@ def rnn(
         IRError: the operands do not fit together, or the activation is unknown.
     """
     op = Rnn(activation=activation, reverse=reverse, unroll=unroll, masked=mask is not None, scaled=scale is not None)
-    ys, h = apply_multi(op, projected, recurrent, h0, *(value for value in (mask, scale) if value is not None))
+    ys, h, _ = apply_multi(op, projected, recurrent, h0, *(value for value in (mask, scale) if value is not None))
     return ys, h
