@@ -61,7 +61,48 @@ def parser() -> argparse.ArgumentParser:
         "--dump-after", metavar="PASS", help="print the graph after this pass, several (a,b), or after each (all)"
     )
     inspect.set_defaults(run=_inspect)
+
+    convert = commands.add_parser(
+        "convert",
+        help="turn files of Keras models into ONNX files",
+        description="Turn Keras models into ONNX files: .h5, .hdf5 and .keras files; files with weights only, with "
+        "--arch; .json and .yaml files, with --weights. Nothing in a file is run. The exit status is 1 if a file could "
+        "not be converted, or differs in a check.",
+    )
+    add_convert_arguments(convert)
+    convert.set_defaults(run=_convert)
     return top
+
+
+def add_convert_arguments(convert: argparse.ArgumentParser) -> None:
+    """The arguments of ``kcompile convert``."""
+    convert.add_argument("sources", nargs="+", metavar="SRC", help="the files")
+    convert.add_argument("-o", "--output", metavar="OUT", help="a file or a folder; default: beside each SRC, as .onnx")
+    convert.add_argument("--force", action="store_true", help="overwrite ONNX files that exist")
+    convert.add_argument("--check", action="store_true", help="compare each ONNX file with the model, run in NumPy")
+    convert.add_argument("--opset", type=int, default=21, metavar="N", help="17 to 26, default: %(default)s")
+    convert.add_argument("--batch-size", type=int, metavar="N", help="fix the batch size; default: any")
+    convert.add_argument(
+        "--dims", action="append", default=[], metavar="INPUT=SIZES",
+        help="fix or name sizes of an input, as in image=1,None,None,3; may be repeated",
+    )  # fmt: skip
+    small = convert.add_mutually_exclusive_group()
+    small.add_argument("--fp16", action="store_true", help="weights and most of the computation in float16")
+    small.add_argument(
+        "--int8", metavar="DATA", help="quantize with the samples in DATA: .npy, or .npz with inputs by name (or "
+        "x) and perhaps labels y; 'dynamic': weights only",
+    )  # fmt: skip
+    convert.add_argument("--ort", action="store_true", help="also write the format of ONNX Runtime's small builds")
+    convert.add_argument(
+        "--arch", metavar="FILE.py:FUNCTION|FILE.json|FILE.yaml", help="the architecture of files with weights only"
+    )
+    convert.add_argument("--weights", metavar="FILE", help="the weights of an architecture (SRC is .json or .yaml)")
+    convert.add_argument(
+        "--custom-objects", metavar="FILE.py", help="run this file; its classes and functions may be named in SRC"
+    )
+    convert.add_argument(
+        "--unsafe-lambdas", action="store_true", help="run Python code that is stored in SRC: only for files you trust"
+    )
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -85,6 +126,12 @@ def _inspect(options: argparse.Namespace) -> int:
         raise KCompileError("--training and --dump-after need a model in Python (model.py:function), not an ONNX file")
     print(inspecting.describe_file(options.what))
     return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from kcompile.converting import command
+
+    return command.run(options)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,13 @@ Dims = Mapping[str, Sequence[int | str | None]]
 
 
 def with_sizes(graph: Graph, dims: Dims | None, batch_size: int | None) -> Graph:
-    """The graph with sizes of its inputs fixed or named.
+    """The graph with sizes of its inputs fixed or named; see :func:`sizes_of`."""
+    sizes = sizes_of(graph, dims, batch_size)
+    return bind_graph(graph, sizes) if sizes else graph
+
+
+def sizes_of(graph: Graph, dims: Dims | None, batch_size: int | None) -> dict[str, Dim]:
+    """What named sizes of the graph are to be: integers, or other names.
 
     Args:
         graph: any graph; its inputs have sizes that are known or have a name.
@@ -46,7 +52,7 @@ def with_sizes(graph: Graph, dims: Dims | None, batch_size: int | None) -> Graph
                 what = f"axis {axis} of input {label!r}"
                 _check_size(size, what)
                 _set(sizes, value, axis, size, what)
-    return bind_graph(graph, sizes) if sizes else graph
+    return sizes
 
 
 def _check_size(size: Any, what: str) -> None:

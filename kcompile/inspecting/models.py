@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+import types
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,16 +32,7 @@ def load_model_function(path: str, name: str) -> Model:
     """
     from kcompile.engine.training import Model
 
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {path!r}")
-    spec = importlib.util.spec_from_file_location("inspected_model", file)
-    if spec is None or spec.loader is None:
-        raise KCompileError(f"{path!r} is not a Python file; expected FILE.py:FUNCTION")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(file.resolve().parent))
-    with _blamed(path):
-        spec.loader.exec_module(module)
+    module = run_file(path)
     if not hasattr(module, name):
         hint = did_you_mean(name, vars(module))
         raise UnknownNameError(f"{path!r} defines no {name!r}{hint}")
@@ -52,6 +44,26 @@ def load_model_function(path: str, name: str) -> Model:
         kind = type(found).__name__
         raise KCompileError(f"{name!r} in {path!r} gives {kind}; expected a function that returns a model")
     return found
+
+
+def run_file(path: str) -> types.ModuleType:
+    """The module that a Python file makes; the user's file, named by the user.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it fails.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {path!r}")
+    spec = importlib.util.spec_from_file_location("inspected_model", file)
+    if spec is None or spec.loader is None:
+        raise KCompileError(f"{path!r} is not a Python file; expected FILE.py:FUNCTION")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.resolve().parent))
+    with _blamed(path):
+        spec.loader.exec_module(module)
+    return module
 
 
 @contextlib.contextmanager

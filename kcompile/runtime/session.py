@@ -136,7 +136,7 @@ class Session:
     """A loaded ONNX model.
 
     Args:
-        model: the model.
+        model: the model, or the file that it is in.
         device: where it runs, ``cpu`` or ``cuda``.
         opts: default: those in force.
         weights: the arrays of initializers that the model refers to as external data.
@@ -147,7 +147,7 @@ class Session:
 
     def __init__(
         self,
-        model: onnx.ModelProto,
+        model: onnx.ModelProto | Path,
         device: str = "cpu",
         opts: Options | None = None,
         weights: Mapping[str, Array] | None = None,
@@ -170,14 +170,15 @@ class Session:
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for w in weights.values()]
             settings.add_external_initializers(list(weights), values)
         providers: list[Any] = [("CUDAExecutionProvider", CUDA_OPTIONS)] if device == "cuda" else []
+        self._name = model.name if isinstance(model, Path) else model.graph.name
+        source = str(model) if isinstance(model, Path) else model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), settings, providers=[*providers, "CPUExecutionProvider"]
+                source, settings, providers=[*providers, "CPUExecutionProvider"]
             )
         except Exception as error:
-            raise KCompileError(f"ONNX Runtime refuses the compiled model {model.graph.name!r}: {error}") from error
+            raise KCompileError(f"ONNX Runtime refuses the compiled model {self._name!r}: {error}") from error
         self.device = device
-        self._name = model.graph.name
         self.input_names = [item.name for item in self._session.get_inputs()]
         self.output_names = [item.name for item in self._session.get_outputs()]
         # Below the Python layer, which checks the names of the inputs once more (a microsecond for each run).

@@ -1,0 +1,153 @@
+"""Many files to ONNX, one after the other; one that fails does not stop the others."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kcompile.converting.parity import check_parity
+from kcompile.converting.report import FileReport
+from kcompile.converting.sources import load
+from kcompile.errors import KCompileError
+from kcompile.export.sizes import Dims
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How files are converted; see ``kcompile convert --help``."""
+
+    opset: int = 21
+    fp16: bool = False
+    int8: Any = None
+    ort: bool = False
+    dims: Dims | None = None
+    batch_size: int | None = None
+    check: bool = False
+    arch: str | None = None
+    weights: str | None = None
+    custom_objects: Mapping[str, Any] = field(default_factory=dict)
+    safe_mode: bool = True
+    force: bool = False
+
+
+def targets(sources: Sequence[Path], output: str | None, others: Sequence[Path] = ()) -> list[Path]:
+    """The ONNX file of each source: beside it, in the folder ``output``, or ``output`` itself.
+
+    Raises:
+        KCompileError: several sources would become one file; or a source, or one of the ``others``, would be overwritten.
+        OSError: the folder cannot be made.
+    """
+    if output is None:
+        found = [source.with_suffix(".onnx") for source in sources]
+    elif len(sources) > 1 or output.endswith(("/", "\\")) or Path(output).is_dir():
+        folder = Path(output)
+        if folder.exists() and not folder.is_dir():
+            raise KCompileError(f"there are {len(sources)} files to convert, so -o {output!r} must be a folder")
+        found = [folder / f"{source.stem}.onnx" for source in sources]
+    else:
+        found = [Path(output)]
+    sources_there = {source.resolve() for source in (*sources, *others)}
+    taken: dict[Path, Path] = {}
+    for source, target in zip(sources, found, strict=True):
+        key = target.resolve()
+        if key in sources_there:
+            raise KCompileError(f"{str(target)!r} would be overwritten, which is read; choose another place with -o")
+        if key in taken:
+            other = f"as {str(taken[key])!r} does" if taken[key] != source else "and is listed twice"
+            raise KCompileError(f"{str(source)!r} would become {str(target)!r}, {other}; convert it by itself")
+        taken[key] = source
+    if output is not None:
+        for folder in {target.parent for target in found}:
+            folder.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def convert_files(
+    sources: Iterable[Path],
+    output: str | None = None,
+    options: Conversion | None = None,
+    progress: Callable[[int, Path], None] | None = None,
+) -> list[FileReport]:
+    """Convert each file; a report for each.
+
+    Args:
+        sources: the files.
+        output: a file or folder; by default each ONNX file lies beside its source.
+        options: how.
+        progress: called before each file with the number of those that are done, and with the file.
+
+    Raises:
+        KCompileError: as :func:`targets`, before anything is done.
+    """
+    files = list(sources)
+    options = options or Conversion()
+    others = [Path(name) for name in (options.arch, options.weights) if name is not None]
+    places = targets(files, output, others)
+    reports = []
+    for number, (source, target) in enumerate(zip(files, places, strict=True)):
+        if progress is not None:
+            progress(number, source)
+        reports.append(convert(source, target, options))
+    return reports
+
+
+def convert(source: Path, target: Path, options: Conversion) -> FileReport:
+    """Convert one file. What goes wrong is in the report."""
+    report = FileReport(source)
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            _convert(source, target, options, report)
+        except (ValueError, OSError, MemoryError, NotImplementedError) as error:
+            report.error = _sentence(error)
+        except Exception as error:  # not foreseen, but the other files are waiting
+            report.error = f"unexpected {type(error).__name__}: {_sentence(error)}"
+    report.warnings = list(dict.fromkeys(_sentence(item.message) for item in caught))
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def _convert(source: Path, target: Path, options: Conversion, report: FileReport) -> None:
+    if target.exists() and not options.force:
+        raise KCompileError(f"{str(target)!r} exists already; --force overwrites it")
+    quantize = options.int8 is not None
+    model = load(
+        source, options.arch, options.weights, options.custom_objects, options.safe_mode, compile=quantize
+    )  # fmt: skip
+    report.exported = model.export(
+        target, opset=options.opset, dims=options.dims, batch_size=options.batch_size, fp16=options.fp16,
+        int8=options.int8, ort=options.ort,
+    )  # fmt: skip
+    if options.check:
+        report.parity = _parity(model, target, options)
+
+
+def _parity(model: Model, target: Path, options: Conversion) -> list[Any]:
+    from kcompile.engine.steps import predict_graph
+    from kcompile.export.sizes import sizes_of
+
+    chosen = sizes_of(predict_graph(model), options.dims, options.batch_size)
+    fixed = {name: size for name, size in chosen.items() if isinstance(size, int)}
+    if options.int8 is None:
+        return check_parity(model, target, "fp16" if options.fp16 else "float32", fixed)
+    # The report says what int8 lost, against float32; here is whether that was right.
+    with tempfile.TemporaryDirectory() as folder:
+        wide = Path(folder, "float32.onnx")
+        model.export(wide, opset=options.opset, dims=options.dims, batch_size=options.batch_size)
+        return check_parity(model, wide, "float32", fixed)
+
+
+def _sentence(error: object) -> str:
+    """The message in one line; of the operating system's errors without the number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename!r}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

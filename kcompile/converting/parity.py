@@ -1,0 +1,119 @@
+"""Whether an exported file computes what the model means: ONNX Runtime against the interpreter of the IR in NumPy.
+
+The interpreter runs the graph as the layers built it, before any pass; ONNX Runtime runs the file that was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kcompile.errors import KCompileError, listed
+from kcompile.export.samples import free_sizes, random_feeds
+from kcompile.ir.interpret import interpret
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+    from kcompile.ir.core import Array
+
+BATCHES = (1, 3)
+SIZES = ((16, 25), (32, 49), (64, 97), (128, 193), (256, 385))
+"""Pairs of values for free sizes, such as that of time; larger ones are tried where a model refuses the smaller."""
+
+TOLERANCES = {"float32": 1e-4, "fp16": 2e-2}
+"""The largest difference, relative to the largest number of the output."""
+
+MOST_WORK = 3e11
+"""Floating point operations that NumPy is given to do; it takes minutes for more."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One comparison.
+
+    Attributes:
+        sizes: of the batch and of other free axes, by name.
+        difference: the largest one of an output, relative to that output's largest number.
+        tolerance: what is allowed.
+        problem: instead of a difference, what makes the outputs incomparable.
+    """
+
+    sizes: Mapping[str, int]
+    difference: float
+    tolerance: float
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem and self.difference <= self.tolerance
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name} {size}" for name, size in self.sizes.items())
+        verdict = self.problem or f"largest relative difference {self.difference:.1e}"
+        return f"{'equal' if self.passed else 'DIFFERENT'} at {sizes}: {verdict}"
+
+
+def check_parity(
+    model: Model, path: Path, kind: str = "float32", fixed: Mapping[str, int] | None = None
+) -> list[Parity]:
+    """Compare the ONNX file with the model, on random inputs of two batch sizes and of two lengths of free axes.
+
+    Args:
+        model: what was exported.
+        path: the file.
+        kind: ``float32`` or ``fp16``, which has a wider tolerance.
+        fixed: sizes that the file has for good, by the model's names for them.
+
+    Raises:
+        ValueError: the model is too large to be interpreted, accepts none of the tried sizes, or ONNX Runtime refuses
+            the file.
+    """
+    from kcompile.engine.steps import predict_graph
+    from kcompile.passes.flops import work_of_graph
+    from kcompile.runtime.session import Session
+    from kcompile.runtime.storage import storage_of
+
+    graph = predict_graph(model)
+    state = {variable: storage_of(variable).read() for variable in graph.variables()}
+    free = [name for name in free_sizes(model) if name not in (fixed or {})]
+    for pair in SIZES if free else SIZES[:1]:
+        lengths: list[dict[str, int]] = [dict.fromkeys(free, size) for size in (pair if free else pair[:1])]
+        cases = [{"batch": batch, **sizes, **(fixed or {})} for batch in BATCHES for sizes in lengths]
+        cases = [dict(case) for case in dict.fromkeys(tuple(case.items()) for case in cases)]
+        work = sum(work_of_graph(graph, case).flops for case in cases)
+        if work > MOST_WORK:
+            raise KCompileError(f"too large to be checked in NumPy, which would take {work:.0e} operations")
+        try:
+            feeds = [random_feeds(model, case["batch"], case) for case in cases]
+            expected = [interpret(graph, feed, state).outputs for feed in feeds]
+            break
+        except ValueError as error:  # a window does not fit, or a reshape; perhaps larger images do
+            refusal = error
+    else:
+        raise KCompileError(f"the model accepts none of the tried sizes of {listed(free)}: {refusal}")
+    runtime = Session(path, "cpu")
+    outputs = [runtime.run(feed) for feed in feeds]
+    return [
+        _compared(case, list(wanted.values()), got, TOLERANCES[kind])
+        for case, wanted, got in zip(cases, expected, outputs, strict=True)
+    ]
+
+
+def _compared(sizes: Mapping[str, int], expected: Sequence[Array], got: Sequence[Array], tolerance: float) -> Parity:
+    worst = 0.0
+    for a, b in zip(expected, got, strict=True):
+        if a.shape != b.shape:
+            return Parity(sizes, np.inf, tolerance, f"shapes {a.shape} and {b.shape}")
+        if not a.size:
+            continue
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        finite = np.isfinite(a)
+        if not np.array_equal(finite, np.isfinite(b)):
+            return Parity(sizes, np.inf, tolerance, "infinite or undefined numbers at other places")
+        apart = np.abs(a - b)[finite].max(initial=0.0)
+        worst = max(worst, float(apart / max(np.abs(a)[finite].max(initial=0.0), 1e-30)) if apart else 0.0)
+    return Parity(sizes, worst, tolerance)
