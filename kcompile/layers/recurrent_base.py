@@ -108,7 +108,7 @@ class RNN(Layer):
         if not added:
             return super().__call__(items if self._input_form is not None else items[0], **kwargs)
         # What depends on model inputs becomes an input of this layer's call, as in Keras: models see it.
-        within = [_depends_on_layers(item) for item in added]
+        within = [depends_on_layers(item) for item in added]
         if all(within) or not any(isinstance(item, Tensor) for item in (*items, *added)):
             return super().__call__([*items, *added], **kwargs)
         if any(within):
@@ -419,7 +419,7 @@ def by_phase(function: Callable[[Any], Any], training: Any) -> Any:
     return pack(trained, [K.switch(phase, a, b) for a, b in zip(flatten(trained), flatten(quiet), strict=True)])
 
 
-def _depends_on_layers(x: Any) -> bool:
+def depends_on_layers(x: Any) -> bool:
     if not isinstance(x, Tensor) or isinstance(x, Variable):
         return False
     return x._keras_history is not None or wrap_operations(x)._keras_history is not None
