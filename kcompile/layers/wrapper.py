@@ -8,6 +8,7 @@ from typing import Any
 
 from kcompile.engine.layer import Layer
 from kcompile.engine.lists import is_shape_list
+from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside
 from kcompile.errors import DataTypeError, shown
 
@@ -93,17 +94,18 @@ def clone_of(layer: Layer) -> Any:
 
 
 @contextmanager
-def calls_inside(outer: Layer, layer: Layer, inputs: Sequence[Any]) -> Iterator[None]:
-    """Inside, ``outer`` calls ``layer`` on ``inputs``, tensors that it computed.
+def calls_inside(outer: Layer, layer: Layer, inputs: Sequence[Tensor]) -> Iterator[None]:
+    """Inside, ``outer`` calls ``layer`` on ``inputs``, of which it may have computed some.
 
     As in Keras, such calls are no places of ``layer`` in the graph of layers: its output stays what it was.
     """
     count = len(layer._inbound_nodes)
-    for x in inputs:
-        x._keras_history = (outer, len(outer._inbound_nodes), 0)  # made by a layer, so it needs no node of its own
+    computed = [x for x in inputs if x._keras_history is None]
+    for x in computed:
+        x._keras_history = (outer, len(outer._inbound_nodes), 0)  # a layer is making it, so it needs no node of its own
     try:
         yield
     finally:
         move_inside(layer, count)
-        for x in inputs:
+        for x in computed:
             x._keras_history = None
