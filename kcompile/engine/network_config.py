@@ -209,13 +209,12 @@ def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, 
     if read["class_name"] != "Sequential":
         return configs.build(read, custom_objects)  # Keras 1: a model with several inputs
     config = read["config"]
-    layers = config if isinstance(config, list) else config["layers"]
-    model = cls(name=None if isinstance(config, list) else config.get("name"))
-    for data in layers:
+    model = cls(name=config.get("name"))
+    for data in config["layers"]:
         model.add(configs.build(data, custom_objects))
-    shape = None if isinstance(config, list) else config.get("build_input_shape")
+    shape = config.get("build_input_shape")
     if not model._functional and shape:
         model.build(tuple(shape))
-    if isinstance(config, Mapping) and config.get("trainable") is False:
+    if config.get("trainable") is False:
         model.trainable = False
     return model

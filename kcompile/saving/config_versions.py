@@ -9,6 +9,7 @@ data: no class is made, and names are looked up in our tables and among the call
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -234,7 +235,7 @@ class _Reader:
             return {"class_name": "Model", "config": self.functional(branches["config"])}
         read = [self.value(layer, "layers") for layer in layers]
         if isinstance(config, list):
-            return read
+            return {"name": None, "layers": read}
         return {**{k: self.value(v, k) for k, v in config.items() if k != "layers"}, "layers": read}
 
     # -- functions
@@ -400,15 +401,19 @@ def _says_nothing(key: str, value: Any, found: Any) -> bool:
     return any(neutral is _ANY or (type(neutral) is type(value) and neutral == value) for neutral in _NEUTRAL[key])
 
 
-def _accepted(found: Any) -> set[str]:
-    """The names of the arguments of a class, its bases' included."""
+@functools.cache
+def _accepted(found: Any) -> frozenset[str]:
+    """The names of the arguments of a class: its own, and those of its bases where it hands others on."""
     names = set(getattr(found, "_allowed", ()))
-    for base in found.__mro__ if isinstance(found, type) else ():
-        if "__init__" in base.__dict__ and base is not object:
-            names |= set(inspect.signature(base.__init__).parameters)
     if _is_optimizer(found):
         names |= {"learning_rate", "clipnorm", "global_clipnorm", "clipvalue", "name"}
-    return names
+    for base in found.__mro__ if isinstance(found, type) else ():
+        if "__init__" in base.__dict__ and base is not object:
+            parameters = inspect.signature(base.__init__).parameters
+            names |= set(parameters)
+            if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+                break
+    return frozenset(names)
 
 
 # ---- defaults that changed
@@ -429,7 +434,18 @@ def _change_optimizer(name: str, config: dict[str, Any], generation: Generation)
         config.setdefault("schedule_decay", config.pop("decay", 0.004) if legacy else 1.0)
 
 
-_CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {"GRU": _change_gru, "GRUCell": _change_gru}
+def _change_zero_padding_1d(config: dict[str, Any], generation: Generation) -> None:
+    if config.pop("data_format", "channels_last") != "channels_last":
+        raise KCompileError(
+            f"layer {config.get('name')!r} (ZeroPadding1D): only data_format='channels_last' is supported"
+        )
+
+
+_CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {
+    "GRU": _change_gru,
+    "GRUCell": _change_gru,
+    "ZeroPadding1D": _change_zero_padding_1d,
+}
 
 
 # ---- helpers

@@ -10,7 +10,7 @@ from typing import Any
 from kcompile.errors import DataTypeError, KCompileError, shown
 from kcompile.saving.config_versions import upgraded
 from kcompile.saving.structure import check_structure
-from kcompile.utils.generic_utils import CustomObjectScope
+from kcompile.utils.generic_utils import CustomObjectScope, made_from
 
 
 def model_from_config(
@@ -65,13 +65,12 @@ def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         ValueError: a configuration that does not fit its class.
     """
     from kcompile import layers
-    from kcompile.utils.generic_utils import deserialize_keras_object
 
     with _sharing() as made, CustomObjectScope(custom_objects or {}):
         shared = config.get("shared_object_id")
         if shared is not None and shared in made:
             return made[shared]
-        layer = deserialize_keras_object(config, layers.known_classes(), custom_objects, "layer")
+        layer = made_from(config, layers.known_classes(), custom_objects, "layer")
         _build_weights(layer, config.get("build_config"))
         if shared is not None:
             made[shared] = layer

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kcompile.errors import DataTypeError, KCompileError, unknown_name
+from kcompile.errors import DataTypeError, KCompileError, shown, unknown_name
 
 _custom_objects: dict[str, Any] = {}
 
@@ -23,8 +23,8 @@ def get_custom_objects() -> dict[str, Any]:
 class CustomObjectScope:
     """Within a ``with`` block, names refer to the given objects as well::
 
-        with CustomObjectScope({"my_loss": my_loss}):
-            model = load_model("model.h5")
+    with CustomObjectScope({"my_loss": my_loss}):
+        model = load_model("model.h5")
     """
 
     def __init__(self, *args: Mapping[str, Any]) -> None:
@@ -68,13 +68,13 @@ def deserialize_keras_object(
     custom_objects: Mapping[str, Any] | None = None,
     printable_module_name: str = "object",
 ) -> Any:
-    """The object that a configuration describes.
+    """The object that a name or a configuration describes, in the form of any version of Keras.
 
     A name alone gives the registered function itself, or an instance of the registered class.
 
     Args:
         identifier: a name or a configuration.
-        module_objects: what is known, by name.
+        module_objects: what is known, by name; default: everything that a file can name.
         custom_objects: what the user adds, by name; these come first.
         printable_module_name: the kind of object, for error messages.
 
@@ -82,31 +82,49 @@ def deserialize_keras_object(
         ValueError: the name is unknown, or the configuration has no name.
         TypeError: the object does not take the configuration's arguments.
     """
+    from kcompile.saving import configs, known
+
+    if isinstance(identifier, Mapping) and (module_objects is None or printable_module_name in known.KINDS):
+        kind = printable_module_name if printable_module_name in known.KINDS else None
+        identifier = configs.read(identifier, custom_objects, kind=kind)
+    if module_objects is None:
+        module_objects = {name: item for kind in reversed(known.KINDS) for name, item in known.known(kind).items()}
+    return made_from(identifier, module_objects, custom_objects, printable_module_name)
+
+
+def made_from(
+    identifier: Any,
+    module_objects: Mapping[str, Any],
+    custom_objects: Mapping[str, Any] | None = None,
+    printable_module_name: str = "object",
+) -> Any:
+    """As :func:`deserialize_keras_object`, for a configuration that is in the form of this version already."""
     name, config = _name_and_config(identifier, printable_module_name)
-    known = {**(module_objects or {}), **_custom_objects, **(custom_objects or {})}
-    if name not in known:
+    own = {**_custom_objects, **(custom_objects or {})}
+    known = {**module_objects, **own}
+    short = name.rpartition(">")[2]  # Keras 3 names an object registered in a package "package>name"
+    if name not in known and short not in known:
         raise unknown_name(printable_module_name, name, known)
-    found = known[name]
+    found = known[name] if name in known else known[short]
     if config is None:
         return found() if isinstance(found, type) else found
     if hasattr(found, "from_config"):
         with CustomObjectScope(custom_objects or {}):
-            return _made(lambda: found.from_config(dict(config)), printable_module_name, name, config)
-    return _made(lambda: found(**config), printable_module_name, name, config)
+            return _made(lambda: found.from_config(dict(config)), printable_module_name, short, config)
+    return _made(lambda: found(**config), printable_module_name, short, config)
 
 
 def _name_and_config(identifier: Any, kind: str) -> tuple[str, Mapping[str, Any] | None]:
     if isinstance(identifier, str):
         return identifier, None
     if not isinstance(identifier, Mapping) or not isinstance(identifier.get("class_name"), str):
-        raise KCompileError(f"{kind} configuration {identifier!r} is not a name or a dict with 'class_name'")
+        raise KCompileError(f"{kind} configuration {shown(identifier)} is not a name or a dict with 'class_name'")
     name, config = identifier["class_name"], identifier.get("config", {})
     if isinstance(config, str) and name == "function":  # how Keras 3 writes a function
         return config, None
     if not isinstance(config, Mapping):
-        raise KCompileError(f"the config of {kind} {name!r} is not a dict of arguments, but {config!r}")
-    # Keras 3 names an object registered in a package "package>name".
-    return name.rpartition(">")[2], config
+        raise KCompileError(f"the config of {kind} {name!r} is not a dict of arguments, but {shown(config)}")
+    return name, config
 
 
 def _made(make: Callable[[], Any], kind: str, name: str, config: Mapping[str, Any]) -> Any:
@@ -115,7 +133,7 @@ def _made(make: Callable[[], Any], kind: str, name: str, config: Mapping[str, An
     except TypeError as error:
         if isinstance(error, KCompileError):
             raise
-        raise DataTypeError(f"{kind} {name!r} cannot be made from {dict(config)}: {error}") from error
+        raise DataTypeError(f"{kind} {name!r} cannot be made from {shown(dict(config))}: {error}") from error
 
 
 def lookup(identifier: Any, kind: str, options: Mapping[str, Any]) -> Any:
