@@ -10,6 +10,7 @@ from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.layers.advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from kcompile.layers.bidirectional import Bidirectional
 from kcompile.layers.convolution import Conv1D, Conv2D, Conv3D, Convolution1D, Convolution2D, Convolution3D
 from kcompile.layers.core import (
     Activation,
@@ -81,7 +82,17 @@ from kcompile.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from kcompile.layers.recurrent import RNN, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from kcompile.layers.recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+    GRUCell,
+    LSTMCell,
+    Recurrent,
+    SimpleRNN,
+    SimpleRNNCell,
+    StackedRNNCells,
+)
 from kcompile.layers.time_distributed import TimeDistributed
 from kcompile.layers.transposed import (
     Conv1DTranspose,
@@ -133,6 +144,8 @@ def known_classes() -> dict[str, type]:
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
     "RNN",
     "Activation",
     "ActivityRegularization",
@@ -145,6 +158,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -205,12 +219,14 @@ __all__ = [
     "PReLU",
     "Permute",
     "ReLU",
+    "Recurrent",
     "RepeatVector",
     "Reshape",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",

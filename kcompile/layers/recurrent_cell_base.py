@@ -9,6 +9,7 @@ from kcompile import backend as K
 from kcompile.backend import random
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int, warn
+from kcompile.ir.ops.recurrent_activations import ACTIVATIONS
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.seeds import SeedStream
 from kcompile.layers.weight_options import WeightOptions
@@ -18,10 +19,9 @@ Shape = tuple[int | None, ...]
 OverTime = tuple[Tensor, list[Tensor]]
 """The outputs of all steps ``(time, batch, units)``, each at the place of its input, and the last states."""
 
-OP_NAMES = {
-    getattr(activations, name): name
-    for name in ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "elu", "leaky_relu", "softsign", "softplus")
-} | {K.tanh: "tanh", K.sigmoid: "sigmoid", K.relu: "relu", K.hard_sigmoid: "hard_sigmoid", K.elu: "elu"}
+OP_NAMES = {getattr(activations, name): name for name in ACTIVATIONS if hasattr(activations, name)} | {
+    K.tanh: "tanh", K.sigmoid: "sigmoid", K.relu: "relu", K.hard_sigmoid: "hard_sigmoid", K.elu: "elu",
+}  # fmt: skip
 """What the ops of recurrence call these functions."""
 
 
@@ -78,10 +78,15 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
     gates: int
     _weights = ("kernel", "recurrent", "bias")
 
+    @property
+    def _owner(self) -> str:
+        """How messages name the cell: as its layer, which most users write."""
+        return type(self).__name__.removesuffix("Cell")
+
     def _set_options(
         self, units: int, activation: Any, use_bias: bool, dropout: float, recurrent_dropout: float, seed: int | None
     ) -> None:
-        owner = type(self).__name__
+        owner = self._owner
         self.units = check_positive_int(owner, "units", units)
         self.activation = activations.get(activation)
         self.use_bias = check_flag(owner, "use_bias", use_bias)
@@ -92,7 +97,7 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
         self.output_size = self.units
 
     def _set_implementation(self, implementation: Any) -> int:
-        owner = type(self).__name__
+        owner = self._owner
         number = check_int(owner, "implementation", implementation, 0, 2)
         if number == 0:
             warn(f"{owner}: implementation=0 of older versions of Keras is now implementation=1", UserWarning)
@@ -102,7 +107,7 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
         features = input_shape[-1]
         if features is None:
             raise ShapeError(
-                f"layer {self.name!r} ({type(self).__name__}) needs to know the number of features of its input, got "
+                f"layer {self.name!r} ({self._owner}) needs to know the number of features of its input, got "
                 f"{tuple(input_shape)}; give it in Input(shape=...)"
             )
         size = self.gates * self.units

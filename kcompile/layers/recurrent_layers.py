@@ -1,0 +1,295 @@
+"""SimpleRNN, GRU and LSTM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcompile import initializers, regularizers
+from kcompile.errors import KCompileError, check_one_of, shown
+from kcompile.layers.legacy_arguments import Converted, understands_keras_1
+from kcompile.layers.recurrent_base import RNN
+from kcompile.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
+
+
+class Recurrent(RNN):
+    """The base of the layers that make their own cell; their arguments are the cell's and those of :class:`RNN`.
+
+    What the cell knows (``units``, ``activation``, ``kernel``...) is known to the layer too.
+    """
+
+    _ndim = 3
+
+    def __init__(self, cell: Any, activity_regularizer: Any = None, **kwargs: Any) -> None:
+        super().__init__(cell, **kwargs)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        cell.name = self.name  # weights are called lstm_1/kernel
+
+    def __getattr__(self, name: str) -> Any:
+        cell = self.__dict__.get("cell")
+        if cell is not None and not name.startswith("_") and name in vars(cell):
+            return getattr(cell, name)
+        return super().__getattr__(name)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **self._base_config(),
+            **self.cell.own_config(),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+        }
+
+
+# ---- Keras 1
+
+_KERAS_1_NAMES = {
+    "output_dim": "units",
+    "init": "kernel_initializer",
+    "inner_init": "recurrent_initializer",
+    "W_regularizer": "kernel_regularizer",
+    "U_regularizer": "recurrent_regularizer",
+    "b_regularizer": "bias_regularizer",
+    "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
+}
+_KERAS_1_GATED_NAMES = {**_KERAS_1_NAMES, "inner_activation": "recurrent_activation"}
+_CONSUMED = {"cpu": 1, "mem": 1, "gpu": 2}
+
+
+def _implementation(owner: str, value: Any) -> Converted:
+    return "implementation", _CONSUMED[check_one_of(owner, "consume_less", value, tuple(_CONSUMED))]
+
+
+def _no_implementation(owner: str, value: Any) -> Converted:
+    if value not in (*_CONSUMED, 0, 1, 2):
+        _implementation(owner, value)
+    return None, value
+
+
+def _all_steps(owner: str, value: Any) -> Converted:
+    if value != -1:
+        raise KCompileError(
+            f"{owner}: truncate_gradient={shown(value)} of Keras 0 is not supported; gradients go through all steps: "
+            "leave it out, or cut the sequences"
+        )
+    return None, value
+
+
+def _forget_bias(owner: str, value: Any) -> Converted:
+    initial = initializers.get(value)
+    if isinstance(initial, (initializers.Ones, initializers.Zeros)):
+        return "unit_forget_bias", isinstance(initial, initializers.Ones)
+    raise KCompileError(
+        f"{owner}: forget_bias_init={shown(value)} of Keras 1 has no counterpart; use 'one', 'zero', or "
+        "bias_initializer with unit_forget_bias=False"
+    )
+
+
+_KERAS_1_VALUES = {"consume_less": _implementation, "truncate_gradient": _all_steps}
+
+
+def _cell_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What the cell takes of a layer's own arguments."""
+    return {key: kwargs[key] for key in ("dtype", "trainable") if key in kwargs}
+
+
+class SimpleRNN(Recurrent):
+    """The fully connected recurrent layer: ``h = activation(x @ kernel + h @ recurrent_kernel + bias)`` at each step.
+
+    Shapes: ``(batch, time, features)`` to ``(batch, units)``, or ``(batch, time, units)`` with ``return_sequences``.
+
+    Args:
+        units: size of output and state.
+        activation: name or function.
+        use_bias: whether a bias is added.
+        kernel_initializer, recurrent_initializer, bias_initializer: initial values.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer: losses.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
+        dropout, recurrent_dropout: which part of input and state training drops: one mask for each sequence.
+        return_sequences, return_state, go_backwards, stateful, unroll: see :class:`RNN`.
+        seed: of the dropout masks.
+        kwargs: ``time_major``, ``zero_output_for_mask``, ``input_dim``, ``input_length``: see :class:`RNN`; and Keras
+            1's names.
+
+    Raises:
+        ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
+    """
+
+    @understands_keras_1(
+        _KERAS_1_NAMES,
+        {"consume_less": _no_implementation, "implementation": _no_implementation, "truncate_gradient": _all_steps},
+    )
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        *,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        cell = SimpleRNNCell(
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
+            bias_constraint, dropout, recurrent_dropout, seed=seed, **_cell_arguments(kwargs),
+        )  # fmt: skip
+        super().__init__(
+            cell, activity_regularizer, return_sequences=return_sequences, return_state=return_state,
+            go_backwards=go_backwards, stateful=stateful, unroll=unroll, **kwargs,
+        )  # fmt: skip
+
+    _state_names = ("h",)
+
+
+class GRU(Recurrent):
+    """The gated recurrent unit over time; see :class:`GRUCell` for what it computes.
+
+    Shapes: ``(batch, time, features)`` to ``(batch, units)``, or ``(batch, time, units)`` with ``return_sequences``.
+
+    Args:
+        units: size of output and state.
+        activation, recurrent_activation: names or functions, of the new state and of the gates. Gates have ``sigmoid``
+            by default, as in Keras 2.3 (``hard_sigmoid`` before).
+        use_bias: whether a bias is added.
+        kernel_initializer, recurrent_initializer, bias_initializer: initial values.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer: losses.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
+        dropout, recurrent_dropout: which part of input and state training drops: one mask for each sequence.
+        implementation: 1: one dropout mask for each gate, 2: one for all; see :class:`GRUCell`.
+        return_sequences, return_state, go_backwards, stateful, unroll: see :class:`RNN`.
+        reset_after: whether the reset gate comes after the product with the recurrent kernel. False by default as in
+            Keras 2.3; tf.keras and Keras 3 have True, under which files of theirs are read.
+        seed: of the dropout masks.
+        kwargs: ``time_major``, ``zero_output_for_mask``, ``input_dim``, ``input_length``: see :class:`RNN`; and Keras
+            1's names.
+
+    Raises:
+        ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
+    """
+
+    @understands_keras_1(_KERAS_1_GATED_NAMES, _KERAS_1_VALUES)
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        implementation: int = 2,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        reset_after: bool = False,
+        *,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        cell = GRUCell(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
+            bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
+            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, implementation, reset_after, seed=seed,
+            **_cell_arguments(kwargs),
+        )  # fmt: skip
+        super().__init__(
+            cell, activity_regularizer, return_sequences=return_sequences, return_state=return_state,
+            go_backwards=go_backwards, stateful=stateful, unroll=unroll, **kwargs,
+        )  # fmt: skip
+
+    _state_names = ("h",)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory over time; see :class:`LSTMCell` for what it computes.
+
+    Shapes: ``(batch, time, features)`` to ``(batch, units)``, or ``(batch, time, units)`` with ``return_sequences``.
+
+    Args:
+        units: size of output and states (h and c).
+        activation, recurrent_activation: names or functions, of the cell's input and output and of the gates. Gates
+            have ``sigmoid`` by default, as in Keras 2.3 (``hard_sigmoid`` before).
+        use_bias: whether a bias is added.
+        kernel_initializer, recurrent_initializer, bias_initializer: initial values.
+        unit_forget_bias: whether the bias of the forget gate starts at one.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer: losses.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
+        dropout, recurrent_dropout: which part of input and state training drops: one mask for each sequence.
+        implementation: 1: one dropout mask for each gate, 2: one for all; see :class:`LSTMCell`.
+        return_sequences, return_state, go_backwards, stateful, unroll: see :class:`RNN`.
+        seed: of the dropout masks.
+        kwargs: ``time_major``, ``zero_output_for_mask``, ``input_dim``, ``input_length``: see :class:`RNN`; and Keras
+            1's names.
+
+    Raises:
+        ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
+    """
+
+    @understands_keras_1(_KERAS_1_GATED_NAMES, {**_KERAS_1_VALUES, "forget_bias_init": _forget_bias})
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        implementation: int = 2,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        *,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        cell = LSTMCell(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
+            bias_initializer, unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer,
+            kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dropout, implementation,
+            seed=seed, **_cell_arguments(kwargs),
+        )  # fmt: skip
+        super().__init__(
+            cell, activity_regularizer, return_sequences=return_sequences, return_state=return_state,
+            go_backwards=go_backwards, stateful=stateful, unroll=unroll, **kwargs,
+        )  # fmt: skip
+
+    _state_names = ("h", "c")
