@@ -296,6 +296,8 @@ class _Reader:
             return np.asarray(config.get("value"), dtype)
         if name == "__lambda__":
             return lambdas.read_bytecode(data, self.safe_mode, f"a function of {self.owner}")
+        if name == "SeedGenerator":  # of Keras 3: a seed, which our classes take themselves
+            return config.get("seed")
         if name == "__slice__":
             return slice(*(self.value(config.get(part)) for part in ("start", "stop", "step")))
         if name == "__bytes__":
@@ -353,7 +355,7 @@ _KERAS = ("keras", "tf_keras", "keras_core", "tensorflow", "builtins", "kcompile
 
 _MARKERS = (
     "__tuple__", "TensorShape", "__keras_tensor__", "__numpy__", "__tensor__", "__lambda__", "__slice__", "__bytes__",
-    "__ellipsis__",
+    "__ellipsis__", "SeedGenerator",
 )  # fmt: skip
 _POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy", "PolicyV1")
 _ARRAY_DTYPES = (
