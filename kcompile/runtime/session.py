@@ -209,6 +209,8 @@ class Session:
         if found := re.search(r"running (\w+) node\. Name:'(.*?)' Status Message: (.*)", reason):
             op, name, message = found.groups()
             reason = f"{op} {name!r}: {message.split(' was false. ')[-1]}"
+            if op == "Scan" and "dim0_offset" in message:
+                reason = f"{name!r} runs over sequences that have no steps; give it at least one"
         return KCompileError(f"running the compiled model {self._name!r} failed, its state is unchanged: {reason}")
 
     def end_profiling(self) -> Path:
