@@ -29,10 +29,12 @@ from kcompile.passes.fuse import fuse
 from kcompile.passes.group_updates import group_updates
 from kcompile.passes.hoist import hoist
 from kcompile.passes.layout import layout
+from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize, specialize_inference, specialize_training
 from kcompile.passes.stash import stash
+from kcompile.passes.unroll import unroll
 
 FOLDER = Path(__file__).parent / "passes"
 
@@ -46,6 +48,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "group_updates": group_updates,
     "hoist": hoist,
     "layout": layout,
+    "lower_recurrence": lower_recurrence,
     "pool_first": pool_first,
     "simplify": simplify,
     "simplify_final": simplify_final,
@@ -53,6 +56,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "specialize_sizes": partial(specialize, sizes={"batch": 2}),
     "specialize_training": specialize_training,
     "stash": stash,
+    "unroll": unroll,
 }
 
 

@@ -29,12 +29,14 @@ from kcompile.passes.fuse import fuse
 from kcompile.passes.group_updates import group_updates
 from kcompile.passes.hoist import hoist
 from kcompile.passes.layout import layout
+from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.report import PassRecord, Report, recording
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize_inference, specialize_training
 from kcompile.passes.split_updates import split_updates
 from kcompile.passes.stash import stash
+from kcompile.passes.unroll import unroll
 
 Pass = Callable[[Graph], Graph]
 Pipeline = tuple[Pass, ...]
@@ -46,6 +48,7 @@ BOTH: Pipeline = (
     simplify,  # dead branches of the learning phase fall away, so that nothing below looks at them
     fold,
     cse,  # the front end asks for sizes, masks and casts again and again
+    unroll,
     hoist,  # before differentiating, so that the gradients of what leaves a loop are large products too
     layout,  # before differentiating, so that backward ops are born in the right layout
     simplify,  # transposes that meet cancel
@@ -78,6 +81,8 @@ INFERENCE: Pipeline = (
     cse,
     hoist,
     layout,  # for graphs that did not come through FORWARD_INFERENCE
+    simplify_final,
+    lower_recurrence,  # while projections are products and sums; transposes between layers can then still cancel
     simplify_final,
     fuse,  # biases first, so that batch norm finds its layer
     fold_batch_norm,

@@ -13,9 +13,18 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Value, apply_multi
+from kcompile.ir.core import Array, Gradients, Graph, Node, Op, Value, apply_multi, input_value
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.recurrent_activations import activation_named
+from kcompile.ir.ops.recurrent_operator_loops import (
+    NextStates,
+    gru_step,
+    gru_step_after,
+    loops,
+    lstm_step,
+    rnn_step,
+)
+from kcompile.ir.ops.regions import zeros_of
 from kcompile.ir.types import TensorType
 
 Functions = Sequence[Callable[[Array], Array]]
@@ -137,7 +146,19 @@ class RecurrentOperator(Op, abstract=True):
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         raise IRError(f"{self.name} is for inference and has no gradient; take gradients before lower_recurrence")
 
+    @property
+    def known_to_cudnn(self) -> bool:
+        """Whether ONNX Runtime's kernels for CUDA compute this.
+
+        They know the usual activations, no clipping, and a GRU's reset gate after the product only; they reverse padded
+        sequences with their padding (``RNNNeedFallbackToCPU`` and ``CudnnRnnBase`` in its sources).
+        """
+        usual = self.activations == self.default_activations * len(DIRECTIONS[self.direction])
+        return usual and not (self.with_lengths and self.direction == "reverse")
+
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
+        if b.target.provider == "cuda" and not self.known_to_cudnn:
+            return self._lower_to_loops(b, node, *names)
         x, w, r, bias, *rest = names
         lengths = rest.pop(0) if self.with_lengths else ""
         return b.multi(
@@ -150,6 +171,22 @@ class RecurrentOperator(Op, abstract=True):
             **self._activation_attributes(),
             **self._more_attributes(),
         )
+
+    def _lower_to_loops(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
+        inputs = [input_value(f"operand_{i}", value.dtype, value.shape) for i, value in enumerate(node.inputs)]
+        x, w, r, bias, *rest = inputs
+        lengths = rest.pop(0) if self.with_lengths else None
+        states = rest or [zeros_of(value.type) for value in node.outputs[1:]]
+        directions = [
+            (reverse, [activation_named(name).apply for name in self._activations_of(d)])
+            for d, reverse in enumerate(DIRECTIONS[self.direction])
+        ]
+        return b.inline(Graph(inputs, loops(self.next_states, directions, x, w, r, bias, lengths, states)), names)
+
+    @property
+    def next_states(self) -> NextStates:
+        """One step of the loop that computes the same."""
+        raise NotImplementedError(type(self).__name__)
 
     def _activation_attributes(self) -> dict[str, Any]:
         """The attributes that differ from the defaults: kernels for CUDA accept no others."""
@@ -175,6 +212,10 @@ class OnnxLSTM(RecurrentOperator):
     onnx, gates, states = "LSTM", 4, 2
     default_activations = ("sigmoid", "tanh", "tanh")
 
+    @property
+    def next_states(self) -> NextStates:
+        return lstm_step
+
     def _step(self, functions: Functions, x: Array, states: Sequence[Array], r: Array, bias: Array) -> list[Array]:
         gate, activation, output = functions
         i, o, f, g = np.split(x + states[0] @ r.T + bias, 4, axis=-1)
@@ -194,6 +235,14 @@ class OnnxGRU(RecurrentOperator):
     onnx, gates = "GRU", 3
     default_activations = ("sigmoid", "tanh")
 
+    @property
+    def next_states(self) -> NextStates:
+        return gru_step_after if self.linear_before_reset else gru_step
+
+    @property
+    def known_to_cudnn(self) -> bool:
+        return self.linear_before_reset and super().known_to_cudnn
+
     def _step(self, functions: Functions, x: Array, states: Sequence[Array], r: Array, bias: Array) -> list[Array]:
         gate, activation = functions
         (h,) = states
@@ -212,6 +261,14 @@ class OnnxRNN(RecurrentOperator):
 
     onnx, gates = "RNN", 1
     default_activations = ("tanh",)
+
+    @property
+    def next_states(self) -> NextStates:
+        return rnn_step
+
+    @property
+    def known_to_cudnn(self) -> bool:
+        return set(self.activations) in ({"tanh"}, {"relu"}) and not self.with_lengths
 
     def _step(self, functions: Functions, x: Array, states: Sequence[Array], r: Array, bias: Array) -> list[Array]:
         return [functions[0](x + states[0] @ r.T + bias)]

@@ -1,0 +1,54 @@
+"""Sequences that are products: finding ``x``, ``kernel`` and ``bias`` again in ``x @ kernel + bias``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kcompile.ir.core import Value
+from kcompile.ir.dims import Dim
+from kcompile.ir.ops.arithmetic import Add, add
+from kcompile.ir.ops.gemm import Gemm
+from kcompile.ir.ops.linalg import MatMul
+from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape, transpose
+from kcompile.passes.fuse import vector_along
+
+
+class Projection(NamedTuple):
+    """``x @ kernel + bias``: ``[T, N, K]``, ``[K, M]`` and, if there is one, ``[M]``."""
+
+    x: Value
+    kernel: Value
+    bias: Value | None
+
+
+def projection_of(value: Value) -> Projection | None:
+    """The parts of ``value``, of three axes, if it is a sequence multiplied with a matrix.
+
+    Sees through reshapes and transposes between product, bias and result, whatever passes have left of them.
+    """
+    operands = value.node.inputs
+    match value.op:
+        case Add():
+            for product, other in (operands, operands[::-1]):
+                bias = vector_along(other, value, value.rank - 1)
+                found = projection_of(product) if bias is not None and product.type == value.type else None
+                if found is not None:
+                    return found._replace(bias=bias if found.bias is None or bias is None else add(found.bias, bias))
+        case Transpose(permutation=permutation) if permutation[-1] == value.rank - 1:
+            found = projection_of(operands[0])
+            return found and found._replace(x=transpose(found.x, permutation))
+        case Reshape() if operands[0].rank > 1 and operands[0].shape[-1] == value.shape[-1]:
+            found = projection_of(operands[0])
+            return found and found._replace(x=_reshaped(found.x, (*value.shape[:-1], found.x.shape[-1])))
+        case MatMul(transpose_x=False, transpose_y=turned) | Gemm(transpose_x=False, transpose_y=turned):
+            x, kernel, *rest = operands
+            if kernel.rank == 2:
+                return Projection(x, transpose(kernel) if turned else kernel, rest[0] if rest else None)
+    return None
+
+
+def _reshaped(x: Value, shape: tuple[Dim, ...]) -> Value:
+    """As ``reshape``, but of what was reshaped before, so that equal sequences are one value."""
+    while isinstance(x.op, Reshape):
+        (x,) = x.node.inputs
+    return reshape(x, shape)

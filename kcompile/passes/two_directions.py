@@ -1,0 +1,152 @@
+"""Two recurrent operators that run over one sequence in opposite directions become one, which is bidirectional."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from kcompile.ir.core import Graph, Node, Value, rebuild, toposort
+from kcompile.ir.ops.indexing import Gather, gather
+from kcompile.ir.ops.recurrent_operators import RecurrentOperator, recurrent_operator
+from kcompile.ir.ops.regions import zeros_of
+from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape, transpose
+from kcompile.ir.ops.slicing import Concat, Split, concat, split
+from kcompile.passes.report import fired
+from kcompile.passes.rewrite import Rules
+from kcompile.passes.rules.movement import permutation_of
+
+
+def merge_directions(graph: Graph) -> Graph:
+    """Merge pairs of operators of opposite directions on the same sequence."""
+    while True:
+        pair = _pair(graph)
+        if pair is None:
+            return graph
+        fired("two directions in one operator")
+        # One pair at a time: the sequence of the next may depend on the results of this one.
+        graph = rebuild(graph, lambda node, inputs: None, _merged(*pair))
+
+
+def _pair(graph: Graph) -> tuple[Node, Node] | None:
+    """A forward operator, and a reverse one that differs in weights, states and activations only."""
+    waiting: list[Node] = []
+    for node in graph.nodes():
+        if not isinstance(node.op, RecurrentOperator) or node.op.direction == "bidirectional":
+            continue
+        for other in waiting:
+            if _mergeable(node, other) and not _depends(node, other):
+                return (node, other) if node.op.direction == "forward" else (other, node)
+        waiting.append(node)
+    return None
+
+
+def _mergeable(a: Node, b: Node) -> bool:
+    assert isinstance(a.op, RecurrentOperator)
+    assert isinstance(b.op, RecurrentOperator)
+    alike = dataclasses.replace(
+        a.op, direction=b.op.direction, activations=b.op.activations, with_states=b.op.with_states
+    )
+    if alike != b.op or a.op.direction == b.op.direction or a.inputs[2].type != b.inputs[2].type:
+        return False
+    return a.inputs[0] is b.inputs[0] and (not a.op.with_lengths or a.inputs[4] is b.inputs[4])
+
+
+def _depends(node: Node, other: Node) -> bool:
+    return other in toposort(node.inputs)
+
+
+def _merged(forward: Node, backward: Node) -> dict[Value, Value]:
+    """The results of one operator, for each result of the two."""
+    first, second = forward.op, backward.op
+    assert isinstance(first, RecurrentOperator)
+    assert isinstance(second, RecurrentOperator)
+    w, r, b = (concat([forward.inputs[i], backward.inputs[i]], 0) for i in (1, 2, 3))
+    with_states = first.with_states or second.with_states
+    states: list[Value] = []
+    if with_states:
+        given = [_states(node) for node in (forward, backward)]
+        states = [concat(pair, 0) for pair in zip(*given, strict=True)]
+    op = dataclasses.replace(
+        first,
+        direction="bidirectional",
+        activations=first.activations + second.activations,
+        with_states=with_states,
+    )
+    lengths = forward.inputs[4] if op.with_lengths else None
+    results = recurrent_operator(op, forward.inputs[0], w, r, b, lengths, states)
+    parts = [split(results[0], [1, 1], 1), *(split(state, [1, 1], 0) for state in results[1:])]
+    old = zip(forward.outputs, backward.outputs, strict=True)
+    return {x: part for pair, new in zip(old, parts, strict=True) for x, part in zip(pair, new, strict=True)}
+
+
+def _states(node: Node) -> Sequence[Value]:
+    op = node.op
+    assert isinstance(op, RecurrentOperator)
+    if op.with_states:
+        return node.inputs[4 + op.with_lengths :]
+    return [zeros_of(value.type) for value in node.outputs[1:]]
+
+
+# ---- results of both directions, side by side again
+
+RULES = Rules()
+
+
+@RULES.on(Concat)
+def concat_of_directions(node: Node) -> Value | None:
+    """concat of the parts of a split, each without the axis of the split -> one transpose and one reshape."""
+    assert isinstance(node.op, Concat)
+    parts = [_direction(value) for value in node.inputs]
+    first = parts[0]
+    if first is None or any(part is None or part[1:] != first[1:] for part in parts):
+        return None
+    _, source, order = first
+    if tuple(part[0] for part in parts if part is not None) != source.outputs:
+        return None
+    assert isinstance(source.op, Split)
+    axis = node.op.axis
+    return reshape(
+        transpose(source.inputs[0], [*order[:axis], source.op.axis, *order[axis:]]),
+        node.outputs[0].shape,
+    )
+
+
+def _direction(value: Value) -> tuple[Value, Node, tuple[int, ...]] | None:
+    """The part of a split of which ``value`` is made by dropping the axis of the split, and then perhaps transposing.
+
+    With it come the split and, for each axis of ``value``, that of the part.
+    """
+    order = tuple(range(value.rank))
+    if isinstance(value.op, Transpose):
+        order, value = permutation_of(value.node), value.node.inputs[0]
+    part = value.node.inputs[0] if isinstance(value.op, Reshape) else value
+    if not isinstance(part.op, Split):
+        return None
+    kept = [axis for axis in range(part.rank) if axis != part.op.axis]
+    if part.shape[part.op.axis] != 1 or value.shape != tuple(part.shape[axis] for axis in kept):
+        return None
+    return part, part.node, tuple(kept[axis] for axis in order)
+
+
+@RULES.on(Transpose)
+def transpose_before_joining(node: Node) -> Value | None:
+    """transpose(reshape(transpose(x))) -> reshape(transpose(x)), where the reshape joins the last two axes."""
+    (joined,) = node.inputs
+    order = permutation_of(node)
+    if not isinstance(joined.op, Reshape) or order[-1] != joined.rank - 1:
+        return None
+    (x,) = joined.node.inputs
+    if not isinstance(x.op, Transpose) or x.shape[:-2] != joined.shape[:-1]:
+        return None
+    return reshape(transpose(x, [*order[:-1], x.rank - 2, x.rank - 1]), node.outputs[0].shape)
+
+
+@RULES.on(Transpose)
+def transpose_of_gather(node: Node) -> Value | None:
+    """transpose(gather(table, i)) -> gather(table, transpose(i)): whole rows move, so let their places move instead."""
+    (rows,) = node.inputs
+    order, count = permutation_of(node), rows.rank - 1
+    if not isinstance(rows.op, Gather) or rows.op.axis != 0 or rows.node.inputs[0].rank != 2 or order[-1] != count:
+        return None
+    table, places = rows.node.inputs
+    return gather(table, transpose(places, order[:-1]))
