@@ -319,6 +319,22 @@ class Network(Layer):
 
         return network_from_config(cls, config, custom_objects)
 
+    def to_json(self, **kwargs: Any) -> str:
+        """The architecture as JSON, in Keras 2's form; ``kwargs`` are those of ``json.dumps``.
+
+        Raises:
+            NotImplementedError: a subclassed model. ValueError: something that no file can describe.
+        """
+        from kcompile.saving.json_yaml import to_json
+
+        return to_json(self, **kwargs)
+
+    def to_yaml(self, **kwargs: Any) -> str:
+        """The architecture as YAML; ``kwargs`` are those of ``yaml.safe_dump``."""
+        from kcompile.saving.json_yaml import to_yaml
+
+        return to_yaml(self, **kwargs)
+
 
 # ---- tracing
 
