@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "activations", "backend", "callbacks", "constraints", "datasets", "engine", "export", "initializers", "ir",
-    "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "utils",
+    "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "saving", "utils",
 )  # fmt: skip
 _NAMES = {
     "Input": "kcompile.engine.input_layer",

@@ -9,6 +9,7 @@ import numpy as np
 
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
+from kcompile.engine import loading
 from kcompile.engine.lists import unique
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.errors import DataTypeError, KCompileError, NotReadyError, ShapeError
@@ -71,14 +72,19 @@ class LayerWeights:
         dtype = dtype or (self.dtype if self.dtype.startswith("float") else config.floatx())
         if initializer is None:
             initializer = "glorot_uniform" if dtype.startswith("float") else "zeros"
-        value = initializers.get(initializer)(shape, dtype=dtype)
+        initializer = initializers.get(initializer)
+        role = kwargs.get("role", "weight" if trainable else "statistic")
+        file = loading.current()
+        if file is not None and role in ("weight", "statistic"):
+            value = file.new_weight(f"{self.name}/{name}", shape, dtype)
+        else:
+            value = initializer(shape, dtype=dtype)
         value = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
         if value.shape != shape:
             raise ShapeError(
                 f"layer {self.name!r}: the initializer of {name!r} made shape {value.shape}, not {shape}"
             )
         name = name or f"weight_{len(self._trainable_weights) + len(self._non_trainable_weights)}"
-        role = kwargs.get("role", "weight" if trainable else "statistic")
         weight = Variable(
             value, dtype, f"{self.name}/{name}", role, constraints.get(constraint), bool(trainable)
         )

@@ -19,6 +19,7 @@ from kcompile.engine.data_adapters import is_array_like, raw_array
 from kcompile.engine.generator_methods import GeneratorMethods
 from kcompile.engine.lists import as_list
 from kcompile.engine.network import Network
+from kcompile.engine.saving_methods import SavingMethods
 from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.errors import DataError, KCompileError, NotReadyError, check_no_extra_arguments, check_positive_int
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from kcompile.export import ExportReport
 
 
-class Model(GeneratorMethods, Network):
+class Model(SavingMethods, GeneratorMethods, Network):
     """A network that can be trained.
 
     ``Model(inputs, outputs)`` groups the layers between tensors; a subclass that defines ``call`` builds its graph

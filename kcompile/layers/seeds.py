@@ -17,7 +17,12 @@ class SeedStream:
     """
 
     def __init__(self, seed: int | None) -> None:
-        self._next = config.draw_seed(seed)
+        self.start_at(config.draw_seed(seed))
+
+    def start_at(self, first: int) -> None:
+        """Begin with the seed ``first``: the layer draws what another one drew that began there."""
+        self.first = first
+        self._next = first
 
     def next(self) -> int:
         """The seed of this call, ``0 <= seed < 2**31``."""

@@ -1,0 +1,140 @@
+"""Whole models in HDF5: architecture, weights, training configuration and the state of the optimizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kcompile.engine.loading import Loading, loading
+from kcompile.engine.network import Network
+from kcompile.engine.training import Model
+from kcompile.errors import KCompileError, warn
+from kcompile.saving import training_state
+from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
+from kcompile.saving.hdf5_weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
+from kcompile.saving.limits import CONFIG_BYTES, check_size
+from kcompile.saving.optimizer_state import GROUP, read_optimizer, write_optimizer
+from kcompile.saving.training_config import compile_arguments, plain, training_config
+
+
+@dataclass(frozen=True)
+class LoadedFrom:
+    """Where a model comes from: its attribute ``loaded``.
+
+    Attributes:
+        file: the file.
+        keras_version: the version of Keras that it names.
+        backend: the backend that it names.
+        has_optimizer: whether the optimizer's state was in the file, and fitted.
+    """
+
+    file: str
+    keras_version: str = ""
+    backend: str = ""
+    has_optimizer: bool = False
+
+
+# ---- writing
+
+
+def hdf5_bytes(write: Any) -> bytes:
+    """The bytes of an HDF5 file that ``write(group)`` filled; it is built in memory, where no disk can be full."""
+    import h5py
+
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        write(file)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
+
+
+def write_model(group: Any, model: Model, include_optimizer: bool = True) -> None:
+    """Write all of ``model`` into an empty ``h5py.Group``.
+
+    Raises:
+        ValueError: a model, loss or metric that no configuration can describe.
+    """
+    config = training_state.freeze_inside(plain(model.get_config()), model)
+    compiled = training_config(model) if include_optimizer else None
+    group.attrs["keras_version"] = KERAS_VERSION.encode()
+    group.attrs["backend"] = b"tensorflow"
+    group.attrs["model_config"] = _json({"class_name": _class_name(model), "config": config})
+    group.attrs[training_state.ATTRIBUTE] = _json(training_state.state_of(model))
+    write_weights(group.create_group("model_weights"), model)
+    if compiled is not None:
+        group.attrs["training_config"] = _json(compiled)
+        write_optimizer(group, model.optimizer, model._collected_trainable_weights)
+
+
+def _class_name(model: Model) -> str:
+    """``Model`` or ``Sequential``; the name of a user's own class."""
+    return type(model).__name__
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+# ---- reading
+
+
+def read_model(
+    source: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+) -> Any:
+    """The model in an HDF5 file; see :func:`kcompile.saving.models.load_model`."""
+    with open_hdf5(source) as root:
+        return _read_model(root, custom_objects, compile, safe_mode)
+
+
+def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, compile: bool, safe_mode: bool) -> Any:
+    from kcompile.saving.configs import model_from_config
+
+    config = _parsed(root, "model_config")
+    if config is None:
+        what = "weights only" if "layer_names" in root.attributes() else "no model"
+        raise KCompileError(
+            f"{root.file} holds {what}, without an architecture: make the model, then call its load_weights"
+        )
+    weights = root.group("model_weights") if "model_weights" in root else root
+    version = root.text("keras_version") or weights.text("keras_version")
+    state = training_state.parse(root.text(training_state.ATTRIBUTE), f"{root.file}: {training_state.ATTRIBUTE}")
+    with loading(Loading(root.file, root.declared, state.get("seeds"))):
+        model = model_from_config(config, custom_objects, version or "1", safe_mode)
+    if not isinstance(model, Network):
+        raise KCompileError(f"{root.file} holds a layer, {type(model).__name__}, not a model")
+    loaded = read_weights(weights, model)
+    training_state.restore(model, state)
+    has_optimizer = compile and _compile(root, model, loaded, custom_objects)
+    model.loaded = LoadedFrom(root.file, version or loaded.origin.version, loaded.origin.backend, has_optimizer)
+    return model
+
+
+def _compile(root: StoredGroup, model: Any, loaded: LoadedWeights, custom_objects: Mapping[str, Any] | None) -> bool:
+    """Compile as the file says; whether the optimizer's state could be read."""
+    config = _parsed(root, "training_config")
+    if config is None:
+        return False
+    model.compile(**compile_arguments(config, custom_objects, loaded.origin.version))
+    if GROUP not in root:
+        return False
+    try:
+        read_optimizer(root, model.optimizer, model._collected_trainable_weights, loaded)
+    except DamagedFileError:
+        raise
+    except KCompileError as error:
+        warn(f"{error}; training starts with a fresh optimizer", UserWarning)
+        return False
+    return True
+
+
+def _parsed(root: StoredGroup, name: str) -> Any:
+    text = root.text(name)
+    if text is None:
+        return None
+    check_size(f"{root.file}: {name}", len(text), CONFIG_BYTES)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{root.file}: {name} is not JSON: {error}") from None

@@ -1,0 +1,265 @@
+"""``save_model`` and ``load_model``: files of every kind, told apart by what is in them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from kcompile.engine.training import Model
+from kcompile.errors import DataTypeError, KCompileError, shown
+from kcompile.saving.hdf5_files import MAGIC, check_regular
+from kcompile.utils.files import write_atomically
+
+_KINDS: dict[bytes, str] = {
+    b"": "an empty file",
+    b"\x80": "a Python pickle, which can run code and is never opened",
+    b"PK\x03\x04": "a zip archive",
+    b"\x08": "a protocol buffer: an ONNX model, or a SavedModel of TensorFlow",
+    b"\x1f\x8b": "gzip-compressed data; unpack it first",
+    b"{": "JSON: read it with model_from_json, which gives a model without weights",
+    b"\x93NUMPY": "a NumPy array",
+    b"<": "a web page or XML, perhaps the error page of a download",
+}
+_SUPPORTED = "Supported are HDF5 (.h5, .hdf5) and .keras files."
+
+
+# ---- saving
+
+
+def save_model(
+    model: Model, filepath: Any, overwrite: bool = True, include_optimizer: bool = True, save_format: str | None = None
+) -> None:
+    """Write a model: architecture, weights, training configuration, state of the optimizer.
+
+    The file appears complete or not at all; one that is there stays as it is until then.
+
+    Args:
+        model: the model.
+        filepath: ``.keras``: the archive of Keras 3; any other name: HDF5, which all versions of Keras read. Also an
+            ``h5py.Group`` or a binary file object.
+        overwrite: whether a file of that name is replaced; if not, the terminal is asked.
+        include_optimizer: with the training configuration and the optimizer's state.
+        save_format: ``h5`` or ``keras``, in place of the name's ending.
+
+    Raises:
+        OSError: the folder does not exist, the disk is full, a file exists and must not be replaced.
+        ValueError: a model that no configuration can describe (subclassed, or computing outside of layers).
+    """
+    from kcompile.saving.hdf5_models import hdf5_bytes, write_model
+
+    if not isinstance(model, Model):
+        raise DataTypeError(f"save_model takes a model and a path, got {shown(model)}")
+    if _is_group(filepath):
+        write_model(filepath, model, include_optimizer)
+        return
+    if _format(filepath, save_format) == "keras":
+        from kcompile.saving.archives import archive_bytes
+
+        data = archive_bytes(model, include_optimizer)
+    else:
+        data = hdf5_bytes(lambda group: write_model(group, model, include_optimizer))
+    write_file(filepath, data, overwrite)
+
+
+def _format(path: Any, chosen: str | None) -> str:
+    if chosen is not None:
+        known = {"h5": "h5", "hdf5": "h5", "keras": "keras"}
+        if chosen not in known:
+            hint = "; TensorFlow's SavedModel is not written" if chosen in ("tf", "tensorflow") else ""
+            raise KCompileError(f"save: save_format must be 'h5' or 'keras', got {chosen!r}{hint}")
+        return known[chosen]
+    named = isinstance(path, (str, os.PathLike))
+    return "keras" if named and os.fspath(path).endswith(".keras") else "h5"
+
+
+def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:
+    """Write to a path, atomically, or to a binary file object.
+
+    Raises:
+        FileExistsError: the file exists, and must not be replaced.
+        TypeError: neither a path nor a file object.
+    """
+    if isinstance(target, (str, os.PathLike)):
+        from kcompile.utils.io_utils import ask_to_proceed_with_overwrite
+
+        if not overwrite and os.path.exists(target) and not ask_to_proceed_with_overwrite(target):
+            raise FileExistsError(f"{os.fspath(target)!r} exists and is not replaced; use overwrite=True")
+        write_atomically(target, data)
+    elif hasattr(target, "write"):
+        target.write(data)
+    else:
+        raise DataTypeError(f"a path or a binary file object is needed, got {shown(target)}")
+
+
+# ---- loading
+
+
+def load_model(
+    filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+) -> Any:
+    """The model in a file that any version of Keras, or :func:`save_model`, wrote.
+
+    Nothing in the file is run or imported, and no other file is read.
+
+    Args:
+        filepath: a path, a binary file object, or an ``h5py.File`` or ``h5py.Group``.
+        custom_objects: the user's own classes and functions by name.
+        compile: compile the model as the file says, with the state of its optimizer.
+        safe_mode: refuse functions (of Lambda layers) that are stored as Python bytecode.
+
+    Returns:
+        the model; its attribute ``loaded`` tells where it comes from.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is of no supported kind, is damaged, names unknown classes, or asks for what no model needs.
+    """
+    if _is_group(filepath):
+        kind = "HDF5"
+    else:
+        filepath, kind = _identified(filepath)
+    if kind == "HDF5":
+        from kcompile.saving.hdf5_models import read_model
+
+        return read_model(filepath, custom_objects, compile, safe_mode)
+    from kcompile.saving.archives import read_archive
+
+    return read_archive(filepath, custom_objects, compile, safe_mode)
+
+
+def _identified(source: Any) -> tuple[Any, str]:
+    """The source, and ``HDF5`` or ``zip`` by its first bytes.
+
+    Raises:
+        ValueError: anything else, said what it is.
+    """
+    label, start = opening(source)
+    if start.startswith(MAGIC):
+        return source, "HDF5"
+    if start.startswith(b"PK\x03\x04"):
+        return source, "zip"
+    raise KCompileError(f"{label} is no model of Keras but {describe(start)}. {_SUPPORTED}")
+
+
+def opening(source: Any) -> tuple[str, bytes]:
+    """What messages call a path or file object, and its first bytes.
+
+    Raises:
+        OSError: it cannot be opened; a folder. TypeError: neither a path nor a file object.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        if os.path.isdir(path) and os.path.exists(os.path.join(path, "saved_model.pb")):
+            raise IsADirectoryError(
+                f"{path!r} is a SavedModel of TensorFlow, which is not read; save it as .h5 or .keras"
+            )
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"there is no file {path!r}")
+        check_regular(path)
+        with open(path, "rb") as file:
+            return repr(os.path.basename(path)), file.read(16)
+    if isinstance(source, (bytes, bytearray)):
+        return "the data", bytes(source[:16])
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        start = source.read(16)
+        source.seek(0)
+        if not isinstance(start, bytes):
+            raise DataTypeError(f"a binary file is needed, got {shown(source)}; open it with mode 'rb'")
+        return "the file", start
+    raise DataTypeError(f"a path or a binary file object is needed, got {shown(source)}")
+
+
+def describe(start: bytes) -> str:
+    """What a file is, by its first bytes."""
+    if not start:
+        return _KINDS[b""]
+    if start[4:8] == b"TFL3":
+        return "a model of TensorFlow Lite"
+    for magic, text in _KINDS.items():
+        if magic and start.lstrip().startswith(magic):
+            return text
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+        return "text"
+    return f"a file that begins with {start[:8]!r}"
+
+
+def _is_group(source: Any) -> bool:
+    """Whether it is an open ``h5py.File`` or ``h5py.Group``; h5py is not imported to find out."""
+    return any(cls.__module__.startswith("h5py.") and cls.__name__ == "Group" for cls in type(source).__mro__)
+
+
+# ---- weights only
+
+
+def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
+    """Write all weights; see :meth:`kcompile.engine.saving_methods.SavingMethods.save_weights`."""
+    from kcompile.saving.hdf5_models import hdf5_bytes
+    from kcompile.saving.hdf5_weights import write_weights
+
+    if not model.built:
+        raise KCompileError(f"model {model.name!r} is not built, so it has no weights: call it on data, or build it")
+    if _is_group(filepath):
+        write_weights(filepath, model)
+        return
+    path = os.fspath(filepath) if isinstance(filepath, (str, os.PathLike)) else ""
+    if path.endswith(".npz"):
+        from kcompile.saving.npz_files import npz_bytes
+
+        data = npz_bytes(model)
+    elif path.endswith(".weights.h5") and save_format is None:
+        from kcompile.saving.archives import weights_bytes
+
+        data = weights_bytes(model)
+    elif _format(filepath, save_format) == "keras":
+        raise KCompileError(f"{path!r}: a .keras file is a whole model; write it with save, weights as .h5 or .npz")
+    else:
+        data = hdf5_bytes(lambda group: write_weights(group, model))
+    write_file(filepath, data, overwrite)
+
+
+def load_weights(
+    model: Model, filepath: Any, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
+) -> None:
+    """Load weights; see :meth:`kcompile.engine.saving_methods.SavingMethods.load_weights`."""
+    from kcompile.saving.hdf5_files import open_hdf5
+    from kcompile.saving.hdf5_weights import read_weights
+
+    if skip_mismatch and not by_name:
+        raise KCompileError("load_weights: skip_mismatch=True works by name only; add by_name=True")
+    if not _is_group(filepath):
+        label, start = opening(filepath)
+        if start.startswith(b"PK\x03\x04"):
+            _load_zip(model, filepath, label, by_name, skip_mismatch)
+            return
+        if not start.startswith(MAGIC):
+            raise KCompileError(
+                f"{label} holds no weights of Keras but is {describe(start)}. Supported: HDF5, .keras, .npz."
+            )
+    with open_hdf5(filepath) as root:
+        group = root.group("model_weights") if "model_weights" in root else root
+        if "layer_names" in group.attributes() or "layer_names0" in group.attributes():
+            read_weights(group, model, by_name, skip_mismatch, reshape)
+            return
+    from kcompile.saving.archives import read_weights_file
+
+    read_weights_file(filepath, model, skip_mismatch)
+
+
+def _load_zip(model: Model, source: Any, label: str, by_name: bool, skip_mismatch: bool) -> None:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise KCompileError(f"{label} is a damaged zip archive: {error}") from error
+    if names and all(name.endswith(".npy") for name in names):
+        from kcompile.saving.npz_files import read_npz
+
+        read_npz(source, model)
+        return
+    from kcompile.saving.archives import read_archive_weights
+
+    read_archive_weights(source, model, skip_mismatch)

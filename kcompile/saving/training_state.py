@@ -1,0 +1,140 @@
+"""What Keras does not keep in its files, but training needs to go on exactly where it stopped.
+
+It is an attribute of ours, which Keras ignores: how many steps drew random numbers, from which streams layers draw
+them, and which layers inside frozen models would train if those were not frozen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from kcompile.engine.layer import Layer
+from kcompile.engine.network import Network
+from kcompile.engine.training import Model
+from kcompile.saving.hdf5_files import DamagedFileError
+from kcompile.saving.limits import CONFIG_BYTES, check_size
+
+ATTRIBUTE = "kcompile_state"
+
+
+def state_of(model: Model) -> dict[str, Any]:
+    """The state of ``model``, of plain values."""
+    seeds: dict[str, list[int]] = {}
+    for layer in _all_layers(model):
+        stream = getattr(layer, "_seeds", None)
+        if stream is not None:
+            seeds.setdefault(layer.name, []).append(stream.first)
+    return {
+        "version": 1,
+        "random_steps": 0 if model._random is None else int(model._random.numpy()),
+        "seeds": seeds,
+        "frozen_models": [path for path, inner in _models(model) if not inner.trainable],
+        "training_inside": [path for path, layer in _inside_frozen(model) if layer.trainable],
+    }
+
+
+def parse(text: str | None, where: str) -> dict[str, Any]:
+    """The state in a file; empty if there is none.
+
+    Raises:
+        KCompileError: it is not what :func:`state_of` makes.
+    """
+    if text is None:
+        return {}
+    check_size(where, len(text), CONFIG_BYTES)
+    try:
+        state = json.loads(text)
+    except (ValueError, RecursionError):
+        raise DamagedFileError(f"{where} is damaged: it is not JSON") from None
+    good = isinstance(state, dict) and _is_count(state.get("random_steps", 0))
+    seeds = state.get("seeds", {}) if good else None
+    good = good and isinstance(seeds, dict)
+    good = good and all(isinstance(s, list) and all(_is_count(x) and x < 2**31 for x in s) for s in seeds.values())
+    for key in ("frozen_models", "training_inside"):
+        paths = state.get(key, []) if good else None
+        good = good and isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+    if not good:
+        raise DamagedFileError(f"{where} is damaged: it does not hold the state of a model")
+    return state
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
+
+
+def restore(model: Model, state: Mapping[str, Any]) -> None:
+    """Give a model the state of a file; its seeds were given when its layers were made."""
+    if state.get("random_steps"):
+        model._random_counter().assign(np.uint32(state["random_steps"]))
+    frozen, training = set(state.get("frozen_models", ())), set(state.get("training_inside", ()))
+    if frozen:
+        for path, inner in list(_models(model)):
+            inner.trainable = path not in frozen
+        for path, layer in list(_inside_frozen(model)):
+            layer.trainable = path in training
+
+
+# ---- frozen models
+
+
+def freeze_inside(config: dict[str, Any], model: Network, frozen: bool = False) -> dict[str, Any]:
+    """A configuration in which the layers inside frozen models are frozen themselves.
+
+    Versions of Keras differ in whether a nested model's own ``trainable`` is kept, and with it the order of its
+    weights; so it must not matter.
+    """
+    config = dict(config)
+    if isinstance(config.get("layers"), list):
+        layers = _configured_layers(model)
+        config["layers"] = [
+            _frozen_inside(item, layer, frozen) for item, layer in zip(config["layers"], layers, strict=True)
+        ]
+    return config
+
+
+def _frozen_inside(item: dict[str, Any], layer: Layer, frozen: bool) -> dict[str, Any]:
+    if isinstance(layer, Network):
+        inner = freeze_inside(item["config"], layer, frozen or not layer.trainable)
+        return {**item, "config": inner}
+    if frozen and "trainable" in item["config"]:
+        return {**item, "config": {**item["config"], "trainable": False}}
+    return item
+
+
+def _configured_layers(model: Network) -> list[Layer]:
+    """The layers in the order of the model's configuration."""
+    return list(getattr(model, "_stack", None) or model.layers)
+
+
+# ---- walks
+
+
+def _all_layers(model: Network) -> Iterator[Layer]:
+    """Every layer, those inside models and wrappers too, in the order in which a configuration makes them."""
+    stack: list[Layer] = list(reversed(model.layers))
+    while stack:
+        layer = stack.pop()
+        yield layer
+        stack += reversed(layer.layers if isinstance(layer, Network) else layer.sublayers)
+
+
+def _models(model: Network, path: str = "") -> Iterator[tuple[str, Network]]:
+    """The model and all models inside it, with their paths."""
+    yield path, model
+    for layer in model.layers:
+        if isinstance(layer, Network):
+            yield from _models(layer, f"{path}/{layer.name}")
+
+
+def _inside_frozen(model: Network, path: str = "", frozen: bool = False) -> Iterator[tuple[str, Layer]]:
+    """The layers inside models that are frozen."""
+    for layer in model.layers:
+        inner = f"{path}/{layer.name}"
+        if isinstance(layer, Network):
+            yield from _inside_frozen(layer, inner, frozen or not layer.trainable)
+        elif frozen:
+            yield inner, layer

@@ -1,0 +1,152 @@
+"""Keras' module of this name: arrays in HDF5 files, read part by part, and a question on the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kcompile.engine.tensor import Array
+from kcompile.errors import KCompileError, check_int
+
+
+class HDF5Matrix:
+    """An array in an HDF5 file as data for ``fit``, ``evaluate`` and ``predict``: only batches are read.
+
+    Args:
+        datapath: the file: a path, a binary file object, or an open ``h5py.File``.
+        dataset: the array's name in the file.
+        start, end: the part of it to use, as in a slice.
+        normalizer: a function that is applied to whatever is read.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is no HDF5 file, has no such array, stores it outside, or ``start`` and ``end`` do not fit.
+    """
+
+    _open: dict[str, tuple[Any, Any]] = {}
+    """Files by path, and their roots: several matrices of a file share one."""
+
+    def __init__(
+        self,
+        datapath: Any,
+        dataset: str,
+        start: int = 0,
+        end: int | None = None,
+        normalizer: Callable[[Array], Array] | None = None,
+    ) -> None:
+        self.data = self._root(datapath).array(dataset)
+        size = self.data.shape[0] if self.data.shape else 0
+        self.start = check_int("HDF5Matrix", "start", start, 0, size)
+        self.end = size if end is None else check_int("HDF5Matrix", "end", end, self.start, size)
+        self.normalizer = normalizer
+
+    @classmethod
+    def _root(cls, source: Any) -> Any:
+        from kcompile.saving.hdf5_files import open_hdf5
+
+        key = os.path.abspath(source) if isinstance(source, (str, os.PathLike)) else None
+        if key is not None and key in cls._open:
+            return cls._open[key][1]
+        opened = open_hdf5(source)
+        root = opened.__enter__()  # stays open as long as a matrix may read from it
+        cls._open[key or f"{id(source)}"] = (opened, root)
+        return root
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __getitem__(self, key: Any) -> Array:
+        """Rows by number, slice, list or array of numbers or truths, relative to ``start``."""
+        if isinstance(key, tuple) and key:
+            return self[key[0]][(slice(None), *key[1:])] if not np.isscalar(key[0]) else self[key[0]][key[1:]]
+        if isinstance(key, slice):
+            start, stop, step = key.indices(len(self))
+            if step > 0:
+                return self._normalized(self.data.rows(slice(self.start + start, self.start + max(start, stop), step)))
+            return self[np.arange(start, stop, step)]
+        if isinstance(key, (int, np.integer)):
+            index = int(key) + (len(self) if key < 0 else 0)
+            self._check(index, index)
+            return self._normalized(self.data.rows(slice(self.start + index, self.start + index + 1))[0])
+        return self._listed(key)
+
+    def _listed(self, key: Any) -> Array:
+        numbers = np.asarray(key)
+        if numbers.dtype == bool and numbers.shape == (len(self),):
+            numbers = np.flatnonzero(numbers)
+        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+            raise KCompileError(f"HDF5Matrix: rows are chosen by numbers, slices, or lists of numbers, got {key!r}")
+        if not numbers.size:
+            return self._normalized(self.data.rows(slice(0, 0)))
+        numbers = np.where(numbers < 0, numbers + len(self), numbers)
+        self._check(int(numbers.min()), int(numbers.max()))
+        # HDF5 wants each row once, in order.
+        unique, places = np.unique(numbers, return_inverse=True)
+        return self._normalized(self.data.rows(unique + self.start)[places])
+
+    def _check(self, low: int, high: int) -> None:
+        if low < 0 or high >= len(self):
+            raise IndexError(f"HDF5Matrix has {len(self)} rows; there is none at {high if high >= len(self) else low}")
+
+    def _normalized(self, values: Array) -> Array:
+        return values if self.normalizer is None else self.normalizer(values)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self._example.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._example.dtype
+
+    @property
+    def _example(self) -> Array:
+        """No rows, but normalized: what the normalizer makes of shapes and types."""
+        return self._normalized(self.data.rows(slice(0, 0)))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+
+def ask_to_proceed_with_overwrite(filepath: Any) -> bool:
+    """Whether a file may be replaced, asked on the terminal; without a terminal it may not."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return False
+    answer = ""
+    while answer not in ("y", "n"):
+        answer = input(f"{os.fspath(filepath)!r} exists; replace it? [y/n] ").strip().lower()[:1]
+    return answer == "y"
+
+
+def save_to_binary_h5py(save_function: Callable[[Any], None], stream: Any) -> None:
+    """Write what ``save_function`` puts into an ``h5py.File`` to a binary file object."""
+    from kcompile.saving.hdf5_models import hdf5_bytes
+
+    stream.write(hdf5_bytes(save_function))
+
+
+def load_from_binary_h5py(load_function: Callable[[Any], Any], stream: Any) -> Any:
+    """The result of ``load_function`` on the HDF5 file in a binary file object."""
+    import h5py
+
+    with h5py.File(stream, "r") as file:
+        return load_function(file)
+
+
+def path_to_string(path: Any) -> Any:
+    """A path object as text; anything else as it is."""
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
+
+
+__all__: Sequence[str] = [
+    "HDF5Matrix", "ask_to_proceed_with_overwrite", "load_from_binary_h5py", "path_to_string", "save_to_binary_h5py",
+]  # fmt: skip
