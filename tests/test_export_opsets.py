@@ -67,14 +67,14 @@ def test_reductions_take_axes_as_their_opset_does(opset: int) -> None:
         ("Gelu", {}, 19, "ONNX has Gelu since opset 20"),
         ("Resize", {"antialias": 1}, 17, "ONNX has Resize in this form since opset 18"),
         ("ReduceMax", {}, 17, "ReduceMax with axes that are computed since opset 18"),
-        ("FusedMatMul", {}, 20, "no opset up to 21 has the operator FusedMatMul"),
+        ("FusedMatMul", {}, 20, "no opset up to 21 has FusedMatMul"),
     ],
 )
 def test_what_an_opset_lacks_is_said_with_the_least_that_has_it(
     op_type: str, attributes: dict[str, int], opset: int, message: str
 ) -> None:
     with pytest.raises(IRError, match=message):
-        spelled(op_type, ("x", "computed"), attributes, opset, lambda name: None)
+        spelled(op_type, ("x", "computed")[: 1 if op_type == "Gelu" else 2], attributes, opset, lambda name: None)
 
 
 def test_an_operator_that_is_too_new_names_its_layer() -> None:

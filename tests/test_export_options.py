@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -262,3 +263,27 @@ def test_the_report_names_the_layers_that_are_left_out(tmp_path: Path) -> None:
     assert report.operators == {"MatMul": 2}  # biases are zero
     assert "RandomUniform" not in str(onnx.load(tmp_path / "m.onnx"))
     assert Sequential([layers.Dense(4, input_shape=(5,))]).export(tmp_path / "n.onnx").notes == []
+
+
+def test_the_code_of_the_document_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parent.parent / "docs" / "exporting.md").read_text(encoding="utf-8")
+    found: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(block, found)
+    assert found["report"].int8.metrics
+    assert found["proto"].opset_import[0].version == 18
+    for option, value in re.findall(r"^\| `(\w+)=([^`]*)` \|", text, re.M):
+        found["model"].export("m.onnx", **{option: eval(value, {"data": found["x"]})})
+
+
+def test_random_layers_and_recurrences_are_exported_too(tmp_path: Path) -> None:
+    model = Sequential([layers.Embedding(9, 6), layers.LSTM(5, return_sequences=True), layers.GRU(4), layers.Dense(2)])
+    model.predict(np.zeros((1, 3)))
+    for options in ({"opset": 17}, {"opset": 26}, {"fp16": True}, {"dims": {model.input_names[0]: (None, 7)}}):
+        proto = to_onnx(model, **options)
+        onnx.checker.check_model(proto, full_check=True)
+        x = (np.arange(14).reshape(2, 7) % 9).astype(model.inputs[0].dtype)
+        tolerance = 1e-2 if "fp16" in options else 1e-5
+        got = session(proto).run(None, {model.input_names[0]: x})[0]
+        np.testing.assert_allclose(got, model.predict(x), rtol=tolerance, atol=tolerance)

@@ -42,7 +42,7 @@ def targets(sources: Sequence[Path], output: str | None, others: Sequence[Path] 
     """The ONNX file of each source: beside it, in the folder ``output``, or ``output`` itself.
 
     Raises:
-        KCompileError: several sources would become one file; or a source, or one of the ``others``, would be overwritten.
+        KCompileError: several sources would become one file; a source or one of ``others`` would be overwritten.
         OSError: the folder cannot be made.
     """
     if output is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kcompile.ir.core import Array
 from kcompile.ir.errors import IRError
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSETS = range(17, 27)
 """Those that models are written in, and that stock ONNX Runtime reads."""
@@ -21,9 +24,6 @@ NATIVE = {"cpu": SPOKEN, "cuda": 18}
 """What graphs that run here are written in. A CUDA kernel of ONNX Runtime is found only if it was registered for the
 newest form of its operator in the model's opset. Releases lacked those of Pad from opset 19 on (issue 26393), of Shape,
 Reshape, Transpose (26065) and Identity, If, Scan (27728) from 21 on: such nodes run on the CPU, and tensors travel."""
-
-AXES_AS_ATTRIBUTE = ("ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceLogSumExp")
-"""Took their axes as an input only from opset 18 on."""
 
 
 def spelled(
@@ -48,41 +48,35 @@ def spelled(
     kept = {name: item for name, item in attributes.items() if item is not None}
     if opset >= SPOKEN:
         return inputs, kept
-    if opset < 18 and op_type in AXES_AS_ATTRIBUTE and len(inputs) > 1:
+    if opset < 18 and op_type.startswith("Reduce") and op_type != "ReduceSum" and len(inputs) > 1:
         axes = array_of(inputs[1])
         if axes is None:
             raise _too_old(op_type, "with axes that are computed", 18, opset)
         inputs, kept = inputs[:1], {**kept, "axes": [int(axis) for axis in axes]}
     if opset < 18 and op_type == "Split":
         kept.pop("num_outputs", None)  # implied by the number of outputs
-    _require(op_type, kept, opset)
-    return inputs, kept
-
-
-def _require(op_type: str, attributes: Mapping[str, Any], opset: int) -> None:
-    """Raises :class:`IRError` unless the opset has the operator with these attributes."""
     for candidate in range(opset, SPOKEN + 1):
-        known = _attributes(op_type, candidate)
-        if known is None:
-            continue
-        unknown = sorted(set(attributes) - known)
-        if not unknown and candidate == opset:
-            return
-        if not unknown:
-            what = "" if _attributes(op_type, opset) is None else "in this form"
-            raise _too_old(op_type, what, candidate, opset)
-    raise IRError(f"no opset up to {SPOKEN} has the operator {op_type} with the attributes {sorted(attributes)}")
+        if _has(candidate, op_type, inputs, kept):
+            if candidate == opset:
+                return inputs, kept
+            raise _too_old(op_type, "in this form" if _schema(op_type, opset) else "", candidate, opset)
+    raise IRError(f"no opset up to {SPOKEN} has {op_type} with {len(inputs)} inputs and attributes {sorted(kept)}")
 
 
-def _attributes(op_type: str, opset: int) -> set[str] | None:
-    """The names of the operator's attributes in that opset, ``None`` if it does not have it."""
+def _has(opset: int, op_type: str, inputs: tuple[str, ...], attributes: Mapping[str, Any]) -> bool:
+    """Whether the opset has the operator with so many inputs and these attributes."""
+    schema = _schema(op_type, opset)
+    return schema is not None and len(inputs) <= schema.max_input and set(attributes) <= set(schema.attributes)
+
+
+def _schema(op_type: str, opset: int) -> onnx.defs.OpSchema | None:
+    """The operator in that opset, if it is there."""
     import onnx
 
     try:
-        schema = onnx.defs.get_schema(op_type, opset, "")
+        return onnx.defs.get_schema(op_type, opset, "")
     except onnx.defs.SchemaError:
         return None
-    return set(schema.attributes)
 
 
 def _too_old(op_type: str, form: str, least: int, opset: int) -> IRError:
