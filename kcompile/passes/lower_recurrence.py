@@ -57,7 +57,9 @@ def lower_recurrence(graph: Graph) -> Graph:
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
         op = node.op
-        if not isinstance(op, Recurrence) or any(value in uses for value in node.outputs[1 + op.states :]):
+        if not isinstance(op, Recurrence) or not op.sequence:
+            return None
+        if any(value in uses for value in node.outputs[1 + op.states :]):
             return None  # something reads what is stored for gradients
         results = _lowered(op, inputs, node.outputs[0] in uses, compacted)
         return None if results is None else (*results, *node.outputs[1 + op.states :])

@@ -42,6 +42,13 @@ EXAMPLES = [
     Example("matmul", lambda x, y: matmul(x, y, True), [integers(3, 4), integers(3, 2)], "int64 x.T"),
     Example(
         "matmul",
+        lambda x, y: matmul(x, y, True),
+        [floats(1024, 32, high=1.0), floats(1024, 128, high=1.0)],
+        "many rows x.T",
+        rtol=1e-4,  # sums of 1,024 products
+    ),
+    Example(
+        "matmul",
         lambda x, y: dot_general(x, y, ([1, 2], [0, 1])),
         [floats(2, 3, 4), floats(3, 4, 5)],
         "dot_general two axes",

@@ -98,7 +98,8 @@ EXAMPLES = [
             twice(kind, masked=True, scaled=True),
         )
     ),
-    *(example(kind, "pruned", wrt=(), masked=True, stash=False) for kind in ("lstm", "gru")),
+    *(example(kind, "no-stash", wrt=(), masked=True, stash=False) for kind in ("lstm", "gru")),
+    *(example(kind, "no-sequence", wrt=(), masked=True, sequence=False) for kind in ("lstm", "gru")),
     example("lstm", "unroll-forward", batch=(), unroll=True, scaled=True),
     *(example("rnn", name, activation=name) for name in ACTIVATIONS),
     *(

@@ -67,6 +67,9 @@ class MatMul(Op):
         x, y = (value.type for value in node.inputs)
         if not (self.transpose_x or self.transpose_y):
             return b.op("MatMul", *names)
+        if not b.target.portable and b.target.provider == "cpu" and self._narrow(x, y):
+            swapped_back = b.op("FusedMatMul", names[1], names[0], domain="com.microsoft", transA=1)
+            return b.op("Transpose", swapped_back, perm=[1, 0])
         if x.is_float and x.rank == y.rank == 2:
             return b.op("Gemm", *names, transA=int(self.transpose_x), transB=int(self.transpose_y))
         if not b.target.portable and x.dtype == "float32":
@@ -80,6 +83,19 @@ class MatMul(Op):
             for name, type, flag in zip(names, (x, y), transposed, strict=True)
         )
         return b.op("MatMul", *swapped)
+
+    def _narrow(self, x: TensorType, y: TensorType) -> bool:
+        """Whether ``x.T @ y`` is better computed as ``(y.T @ x).T``.
+
+        The kernel of ONNX Runtime's CPU provider transposes its left operand again for each 128 columns of the right
+        one. For 2,560 rows and a result of 128 x 512 (the gradient of an LSTM's weights) the detour saves a quarter.
+        """
+        if not self.transpose_x or self.transpose_y or x.rank != 2 or y.rank != 2 or x.dtype != "float32":
+            return False
+        if not (x.is_static and y.is_static):
+            return False
+        (inner, rows), (_, columns) = x.static_shape, y.static_shape
+        return columns >= 3 * rows and inner >= 4 * columns and inner * rows * columns >= 2**22
 
     def permuted(
         self, node: Node, permutation: Permutation

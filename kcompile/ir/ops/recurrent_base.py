@@ -49,8 +49,8 @@ class Recurrence(Op, abstract=True):
     With ``reverse`` the steps run from the last slice to the first; results stay at the place of their slice. With
     ``unroll`` they are lowered one after the other, without a loop.
 
-    Results: ``h`` after each step, the last states, and with ``stash`` what only gradients read. The pass ``prune``
-    takes that away where no gradient asks for it.
+    Results: with ``sequence`` ``h`` after each step, the last states, and with ``stash`` what only gradients read. The
+    pass ``prune`` takes away the stash where no gradient asks for it, or else the sequence.
     """
 
     activation: str
@@ -59,6 +59,7 @@ class Recurrence(Op, abstract=True):
     masked: bool = False
     scaled: bool = False
     stash: bool = True
+    sequence: bool = True
 
     gates: ClassVar[int]
     states: ClassVar[int]
@@ -105,18 +106,25 @@ class Recurrence(Op, abstract=True):
         if mask is not None and not mask.may_be(TensorType("bool", (length, *groups, batch))):
             raise IRError(f"the mask must be {TensorType('bool', (length, *groups, batch))}, got {mask}")
         sequence = x.with_shape((length, *state))
-        return (sequence, *initial, *([sequence] * len(self.stashed()) if self.stash else ()))
+        return self.chosen((sequence, *initial, *([sequence] * len(self.stashed()))))
+
+    def chosen(self, results: Sequence[T]) -> tuple[T, ...]:
+        """Those of all possible results that the op has."""
+        count = 1 + self.states if not self.stash else len(results)
+        return tuple(results[0 if self.sequence else 1 : count])
 
     def stashed(self) -> tuple[str, ...]:
         """The names of what is kept of each step for its gradient, each ``[T, N, H]``: first ``h`` before the step."""
         return ("h",)
 
     def pruned(self, used: Sequence[bool]) -> tuple[Op, list[int], list[int]]:
-        """As :meth:`RegionOp.pruned`: the op without its stash, if nobody reads that."""
-        count = 1 + self.states
-        keep = self.stash and any(used[count:])
+        """As :meth:`RegionOp.pruned`."""
         inputs = 2 + self.biased + self.states + self.masked + self.scaled
-        return replace(self, stash=keep), list(range(inputs)), list(range(len(used) if keep else count))
+        first, end = int(self.sequence), self.sequence + self.states
+        stash = any(used[end:])
+        sequence = self.sequence and (any(used[:first]) or not stash)
+        outputs = range(first if not sequence else 0, len(used) if stash else end)
+        return replace(self, stash=stash, sequence=sequence), list(range(inputs)), list(outputs)
 
     # ---- lowering: the loop written as values
 
@@ -137,10 +145,11 @@ class Recurrence(Op, abstract=True):
             after, stash = self.step(operands, [scaled(operands, states[0]), *states[1:]], slices[0])
             if operands.mask is not None:
                 after = [where(slices[1], new, old) for new, old in zip(after, states, strict=True)]
-            return after, (after[0], *((states[0], *stash) if self.stash else ()))
+            stacked = [*after[:1], *([states[0], *stash] if self.stash else [])]
+            return after, stacked if self.sequence else stacked[1:]
 
-        finals, (ys, *stash) = loop(step, operands.initial, sequences, self.reverse, self.unroll)
-        return (ys, *finals, *stash)
+        finals, stacked = loop(step, operands.initial, sequences, self.reverse, self.unroll)
+        return (*stacked[: self.sequence], *finals, *stacked[self.sequence :])
 
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
         inputs = [input_value(f"operand_{i}", value.dtype, value.shape) for i, value in enumerate(node.inputs)]
@@ -228,7 +237,7 @@ def backward(
     Raises:
         IRError: what was stashed has been pruned.
     """
-    if not op.stash:
+    if not (op.stash and op.sequence):
         raise IRError(f"{op.name}: what the gradient needs was pruned; differentiate before that pass")
     count = 1 + op.states
     given: dict[str, Value | None] = {"ys": outputs[0], "ys'": grads[0]}

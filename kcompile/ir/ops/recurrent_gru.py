@@ -67,7 +67,7 @@ class Gru(Recurrence):
                 kept[t] = array
             keep = True if mask is None else mask[t][..., np.newaxis]
             ys[t] = h = np.where(keep, z * start + (1 - z) * hh, h)
-        return (ys, h, *stash) if self.stash else (ys, h)
+        return self.chosen((ys, h, *stash))
 
     def step(
         self, operands: Operands[Value], states: Sequence[Value], x: Value

@@ -48,7 +48,7 @@ class Lstm(Recurrence):
             keep = True if mask is None else mask[t][..., np.newaxis]
             h, c = np.where(keep, o * a, h), np.where(keep, next_c, c)
             ys[t] = h
-        return (ys, h, c, *stash) if self.stash else (ys, h, c)
+        return self.chosen((ys, h, c, *stash))
 
     def step(
         self, operands: Operands[Value], states: Sequence[Value], x: Value

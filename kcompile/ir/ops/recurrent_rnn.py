@@ -29,7 +29,7 @@ class Rnn(Recurrence):
             before[t] = h
             after = activation(x[t] + (h if scale is None else h * scale) @ recurrent)
             ys[t] = h = after if mask is None else np.where(mask[t][..., np.newaxis], after, h)
-        return (ys, h, before) if self.stash else (ys, h)
+        return self.chosen((ys, h, before))
 
     def step(
         self, operands: Operands[Value], states: Sequence[Value], x: Value
