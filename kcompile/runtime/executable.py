@@ -14,6 +14,7 @@ from kcompile.errors import KCompileError
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Variable
 from kcompile.ir.dims import SymbolicDim
+from kcompile.ir.ops.recurrent_operators import RecurrentOperator
 from kcompile.ir.ops.variable_part import VariablePart
 from kcompile.runtime import session as runtime
 from kcompile.runtime.storage import Buffer, Storage, aligned_empty, exclusive, storage_of
@@ -79,6 +80,7 @@ class Executable:
         self._updates = [(name, *_place_of(variable)) for variable, name in emitted.state_outputs.items()]
         self._updated = list({id(s): s for _, s, _ in self._updates}.values())
         self._read = set(self._session.input_names)
+        self._needs_steps = any(isinstance(node.op, RecurrentOperator) for node in self.graph.nodes())
         self._storages = list({id(s): s for _, s, _ in (*self._state, *self._updates)}.values())
         for storage in self._storages:
             storage.move(self.device)
@@ -124,6 +126,8 @@ class Executable:
         Outputs whose shape is known are valid until the next run. Where there is state, and other threads, the caller
         holds :data:`~kcompile.runtime.storage.exclusive` until it has committed.
         """
+        if self._needs_steps and not all(feed.size for feed in feeds):
+            return self._interpreted(feeds)
         if not self._storages:
             return self._session.run(dict(zip(self.inputs, feeds, strict=True)), self.outputs)
         key = tuple([id(storage.current) for storage in self._storages])
@@ -140,6 +144,16 @@ class Executable:
         if self._all_static:
             return self._static  # type: ignore[return-value]
         return [value.numpy() for value in binding.get_outputs()[: len(self.outputs)]]
+
+    def _interpreted(self, feeds: Sequence[Array]) -> list[Array]:
+        """The outputs for empty arrays, of which ONNX Runtime's LSTM and GRU abort the process (1.31)."""
+        from kcompile.ir.interpret import interpret
+
+        if self._updates:
+            raise KCompileError(f"{self.graph.name!r} needs at least one sample, and one time step, to go on from")
+        state = {variable: storage_of(variable).read() for variable in self.graph.variables()}
+        found = interpret(self.graph, dict(zip(self.inputs, feeds, strict=True)), state).outputs
+        return [found[name] for name in self.graph.outputs]
 
     def commit(self) -> None:
         """Keep the state that the last run computed: all of it, also if Ctrl-C comes in between."""
