@@ -263,16 +263,6 @@ def test_callbacks_see_the_validation_data(arguments: Any, expected: Any) -> Non
     assert look.seen == expected
 
 
-@pytest.mark.skipif(hasattr(Model, "save"), reason="models can be saved")
-def test_a_checkpoint_that_cannot_save_says_so_before_training(tmp_path: Path) -> None:
-    model = Sequential([L.Dense(1, input_shape=(1,), name="d")], name="mine")
-    model.compile("sgd", "mse")
-    before = model.get_weights()
-    with pytest.raises(ValueError, match=r"'mine' has no method save; keep its weights .* model.export\(path\)"):
-        model.fit(np.ones((2, 1)), np.ones((2, 1)), callbacks=[keras.callbacks.ModelCheckpoint(tmp_path / "m")])
-    np.testing.assert_array_equal(before[0], model.get_weights()[0])
-
-
 def test_metrics_in_several_threads() -> None:
     """Tracing a metric for a graph in one thread leaves those that others update at once alone."""
     started, finish, results = threading.Event(), threading.Event(), []

@@ -9,11 +9,13 @@ from typing import Any
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.history import as_number
 from kcompile.callbacks.monitor import Monitor
-from kcompile.errors import DataTypeError, KCompileError, check_flag, check_int, unknown_name
+from kcompile.errors import DataTypeError, KCompileError, check_flag, check_int, check_number, unknown_name
 
 
 class ModelCheckpoint(Callback):
-    """Saves the model, or its weights, after epochs (Keras 2.3).
+    """Saves the model, or its weights, after epochs (Keras 2.3) or batches.
+
+    A file is replaced only once the new one is complete: a process that dies while it saves leaves the old one.
 
     Args:
         filepath: path; may hold fields such as `{epoch:02d}` (counted from 1) and `{val_loss:.2f}`. A folder
@@ -24,13 +26,17 @@ class ModelCheckpoint(Callback):
         save_weights_only: `model.save_weights(path)` instead of `model.save(path)`.
         mode: "min", "max" or "auto" (by the name).
         period: save at most every `period` epochs.
+        save_freq: "epoch", or a number of batches after which to save, counted over epochs (tf.keras); values in
+            `filepath` and of `monitor` are then those of the epoch so far.
+        initial_value_threshold: only values better than this are best.
 
     Attributes:
         best: best value of `monitor` so far; kept when fit is called again, as in Keras.
 
     Raises:
         UnknownNameError: an unknown mode; a field in `filepath` that the logs don't have.
-        OSError: the folder can't be made.
+        OSError: the folder can't be made, the file can't be written.
+        KCompileError: a model that can't be saved as a whole, said before the first step.
     """
 
     def __init__(
@@ -42,6 +48,8 @@ class ModelCheckpoint(Callback):
         save_weights_only: bool = False,
         mode: str = "auto",
         period: int = 1,
+        save_freq: int | str = "epoch",
+        initial_value_threshold: float | None = None,
     ):
         super().__init__()
         if not isinstance(filepath, (str, os.PathLike)):
@@ -55,26 +63,48 @@ class ModelCheckpoint(Callback):
         self.period = check_int("ModelCheckpoint", "period", period, 1)
         self.epochs_since_last_save = 0
         self.best = self._watch.worst
+        if initial_value_threshold is not None:
+            self.best = check_number("ModelCheckpoint", "initial_value_threshold", initial_value_threshold)
+        self.save_freq = save_freq
+        self._epoch = self._batches = 0
+        if save_freq != "epoch":
+            self.save_freq = check_int("ModelCheckpoint", "save_freq", save_freq, 1)
+            if self.period != 1:
+                raise KCompileError("ModelCheckpoint: period counts epochs; with a number as save_freq it must be 1.")
+            self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]  # else batches cost nothing
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        method = "save_weights" if self.save_weights_only else "save"
-        if not hasattr(self.model, method):
-            raise KCompileError(
-                f"ModelCheckpoint: the model {getattr(self.model, 'name', self.model)!r} has no method {method}; keep "
-                "its weights with a LambdaCallback that calls model.get_weights(), or write it with model.export(path)"
-            )
+        if not self.save_weights_only and hasattr(self.model, "get_config"):
+            try:
+                self.model.get_config()
+            except (NotImplementedError, ValueError) as error:
+                raise KCompileError(f"ModelCheckpoint: {error}; or use save_weights_only=True") from error
         folder = os.path.dirname(self.filepath)
         if folder and "{" not in folder:
             os.makedirs(folder, exist_ok=True)
         if self.save_best_only:
             self._watch.warn_if_never_logged(self, "nothing will be saved")
 
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def _after_batch(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._batches += 1
+        if self._batches % int(self.save_freq) == 0:
+            averages = getattr(logs, "averages", lambda: logs or {})()
+            self._consider(self._epoch, {**averages, "batch": batch + 1})
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs or {}
+        if self.save_freq != "epoch":
+            return
         self.epochs_since_last_save += 1
         if self.epochs_since_last_save < self.period:
             return
         self.epochs_since_last_save = 0
+        self._consider(epoch, logs or {})
+
+    def _consider(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        """Save, if every model is to be saved or this is the best one."""
         path = self._path(epoch, logs)
         if not self.save_best_only:
             self._save(path, f"Epoch {epoch + 1:05d}: saving model to {path}")

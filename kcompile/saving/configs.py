@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from kcompile.engine import loading
 from kcompile.errors import DataTypeError, KCompileError, shown
 from kcompile.saving.config_versions import upgraded
 from kcompile.saving.structure import check_structure
@@ -71,6 +72,8 @@ def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         if shared is not None and shared in made:
             return made[shared]
         layer = made_from(config, layers.known_classes(), custom_objects, "layer")
+        if (file := loading.current()) is not None:
+            file.restore_seeds(layer)
         _build_weights(layer, config.get("build_config"))
         if shared is not None:
             made[shared] = layer
