@@ -12,8 +12,11 @@ from numpy.typing import ArrayLike
 
 from kcompile import ir
 from kcompile.backend import config
+from kcompile.backend.shape import as_dims
 from kcompile.engine.tensor import Array, Tensor, as_tensor
-from kcompile.errors import KCompileError
+from kcompile.errors import KCompileError, ShapeError
+from kcompile.ir.dims import as_integers
+from kcompile.ir.ops import shaping
 from kcompile.ir.ops.control import learning_phase as learning_phase_leaf
 from kcompile.runtime.storage import Storage, attach
 
@@ -200,14 +203,24 @@ def identity(x: Any, name: str | None = None) -> Tensor:
     return Tensor(as_tensor(x).value, name)
 
 
-def zeros(shape: Sequence[int], dtype: str | None = None, name: str | None = None) -> Variable:
-    """A variable filled with zeros."""
-    return Variable(np.zeros(tuple(shape)), dtype or config.floatx(), name)
+def zeros(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
+    """A variable filled with zeros; a tensor if a size is symbolic, such as ``K.shape(x)[0]``."""
+    return _filled(0, shape, dtype, name)
 
 
-def ones(shape: Sequence[int], dtype: str | None = None, name: str | None = None) -> Variable:
-    """A variable filled with ones."""
-    return Variable(np.ones(tuple(shape)), dtype or config.floatx(), name)
+def ones(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
+    """A variable filled with ones; a tensor if a size is symbolic, such as ``K.shape(x)[0]``."""
+    return _filled(1, shape, dtype, name)
+
+
+def _filled(number: int, shape: Any, dtype: str | None, name: str | None) -> Tensor:
+    dims = as_dims(shape)
+    dtype = dtype or config.floatx()
+    if any(isinstance(dim, int) and dim < 0 for dim in dims):
+        raise ShapeError(f"a tensor cannot be filled in shape {tuple(shape)}; use sizes, or K.shape(x)[0]")
+    if all(isinstance(dim, int) for dim in dims):
+        return Variable(np.full(as_integers(dims), number), dtype, name)
+    return Tensor(shaping.expand(ir.constant(number, dtype), dims), name)
 
 
 def eye(size: int | tuple[int, int], dtype: str | None = None, name: str | None = None) -> Variable:

@@ -10,7 +10,7 @@ from kcompile import backend as K
 from kcompile import ir
 from kcompile.backend.shape import as_dims
 from kcompile.backend.variables import Variable
-from kcompile.engine.tensor import Tensor
+from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import DataTypeError
 from kcompile.ir.ops import shaping
 from kcompile.utils.nest import flatten, is_nested, pack
@@ -51,7 +51,8 @@ def first_states(cell: Any, batch: Any, dtype: str) -> Any:
         return pack(state_form(cell), zeros)
     size = batch if isinstance(batch, (int, Tensor)) else Tensor(shaping.dims_vector((batch,)))[0]
     states = own(**taken_by(own, {"inputs": None, "batch_size": size, "dtype": dtype}))
-    return pack(state_form(cell), [K.cast(state, dtype) for state in flatten(states)])
+    found = [as_tensor(state) for state in flatten(states)]
+    return pack(state_form(cell), [K.cast(x, dtype) if x.value.type.is_float else x for x in found])
 
 
 def zero_state(batch: Any, shape: Sequence[int], dtype: str) -> Tensor:
