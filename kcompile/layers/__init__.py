@@ -12,6 +12,15 @@ from kcompile.engine.node import InputSpec
 from kcompile.layers.advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from kcompile.layers.bidirectional import Bidirectional
 from kcompile.layers.convolution import Conv1D, Conv2D, Conv3D, Convolution1D, Convolution2D, Convolution3D
+from kcompile.layers.convolutional_recurrent import (
+    ConvLSTM1D,
+    ConvLSTM1DCell,
+    ConvLSTM2D,
+    ConvLSTM2DCell,
+    ConvLSTM3D,
+    ConvLSTM3DCell,
+    ConvRNN2D,
+)
 from kcompile.layers.core import (
     Activation,
     ActivityRegularization,
@@ -166,6 +175,13 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM1DCell",
+    "ConvLSTM2D",
+    "ConvLSTM2DCell",
+    "ConvLSTM3D",
+    "ConvLSTM3DCell",
+    "ConvRNN2D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",

@@ -66,9 +66,8 @@ class Bidirectional(Wrapper):
             self._backward_config = _serialized(backward_layer)
         self.forward_layer = clone_of(layer)
         self.backward_layer: Any = backward_layer
-        self.forward_layer.name = f"forward_{layer.name}"
-        self.backward_layer.name = f"backward_{backward_layer.name}"
-        for item in (self.forward_layer, self.backward_layer):
+        for item, direction in ((self.forward_layer, "forward"), (self.backward_layer, "backward")):
+            _rename(item, f"{direction}_{item.name}")
             item.zero_output_for_mask = item.return_sequences
         for name in _COMMON:
             setattr(self, name, getattr(layer, name))
@@ -210,7 +209,7 @@ class Bidirectional(Wrapper):
         count = config.pop("num_constants", 0)
         if self._backward_name is not None:
             config["backward_layer"] = clone_of(self.backward_layer)
-            config["backward_layer"].name = self._backward_name
+            _rename(config["backward_layer"], self._backward_name)
         return _with_constants(type(self)(**config), count)
 
 
@@ -220,6 +219,13 @@ def _merged(mode: str, y: Tensor, y_backward: Tensor) -> Tensor:
     if mode == "mul":
         return y * y_backward
     return y + y_backward if mode == "sum" else (y + y_backward) / 2
+
+
+def _rename(layer: Any, name: str) -> None:
+    """Rename a layer, and the cell that has its name."""
+    if getattr(layer.cell, "name", None) == layer.name:
+        layer.cell.name = name
+    layer.name = name
 
 
 def _with_constants(layer: Bidirectional, count: int) -> Bidirectional:

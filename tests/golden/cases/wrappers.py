@@ -63,14 +63,10 @@ TIME_DISTRIBUTED = [
     ModelCase(
         "td_gru_of_words",
         [(3, 4, 5)],
-        lambda L, x: L.GRU(3)(L.TimeDistributed(L.GRU(4))(L.Embedding(9, 3, mask_zero=True)(x))),
+        lambda L, x: L.GRU(3, reset_after=True)(
+            L.TimeDistributed(L.GRU(4, reset_after=True))(L.Embedding(9, 3, mask_zero=True)(x))
+        ),
         integers=9,
-    ),
-    ModelCase(
-        "td_stateful_lstm",
-        [(2, 3, 4, 2)],
-        lambda L, x: L.TimeDistributed(L.LSTM(3, stateful=True))(x),
-        calls=3,
     ),
 ]
 
@@ -81,6 +77,8 @@ _MODES: list[str | None] = ["concat", "sum", "mul", "ave", None]
 
 def _both(name: str, arguments: dict[str, Any], cell: str = "LSTM", **options: Any) -> ModelCase:
     """A Bidirectional layer on (3, 5, 4), masked if ``masked`` says so."""
+    if cell == "GRU":  # whose default differs
+        arguments.setdefault("reset_after", True)
     wrapper = {key: arguments.pop(key) for key in ("merge_mode",) if key in arguments}
 
     def apply(L: Any, x: Any) -> Any:
@@ -98,8 +96,8 @@ def _with_states(L: Any, x: Any) -> Any:
 def _encoder_to_decoder(L: Any, x: Any) -> Any:
     """The states of one Bidirectional layer start the other."""
     source, target = x
-    _, *states = L.Bidirectional(L.GRU(3, return_state=True))(source)
-    return L.Bidirectional(L.GRU(3, return_sequences=True))(target, initial_state=states)
+    _, *states = L.Bidirectional(L.GRU(3, return_state=True, reset_after=True))(source)
+    return L.Bidirectional(L.GRU(3, return_sequences=True, reset_after=True))(target, initial_state=states)
 
 
 BIDIRECTIONAL = [
@@ -121,7 +119,7 @@ BIDIRECTIONAL = [
         [(3, 5, 4)],
         lambda L, x: L.Bidirectional(
             L.LSTM(3, return_sequences=True),
-            backward_layer=L.GRU(2, go_backwards=True, return_sequences=True, activation="relu"),
+            backward_layer=L.GRU(2, go_backwards=True, return_sequences=True, activation="relu", reset_after=True),
         )(x),
         steps=2,
     ),
@@ -131,7 +129,7 @@ BIDIRECTIONAL = [
         "bi_stacked",
         [(3, 5, 4)],
         lambda L, x: L.TimeDistributed(L.Dense(2))(
-            L.Bidirectional(L.GRU(3, return_sequences=True))(
+            L.Bidirectional(L.GRU(3, return_sequences=True, reset_after=True))(
                 L.Bidirectional(L.LSTM(2, return_sequences=True))(L.Masking()(x))
             )
         ),

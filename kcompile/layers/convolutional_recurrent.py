@@ -1,0 +1,236 @@
+"""Recurrence over images: Keras' module of this name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kcompile import backend as K
+from kcompile.backend.variables import Variable
+from kcompile.engine.layer import Shape
+from kcompile.engine.lists import is_shape_list
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import DataTypeError, KCompileError, ShapeError
+from kcompile.layers import recurrent_states as st
+from kcompile.layers.convolutional_recurrent_cells import (
+    ConvLSTM1DCell,
+    ConvLSTM2DCell,
+    ConvLSTM3DCell,
+    ConvLSTMCell,
+    zero_image,
+)
+from kcompile.layers.recurrent_base import RNN
+from kcompile.layers.recurrent_layers import Recurrent, _cell_arguments
+from kcompile.utils.conv_utils import conv_output_length
+from kcompile.utils.nest import flatten
+
+
+class ConvRNN(RNN):
+    """Runs a cell of images over time; see :class:`ConvRNN2D`."""
+
+    rank: int
+
+    def __init__(self, cell: Any, *args: Any, **kwargs: Any) -> None:
+        owner = type(self).__name__
+        if isinstance(cell, (list, tuple)):
+            raise DataTypeError(f"{owner} takes one cell, got a list; stack layers with return_sequences=True instead")
+        super().__init__(cell, *args, **kwargs)
+        if self.unroll:
+            raise DataTypeError(f"{owner} has no unroll=True: the images of all steps at once would be large; leave it")
+        self._ndim = self.rank + 3
+
+    # -- shapes
+
+    def _state_shape(self, input_shape: Any) -> Shape:
+        """The shape of a state, batch axis included, for sequences of that shape."""
+        shape = tuple(input_shape[0] if is_shape_list(input_shape) else input_shape)
+        if len(shape) != self.rank + 3:
+            raise ShapeError(
+                f"layer {self.name!r} ({type(self).__name__}) takes inputs with {self.rank + 3} axes, got shape {shape}"
+            )
+        time = 0 if self.time_major else 1
+        batch, *image = (size for axis, size in enumerate(shape) if axis != time)
+        first = self.cell.data_format == "channels_first"
+        spatial = tuple(
+            conv_output_length(size, k, self.cell.padding, s, d)
+            for size, k, s, d in zip(
+                image[1:] if first else image[:-1],
+                self.cell.kernel_size,
+                self.cell.strides,
+                self.cell.dilation_rate,
+                strict=True,
+            )
+        )
+        return (batch, self.cell.filters, *spatial) if first else (batch, *spatial, self.cell.filters)
+
+    def build(self, input_shape: Any) -> None:
+        self._known_state = self._state_shape(input_shape)
+        super().build(input_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shape = tuple(input_shape[0] if is_shape_list(input_shape) else input_shape)
+        state = self._state_shape(shape)
+        y = state
+        if self.return_sequences:
+            steps = self._steps(shape)
+            y = (steps, *state) if self.time_major else (state[0], steps, *state[1:])
+        return [y] + [state] * len(flatten(self.cell.state_size)) if self.return_state else y
+
+    # -- states
+
+    def get_initial_state(self, inputs: Any) -> list[Tensor]:
+        """Zeros of the size that the cell makes of the images."""
+        image = inputs[0] if self.time_major else inputs[:, 0]
+        own = getattr(self.cell, "get_initial_state", None)
+        if own is not None:
+            return flatten(own(**st.taken_by(own, {"inputs": image, "dtype": image.dtype})))
+        return [zero_image(self.cell, image, image.dtype) for _ in flatten(self.cell.state_size)]
+
+    def _check_states(self, states: Sequence[Any]) -> None:
+        if not states:
+            return
+        count, expected = len(flatten(self.cell.state_size)), self._known_state[1:]
+        kind = f"layer {self.name!r} ({type(self).__name__})"
+        if len(states) != count:
+            raise ShapeError(f"{kind} has {count} states of shape {(None, *expected)}, got {len(states)} tensors")
+        for i, state in enumerate(states):
+            got = tuple(state.shape)
+            fits = len(got) == len(expected) + 1 and all(
+                None in (a, b) or a == b for a, b in zip(expected, got[1:], strict=True)
+            )
+            if not fits:
+                raise ShapeError(f"{kind}: initial state {i} has shape {got}; expected {(None, *expected)}")
+
+    def _make_states(self, size: int | None) -> list[Variable]:
+        shape = self._known_state
+        if None in shape:
+            raise KCompileError(
+                f"layer {self.name!r} ({type(self).__name__}) is stateful and needs fixed sizes of batch and images, "
+                f"got states of shape {shape}; give the first layer batch_input_shape=(batch, time, ...)"
+            )
+        zeros = [K.constant(0, shape=[int(n or 0) for n in shape]) for _ in flatten(self.cell.state_size)]
+        return st.state_variables(self.name, self._state_names, zeros)
+
+
+class ConvRNN2D(ConvRNN):
+    """Runs a cell of images over time: ``(batch, time, rows, columns, channels)`` to images or sequences of images.
+
+    Source: Keras 2.3.1.
+
+    Args:
+        cell: as for :class:`RNN`, of images: it has ``filters``, ``kernel_size``, ``strides``, ``padding``,
+            ``dilation_rate`` and ``data_format``, from which the size of its states follows, and ``state_size`` is the
+            number of channels of each.
+        return_sequences, return_state, go_backwards, stateful: see :class:`RNN`.
+
+    Raises:
+        TypeError: several cells, or ``unroll=True``.
+        ValueError: on a call, an input that does not fit.
+    """
+
+    rank = 2
+
+
+class _ConvLSTM(ConvRNN, Recurrent):
+    """What convolutional LSTMs share."""
+
+    _cell: type[ConvLSTMCell]
+    _state_names = ("h", "c")
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "hard_sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        return_sequences: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        *,
+        return_state: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        cell = self._cell(
+            filters, kernel_size, strides, padding, data_format, dilation_rate, activation, recurrent_activation,
+            use_bias, kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
+            bias_constraint, dropout, recurrent_dropout, seed=seed, **_cell_arguments(kwargs),
+        )  # fmt: skip
+        super().__init__(
+            cell, activity_regularizer, return_sequences=return_sequences, return_state=return_state,
+            go_backwards=go_backwards, stateful=stateful, **kwargs,
+        )  # fmt: skip
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+        """A new layer; ``implementation``, which Keras before 2.2 wrote, had no meaning here."""
+        return super().from_config({k: v for k, v in config.items() if k != "implementation"}, custom_objects)
+
+
+class ConvLSTM1D(_ConvLSTM):
+    """As :class:`ConvLSTM2D`, over one axis: ``(batch, time, steps, channels)`` (tf.keras)."""
+
+    rank = 1
+    _cell = ConvLSTM1DCell
+
+
+class ConvLSTM2D(_ConvLSTM):
+    """An LSTM over images; see :class:`ConvLSTM2DCell` for what it computes.
+
+    Shapes: ``(batch, time, rows, columns, channels)`` to ``(batch, new_rows, new_columns, filters)``, or to ``(batch,
+    time, new_rows, new_columns, filters)`` with ``return_sequences``; with ``channels_first``, channels before rows.
+
+    Source: Keras 2.3.1; ``return_state`` of tf.keras.
+
+    Args:
+        filters, kernel_size, strides, padding, data_format, dilation_rate, activation, recurrent_activation, use_bias,
+        kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias, kernel_regularizer,
+        recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
+        recurrent_dropout, seed: see :class:`ConvLSTM2DCell`.
+        activity_regularizer: a loss on the output.
+        return_sequences, return_state, go_backwards, stateful: see :class:`RNN`.
+
+    Raises:
+        ValueError: an argument out of range; on a call, an input that does not fit.
+        TypeError: ``unroll=True``.
+    """
+
+    rank = 2
+    _cell = ConvLSTM2DCell
+
+
+class ConvLSTM3D(_ConvLSTM):
+    """As :class:`ConvLSTM2D`, over three axes: ``(batch, time, depth, rows, columns, channels)`` (tf.keras)."""
+
+    rank = 3
+    _cell = ConvLSTM3DCell
+
+
+__all__ = [
+    "ConvLSTM1D",
+    "ConvLSTM1DCell",
+    "ConvLSTM2D",
+    "ConvLSTM2DCell",
+    "ConvLSTM3D",
+    "ConvLSTM3DCell",
+    "ConvRNN2D",
+]
