@@ -43,7 +43,7 @@ def differentiate(model: Any, arrays: list[np.ndarray], cotangents: list[np.ndar
 
 
 def masks_of(case: ModelCase, arrays: list[np.ndarray]) -> list[Any]:
-    """The mask of each output as nested lists of numbers, or None; masks depend on no weights, so new layers will do."""
+    """The mask of each output as nested lists of numbers, or None. They depend on no weights, so new layers will do."""
     tensors = [tf.constant(x if x.dtype == np.int32 else x.astype(keras.backend.floatx())) for x in arrays]
     outputs = as_list(case.apply(keras.layers, tensors if len(tensors) > 1 else tensors[0]))
     masks = [getattr(y, "_keras_mask", None) for y in outputs]
