@@ -204,6 +204,16 @@ def test_int8(kind: str, classifier: Any, tmp_path: Path) -> None:
         assert not found.metrics
 
 
+def test_int8_with_a_fixed_batch_size(classifier: Any, tmp_path: Path) -> None:
+    model, x, y = classifier
+    report = model.export(tmp_path / "m.onnx", int8=(x, y), batch_size=30)
+    assert report.int8.samples == 180  # whole batches
+    assert session(tmp_path / "m.onnx").run(None, {model.input_names[0]: x[:30]})[0].shape == (30, 4)
+    assert model.export(tmp_path / "m.onnx", int8=True, batch_size=30).int8.samples == 90
+    with pytest.raises(ValueError, match="fewer samples than the batch size 300"):
+        model.export(tmp_path / "m.onnx", int8=x, batch_size=300)
+
+
 def test_int8_scales_each_channel_or_the_whole_weight(classifier: Any, tmp_path: Path) -> None:
     model, x, _ = classifier
     for per_channel in (True, False):
@@ -238,6 +248,21 @@ def test_int8_without_anything_to_quantize(tmp_path: Path) -> None:
 
 
 # ---- formats and notes
+
+
+def test_the_dropout_within_recurrent_layers_is_named(tmp_path: Path) -> None:
+    model = Sequential(
+        [
+            layers.LSTM(3, return_sequences=True, dropout=0.1, input_shape=(4, 2), name="first"),
+            layers.Bidirectional(layers.GRU(2, recurrent_dropout=0.2, name="inner"), name="both"),
+            layers.Dropout(0.3, name="drop"),
+        ]
+    )
+    (note,) = model.export(tmp_path / "m.onnx").notes
+    assert note == (
+        "left out, since they act in training only: drop, the dropout of first, the dropout of both/forward_inner, "
+        "the dropout of both/backward_inner"
+    )
 
 
 def test_ort_format(tmp_path: Path) -> None:

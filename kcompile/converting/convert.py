@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kcompile.converting.parity import check_parity
+from kcompile.converting.parity import Parity, check_parity
 from kcompile.converting.report import FileReport
 from kcompile.converting.sources import load
 from kcompile.errors import KCompileError
@@ -128,15 +128,10 @@ def _convert(source: Path, target: Path, options: Conversion, report: FileReport
         int8=options.int8, ort=options.ort,
     )  # fmt: skip
     if options.check:
-        report.parity = _parity(model, target, options)
+        report.parity = _parity(model, target, options, report.exported.sizes)
 
 
-def _parity(model: Model, target: Path, options: Conversion) -> list[Any]:
-    from kcompile.engine.steps import predict_graph
-    from kcompile.export.sizes import sizes_of
-
-    chosen = sizes_of(predict_graph(model), options.dims, options.batch_size)
-    fixed = {name: size for name, size in chosen.items() if isinstance(size, int)}
+def _parity(model: Model, target: Path, options: Conversion, fixed: Mapping[str, int]) -> list[Parity]:
     if options.int8 is None:
         return check_parity(model, target, "fp16" if options.fp16 else "float32", fixed)
     # The report says what int8 lost, against float32; here is whether that was right.

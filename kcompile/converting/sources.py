@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ def load(
             raise KCompileError(
                 f"{str(path)!r} is an architecture, and --arch gives another one; give the weights instead"
             )
-        model = architecture(str(path), custom_objects)
+        model = architecture(str(path), custom_objects, safe_mode)
         model.load_weights(weights)
         return model
     if weights is not None:
@@ -59,7 +60,7 @@ def load(
             f"--weights is for architectures ({listed(CONFIGS)}); {str(path)!r} is read as a whole model"
         )
     if arch is not None:
-        model = architecture(arch, custom_objects)
+        model = architecture(arch, custom_objects, safe_mode)
         model.load_weights(str(path))
         return model
     if suffix not in MODELS:
@@ -67,7 +68,7 @@ def load(
     return load_model(path, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
 
 
-def architecture(place: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
+def architecture(place: str, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True) -> Model:
     """A model with initial weights, from ``file.py:function`` or from a JSON or YAML file.
 
     Raises:
@@ -81,12 +82,17 @@ def architecture(place: str, custom_objects: Mapping[str, Any] | None = None) ->
     if separator and file.endswith(".py"):
         return load_model_function(file, function)
     path = Path(place)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {place!r}")
     if path.suffix == ".py":
         raise KCompileError(f"--arch {place}: name the function that returns the model, as in {place}:FUNCTION")
     if path.suffix.lower() not in CONFIGS:
         raise KCompileError(f"--arch {place}: expected FILE.py:FUNCTION or one of the kinds {listed(CONFIGS)}")
     read = models.model_from_json if path.suffix.lower() == ".json" else models.model_from_yaml
-    model: Model = read(text_of(path), custom_objects)
+    text = text_of(path)
+    if path.suffix.lower() == ".json" and text.startswith('"'):
+        text = json.loads(text)  # json.dump(model.to_json(), file): a string that holds JSON
+    model: Model = read(text, custom_objects, safe_mode)
     return model
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from kcompile.errors import KCompileError
 from kcompile.export.files import write_model
-from kcompile.export.sizes import Dims, with_sizes
+from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.builder import Target
 from kcompile.passes.opsets import OPSETS
 
@@ -34,6 +34,7 @@ class ExportReport:
         opset: of the model.
         parameters: how many numbers its weights have.
         operators: how often each ONNX operator occurs, in sub-graphs too.
+        sizes: named sizes of the model's inputs that are fixed in the file.
         notes: what was left out or changed on the way, a sentence each.
         int8: with ``int8``, what the outputs lost.
     """
@@ -42,6 +43,7 @@ class ExportReport:
     opset: int
     parameters: int
     operators: Counter[str]
+    sizes: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     int8: Int8Report | None = None
 
@@ -76,7 +78,7 @@ def to_onnx(
     Raises:
         ValueError: as :func:`export_model`; or the weights are too large for one ``ModelProto``.
     """
-    emitted = lowered(model, opset, dims, batch_size, fp16, metadata)
+    emitted, _ = lowered(model, opset, dims, batch_size, fp16, metadata)
     if emitted.weights:
         total = sum(array.nbytes for array in emitted.weights.values())
         raise KCompileError(
@@ -126,20 +128,19 @@ def export_model(
             large for float16.
         OSError: the path cannot be written.
     """
-    from kcompile.export.notes import left_out, note_of
+    from kcompile.export.notes import notes
 
     if fp16 and int8 is not None and int8 is not False:
         raise KCompileError("export: choose one of fp16 and int8")
     target = Path(path)
     if ort and target.suffix == ".ort":
         raise KCompileError(f"export: {str(target)!r} would be both files; name the ONNX file, as in model.onnx")
-    emitted = lowered(model, opset, dims, batch_size, fp16, metadata)
-    notes = note_of(left_out(model))
-    report = ExportReport([], opset, model.count_params(), count_operators(emitted.model), notes)
+    emitted, sizes = lowered(model, opset, dims, batch_size, fp16, metadata)
+    report = ExportReport([], opset, model.count_params(), count_operators(emitted.model), sizes, notes(model))
     if int8 is not None and int8 is not False:
         from kcompile.export.quantization import quantized
 
-        emitted.model, report.int8 = quantized(model, emitted, None if int8 is True else int8, per_channel)
+        emitted.model, report.int8 = quantized(model, emitted, None if int8 is True else int8, per_channel, sizes)
         report.operators = count_operators(emitted.model)
     report.files = write_model(emitted.model, emitted.weights, target)
     if ort:
@@ -156,23 +157,26 @@ def lowered(
     batch_size: int | None = None,
     fp16: bool = False,
     metadata: Mapping[str, str] | None = None,
-) -> Emitted:
-    """The inference graph as ONNX, with large weights still outside."""
+) -> tuple[Emitted, dict[str, int]]:
+    """The inference graph as ONNX, with large weights still outside; and which named sizes are fixed in it."""
     from kcompile.engine.steps import predict_graph
     from kcompile.passes.emit import emit
     from kcompile.passes.half import half
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
-    from kcompile.passes.specialize import freeze
+    from kcompile.passes.specialize import bind_graph, freeze
     from kcompile.runtime.storage import storage_of
 
     target = Target(opset=check_opset(opset))
     require_built(model)
-    graph = with_sizes(predict_graph(model, graph_name(model.name)), dims, batch_size)
+    graph = predict_graph(model, graph_name(model.name))
+    sizes = sizes_of(graph, dims, batch_size)
+    graph = bind_graph(graph, sizes) if sizes else graph
     values = {v: storage_of(v).read() for v in graph.variables()}
     if fp16:
         _check_range({variable.label: array for variable, array in values.items()})
     optimized = run_pipeline(freeze(graph, values), (*INFERENCE, half) if fp16 else INFERENCE)
-    return emit(optimized, target, metadata={**_metadata(model), **(metadata or {})})
+    emitted = emit(optimized, target, metadata={**_metadata(model), **(metadata or {})})
+    return emitted, {name: size for name, size in sizes.items() if isinstance(size, int)}
 
 
 def _check_range(weights: Mapping[str, np.ndarray[Any, Any]]) -> None:

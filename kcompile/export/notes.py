@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kcompile.ir.core import Graph, Leaf
@@ -14,18 +13,36 @@ if TYPE_CHECKING:
     from kcompile.engine.training import Model
 
 
-def left_out(model: Model) -> list[str]:
-    """The layers that draw random numbers in training and do nothing in inference, as ``outer/name``."""
+def left_out(model: Model) -> tuple[list[str], list[str]]:
+    """What draws random numbers in training and none in inference.
+
+    Returns:
+        the layers that disappear, as ``outer/name``, and those that stay without their own dropout (recurrent ones).
+    """
     outputs = {f"output_{i}": tensor.value for i, tensor in enumerate(model.outputs)}
     graph = Graph([tensor.value for tensor in model.inputs], outputs)
-    random = dict.fromkeys(node.scope for node in graph.nodes() if isinstance(node.op, RandomBits) and node.scope)
+    random = _drawing(graph)
     if not random:
-        return []
+        return [], []
     inference = simplify(specialize_inference(graph))
-    kept = {node.scope for node in inference.nodes() if not isinstance(node.op, Leaf)}
-    return [scope for scope in random if scope not in kept]
+    working = {_layer(node.scope) for node in inference.nodes() if not isinstance(node.op, Leaf)}
+    idle = [layer for layer in random if layer not in _drawing(inference)]
+    return [layer for layer in idle if layer not in working], [layer for layer in idle if layer in working]
 
 
-def note_of(layers: Sequence[str]) -> list[str]:
-    """A sentence about them, if there are any."""
-    return [f"left out, since they act in training only: {', '.join(layers)}"] if layers else []
+def _drawing(graph: Graph) -> list[str]:
+    """The layers that draw random numbers."""
+    return list(dict.fromkeys(_layer(node.scope) for node in graph.nodes() if isinstance(node.op, RandomBits)))
+
+
+def _layer(scope: str) -> str:
+    """The layer of a scope: a recurrent layer makes one of the same name within its own."""
+    outer, _, inner = scope.rpartition("/")
+    return outer if outer.rpartition("/")[2] == inner else scope
+
+
+def notes(model: Model) -> list[str]:
+    """Sentences about that, if there is anything to say."""
+    layers, partly = left_out(model)
+    names = [*layers, *(f"the dropout of {name}" for name in partly)]
+    return [f"left out, since they act in training only: {', '.join(names)}"] if names else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SAMPLES = 1024
 """So many samples of the data are looked at."""
+
+RANDOM_SAMPLES = 64
+"""So many random ones, where there are no data."""
 
 BATCH = 32
 
@@ -69,7 +72,9 @@ class Int8Report:
         return "\n".join(lines)
 
 
-def quantized(model: Model, emitted: Emitted, data: Any, per_channel: bool) -> tuple[onnx.ModelProto, Int8Report]:
+def quantized(
+    model: Model, emitted: Emitted, data: Any, per_channel: bool, fixed: Mapping[str, int]
+) -> tuple[onnx.ModelProto, Int8Report]:
     """The exported model in int8, and what it lost.
 
     Args:
@@ -77,6 +82,7 @@ def quantized(model: Model, emitted: Emitted, data: Any, per_channel: bool) -> t
         emitted: its inference graph in float32.
         data: as ``int8`` of :func:`~kcompile.export.inference.export_model`; ``None``: weights only.
         per_channel: a scale for each channel of a weight.
+        fixed: sizes that the exported model has for good, by the model's names for them.
 
     Raises:
         ValueError: the data do not fit the model, or are none; the model is too large; nothing can be quantized.
@@ -85,7 +91,7 @@ def quantized(model: Model, emitted: Emitted, data: Any, per_channel: bool) -> t
         raise KCompileError("export: a model above 1.5 GB cannot be quantized to int8; use fp16")
     from kcompile.runtime.session import Session
 
-    batches = _random_batches(model) if data is None else list(_batches(model, data))
+    batches = list(_batches(model, data, fixed.get("batch"))) if data is not None else _random_batches(model, fixed)
     feeds = [dict(zip(emitted.inputs, x, strict=True)) for x, _ in batches]
     small = _quantize(emitted.model, None if data is None else feeds, per_channel)
     before, after = (Session(proto, "cpu") for proto in (emitted.model, small))
@@ -153,8 +159,11 @@ def _difference(a: Array, b: Array) -> Difference:
     return Difference(float(apart.max()), float(apart.mean()), float(np.abs(a).max()))
 
 
-def _batches(model: Model, data: Any) -> Iterator[tuple[list[Array], list[Array]]]:
-    """Checked batches of inputs and labels (none if there are none), :data:`SAMPLES` samples at most."""
+def _batches(model: Model, data: Any, size: int | None) -> Iterator[tuple[list[Array], list[Array]]]:
+    """Checked batches of inputs and labels (none if there are none), :data:`SAMPLES` samples at most.
+
+    With a fixed ``size``, samples that do not make a whole batch are left.
+    """
     from kcompile.engine.data import standardize
 
     inputs = model._feed_specs()
@@ -165,15 +174,17 @@ def _batches(model: Model, data: Any) -> Iterator[tuple[list[Array], list[Array]
         for label in labels:
             if len(label) != found.samples:
                 raise DataError(f"int8: x has {found.samples} samples, y has {len(label)}")
-        for start in range(0, min(found.samples, SAMPLES - count), BATCH):
-            part = found.rows(start, min(start + BATCH, SAMPLES - count))
+        stop = min(found.samples, max(SAMPLES, size or 0) - count)
+        for start in range(0, stop - stop % size if size else stop, size or BATCH):
+            part = found.rows(start, min(start + (size or BATCH), stop))
             arrays = [np.ascontiguousarray(a[:], dtype) for a, dtype in zip(part.x, found.input_dtypes, strict=True)]
             yield arrays, [label[start : start + len(arrays[0])] for label in labels]
-        count += found.samples
-        if count >= SAMPLES:
+            count += part.samples
+        if count >= SAMPLES - (size or 1) + 1:
             return
     if not count:
-        raise DataError("int8: there are no data to calibrate with")
+        few = f"fewer samples than the batch size {size}" if size else "no data to calibrate with"
+        raise DataError(f"int8: there are {few}")
 
 
 def _parts(data: Any) -> Iterator[tuple[Any, Any]]:
@@ -201,11 +212,12 @@ def _labels(y: Any) -> list[Array]:
     return [np.asarray(part) for part in (y if isinstance(y, (list, tuple)) else [y])]
 
 
-def _random_batches(model: Model) -> list[tuple[list[Array], list[Array]]]:
+def _random_batches(model: Model, fixed: Mapping[str, int]) -> list[tuple[list[Array], list[Array]]]:
     from kcompile.export.samples import random_feeds
 
-    feeds = random_feeds(model, samples=64)
-    return [(list(feeds.values()), [])]
+    size = fixed.get("batch", RANDOM_SAMPLES)
+    batches = [random_feeds(model, size, fixed, seed) for seed in range(-(-RANDOM_SAMPLES // size))]
+    return [(list(feeds.values()), []) for feeds in batches]
 
 
 def _metrics(model: Model, labels: Sequence[Array], outputs: Sequence[Array]) -> dict[str, float]:

@@ -9,15 +9,8 @@ from typing import Any
 from kcompile.errors import KCompileError, listed, unknown_name
 from kcompile.ir.core import Graph, Input, Value
 from kcompile.ir.dims import Dim, name_of, named, names_in
-from kcompile.passes.specialize import bind_graph
 
 Dims = Mapping[str, Sequence[int | str | None]]
-
-
-def with_sizes(graph: Graph, dims: Dims | None, batch_size: int | None) -> Graph:
-    """The graph with sizes of its inputs fixed or named; see :func:`sizes_of`."""
-    sizes = sizes_of(graph, dims, batch_size)
-    return bind_graph(graph, sizes) if sizes else graph
 
 
 def sizes_of(graph: Graph, dims: Dims | None, batch_size: int | None) -> dict[str, Dim]:
