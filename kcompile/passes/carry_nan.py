@@ -13,11 +13,10 @@ import numpy as np
 
 from kcompile.ir.core import Graph, Node, Value, constant, constant_of, make_node, rebuild
 from kcompile.ir.ops.arithmetic import Cast, where
-from kcompile.ir.ops.comparison import less, logical_and
+from kcompile.ir.ops.comparison import less, logical_or
 from kcompile.ir.ops.indexing import Gather
 from kcompile.ir.ops.nan_search import any_nan
 from kcompile.ir.ops.recurrent_operators import OnnxRNN, RecurrentOperator
-from kcompile.ir.ops.reduction import reduce_any
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, reshape
 from kcompile.ir.ops.sizes import iota
 from kcompile.ir.ops.slicing import Concat, Slice, Split
@@ -26,40 +25,60 @@ from kcompile.passes.report import fired
 
 def carry_nan(graph: Graph) -> Graph:
     """Let recurrent operators start from NaN where their sequences hold one."""
+    known: dict[Node, Value | None] = {}
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
         op = node.op
-        if not isinstance(op, RecurrentOperator) or isinstance(op, OnnxRNN) or not may_be_nan(inputs[0]):
+        if not isinstance(op, RecurrentOperator) or isinstance(op, OnnxRNN):
             return None
-        fired(f"NaN through {op.onnx}")
         x, _, r, _, *rest = inputs
-        if op.with_lengths:
-            valid = less(reshape(iota(x.shape[0], "int32"), (x.shape[0], 1, 1)), reshape(rest[0], (1, x.shape[1], 1)))
-            found = reduce_any(logical_and(any_nan(x, [2]), valid), 0, keepdims=True)
+        found = _with_nan(x, rest[0] if op.with_lengths else None, known)
+        if found is None:
+            made = node if inputs == node.inputs else make_node(op, *inputs)
         else:
-            found = any_nan(x, [0, 2])
-        given = rest[op.with_lengths :] if op.with_states else [_zero_state(r)] * op.states
-        states = [where(found, np.nan, state) for state in given]
-        marked = dataclasses.replace(op, with_states=True)
-        return make_node(marked, *inputs[: 4 + op.with_lengths], *states).outputs
+            fired(f"NaN through {op.onnx}")
+            given = rest[op.with_lengths :] if op.with_states else [_zero_state(r)] * op.states
+            states = [where(found, np.nan, state) for state in given]
+            marked = dataclasses.replace(op, with_states=True)
+            made = make_node(marked, *inputs[: 4 + op.with_lengths], *states)
+        known[made] = found
+        return made.outputs
 
     return rebuild(graph, rule)
+
+
+def _with_nan(x: Value, lengths: Value | None, known: dict[Node, Value | None]) -> Value | None:
+    """Which sequences of ``x`` hold a NaN: bool ``[1, N, 1]``; ``None``: none of them can.
+
+    ``known`` tells it of the operators so far, whose results hold NaN if their sequences did.
+    """
+    sources = _sources(x)
+    if all(source.node in known for source in sources):
+        found = list(dict.fromkeys(known[source.node] for source in sources))
+        marks = [mark for mark in found if mark is not None]
+        for mark in marks[1:]:
+            marks[0] = logical_or(marks[0], mark)
+        return marks[0] if marks else None
+    if lengths is None:
+        return any_nan(x, [0, 2])
+    steps = reshape(iota(x.shape[0], "int32"), (x.shape[0], 1, 1))
+    return any_nan(where(less(steps, reshape(lengths, (1, x.shape[1], 1))), x, 0), [0, 2])
+
+
+def _sources(value: Value) -> list[Value]:
+    """The values of which ``value`` consists and which may hold a NaN, as far as the graph tells."""
+    array = constant_of(value)
+    if not value.type.is_float or (array is not None and not np.isnan(array).any()):
+        return []
+    match value.op:
+        case Gather() | Cast():
+            return _sources(value.node.inputs[0])
+        case Expand() | Reshape() | Transpose() | Slice() | Split() | Concat():
+            return [source for operand in value.node.inputs for source in _sources(operand)]
+    return [value]
 
 
 def _zero_state(r: Value) -> Value:
     """Zeros that broadcast to the initial state of an operator with recurrent weights ``r``."""
     directions, _, units = r.type.static_shape
     return constant(np.zeros((directions, 1, units)), r.dtype)
-
-
-def may_be_nan(value: Value) -> bool:
-    """Whether ``value`` may hold a NaN, as far as the graph tells."""
-    array = constant_of(value)
-    if array is not None:
-        return bool(np.isnan(array).any())
-    match value.op:
-        case Gather() | Cast():
-            return may_be_nan(value.node.inputs[0])
-        case Expand() | Reshape() | Transpose() | Slice() | Split() | Concat():
-            return any(map(may_be_nan, value.node.inputs))
-    return value.type.is_float

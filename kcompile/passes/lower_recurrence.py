@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,12 +25,11 @@ from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand_dims, r
 from kcompile.ir.ops.slicing import concat
 from kcompile.passes.carry_nan import carry_nan
 from kcompile.passes.cse import cse
-from kcompile.passes.masked_sequences import MaskedSequences, is_all_true
+from kcompile.passes.masked_sequences import Packing, is_all_true
 from kcompile.passes.projections import projection_of
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions, rewrite, uniform_of
-from kcompile.passes.trends import is_right_padded
-from kcompile.passes.two_directions import RULES, merge_directions, transpose_of_gather
+from kcompile.passes.two_directions import RULES, merge_directions
 
 GATE_ORDER: dict[type[Recurrence], tuple[int, ...]] = {Lstm: (0, 3, 1, 2), Gru: (0, 1, 2), Rnn: (0,)}
 """Which of Keras' gates (i, f, c, o for the LSTM) come one after the other in ONNX' weights (i, o, f, c)."""
@@ -46,22 +45,13 @@ def lower_recurrence(graph: Graph) -> Graph:
     if not any(isinstance(node.op, Recurrence) for node in graph.nodes()):
         return graph
     uses = count_uses(graph)
-    known: dict[tuple[Value, Value], tuple[MaskedSequences, Value]] = {}
-
-    def compacted(x: Value, mask: Value) -> tuple[MaskedSequences, Value]:
-        """Once for all recurrences over one sequence, which can then be seen to run over one sequence."""
-        if (x, mask) not in known:
-            sequences = MaskedSequences(mask, is_right_padded(mask))
-            known[x, mask] = sequences, sequences.compacted(x)
-        return known[x, mask]
+    packing = Packing()
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
         op = node.op
-        if not isinstance(op, Recurrence) or not op.sequence:
-            return None
-        if any(value in uses for value in node.outputs[1 + op.states :]):
+        if not isinstance(op, Recurrence) or any(value in uses for value in node.outputs[1 + op.states :]):
             return None  # something reads what is stored for gradients
-        results = _lowered(op, inputs, node.outputs[0] in uses, compacted)
+        results = _lowered(op, inputs, node.outputs[0] in uses, packing)
         return None if results is None else (*results, *node.outputs[1 + op.states :])
 
     lowered = rebuild(graph, rule)
@@ -72,7 +62,7 @@ def _lowered(
     op: Recurrence,
     inputs: Sequence[Value],
     with_sequence: bool,
-    compacted: Callable[[Value, Value], tuple[MaskedSequences, Value]],
+    packing: Packing,
 ) -> tuple[Value, ...] | None:
     """The results of a recurrence by means of one operator, or ``None`` if there is none that computes it.
 
@@ -87,15 +77,13 @@ def _lowered(
     if projection is None:
         return None
     x, kernel, bias = projection
-    if isinstance(x.op, Transpose):
-        x = transpose_of_gather(x.node) or x
     mask = None if mask is None or is_all_true(mask) else mask
     from_zero = all(map(_is_zero, initial))
     operator = _operator_for(op, mask is not None, not from_zero)
     fired(f"recurrence as {operator.onnx}")
     sequences = None
     if mask is not None:
-        sequences, x = compacted(x, mask)
+        sequences, x = packing.pack(x, mask)
     order = GATE_ORDER[type(op)]
     y, *finals = recurrent_operator(
         operator,
@@ -111,7 +99,7 @@ def _lowered(
         if not from_zero:  # the operator gives zeros where there is no step
             finals = [where(sequences.empty, old, new) for old, new in zip(initial, finals, strict=True)]
         if with_sequence:
-            y = sequences.expanded(y, None if from_zero else initial[0], finals[0], op.reverse)
+            y = packing.unpack(sequences, y, None if from_zero else initial[0], finals[0], op.reverse)
     return y, *finals
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kcompile.ir.core import Value, apply, constant_of
-from kcompile.ir.ops.arithmetic import add, cast, mul, sub, where
+from kcompile.ir.ops.arithmetic import Where, add, cast, mul, sub, where
 from kcompile.ir.ops.comparison import LogicalAnd, LogicalOr, greater, less
 from kcompile.ir.ops.cumulative import cumsum
 from kcompile.ir.ops.indexing import Gather, ScatterElementsAdd, gather
 from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand_dims, reshape
 from kcompile.ir.ops.sizes import dims_vector, iota
+from kcompile.ir.ops.slicing import Concat, concat
+from kcompile.passes.trends import is_right_padded
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class MaskedSequences:
 
     @cached_property
     def _ones(self) -> Value:
-        """1 for a valid step, else 0: int64 ``[T, N]``."""
-        return cast(self.mask, "int64")
+        """1 for a valid step, else 0: int32 ``[T, N]``."""
+        return cast(self.mask, "int32")
 
     @cached_property
     def _before(self) -> Value:
@@ -41,7 +43,7 @@ class MaskedSequences:
     @cached_property
     def lengths(self) -> Value:
         """How many steps are valid: int32 ``[N]``."""
-        return cast(reduce_sum(self._ones, 0), "int32")
+        return reduce_sum(self._ones, 0)
 
     @cached_property
     def empty(self) -> Value:
@@ -54,12 +56,14 @@ class MaskedSequences:
             return x
         if isinstance(x.op, Gather) and x.op.axis == 0 and x.node.inputs[1].rank == 2:
             table, indices = x.node.inputs
-            return gather(table, self._scattered(cast(indices, "int64")))
-        return gather(_rows(x), self._scattered(reshape(iota(x.shape[0] * x.shape[1]), x.shape[:2])))
+            return gather(table, self._scattered(indices))
+        places = reshape(iota(x.shape[0] * x.shape[1], "int32"), x.shape[:2])
+        return gather(_rows(x), self._scattered(places))
 
     def _scattered(self, numbers: Value) -> Value:
         """The whole numbers ``[T, N]`` of valid steps in front, then zeros."""
-        return apply(ScatterElementsAdd(self.mask.shape[0], 0), self._before, mul(numbers, self._ones))
+        valid = mul(numbers, cast(self._ones, numbers.dtype))
+        return apply(ScatterElementsAdd(self.mask.shape[0], 0), self._before, valid)
 
     def expanded(self, y: Value, initial: Value | None, final: Value, reverse: bool) -> Value:
         """The state after every step, valid or not, given those after compacted steps.
@@ -77,12 +81,52 @@ class MaskedSequences:
         # (the place after the last); both hold zeros, since a sequence with an invalid step does not fill y.
         until = add(self._before, self._ones)
         places = self._before if reverse else sub(until, 1)
-        batch = y.shape[1]
-        found = gather(_rows(y), add(mul(places, dims_vector((batch,))), iota(batch)))
+        size = dims_vector((y.shape[1],))
+        found = gather(_rows(y), add(mul(places, cast(size, "int32")), iota(y.shape[1], "int32")))
         if initial is None:
             return found
         started = greater(cumsum(self._ones, 0, reverse=True) if reverse else until, 0)
         return where(expand_dims(started, -1), found, initial)
+
+
+class Packing:
+    """Moves each sequence to the front once, and not again what was moved to its places by the same mask."""
+
+    def __init__(self) -> None:
+        self._sequences: dict[Value, MaskedSequences] = {}
+        self._packed: dict[tuple[Value, Value], Value] = {}
+
+    def pack(self, x: Value, mask: Value) -> tuple[MaskedSequences, Value]:
+        """The valid steps of ``mask``, and ``x`` with them in front."""
+        if mask not in self._sequences:
+            self._sequences[mask] = MaskedSequences(mask, is_right_padded(mask))
+        return self._sequences[mask], self._front(x, mask)
+
+    def unpack(self, sequences: MaskedSequences, y: Value, initial: Value | None, final: Value, reverse: bool) -> Value:
+        """As :meth:`MaskedSequences.expanded`; packing the result with the same mask gives ``y`` again."""
+        result = sequences.expanded(y, initial, final, reverse)
+        self._packed[result, sequences.mask] = y
+        return result
+
+    def _front(self, x: Value, mask: Value) -> Value:
+        if (x, mask) not in self._packed:
+            inner = self._packed_before(x, mask)
+            self._packed[x, mask] = self._sequences[mask].compacted(x) if inner is None else inner
+        return self._packed[x, mask]
+
+    def _packed_before(self, x: Value, mask: Value) -> Value | None:
+        """``x`` packed, from what was packed before it got to its places, joined, or zeroed at invalid steps."""
+        if (x, mask) in self._packed:
+            return self._packed[x, mask]
+        operands = x.node.inputs
+        match x.op:
+            case Concat(axis=2):
+                parts = [self._packed_before(part, mask) for part in operands]
+                known = [part for part in parts if part is not None]
+                return concat(known, 2) if len(known) == len(parts) else None
+            case Where() if isinstance(operands[0].op, Reshape) and operands[0].node.inputs[0] is mask:
+                return self._packed_before(operands[1], mask)
+        return None
 
 
 def _rows(x: Value) -> Value:

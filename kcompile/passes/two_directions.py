@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 from kcompile.ir.core import Graph, Node, Value, rebuild, toposort
-from kcompile.ir.ops.indexing import Gather, gather
 from kcompile.ir.ops.recurrent_operators import RecurrentOperator, recurrent_operator
 from kcompile.ir.ops.regions import zeros_of
 from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape, transpose
@@ -139,14 +138,3 @@ def transpose_before_joining(node: Node) -> Value | None:
     if not isinstance(x.op, Transpose) or x.shape[:-2] != joined.shape[:-1]:
         return None
     return reshape(transpose(x, [*order[:-1], x.rank - 2, x.rank - 1]), node.outputs[0].shape)
-
-
-@RULES.on(Transpose)
-def transpose_of_gather(node: Node) -> Value | None:
-    """transpose(gather(table, i)) -> gather(table, transpose(i)): whole rows move, so let their places move instead."""
-    (rows,) = node.inputs
-    order, count = permutation_of(node), rows.rank - 1
-    if not isinstance(rows.op, Gather) or rows.op.axis != 0 or rows.node.inputs[0].rank != 2 or order[-1] != count:
-        return None
-    table, places = rows.node.inputs
-    return gather(table, transpose(places, order[:-1]))

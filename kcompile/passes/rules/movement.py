@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kcompile.ir.core import Node, Value, apply
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.indexing import Gather, gather
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
 from kcompile.ir.ops.slicing import Concat, Pad, Slice, Split, concat, pad
 from kcompile.passes.rewrite import Rules, same_type
@@ -47,6 +48,17 @@ def transpose_as_reshape(node: Node) -> Value | None:
     (x,) = node.inputs
     long_axes = [axis for axis in permutation_of(node) if x.shape[axis] != 1]
     return reshape(x, node.outputs[0].shape) if long_axes == sorted(long_axes) else None
+
+
+@RULES.on(Transpose)
+def transpose_of_gather(node: Node) -> Value | None:
+    """transpose(gather(table, i)) -> gather(table, transpose(i)): the places of rows move instead of the rows."""
+    (rows,) = node.inputs
+    order = permutation_of(node)
+    if not isinstance(rows.op, Gather) or rows.op.axis != 0 or rows.node.inputs[0].rank != 2:
+        return None
+    table, places = rows.node.inputs
+    return gather(table, transpose(places, order[:-1])) if order[-1] == places.rank else None
 
 
 def permutation_of(node: Node) -> tuple[int, ...]:
@@ -121,6 +133,17 @@ def concat_of_parts(node: Node) -> Value | None:
     return concat(flat, axis) if len(flat) > len(operands) else None
 
 
+@RULES.on(Concat)
+def concat_of_transposes(node: Node) -> Value | None:
+    """concat(transpose(x), transpose(y)) -> transpose(concat(x, y)) where both transpose alike."""
+    assert isinstance(node.op, Concat)
+    first = node.inputs[0].op
+    if not isinstance(first, Transpose) or any(operand.op != first for operand in node.inputs):
+        return None
+    sources = [operand.node.inputs[0] for operand in node.inputs]
+    return transpose(concat(sources, first.permutation[node.op.axis]), first.permutation)
+
+
 @RULES.on(Split)
 def split_of_concat(node: Node) -> tuple[Value, ...] | None:
     """split(concat(x, y)) -> x, y where it cuts at the joints; a split into one part is that part."""
@@ -156,6 +179,19 @@ def slice_of_slice(node: Node) -> Value | None:
         _, first, _, stride = merged.get(axis, (axis, 0, 0, 1))
         merged[axis] = axis, first + start * stride, size, step * stride
     return _sliced(x.node.inputs[0], sorted(merged.values()))
+
+
+@RULES.on(Slice)
+def slice_of_transposed_slice(node: Node) -> Value | None:
+    """slice(transpose(slice(x))) -> transpose(slice(slice(x))): two reversals of time then meet, and cancel."""
+    (moved,) = node.inputs
+    assert isinstance(node.op, Slice)
+    if not isinstance(moved.op, Transpose) or not isinstance(moved.node.inputs[0].op, Slice):
+        return None
+    order = permutation_of(moved.node)
+    parts: list[SlicePart] = [(order[axis], start, size, step) for axis, start, size, step in _parts(node.op)]
+    parts.sort(key=lambda part: part[0])
+    return transpose(_sliced(moved.node.inputs[0], parts), order)
 
 
 @RULES.on(Slice)
