@@ -1,4 +1,4 @@
-"""keras.models: models, and models from configurations."""
+"""keras.models: models, from configurations and from files."""
 
 from kcompile.engine.cloning import clone_model
 from kcompile.engine.input_layer import Input
@@ -6,5 +6,9 @@ from kcompile.engine.sequential import Sequential
 from kcompile.engine.training import Model
 from kcompile.saving.configs import model_from_config
 from kcompile.saving.json_yaml import model_from_json, model_from_yaml
+from kcompile.saving.models import load_model, save_model
 
-__all__ = ["Input", "Model", "Sequential", "clone_model", "model_from_config", "model_from_json", "model_from_yaml"]
+__all__ = [
+    "Input", "Model", "Sequential", "clone_model", "load_model", "model_from_config", "model_from_json",
+    "model_from_yaml", "save_model",
+]  # fmt: skip

@@ -7,26 +7,15 @@ The form is that of ``training_config`` in HDF5 files. Two keys are ours, which 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from kcompile.engine.training import Model
 from kcompile.errors import KCompileError, shown
+from kcompile.optimizers import Nadam
 from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects
-
-_OPTIMIZER_DEFAULTS = {
-    "weight_decay": (None, 0, 0.0),
-    "use_ema": (False, None),
-    "loss_scale_factor": (None,),
-    "gradient_accumulation_steps": (None, 1),
-}
-"""Arguments of later optimizers that ours do not have, with the values that change nothing."""
-
-_OPTIMIZER_IGNORED = ("ema_momentum", "ema_overwrite_frequency", "jit_compile", "is_legacy_optimizer")
-"""Arguments that mean nothing without others, or not to how weights change."""
-
 
 # ---- writing
 
@@ -40,9 +29,8 @@ def training_config(model: Model) -> dict[str, Any] | None:
     given = model._compile_arguments
     if given is None:
         return None
-    optimizer = model.optimizer
     return {
-        "optimizer_config": {"class_name": type(optimizer).__name__, "config": plain(optimizer.get_config())},
+        "optimizer_config": _optimizer_config(model.optimizer),
         "loss": _described(given["loss"]),
         "metrics": _described(given["metrics"]),
         "weighted_metrics": _described(given["weighted_metrics"]),
@@ -51,6 +39,16 @@ def training_config(model: Model) -> dict[str, Any] | None:
         "steps_per_execution": given["steps_per_execution"],
         "on_nan": model.on_nan,
     }
+
+
+def _optimizer_config(optimizer: Any) -> dict[str, Any]:
+    """Class and arguments, in the words that mean the same to later versions of Keras."""
+    config = plain(optimizer.get_config())
+    if config.get("clipnorm") is not None and config.get("global_clipnorm") is None:
+        config["global_clipnorm"] = config.pop("clipnorm")  # theirs is for each gradient alone
+    if type(optimizer) is Nadam and config["schedule_decay"] == 0.004:
+        config["decay"] = config.pop("schedule_decay")  # which Keras 3 takes, and ignores
+    return {"class_name": type(optimizer).__name__, "config": config}
 
 
 def _described(item: Any) -> Any:
@@ -93,23 +91,33 @@ def plain(value: Any) -> Any:
 
 
 def compile_arguments(
-    config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None, keras_version: str | None = None
+    config: Mapping[str, Any],
+    custom_objects: Mapping[str, Any] | None = None,
+    keras_version: str | None = None,
+    safe_mode: bool = True,
 ) -> dict[str, Any]:
     """The arguments of ``compile`` from a ``training_config`` of any version.
 
     Raises:
         ValueError: an unknown optimizer, loss or metric, or an option of the optimizer that ours does not have.
     """
-    from kcompile import losses
+    from kcompile import losses, metrics, optimizers
+    from kcompile.saving.configs import read
 
     if not isinstance(config, Mapping):
         raise KCompileError(f"the training configuration must be a dictionary, got {shown(config)}")
+
+    def made(kind: str, deserialize: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda item: _made(read(item, custom_objects, keras_version, safe_mode, kind), deserialize)
+
+    optimizer = _optimizer_of(config, custom_objects or {})
+    metric = made("metric", metrics.deserialize)
     with CustomObjectScope(custom_objects or {}), _explained():
         arguments = {
-            "optimizer": _optimizer(config.get("optimizer_config", config.get("optimizer"))),
-            "loss": _objects(config.get("loss"), losses.deserialize),
-            "metrics": _objects(config.get("metrics"), _metric),
-            "weighted_metrics": _objects(config.get("weighted_metrics"), _metric),
+            "optimizer": made("optimizer", optimizers.deserialize)(optimizer),
+            "loss": _objects(config.get("loss"), made("loss", losses.deserialize)),
+            "metrics": _objects(config.get("metrics"), metric),
+            "weighted_metrics": _objects(config.get("weighted_metrics"), metric),
         }
     arguments["loss_weights"] = config.get("loss_weights")
     arguments["sample_weight_mode"] = config.get("sample_weight_mode")
@@ -120,43 +128,31 @@ def compile_arguments(
     return arguments
 
 
+def _optimizer_of(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> Any:
+    """The optimizer's configuration; tf.keras marks its own classes as custom ones."""
+    found = config.get("optimizer_config", config.get("optimizer"))
+    if isinstance(found, str):
+        found = {"class_name": found, "config": {}}
+    if not isinstance(found, Mapping) or not isinstance(found.get("class_name"), str):
+        raise KCompileError(f"the training configuration of the file has no optimizer, but {shown(found)}")
+    name, options = found["class_name"], found.get("config")
+    if name.startswith("Custom>") and name not in custom_objects:
+        name = name.removeprefix("Custom>")
+    if name == "Nadam" and isinstance(options, Mapping) and "decay" in options and "schedule_decay" not in options:
+        options = {"schedule_decay" if key == "decay" else key: value for key, value in options.items()}
+    return {**found, "class_name": name, "config": options or {}}
+
+
 @contextlib.contextmanager
-def _explained() -> Any:
+def _explained() -> Iterator[None]:
     """Errors with what to do: a model is of use without its training configuration."""
     try:
         yield
     except KCompileError as error:
         raise type(error)(
-            f"the training configuration of the file cannot be read: {error} Give what is missing in custom_objects, "
+            f"the training configuration of the file cannot be read: {error}. Give what is missing in custom_objects, "
             "or use load_model(..., compile=False)"
         ) from error
-
-
-def _optimizer(config: Any) -> Any:
-    from kcompile import optimizers
-
-    if isinstance(config, str):
-        return optimizers.deserialize(config)
-    if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
-        raise KCompileError(f"the optimizer must be a class name and a configuration, got {shown(config)}")
-    name = config["class_name"].rpartition(">")[2]
-    options = dict(config.get("config") or {})
-    for option, harmless in _OPTIMIZER_DEFAULTS.items():
-        if (value := options.pop(option, None)) not in harmless:
-            raise KCompileError(f"optimizer {name!r} of the file has {option}={value!r}, which kcompile does not have.")
-    for option in _OPTIMIZER_IGNORED:
-        options.pop(option, None)
-    if isinstance(options.get("learning_rate"), Mapping):
-        schedule = options["learning_rate"].get("class_name", "schedule")
-        raise KCompileError(
-            f"optimizer {name!r} of the file has the learning rate schedule {schedule}, which kcompile does not have; "
-            "use a LearningRateScheduler callback."
-        )
-    if name == "Nadam" and "decay" in options:  # tf.keras' name of the schedule's decay
-        options.setdefault("schedule_decay", options.pop("decay"))
-    if options.get("epsilon", 0) is None:
-        options.pop("epsilon")
-    return optimizers.deserialize({"class_name": name, "config": options})
 
 
 def _objects(item: Any, make: Callable[[Any], Any]) -> Any:
@@ -174,12 +170,14 @@ def _objects(item: Any, make: Callable[[Any], Any]) -> Any:
     raise KCompileError(f"a loss or metric must be a name or a configuration, got {shown(item)}")
 
 
-def _metric(config: Mapping[str, Any]) -> Any:
-    from kcompile import metrics
+def _made(item: Any, deserialize: Callable[[Any], Any]) -> Any:
+    """The object of a configuration."""
+    from kcompile import losses, metrics
 
-    name, options = config["class_name"], config.get("config")
-    if str(name).rpartition(">")[2] == "MeanMetricWrapper" and isinstance(options, Mapping) and "fn" in options:
+    options = item.get("config") if isinstance(item, Mapping) else None
+    wrapper = {"MeanMetricWrapper": metrics.MeanMetricWrapper, "LossFunctionWrapper": losses.LossFunctionWrapper}
+    if isinstance(options, Mapping) and "fn" in options and item["class_name"] in wrapper:
         # A function that compile wrapped, which tf.keras writes so once the model has been trained.
         options = dict(options)
-        return metrics.MeanMetricWrapper(metrics.deserialize(options.pop("fn")), **options)
-    return metrics.deserialize(config)
+        return wrapper[item["class_name"]](deserialize(options.pop("fn")), **options)
+    return deserialize(item)

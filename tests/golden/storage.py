@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 DIRECTORY = Path(__file__).resolve().parent
-PACKED_DTYPES = ("float32", "float64", "int32", "int64", "bool")
+PACKED_DTYPES = ("float32", "float64", "int32", "int64", "bool", "uint8")
 
 
 class Golden(dict[str, Any]):
