@@ -1,0 +1,277 @@
+"""The configuration in a ``.keras`` archive, written in the words of Keras 3, or of tf.keras 2.13 and later.
+
+Both name the module of every class and record the shapes for which layers were built. They differ in how they write
+calls of layers, and in some names of arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kcompile.engine.input_layer import InputLayer
+from kcompile.engine.layer import Layer
+from kcompile.engine.network import Network
+from kcompile.engine.node import Node
+from kcompile.engine.sequential import Sequential
+from kcompile.engine.tensor import Tensor
+from kcompile.saving import known, lambdas
+from kcompile.saving.json_yaml import plain
+
+KERAS_3, TF_KERAS = "3", "2"
+"""The two dialects."""
+
+VERSIONS = {KERAS_3: "3.8.0", TF_KERAS: "2.15.0"}
+"""The version of Keras that an archive names: one whose form it has."""
+
+_MODULES = {
+    "layer": "keras.layers", "initializer": "keras.initializers", "regularizer": "keras.regularizers",
+    "constraint": "keras.constraints", "loss": "keras.losses", "metric": "keras.metrics",
+    "optimizer": "keras.optimizers",
+}  # fmt: skip
+_MODELS = {"Sequential": "Sequential", "Model": "Functional", "Functional": "Functional"}
+
+_ONLY_IN_KERAS_2 = ("ThresholdedReLU", "LocallyConnected1D", "LocallyConnected2D", "CuDNNGRU", "CuDNNLSTM")
+_ACTIVATIONS_OF_KERAS_3 = {"hard_sigmoid_v3": "hard_sigmoid"}
+_RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
+_NOT_IN_KERAS_3 = ("implementation", "time_major", "input_length", "batch_input_shape", "sparse")
+"""Arguments that Keras 3 dropped; models that need another value of one are written in Keras 2's dialect."""
+
+
+def dialect_for(model: Network) -> str:
+    """The dialect that can say what a model is: Keras 3's, or Keras 2's where a model uses what Keras 3 lacks.
+
+    Keras 3 has other formulas under some old names, so that a file in its dialect would compute something else.
+    """
+    return TF_KERAS if _only_keras_2(plain(model.get_config(), model.name)) else KERAS_3
+
+
+def _only_keras_2(item: Any, key: str = "") -> bool:
+    if isinstance(item, Mapping):
+        if item.get("class_name") in _ONLY_IN_KERAS_2 or item.get("time_major"):
+            return True
+        return any(_only_keras_2(value, str(k)) for k, value in item.items())
+    if isinstance(item, (list, tuple)):
+        return any(_only_keras_2(value, key) for value in item)
+    return item == "hard_sigmoid" and known.kind_of_key(key) == "activation"
+
+
+def archive_config(model: Network, dialect: str) -> dict[str, Any]:
+    """``config.json`` without the arguments of ``compile``.
+
+    Raises:
+        ValueError: a model that no configuration can describe. NotImplementedError: a subclassed one, as in Keras.
+    """
+    return _Writer(dialect).model(model)
+
+
+def described(item: Any, dialect: str) -> Any:
+    """Losses, metrics and optimizers (in lists and dicts): configurations get modules, names stay."""
+    return _Writer(dialect).value(item, "", "the training configuration")
+
+
+class _Writer:
+    def __init__(self, dialect: str) -> None:
+        self.dialect = dialect
+        self.is_3 = dialect == KERAS_3
+
+    # -- models
+
+    def model(self, model: Network) -> dict[str, Any]:
+        config = model.get_config()  # refuses what has no configuration
+        name = type(model).__name__
+        builtin = type(model).__module__.startswith("kcompile.")
+        if not builtin and not isinstance(config.get("layers"), list):
+            written = self.value({"class_name": name, "config": config}, "layer", f"model {model.name!r}")
+        elif isinstance(model, Sequential):
+            written = {"module": "keras", "class_name": name, "config": self.sequential(model), "registered_name": None}
+        else:
+            module = "keras.src.models.functional" if self.is_3 else "keras.src.engine.functional"
+            written = {"module": module, "class_name": "Functional", "config": self.functional(model, config)}
+            written["registered_name"] = "Functional"
+        if not builtin:
+            written.update(module=type(model).__module__, class_name=name, registered_name=name)
+        if model._functional:
+            written["build_config"] = {"input_shape": plain(model.input_shape)}
+        return written
+
+    def sequential(self, model: Sequential) -> dict[str, Any]:
+        layers = []
+        if model._functional and not isinstance(model._stack[0], InputLayer):
+            start = model.inputs[0]._keras_history[0]
+            if isinstance(start, InputLayer) and not isinstance(model._stack[0], Network):
+                layers.append(self.layer(start))
+        layers += [self.layer(layer) for layer in model._stack]
+        config = {"name": model.name, "trainable": model.trainable, "layers": layers}
+        if not self.is_3:
+            del config["trainable"]
+        if model._functional:
+            config["build_input_shape"] = plain(model.input_shape)
+        return config
+
+    def functional(self, model: Network, native: Mapping[str, Any]) -> dict[str, Any]:
+        numbers = _node_numbers(model, 0 if self.is_3 else 1)
+        layers = []
+        for layer in model.layers:
+            nodes = [n for n in layer._inbound_nodes if id(n) in numbers and not isinstance(layer, InputLayer)]
+            calls = [self.call(node, numbers) for node in nodes]
+            layers.append({**self.layer(layer), "name": layer.name, "inbound_nodes": calls})
+        ends = {}
+        for key, tensors in (("input_layers", model.inputs), ("output_layers", model.outputs)):
+            places = [_place(x, numbers) for x in tensors]
+            # A list of one and one alone differ in what predict returns.
+            ends[key] = places[0] if self.is_3 and len(places) == 1 else places
+        return {"name": model.name, "trainable": model.trainable, "layers": layers, **ends}
+
+    def call(self, node: Node, numbers: Mapping[int, int]) -> Any:
+        owner = f"layer {node.layer.name!r}"
+        if not self.is_3:
+            arguments = {k: self.argument(v, numbers, owner) for k, v in node.arguments.items()}
+            return [[*_place(x, numbers), arguments] for x in node.input_tensors]
+        inputs, arguments = [self.tensor(x, numbers) for x in node.input_tensors], dict(node.arguments)
+        options = {k: self.argument(v, numbers, owner) for k, v in arguments.items()}
+        if node.nested and hasattr(node.layer, "reset_states"):  # a recurrent layer: the rest are its states
+            if len(inputs) > 1:
+                options["initial_state"] = inputs[1:]
+            return {"args": [inputs[0]], "kwargs": options}
+        return {"args": [inputs if node.nested else inputs[0]], "kwargs": options}
+
+    def tensor(self, x: Tensor, numbers: Mapping[int, int]) -> dict[str, Any]:
+        config = {"shape": plain(tuple(x.shape)), "dtype": x.dtype, "keras_history": _place(x, numbers)}
+        return {"class_name": "__keras_tensor__", "config": config}
+
+    def argument(self, value: Any, numbers: Mapping[int, int], owner: str) -> Any:
+        if isinstance(value, Tensor) and value._keras_history is not None:
+            return self.tensor(value, numbers) if self.is_3 else _place(value, numbers)
+        if isinstance(value, (list, tuple)):
+            return [self.argument(item, numbers, owner) for item in value]
+        return plain(value, owner)
+
+    # -- layers and other objects
+
+    def layer(self, layer: Layer) -> dict[str, Any]:
+        if isinstance(layer, Network):
+            return self.model(layer)
+        name = type(layer).__name__
+        written: dict[str, Any] = self.value(
+            {"class_name": name, "config": layer.get_config()}, "layer", f"layer {layer.name!r} ({name})"
+        )
+        if not type(layer).__module__.startswith("kcompile."):
+            written.update(module=type(layer).__module__, registered_name=name)
+        shape = _input_shape(layer)
+        if shape is not None:
+            written["build_config"] = {"input_shape": shape}
+        return written
+
+    def value(self, item: Any, key: str, owner: str) -> Any:
+        """A part of a configuration; ``key`` is what it stands under."""
+        if isinstance(item, Mapping):
+            if isinstance(item.get("class_name"), str) and isinstance(item.get("config"), Mapping):
+                return self.object(item, key, owner)
+            return {str(k): self.value(v, str(k), owner) for k, v in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [self.value(each, key, owner) for each in item]
+        if isinstance(item, np.ndarray) and item.ndim > 0:
+            return {"class_name": "__numpy__", "config": {"value": item.tolist(), "dtype": item.dtype.name}}
+        if isinstance(item, str):
+            return self.name(item, key)
+        if callable(item):
+            return self.function(item, owner)
+        return plain(item, owner)
+
+    def name(self, name: str, key: str) -> Any:
+        kind = known.kind_of_key(key)
+        if kind != "activation":
+            return name
+        if known.find(name, kind) is None:  # the user's own function
+            return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+        return _ACTIVATIONS_OF_KERAS_3.get(name, name) if self.is_3 else name
+
+    def function(self, function: Any, owner: str) -> dict[str, Any]:
+        name = getattr(function, "__name__", "<lambda>")
+        if name == "<lambda>":
+            return lambdas.written(function, owner)
+        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+
+    def object(self, item: Mapping[str, Any], key: str, owner: str) -> dict[str, Any]:
+        name, config = item["class_name"], dict(item["config"])
+        kind = known.kind_of_key(key)
+        kinds = [kind] if kind else known.KINDS
+        found = next((each for each in kinds if known.find(name, each) is not None), None)
+        if name in _MODELS and "layers" in config:
+            return self.inner_model(name, config, owner)
+        if name == "Lambda":
+            config = self.lambda_config(config, owner)
+        if self.is_3:
+            config = {_RENAMED.get(name, {}).get(k, k): v for k, v in config.items()}
+            config = {k: v for k, v in config.items() if k not in _NOT_IN_KERAS_3}
+        if found == "optimizer":
+            config = _optimizer_config(name, config, self.is_3)
+        return {
+            "module": _MODULES.get(found or "", "__main__"),
+            "class_name": name,
+            "config": {str(k): self.value(v, str(k), owner) for k, v in config.items()},
+            "registered_name": None if found else name,
+        }
+
+    def inner_model(self, name: str, config: Mapping[str, Any], owner: str) -> dict[str, Any]:
+        """A model inside a wrapper, of which only the configuration is at hand."""
+        from kcompile.saving.configs import build, read
+
+        return self.model(build(read({"class_name": name, "config": config}, kind="layer")))
+
+    def lambda_config(self, config: Mapping[str, Any], owner: str) -> dict[str, Any]:
+        """Functions by name or as bytecode, in the form that names the kind itself."""
+        new = {k: v for k, v in config.items() if not k.endswith("_type") and not k.endswith("module")}
+        for key in ("function", "output_shape", "mask"):
+            if config.get(f"{key}_type") == "function" and isinstance(config.get(key), str):
+                name = config[key]
+                new[key] = {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+        if new.get("output_shape") is None:
+            new.pop("output_shape", None)
+        return new
+
+
+def _optimizer_config(name: str, config: dict[str, Any], is_3: bool) -> dict[str, Any]:
+    """Our arguments under the names that the optimizers of both have."""
+    config = dict(config)
+    if "clipnorm" in config:
+        config["global_clipnorm"] = config.pop("clipnorm")
+    if "clipnorm_each" in config:
+        config["clipnorm"] = config.pop("clipnorm_each")
+    if not is_3:
+        config["is_legacy_optimizer"] = False
+    return config
+
+
+# ---- the graph
+
+
+def _node_numbers(model: Network, first_of_models: int) -> dict[int, int]:
+    """For each node of the model (by ``id``), which call of its layer it is, inside this model."""
+    mine = {id(node) for node in model._nodes}
+    numbers = {}
+    for layer in model.layers:
+        kept = [node for node in layer._inbound_nodes if id(node) in mine]
+        for number, node in enumerate(kept, first_of_models if isinstance(layer, Network) else 0):
+            numbers[id(node)] = number
+    return numbers
+
+
+def _place(x: Tensor, numbers: Mapping[int, int]) -> list[Any]:
+    assert x._keras_history is not None
+    layer, node_index, tensor_index = x._keras_history
+    return [layer.name, numbers[id(layer._inbound_nodes[node_index])], tensor_index]
+
+
+def _input_shape(layer: Layer) -> Any:
+    """What the layer was built for, as ``build`` gets it."""
+    if isinstance(layer, InputLayer) or not layer._inbound_nodes:
+        return None
+    node = layer._inbound_nodes[0]
+    shapes: Sequence[Any] = [plain(shape) for shape in node.input_shapes]
+    if hasattr(layer, "reset_states"):
+        return shapes[0]
+    return shapes if node.nested else shapes[0]

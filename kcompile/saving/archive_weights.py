@@ -1,0 +1,206 @@
+"""Weights in the HDF5 layout of Keras 3 (and of tf.keras 2.13 and later): ``model.weights.h5`` and ``.weights.h5``.
+
+Groups follow the attributes of objects: ``layers/dense_1/vars/0`` is the first weight of the second Dense layer, and
+``layers/bidirectional/forward_layer/cell/vars/1`` the second one of an LSTM's cell. Layers in lists are named by their
+class, in snake case, and numbered by class in the order of the list; their own names are not used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kcompile.backend.variables import Variable
+from kcompile.engine.input_layer import InputLayer
+from kcompile.engine.layer import Layer
+from kcompile.engine.network import Network
+from kcompile.engine.tensor import Array
+from kcompile.errors import KCompileError, listed, warn
+from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
+from kcompile.saving.limits import WEIGHTS_OF_A_LAYER
+
+_OLD_CONTAINER = "_layer_checkpoint_dependencies"  # of tf.keras 2.12 and 2.13, for "layers"
+
+
+@dataclass(frozen=True)
+class Part:
+    """An object with weights of its own.
+
+    Attributes:
+        path: where they are in the file.
+        layer: the layer.
+        weights: its weights, without those of layers inside it.
+        extra: whether the file may hold more arrays: states, which are no weights here.
+    """
+
+    path: str
+    layer: Layer
+    weights: Sequence[Variable]
+    extra: bool = False
+
+
+def parts_of(model: Network, config: Any = None) -> list[Part]:
+    """The model and everything inside it, in the order in which a file numbers them.
+
+    Args:
+        model: a model with weights.
+        config: its configuration in the file; it tells the order of layers and the names of their classes there.
+    """
+    found: list[Part] = []
+    _walk(model, "", config, found, set())
+    return found
+
+
+def _walk(layer: Layer, path: str, config: Any, found: list[Part], seen: set[int]) -> None:
+    if id(layer) in seen:
+        return
+    seen.add(id(layer))
+    stateful = bool(layer.stateful) and hasattr(layer, "states")
+    found.append(Part(path, layer, [*layer._trainable_weights, *layer._non_trainable_weights], stateful))
+    for segment, child, inner in _children(layer, config):
+        _walk(child, f"{path}/{segment}" if path else segment, inner, found, seen)
+
+
+def _children(layer: Layer, config: Any) -> Iterator[tuple[str, Layer, Any]]:
+    """The layers inside a layer: their place in the file, and their configuration if the file has one."""
+    inner = config.get("config") if isinstance(config, Mapping) else None
+    if isinstance(layer, Network) and layer._functional and not layer._subclassed:
+        yield from _contained("layers", *_in_order_of_file(layer, inner))
+        return
+    attributes = {k: v for k, v in vars(layer).items() if k not in _INTERNAL}
+    for name in sorted(attributes, key=lambda name: (name.startswith("_"), name)):
+        value = attributes[name]
+        if isinstance(value, Layer):
+            yield name, value, inner.get(name) if isinstance(inner, Mapping) else None
+        elif isinstance(value, (list, tuple, dict)):
+            items = [each for each in (value.values() if isinstance(value, dict) else value) if isinstance(each, Layer)]
+            yield from _contained(name, items, [None] * len(items))
+
+
+_INTERNAL = ("_tracked", "_stack", "_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_layers_by_depth", "_nodes")
+
+
+def _contained(name: str, layers: Sequence[Layer], configs: Sequence[Any]) -> Iterator[tuple[str, Layer, Any]]:
+    counts: dict[str, int] = {}
+    for layer, config in zip(layers, configs, strict=True):
+        written = config.get("class_name") if isinstance(config, Mapping) else None
+        kind = snake_case(written.rpartition(">")[2] if isinstance(written, str) else class_name(layer))
+        number = counts[kind] = counts.get(kind, -1) + 1
+        yield f"{name}/{kind}_{number}" if number else f"{name}/{kind}", layer, config
+
+
+def _in_order_of_file(model: Network, config: Any) -> tuple[list[Layer], list[Any]]:
+    """The layers of a model in the order of its configuration, each with its own part of that."""
+    by_name = {layer.name: layer for layer in [*getattr(model, "_stack", ()), *model.layers]}
+    entries = config.get("layers") if isinstance(config, Mapping) else None
+    if not isinstance(entries, list):
+        return model.layers, [None] * len(model.layers)
+    layers, configs = [], []
+    for entry in entries:
+        name = entry.get("name") or entry.get("config", {}).get("name")
+        is_input = entry.get("class_name") == "InputLayer"
+        if name in by_name and not (is_input and "name" not in entry):  # Sequential does not count its input layer
+            layers.append(by_name[name])
+            configs.append(entry)
+    return layers, configs
+
+
+def class_name(layer: Layer) -> str:
+    """The class by which Keras names a layer."""
+    name = type(layer).__name__
+    return "Functional" if name == "Model" else name
+
+
+def snake_case(name: str) -> str:
+    """``Conv2DTranspose`` as ``conv2d_transpose``, as Keras 3 does it."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+# ---- writing
+
+
+def write_weights(group: Any, model: Network) -> None:
+    """Write all weights into an empty ``h5py.Group``."""
+    for part in parts_of(model):
+        if isinstance(part.layer, InputLayer):
+            continue
+        arrays = [w.numpy() for w in part.weights]
+        if part.extra:
+            arrays += [s.numpy() for s in _states(part.layer)]
+        place = group.create_group(f"{part.path}/vars" if part.path else "vars")
+        place.attrs["name"] = part.layer.name
+        write_arrays(place, arrays)
+        if getattr(part.layer, "_seeds", None) is not None and part.path:
+            # Keras 3 expects the state of the layer's random numbers; ours are kept elsewhere.
+            import numpy as np
+
+            seeds = np.array([part.layer._seeds.first, 0], "uint32")
+            write_arrays(group.create_group(f"{part.path}/seed_generator/vars"), [seeds])
+
+
+def write_arrays(group: Any, arrays: Sequence[Array]) -> None:
+    """Write arrays under their numbers."""
+    for number, array in enumerate(arrays):
+        group.create_dataset(str(number), data=array)
+
+
+def _states(layer: Any) -> list[Variable]:
+    return [state for state in layer.states or () if isinstance(state, Variable)]
+
+
+# ---- reading
+
+
+def read_weights(root: StoredGroup, model: Network, config: Any = None, skip_mismatch: bool = False) -> None:
+    """Load all weights, or none if one does not fit.
+
+    Args:
+        root: the file.
+        model: a model that is built.
+        config: its configuration in the file, if there is one.
+        skip_mismatch: leave layers whose weights do not fit, with a warning.
+
+    Raises:
+        ValueError: weights that are missing or have other shapes, all of them named.
+    """
+    problems: list[str] = []
+    plan: list[tuple[Variable, StoredArray]] = []
+    for part in parts_of(model, config):
+        stored = stored_arrays(root, part.path)
+        wanted = [w.storage.shape for w in part.weights]
+        shapes = [array.shape for array in stored]
+        if shapes[: len(wanted)] == wanted and (len(shapes) == len(wanted) or part.extra):
+            plan += zip(part.weights, stored, strict=False)
+        elif wanted or shapes:
+            problems.append(
+                f"layer {part.layer.name!r} has weights of shapes {wanted}, {part.path or '/'} has {shapes}"
+            )
+    if problems and not skip_mismatch:
+        raise KCompileError(f"{root.file} does not fit model {model.name!r}: {'; '.join(problems[:20])}")
+    for problem in problems:
+        warn(f"{root.file}: {problem}; it is left as it was", UserWarning)
+    arrays = [(variable, array.read()) for variable, array in plan]
+    for variable, array in arrays:
+        variable.assign(array)
+
+
+def stored_arrays(root: StoredGroup, path: str) -> list[StoredArray]:
+    """The arrays of one object, in order; none if the file has no group for it.
+
+    Raises:
+        ValueError: groups that are no numbers of arrays.
+    """
+    place = f"{path}/vars" if path else "vars"
+    if place not in root:
+        place = place.replace("layers", _OLD_CONTAINER)
+        if place not in root:
+            return []
+    group = root.group(place)
+    names = list(group)
+    if len(names) > WEIGHTS_OF_A_LAYER or sorted(names) != sorted(str(i) for i in range(len(names))):
+        raise DamagedFileError(f"{root.file}: {place} should hold arrays named 0, 1, ..., but has {listed(names, 10)}")
+    return [group.array(str(i)) for i in range(len(names))]

@@ -1,0 +1,190 @@
+"""``.keras`` archives, of Keras 3 and of tf.keras 2.13 and later: a zip with a configuration and weights in HDF5."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from kcompile.engine.loading import Loading, loading
+from kcompile.engine.network import Network
+from kcompile.engine.training import Model
+from kcompile.errors import KCompileError, warn
+from kcompile.saving import training_state
+from kcompile.saving.archive_configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
+from kcompile.saving.archive_optimizers import read_optimizer, write_optimizer
+from kcompile.saving.archive_weights import read_weights, write_weights
+from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
+from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
+from kcompile.saving.json_yaml import read_json
+from kcompile.saving.limits import CONFIG_BYTES, MEMORY_SHARE, free_memory
+from kcompile.saving.training_config import compile_arguments, training_config
+from kcompile.saving.zip_files import StoredZip, open_zip
+
+METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+
+
+# ---- writing
+
+
+def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | None = None) -> bytes:
+    """The bytes of an archive.
+
+    Args:
+        model: a model that is built.
+        include_optimizer: with the arguments of ``compile`` and the optimizer's state.
+        dialect: ``"3"`` for Keras 3, ``"2"`` for tf.keras 2.13 and later; by default Keras 3, unless it lacks
+            something that the model uses.
+
+    Raises:
+        ValueError: a model, loss or metric that no configuration can describe.
+    """
+    if not model.built:
+        raise KCompileError(f"model {model.name!r} is not built, so it has no weights: call it on data, or build it")
+    chosen = dialect or dialect_for(model)
+    if dialect is None and chosen == TF_KERAS:
+        warn(
+            f"model {model.name!r} uses what Keras 3 does not have, or has in another meaning; the file is written for "
+            "tf.keras 2.13 and later"
+        )
+    config = archive_config(model, chosen)
+    compiled = training_config(model) if include_optimizer else None
+    config["compile_config"] = None if compiled is None else _compile_config(model, compiled, chosen)
+    now = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d@%H:%M:%S")
+    metadata = {"keras_version": VERSIONS[chosen], "date_saved": now}
+
+    def write(root: Any) -> None:
+        write_weights(root, model)
+        root.attrs[training_state.ATTRIBUTE] = json.dumps(training_state.state_of(model)).encode()
+        if compiled is not None:
+            write_optimizer(root, model, chosen)
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(METADATA, json.dumps(metadata))
+        archive.writestr(CONFIG, json.dumps(config, allow_nan=False))
+        archive.writestr(WEIGHTS, hdf5_bytes(write))
+    return buffer.getvalue()
+
+
+def _compile_config(model: Model, compiled: Mapping[str, Any], dialect: str) -> dict[str, Any]:
+    optimizer = {"class_name": type(model.optimizer).__name__, "config": model.optimizer.get_config()}
+    config = {
+        "optimizer": described(optimizer, dialect),
+        "loss": described(compiled["loss"], dialect),
+        "metrics": described(compiled["metrics"], dialect),
+        "weighted_metrics": described(compiled["weighted_metrics"], dialect),
+        "loss_weights": compiled["loss_weights"],
+        "run_eagerly": False,
+        "steps_per_execution": compiled["steps_per_execution"] or 1,
+        "jit_compile": False,
+    }
+    if dialect == KERAS_3:
+        config["auto_scale_loss"] = True
+    return config
+
+
+def weights_bytes(model: Model) -> bytes:
+    """The bytes of a ``.weights.h5`` file in the layout of Keras 3."""
+    return hdf5_bytes(lambda root: write_weights(root, model))
+
+
+# ---- reading
+
+
+def read_archive(
+    source: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+) -> Any:
+    """The model in an archive; see :func:`kcompile.saving.models.load_model`."""
+    from kcompile.saving.configs import model_from_config
+
+    with open_zip(source) as archive:
+        version = _version(archive)
+        config = read_json(archive.read(CONFIG, CONFIG_BYTES), f"{archive.file}: {CONFIG}")
+        weights = _weights(archive)
+        label = archive.file
+    if not isinstance(config, dict):
+        raise DamagedFileError(f"{label}: {CONFIG} does not describe a model")
+    compiled = config.pop("compile_config", None)
+    with open_hdf5(weights) as root:
+        root.file = label
+        text = root.text(training_state.ATTRIBUTE)
+        state = training_state.parse(text, f"{label}: {training_state.ATTRIBUTE}")
+        with loading(Loading(label, root.declared, state.get("seeds"))):
+            model = model_from_config(config, custom_objects, version, safe_mode)
+        if not isinstance(model, Network):
+            raise KCompileError(f"{label} holds a layer, {type(model).__name__}, not a model")
+        read_weights(root, model, config)
+        training_state.restore(model, state)
+        has_optimizer = compile and _compile(root, model, config, compiled, custom_objects, version)
+    model.loaded = LoadedFrom(label, version, "", has_optimizer)
+    return model
+
+
+def _compile(
+    root: StoredGroup, model: Any, config: Any, compiled: Any, custom_objects: Mapping[str, Any] | None, version: str
+) -> bool:
+    """Compile as the file says; whether the optimizer's state could be read."""
+    if not compiled:
+        return False
+    model.compile(**compile_arguments(compiled, custom_objects, version))
+    try:
+        read_optimizer(root, model, config)
+    except DamagedFileError:
+        raise
+    except KCompileError as error:
+        warn(f"{error}; training starts with a fresh optimizer", UserWarning)
+        return False
+    return True
+
+
+def _version(archive: StoredZip) -> str:
+    metadata = read_json(archive.read(METADATA, CONFIG_BYTES), f"{archive.file}: {METADATA}")
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    if not isinstance(version, str):
+        raise DamagedFileError(f"{archive.file}: {METADATA} names no keras_version")
+    return version
+
+
+def _weights(archive: StoredZip) -> bytes:
+    if WEIGHTS not in archive and "model.weights.npz" in archive:
+        raise KCompileError(f"{archive.file} holds its weights as npz, which is not supported; save them as HDF5")
+    return archive.read(WEIGHTS, int(MEMORY_SHARE * free_memory()))
+
+
+def read_archive_weights(source: Any, model: Network, skip_mismatch: bool = False) -> None:
+    """Load the weights of a whole model into one of the same architecture.
+
+    Raises:
+        ValueError: weights that do not fit; a damaged or unsafe file.
+    """
+    with open_zip(source) as archive:
+        config = read_json(archive.read(CONFIG, CONFIG_BYTES), f"{archive.file}: {CONFIG}")
+        weights = _weights(archive)
+        label = archive.file
+    names = {layer.name for layer in model.layers}
+    known = _names(config)
+    with open_hdf5(weights) as root:
+        root.file = label
+        read_weights(root, model, config if known and known <= names else None, skip_mismatch)
+
+
+def _names(config: Any) -> set[str]:
+    """The names of the layers in a model's configuration, without input layers."""
+    inner = config.get("config") if isinstance(config, Mapping) else None
+    layers = inner.get("layers") if isinstance(inner, Mapping) else None
+    entries = [item for item in layers or [] if isinstance(item, Mapping) and item.get("class_name") != "InputLayer"]
+    return {str(item.get("name") or item.get("config", {}).get("name")) for item in entries}
+
+
+def read_weights_file(source: Any, model: Network, skip_mismatch: bool = False) -> None:
+    """Load a ``.weights.h5`` file in the layout of Keras 3.
+
+    Raises:
+        ValueError: weights that do not fit; a damaged or unsafe file.
+    """
+    with open_hdf5(source) as root:
+        read_weights(root, model, None, skip_mismatch)
