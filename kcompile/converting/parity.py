@@ -89,16 +89,18 @@ def check_parity(
             raise KCompileError(f"too large to be checked in NumPy, which would take {work:.0e} operations")
         try:
             feeds = [random_feeds(model, case["batch"], case) for case in cases]
-            expected = [interpret(graph, feed, state).outputs for feed in feeds]
+            results = [interpret(graph, feed, state) for feed in feeds]
+            expected = [[*result.outputs.values(), *result.updates.values()] for result in results]
             break
         except ValueError as error:  # a window does not fit, or a reshape; perhaps larger images do
             refusal = error
     else:
         raise KCompileError(f"the model accepts none of the tried sizes of {listed(free)}: {refusal}")
     runtime = Session(path, "cpu")
-    outputs = [runtime.run(feed) for feed in feeds]
+    states = {variable.label: state[variable] for variable in graph.updates}
+    outputs = [runtime.run({**feed, **states}) for feed in feeds]
     return [
-        _compared(case, list(wanted.values()), got, TOLERANCES[kind])
+        _compared(case, wanted, got, TOLERANCES[kind])
         for case, wanted, got in zip(cases, expected, outputs, strict=True)
     ]
 

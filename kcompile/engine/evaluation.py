@@ -10,6 +10,7 @@ from kcompile.backend import config
 from kcompile.callbacks import BatchLogs, CallbackList
 from kcompile.engine import data_checks as checks
 from kcompile.engine.data import BatchSource, is_batch_source, refuse_array_arguments, standardize, steps_and_batch_size
+from kcompile.engine.fixed_batches import batch_size_for
 from kcompile.engine.model_batches import Batches, array_batches, as_step, source_batches, with_graph_built
 from kcompile.engine.steps import Step, first_bad
 from kcompile.engine.tensor import Array
@@ -125,6 +126,7 @@ def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
                 x, y, a["sample_weight"], inputs=model._feed_specs(), targets=model._target_specs(),
                 floatx=config.floatx(),
             )  # fmt: skip
+        size = batch_size_for("evaluate", model._feed_specs(), size, data.samples)
         count, size = steps_and_batch_size(data.samples, size, steps)
         batches, unit = array_batches(model, data, size, steps), "samples"
         target = data.samples if steps is None else count

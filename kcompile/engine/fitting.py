@@ -19,6 +19,7 @@ from kcompile.engine.data import (
     validation_arrays,
 )
 from kcompile.engine.evaluation import NonFiniteLoss, Totals, explain, run_evaluation
+from kcompile.engine.fixed_batches import batch_size_for
 from kcompile.engine.model_batches import Batches, array_batches, grouped, source_batches, with_graph_built
 from kcompile.engine.steps import Step, first_bad
 from kcompile.engine.tensor import Array
@@ -57,7 +58,6 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
         keep = "always" if model.on_nan == "ignore" else "loss" if ends_itself else "finite"
         with callbacks.training():
             for epoch in range(initial_epoch, epochs):
-                model.reset_states()
                 callbacks.on_epoch_begin(epoch)
                 totals = Totals(model)
                 index = 0
@@ -156,6 +156,7 @@ class _Run:
             validation_data=a["validation_data"], inputs=model._feed_specs(), targets=model._target_specs(),
             floatx=config.floatx(),
         )  # fmt: skip
+        size = batch_size_for("fit", model._feed_specs(), size, data.samples)
         self.batch_size, steps = None, self._steps
         self.batch_size = size or (32 if steps is None else max(1, -(-data.samples // steps)))
         self.samples = data.samples if steps is None else None
@@ -192,6 +193,7 @@ class _Run:
         self._pending_validation = given if self._validation is None and self._validation_source is None else None
         if self._validation is not None:
             self.validation_samples = self._validation.samples
+            batch_size_for("fit: validation data", self.model._feed_specs(), self.batch_size, self.validation_samples)
 
     @property
     def validates(self) -> bool:

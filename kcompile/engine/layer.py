@@ -245,7 +245,8 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             # A tensor that passes through gets a handle of its own: history belongs to the handle.
             results = [Tensor(y.value) if any(y is x for x in tensors) or y._keras_history else y for y in made]
             # 6. Masks of the outputs, activity regularization.
-            output_masks = self._masks(arranged, masks if nested else masks[0], made)
+            passed = kwargs.get("mask") if "mask" in names else None
+            output_masks = self._masks(arranged, (masks if nested else masks[0]) if passed is None else passed, made)
             self._regularize_activity(results)
             self._mark_inputs(added, arranged)
         # 7. History.

@@ -10,6 +10,7 @@ import numpy as np
 
 from kcompile.backend import config
 from kcompile.engine.data import BatchSource, ModelData, standardized_batches
+from kcompile.engine.fixed_batches import check_batch
 from kcompile.engine.steps import Step
 from kcompile.engine.tensor import Array
 
@@ -76,6 +77,7 @@ def _shapes(batch: Batch) -> list[tuple[int, ...]]:
 
 def as_step(model: Model, data: ModelData, training: bool) -> Batch:
     """One standardized batch with its step."""
+    check_batch(model._feed_specs(), data.samples)
     arrays = [np.ascontiguousarray(a[:], dtype=t) for a, t in zip(data.arrays(), data.dtypes(), strict=True)]
     return model._step(training, data.y, data.weights), arrays, data.samples, 0
 

@@ -288,11 +288,30 @@ class Network(Layer):
         return any(y._uses_learning_phase for y in self.outputs)
 
     @property
+    def stateful(self) -> bool:
+        """Whether a layer hands states from batch to batch."""
+        return any(layer.stateful for layer in self.layers)
+
+    @stateful.setter
+    def stateful(self, value: bool) -> None:
+        """Layers know it themselves."""
+
+    @property
     def stateful_layers(self) -> list[Layer]:
         return [layer for layer in self.layers if layer.stateful]
 
+    @property
+    def state_updates(self) -> list[Any]:
+        """Pairs of a state and its next value, which every run of the model applies, also in inference."""
+        found, waiting = [], list(self.layers)
+        while waiting:
+            layer = waiting.pop(0)
+            found += [pair for pair, _ in layer._updates if is_state(pair[0])]
+            waiting[:0] = layer.sublayers
+        return found
+
     def reset_states(self) -> None:
-        """Forget the states of stateful layers."""
+        """Set the states of stateful layers to zero."""
         for layer in self.layers:
             reset = getattr(layer, "reset_states", None)
             if layer.stateful and reset is not None:
@@ -334,6 +353,11 @@ class Network(Layer):
         from kcompile.saving.json_yaml import to_yaml
 
         return to_yaml(self, **kwargs)
+
+
+def is_state(x: Any) -> bool:
+    """Whether ``x`` is a variable in which a stateful layer keeps its state."""
+    return isinstance(x, Variable) and x.variable.role == "state"
 
 
 # ---- tracing

@@ -11,6 +11,7 @@ from kcompile.backend import config
 from kcompile.callbacks import CallbackList
 from kcompile.engine import data_checks as checks
 from kcompile.engine.data import BatchSource, ModelData, is_batch_source, refuse_array_arguments, standardize
+from kcompile.engine.fixed_batches import batch_size_for, check_batch, fixed_batch_size
 from kcompile.engine.steps import predict_graph
 from kcompile.engine.tensor import Array
 from kcompile.errors import KCompileError
@@ -28,6 +29,7 @@ class Predictor:
 
     def __init__(self, model: Model) -> None:
         self.graph = predict_graph(model, counting=True)
+        self._specs = model._feed_specs() if fixed_batch_size(model._feed_specs()) is not None else None
         self._live: Executable | None = None
         self._frozen: Executable | None = None
         self._frozen_at = -1
@@ -38,6 +40,8 @@ class Predictor:
         ]
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        if self._specs is not None:
+            check_batch(self._specs, len(arrays[0]))
         now, frozen = changes(), self._frozen
         if frozen is not None and now == self._frozen_at and not self.graph.updates:
             return frozen.run(arrays)
@@ -79,6 +83,7 @@ def predict(model: Model, x: Any, **a: Any) -> Any:
         size = checks.check_batch_size("predict", a["batch_size"])
         with model._built_for(x):
             data = standardize(x, inputs=model._feed_specs(), allow_empty=True, floatx=config.floatx())
+        size = batch_size_for("predict", model._feed_specs(), size, data.samples)
         if callbacks is not None:
             callbacks.on_predict_begin()
         outputs = _predict_data(model, data, size, steps, verbose, callbacks)

@@ -15,6 +15,7 @@ from kcompile.backend import math as m
 from kcompile.backend.functions import build_graph, substitute
 from kcompile.backend.variables import Variable, placeholder
 from kcompile.engine.compilation import OutputPlan
+from kcompile.engine.network import is_state
 from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError
 from kcompile.ir.ops import elementwise as e
@@ -23,6 +24,7 @@ from kcompile.ir.ops.control import scan
 from kcompile.runtime.storage import exclusive
 
 if TYPE_CHECKING:
+    from kcompile.engine.network import Network
     from kcompile.engine.training import Model
     from kcompile.passes.pipelines import Pipeline
     from kcompile.passes.report import Report
@@ -106,10 +108,7 @@ class StepGraph:
         return [loss for loss in self.model.losses if self._belongs(loss)]
 
     def _belongs(self, x: Tensor) -> bool:
-        """Whether ``x`` depends on no inputs but this model's."""
-        known = {id(v.value) for v in self.model.inputs}
-        leaves = [node.outputs[0] for node in ir.toposort([x.value]) if isinstance(node.op, ir.Input)]
-        return all(id(leaf) in known for leaf in leaves)
+        return _belongs(self.model, x)
 
     def _metric_updates(self) -> list[Update]:
         updates: list[Update] = []
@@ -165,7 +164,9 @@ class StepGraph:
         """Losses, metrics and the updates of layers, before differentiation."""
         updates: dict[Variable, Tensor] = {}
         if self.training:
-            _merge(updates, [u for u in self.model._collected_updates if self._belongs(as_tensor(u[1]))])
+            found = [u for u in self.model._collected_updates if not is_state(u[0])]
+            _merge(updates, [u for u in found if self._belongs(as_tensor(u[1]))])
+        _merge(updates, state_updates(self.model))
         _merge(updates, self.metric_updates)
         feeds = [*self.model.inputs, *self.y, *(w for w in self.w if w is not None)]
         outputs = {"loss": self.total}
@@ -214,6 +215,18 @@ def _called(kind: str, owner: Any, function: Callable[..., Any], output: str, *a
         raise
 
 
+def _belongs(model: Network, x: Tensor) -> bool:
+    """Whether ``x`` depends on no inputs but those of ``model``."""
+    known = {id(v.value) for v in model.inputs}
+    leaves = [node.outputs[0] for node in ir.toposort([x.value]) if isinstance(node.op, ir.Input)]
+    return all(id(leaf) in known for leaf in leaves)
+
+
+def state_updates(model: Network) -> list[Update]:
+    """The next states of stateful layers, as functions of the inputs of ``model``."""
+    return [(variable, value) for variable, value in model.state_updates if _belongs(model, value)]
+
+
 def _merge(updates: dict[Variable, Tensor], pairs: Sequence[Any]) -> None:
     """Add updates; a second update of a variable starts from the result of the first."""
     for variable, value in pairs:
@@ -232,24 +245,26 @@ def _spread(w: Tensor, rank: int) -> Tensor:
 
 
 def predict_graph(model: Model, name: str = "predict", counting: bool = False) -> ir.Graph:
-    """The inference graph: outputs by name from inputs by name.
+    """The inference graph: outputs by name from inputs by name. Stateful layers update their states.
 
     Args:
         model: a built model.
         name: that of the graph.
         counting: whether a model that draws random numbers in inference too (a ``Lambda`` that samples) advances the
-            random counter, so that each run draws new ones. Otherwise the graph has no updates.
+            random counter, so that each run draws new ones.
     """
     from kcompile.passes.simplify import simplify
     from kcompile.passes.specialize import specialize_inference
 
-    graph = build_graph(
-        model.inputs, model.outputs, [], name, _free_names(model.output_names, model.input_names), model.input_names
-    )
+    states: dict[Variable, Tensor] = {}
+    _merge(states, state_updates(model))
+    names = _free_names(model.output_names, model.input_names)
+    graph = build_graph(model.inputs, model.outputs, list(states.items()), name, names, model.input_names)
     if counting:
         # Branches of the training phase fall away first, with the dropouts in them.
         return _without_idle_counters(simplify(specialize_inference(graph)))
-    return specialize_inference(ir.Graph(graph.inputs, graph.outputs, {}, graph.name))
+    kept = {variable: value for variable, value in graph.updates.items() if variable.role == "state"}
+    return specialize_inference(ir.Graph(graph.inputs, graph.outputs, kept, graph.name))
 
 
 def _without_idle_counters(graph: ir.Graph) -> ir.Graph:

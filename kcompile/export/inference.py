@@ -102,9 +102,10 @@ def export_model(
 ) -> ExportReport:
     """Write the inference graph with the present weights; a file that was there is replaced when all is written.
 
-    Inputs and outputs have the names of the Keras layers. Only standard ONNX operators are used. What only training
-    needs (dropout, noise, augmentation) is left out, which the report says. Above 1.5 GB the weights go to a file
-    ``<path>.<digest>.data`` beside it.
+    Inputs and outputs have the names of the Keras layers. The states of stateful layers are inputs too, such as
+    ``lstm_1_state_h`` (zeros for a new sequence); the output ``lstm_1_state_h.next`` is what the next batch takes. Only
+    standard ONNX operators are used. What only training needs (dropout, noise, augmentation) is left out, which the
+    report says. Above 1.5 GB the weights go to a file ``<path>.<digest>.data`` beside it.
 
     Args:
         model: a built model.
@@ -171,7 +172,7 @@ def lowered(
     graph = predict_graph(model, graph_name(model.name))
     sizes = sizes_of(graph, dims, batch_size)
     graph = bind_graph(graph, sizes) if sizes else graph
-    values = {v: storage_of(v).read() for v in graph.variables()}
+    values = {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates}
     if fp16:
         _check_range({variable.label: array for variable, array in values.items()})
     optimized = run_pipeline(freeze(graph, values), (*INFERENCE, half) if fp16 else INFERENCE)

@@ -92,7 +92,8 @@ def quantized(
     from kcompile.runtime.session import Session
 
     batches = list(_batches(model, data, fixed.get("batch"))) if data is not None else _random_batches(model, fixed)
-    feeds = [dict(zip(emitted.inputs, x, strict=True)) for x, _ in batches]
+    fresh = {name: np.zeros(v.type.static_shape, v.type.dtype) for v, name in emitted.state_inputs.items()}
+    feeds = [{**dict(zip(emitted.inputs, x, strict=True)), **fresh} for x, _ in batches]
     small = _quantize(emitted.model, None if data is None else feeds, per_channel)
     before, after = (Session(proto, "cpu") for proto in (emitted.model, small))
     pairs = [(before.run(feed, emitted.outputs), after.run(feed, emitted.outputs)) for feed in feeds]

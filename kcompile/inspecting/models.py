@@ -125,7 +125,7 @@ def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
     from kcompile.runtime.storage import storage_of
 
     graph = predict_graph(model, graph_name(model.name))
-    frozen = freeze(graph, {v: storage_of(v).read() for v in graph.variables()})
+    frozen = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
     return graph, run_pipeline(frozen, INFERENCE, report=report)
 
 

@@ -63,7 +63,7 @@ def zero_state(batch: Any, shape: Sequence[int], dtype: str) -> Tensor:
 def state_variables(owner: str, names: Sequence[str], states: Sequence[Tensor]) -> list[Variable]:
     """Variables that hold ``states`` from one batch to the next."""
     return [
-        Variable(state.numpy(), state.dtype, f"{owner}/state_{name}", role="state", trainable=False)
+        Variable(state.numpy(), state.dtype, f"{owner}_state_{name}", role="state", trainable=False)
         for name, state in zip(names, states, strict=True)
     ]
 

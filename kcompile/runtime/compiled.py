@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kcompile.engine.network import Network
     from kcompile.ir import Graph
     from kcompile.passes.report import Report
+    from kcompile.runtime.storage import Storage
 
 Array = NDArray[Any]
 
@@ -22,7 +23,8 @@ Array = NDArray[Any]
 class CompiledModel:
     """A model with the weights that it had when it was compiled, as constants of an optimized graph.
 
-    Call it on one array per input. Later training of the model does not change it.
+    Call it on one array per input. Later training of the model does not change it. Stateful layers have states of its
+    own in it, zeros at first, which each call hands on to the next one.
 
     Attributes:
         graph: the optimized IR.
@@ -34,7 +36,8 @@ class CompiledModel:
         from kcompile.engine.steps import predict_graph
         from kcompile.runtime.executable import Executable
 
-        self._executable = Executable(predict_graph(model, counting=True), frozen=True, device=device)
+        graph, self._states = with_own_states(predict_graph(model, counting=True))
+        self._executable = Executable(graph, frozen=True, device=device)
         self._many = model._nested_output
         self.device = self._executable.device
         self.input_names = list(model.input_names)
@@ -88,6 +91,11 @@ class CompiledModel:
         ]
         return self._arranged([np.concatenate(parts) for parts in zip(*batches, strict=True)])
 
+    def reset_states(self) -> None:
+        """Set the states of stateful layers to zero."""
+        for storage in self._states:
+            storage.write(np.zeros(storage.shape))
+
     def _feeds(self, inputs: Sequence[Any]) -> list[Any]:
         """One array per input, all with the same number of samples.
 
@@ -116,6 +124,26 @@ class CompiledModel:
 
     def __repr__(self) -> str:
         return f"<CompiledModel {listed(self.input_names)} -> {listed(self.output_names)} on {self.device}>"
+
+
+def with_own_states(graph: Graph) -> tuple[Graph, list[Storage]]:
+    """``graph`` with fresh variables in the place of its states, and what holds these: zeros."""
+    from kcompile.backend.functions import substitute
+    from kcompile.ir import Graph, Variable, apply
+    from kcompile.runtime.storage import Storage, attach
+
+    new = {old: Variable(old.label, old.type, old.role) for old in graph.updates if old.role == "state"}
+    if not new:
+        return graph, []
+    storages = [Storage(np.zeros(v.type.static_shape), v.type.dtype) for v in new.values()]
+    for variable, storage in zip(new.values(), storages, strict=True):
+        attach(variable, storage)
+    leaves = {v: apply(v) for v in new.values()}
+    replace = {n.outputs[0]: leaves[new[n.op]] for n in graph.nodes() if n.op in new}
+    results = substitute(graph.results, replace)
+    count = len(graph.outputs)
+    updates = {new.get(old, old): value for old, value in zip(graph.updates, results[count:], strict=True)}
+    return Graph(graph.inputs, dict(zip(graph.outputs, results, strict=False)), updates, graph.name), storages
 
 
 def compile(model: Network, device: str | None = None) -> CompiledModel:
