@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
-from kcompile.saving import keras1_configs, known, lambdas
+from kcompile.saving import keras1_configs, keras3_masks, known, lambdas
 from kcompile.saving.config_calls import Call, Place, read_calls
 
 
@@ -211,6 +211,7 @@ class _Reader:
     # -- models
 
     def functional(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        config = {**config, "layers": keras3_masks.without_implied_masks(config["layers"])}
         entries = [item for item in config["layers"] if isinstance(item, Mapping)]
         names = {item.get("name", _title(item.get("config"))) for item in entries}
         layers = []

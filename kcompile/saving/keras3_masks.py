@@ -1,0 +1,112 @@
+"""What Keras 3 writes into functional models of its own accord: masks, computed by operations of their own.
+
+An ``Embedding(mask_zero=True)`` is accompanied by an operation ``NotEqual(words, 0)``, a ``Masking`` layer by
+``NotEqual`` and ``Any``, whose result every layer behind takes as ``mask=``. Here masks travel with tensors, so these
+operations and arguments are left out. So is ``training=``, for which ``fit`` and ``predict`` of Keras 3 put their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Entry = Mapping[str, Any]
+Place = tuple[Any, ...]
+
+_OPERATIONS = ("NotEqual", "Any")
+
+
+def without_implied_masks(layers: Sequence[Any]) -> list[Any]:
+    """The layers of a functional model without masks that follow from its layers; other configurations as they are."""
+    entries = [entry for entry in layers if isinstance(entry, Mapping)]
+    if len(entries) != len(layers) or not any(_is_keras_3(node) for entry in entries for node in _nodes(entry)):
+        return list(layers)
+    masked = {
+        (_place(node["args"][0]), _masked_value(entry))
+        for entry in entries
+        for node in _nodes(entry)
+        if _is_keras_3(node) and node["args"] and _masked_value(entry) is not None
+    }
+    implied: set[Place | None] = set()
+    for entry in entries:  # in order: Any comes after its NotEqual
+        for number, node in enumerate(_nodes(entry)):
+            if entry.get("class_name") not in _OPERATIONS or not _is_keras_3(node) or not node["args"]:
+                continue
+            source = _place(node["args"][0])
+            number_given = node["args"][1] if len(node["args"]) > 1 else None
+            is_not_equal = isinstance(number_given, (int, float)) and (source, number_given) in masked
+            if is_not_equal or (entry["class_name"] == "Any" and source in implied):
+                implied.add((_name(entry), number, 0))
+    implied.discard(None)
+    changed = [_without(entry, implied) for entry in entries]
+    while unused := [
+        entry for entry in changed if entry.get("class_name") in _OPERATIONS and not _is_used(_name(entry), changed)
+    ]:
+        changed = [entry for entry in changed if entry not in unused]
+    return changed
+
+
+def _masked_value(entry: Entry) -> Any:
+    """The number that a layer masks, if it makes a mask."""
+    config = entry.get("config")
+    if not isinstance(config, Mapping):
+        return None
+    if entry.get("class_name") == "Embedding" and config.get("mask_zero") is True:
+        return 0
+    value = config.get("mask_value", 0.0)
+    return value if entry.get("class_name") == "Masking" and isinstance(value, (int, float)) else None
+
+
+def _without(entry: Entry, implied: set[Place | None]) -> dict[str, Any]:
+    nodes = []
+    for node in _nodes(entry):
+        if _is_keras_3(node) and isinstance(node.get("kwargs"), Mapping):
+            kept = {
+                key: value
+                for key, value in node["kwargs"].items()
+                if key != "training" and not (key == "mask" and value is not None and _place(value) in implied)
+            }
+            node = {**node, "kwargs": kept}
+        nodes.append(node)
+    return {**entry, "inbound_nodes": nodes}
+
+
+def _is_used(name: Any, entries: Sequence[Entry]) -> bool:
+    return any(place[0] == name for entry in entries for node in _nodes(entry) for place in _places(node))
+
+
+def _places(item: Any) -> Iterator[Place]:
+    place = _place(item)
+    if place is not None:
+        yield place
+    elif isinstance(item, Mapping):
+        for value in item.values():
+            yield from _places(value)
+    elif isinstance(item, (list, tuple)):
+        for value in item:
+            yield from _places(value)
+
+
+def _place(item: Any) -> Place | None:
+    """Where a tensor comes from, if ``item`` stands for one."""
+    if not isinstance(item, Mapping) or item.get("class_name") != "__keras_tensor__":
+        return None
+    config = item.get("config")
+    history = config.get("keras_history") if isinstance(config, Mapping) else None
+    if not isinstance(history, (list, tuple)) or len(history) != 3:
+        return None
+    return tuple(history) if all(isinstance(part, (str, int)) for part in history) else None
+
+
+def _is_keras_3(node: Any) -> bool:
+    return isinstance(node, Mapping) and isinstance(node.get("args"), (list, tuple))
+
+
+def _nodes(entry: Entry) -> list[Any]:
+    nodes = entry.get("inbound_nodes")
+    return list(nodes) if isinstance(nodes, (list, tuple)) else []
+
+
+def _name(entry: Entry) -> Any:
+    config = entry.get("config")
+    return entry.get("name", config.get("name") if isinstance(config, Mapping) else None)
