@@ -104,10 +104,17 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
 
     def call(self, inputs: Tensor, states: Sequence[Tensor], training: Any = None) -> tuple[Tensor, list[Tensor]]:
         h, c = flatten(states)
-        masks = self.get_recurrent_dropout_mask_for_cell(h, training, self.gates)
-        z = self._projected(inputs, self.get_dropout_mask_for_cell(inputs, training, self.gates))
-        h, c = self._advance(z, h, c, masks, self.data_format)
+        dropped, kept = self._masks_of(inputs, h, training)
+        h, c = self._advance(self._projected(inputs, dropped), h, c, kept, self.data_format)
         return h, [h, c]
+
+    def _masks_of(self, x: Tensor, h: Tensor, training: Any) -> list[Tensor | None]:
+        """The masks of input and state, those of all gates side by side on the channel axis."""
+        masks = (
+            self.get_dropout_mask_for_cell(x, training, self.gates),
+            self.get_recurrent_dropout_mask_for_cell(h, training, self.gates),
+        )
+        return [None if parts is None else K.concatenate(parts, axis=self._channel_axis) for parts in masks]
 
     def input_conv(self, x: Tensor, w: Tensor, b: Any = None, padding: str = "valid") -> Tensor:
         """The convolution of the input with ``w``, plus ``b``."""
@@ -117,24 +124,24 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
         """The convolution of a state with ``w``, which keeps its size."""
         return K.conv(x, w, 1, "same", self.data_format)
 
-    def _projected(self, x: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
-        """What the input adds to all gates; with masks, each gate sees it under its own."""
-        if masks is None:
+    def _projected(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """What the input adds to all gates; with a mask, each gate sees it under its own part."""
+        if mask is None:
             return self.input_conv(x, self.kernel, self.bias, self.padding)
-        apart = K.concatenate([x * mask for mask in masks], axis=self._channel_axis)
+        apart = K.concatenate([x] * self.gates, axis=self._channel_axis) * mask
         return K.conv(
             apart, self.kernel, self.strides, self.padding, self.data_format, self.dilation_rate, self.gates, self.bias
         )
 
     def _advance(
-        self, z: Tensor, h: Tensor, c: Tensor, masks: Sequence[Tensor] | None, data_format: str
+        self, z: Tensor, h: Tensor, c: Tensor, mask: Tensor | None, data_format: str
     ) -> tuple[Tensor, Tensor]:
         """The next states, from what the input adds to all gates."""
         axis = 1 if data_format == "channels_first" else self.rank + 1
-        if masks is None:
+        if mask is None:
             z = z + K.conv(h, self.recurrent_kernel, 1, "same", data_format)
         else:
-            apart = K.concatenate([h * mask for mask in masks], axis=axis)
+            apart = K.concatenate([h] * self.gates, axis=axis) * mask
             z = z + K.conv(apart, self.recurrent_kernel, 1, "same", data_format, groups=self.gates)
         parts = [slice(i * self.filters, (i + 1) * self.filters) for i in range(self.gates)]
         before = (slice(None),) * axis
@@ -148,15 +155,14 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
         self, x: Tensor, states: Sequence[Tensor], valid: Any, training: Any, backwards: bool, unroll: bool
     ) -> OverTime:
         """All steps: one convolution of all inputs, then a loop over what is left, channels first as ONNX has it."""
-        masks = self.get_dropout_mask_for_cell(x[0], training, self.gates)
-        kept = self.get_recurrent_dropout_mask_for_cell(states[0], training, self.gates)
+        dropped, kept = self._masks_of(x[0], states[0], training)
         steps, batch = x.value.shape[:2]
-        if masks is not None:
-            masks = [_merged(Tensor(shaping.expand(mask.value, x.value.shape))) for mask in masks]
-        z = self._projected(_merged(x), masks)
+        if dropped is not None:
+            dropped = _merged(Tensor(shaping.expand(dropped.value, (steps, *dropped.value.shape))))
+        z = self._projected(_merged(x), dropped)
         if self.data_format == "channels_last":
             z, *states = (_channels_first(value) for value in (z, *states))
-            kept = None if kept is None else [_channels_first(mask) for mask in kept]
+            kept = None if kept is None else _channels_first(kept)
         z = Tensor(shaping.reshape(z.value, (steps, batch, *z.value.shape[1:])))
 
         def body(h: ir.Value, c: ir.Value, now: ir.Value, *ok: ir.Value) -> tuple[list[ir.Value], list[ir.Value]]:
