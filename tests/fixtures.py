@@ -30,6 +30,7 @@ from kcompile.passes.group_updates import group_updates
 from kcompile.passes.hoist import hoist
 from kcompile.passes.layout import layout
 from kcompile.passes.lower_recurrence import lower_recurrence
+from kcompile.passes.merge_directions import merge_directions
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize, specialize_inference, specialize_training
@@ -49,6 +50,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "hoist": hoist,
     "layout": layout,
     "lower_recurrence": lower_recurrence,
+    "merge_directions": merge_directions,
     "pool_first": pool_first,
     "simplify": simplify,
     "simplify_final": simplify_final,

@@ -30,6 +30,7 @@ from kcompile.passes.group_updates import group_updates
 from kcompile.passes.hoist import hoist
 from kcompile.passes.layout import layout
 from kcompile.passes.lower_recurrence import lower_recurrence
+from kcompile.passes.merge_directions import merge_directions
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.report import PassRecord, Report, recording
 from kcompile.passes.simplify import simplify, simplify_final
@@ -59,6 +60,7 @@ FORWARD_TRAINING: Pipeline = (
     specialize_training,
     *BOTH,
     pool_first,  # before differentiating, so that gradients are small too
+    merge_directions,  # before differentiating, so that backward loops are merged too
 )
 FORWARD_INFERENCE: Pipeline = (specialize_inference, *BOTH)
 
