@@ -9,10 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from kcompile.ir.core import Graph, Leaf, Node, Value, make_node, rebuild
-from kcompile.ir.ops.arithmetic import Binary, Cast, Neg
-from kcompile.ir.ops.comparison import Comparison, Logical
-from kcompile.ir.ops.elementwise import Pow
+from kcompile.ir.core import Graph, Leaf, Node, Op, Value, make_node, rebuild
+from kcompile.ir.ops.elementwise import (
+    Acos,
+    Asin,
+    Atan,
+    Cos,
+    Cosh,
+    Erf,
+    Exp,
+    Log,
+    Pow,
+    Sigmoid,
+    Sin,
+    Sinh,
+    Softplus,
+    Tan,
+    Tanh,
+)
 from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.regions import region_input
 from kcompile.ir.ops.reshaping import Reshape
@@ -21,11 +35,15 @@ from kcompile.passes.flops import elements, work_of_node
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 
-STORE_COST = 2.0
-"""Elements moved for each one that is stored and read back."""
+READ_COST, STORE_COST = 1.0, 2.0
+"""Elements moved for each one that is read, and for each one that is stored first."""
 
+FUNCTIONS: tuple[type[Op], ...] = (
+    *(Exp, Log, Pow, Sigmoid, Softplus, Tanh, Erf),
+    *(Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh),
+)
 FUNCTION_COST = 4.0
-"""What an elementwise function such as tanh takes, in elements moved."""
+"""What these elementwise functions take, in elements moved; others take as long as moving their result."""
 
 FLOPS_PER_MOVE = 16
 """Floating point operations of a matrix product that take as long as moving an element."""
@@ -47,7 +65,7 @@ def _repetition(later: Node) -> tuple[Node, Node, dict[Value, Value]] | None:
         return None
     for earlier in dict.fromkeys(value.node for value in later.inputs):
         if isinstance(earlier.op, Scan):
-            wanted = _worth_reading(later.op, _same_values(earlier, later))
+            wanted = _worth_reading(earlier.op, later.op, _same_values(earlier, later))
             if wanted:
                 return earlier, later, wanted
     return None
@@ -78,43 +96,35 @@ def _same_values(earlier: Node, later: Node) -> dict[Value, Value]:
     return same
 
 
-def _worth_reading(op: Scan, same: dict[Value, Value]) -> dict[Value, Value]:
+def _worth_reading(earlier: Scan, later: Scan, same: dict[Value, Value]) -> dict[Value, Value]:
     """Those of the values that both loops compute that are better read than computed again."""
-    body = op.body
-    computed = [node for node in body.nodes() if node.inputs]
-    cost: dict[Value, float] = {}
+    computed = [node for node in later.body.nodes() if node.inputs]
+    shared = {value for node in computed for value in node.outputs if value in same}
+    demanded = {value for value in later.body.outputs.values() if value in shared}
     for node in computed:
-        cost.update(dict.fromkeys(node.outputs, _work(node) + sum(cost.get(x, 0) for x in node.inputs)))
-        for value in node.outputs:
-            if value in same:
-                cost[value] = min(cost[value], _store(value))
+        if not all(value in shared for value in node.outputs):
+            demanded.update(value for value in node.inputs if value in shared)
+    there = list(earlier.body.outputs.values())[earlier.states :]
     wanted: dict[Value, Value] = {}
-    demanded = set(body.outputs.values())
-    for node in reversed(computed):
+    cost: dict[Value, float] = {}  # of having a value, given those that are read
+    for node in computed:
+        own = _work(node) + sum(cost.get(x, 0) for x in node.inputs)
         for value in node.outputs:
-            if value in demanded and value in same and cost[value] >= _store(value):
+            cost[value] = own
+            store = elements(value, {}) * (READ_COST if value in shared and same[value] in there else STORE_COST)
+            if value in demanded and own > store:
                 wanted[value] = same[value]
-        if any(value in demanded and value not in wanted for value in node.outputs):
-            demanded.update(node.inputs)
-    return dict(reversed(wanted.items()))
-
-
-def _store(value: Value) -> float:
-    return STORE_COST * elements(value, {})
+                cost[value] = 0
+    return wanted
 
 
 def _work(node: Node) -> float:
     """What it takes to run a node in each step, in elements moved."""
     size = sum(elements(value, {}) for value in node.outputs)
-    match node.op:
-        case Reshape():
-            return 0
-        case Pow():
-            return FUNCTION_COST * size
-        case Binary() | Comparison() | Logical() | Cast() | Neg():
-            return size
-        case Elementwise():
-            return FUNCTION_COST * size
+    if isinstance(node.op, Reshape):
+        return 0
+    if isinstance(node.op, Elementwise):
+        return size * (FUNCTION_COST if isinstance(node.op, FUNCTIONS) else 1)
     return max(size, work_of_node(node).flops / FLOPS_PER_MOVE)
 
 
