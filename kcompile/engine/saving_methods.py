@@ -59,9 +59,10 @@ class SavingMethods:
 
         Args:
             filepath: a path, a binary file object, or an ``h5py.Group``.
-            by_name: load into layers of the same names and leave all others, in place of all layers in order.
-            skip_mismatch: with ``by_name``, leave layers whose weights do not fit, with a warning.
-            reshape: arrays of the right size but another shape are reshaped.
+            by_name: load into layers of the same names and leave all others, in place of all layers in order (HDF5 of
+                Keras 1 and 2).
+            skip_mismatch: leave layers whose weights do not fit as they are, with a warning (all but ``.npz``).
+            reshape: arrays of the right size but another shape are reshaped (HDF5 of Keras 1 and 2).
 
         Raises:
             OSError: it cannot be opened.

@@ -131,7 +131,7 @@ def read_weights(
     Args:
         group: what :func:`write_weights` or any version of Keras wrote.
         by_name: load into layers of the same names, in place of all layers in order.
-        skip_mismatch: with ``by_name``, leave layers out whose weights do not fit, with a warning.
+        skip_mismatch: leave layers out whose weights do not fit, with a warning.
         reshape: arrays of the right size but another shape are reshaped.
 
     Raises:

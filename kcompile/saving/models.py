@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -226,12 +225,11 @@ def load_weights(
     from kcompile.saving.hdf5_files import open_hdf5
     from kcompile.saving.hdf5_weights import read_weights
 
-    if skip_mismatch and not by_name:
-        raise KCompileError("load_weights: skip_mismatch=True works by name only; add by_name=True")
     if not _is_group(filepath):
         label, start = opening(filepath)
         if start.startswith(b"PK\x03\x04"):
-            _load_zip(model, filepath, label, by_name, skip_mismatch)
+            _check_layout(label, "an archive", by_name=by_name, reshape=reshape)
+            _load_zip(model, filepath, skip_mismatch)
             return
         if not start.startswith(MAGIC):
             raise KCompileError(
@@ -242,22 +240,27 @@ def load_weights(
         if "layer_names" in group.attributes() or "layer_names0" in group.attributes():
             read_weights(group, model, by_name, skip_mismatch, reshape)
             return
+        _check_layout(root.file, "in the layout of Keras 3", by_name=by_name, reshape=reshape)
     from kcompile.saving.archives import read_weights_file
 
     read_weights_file(filepath, model, skip_mismatch)
 
 
-def _load_zip(model: Model, source: Any, label: str, by_name: bool, skip_mismatch: bool) -> None:
-    import zipfile
+def _check_layout(label: str, layout: str, **options: bool) -> None:
+    for name, value in options.items():
+        if value:
+            raise KCompileError(f"load_weights: {label} is {layout}, for which {name}=True has no meaning")
 
-    try:
-        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise KCompileError(f"{label} is a damaged zip archive: {error}") from error
+
+def _load_zip(model: Model, source: Any, skip_mismatch: bool) -> None:
+    from kcompile.saving.zip_files import open_zip
+
+    with open_zip(source) as archive:
+        names = archive.names
     if names and all(name.endswith(".npy") for name in names):
         from kcompile.saving.npz_files import read_npz
 
+        _check_layout("the file", "an archive of NumPy arrays", skip_mismatch=skip_mismatch)
         read_npz(source, model)
         return
     from kcompile.saving.archives import read_archive_weights

@@ -21,13 +21,14 @@ class StoredZip:
 
     Attributes:
         file: what messages call it.
-        names: the names of its members.
+        names: the names of its members. sizes: what they take unpacked, by name.
     """
 
     def __init__(self, archive: zipfile.ZipFile, file: str) -> None:
         self._archive = archive
         self.file = file
         self.names = [info.filename for info in archive.infolist()]
+        self.sizes = {info.filename: info.file_size for info in archive.infolist()}
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
@@ -39,7 +40,7 @@ class StoredZip:
             ValueError: there is none, it is damaged, or larger than it says or than ``limit``.
         """
         if name not in self.names:
-            raise DamagedFileError(f"{self.file} has no {name!r}; it is not a complete .keras archive")
+            raise DamagedFileError(f"{self.file} has no {name!r}; it is not complete")
         info = self._archive.getinfo(name)
         check_size(f"{self.file}: {name}", info.file_size, limit)
         with _reported(self.file), self._archive.open(info) as member:
