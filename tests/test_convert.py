@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 from kcompile import Sequential, layers
 from kcompile.cli import main
-from kcompile.converting import check_parity, targets
+from kcompile.converting import FileReport, check_parity, targets
 from kcompile.converting.command import dims_of, samples
 from kcompile.converting.sources import custom_objects_of
 from tests.small_models import ZOO
@@ -179,3 +182,184 @@ def test_wrong_arguments(
     assert captured.err.count("\n") == 1
     assert not captured.out
     assert not list(tmp_path.iterdir())
+
+
+# ---- files
+
+
+def small(seed: int = 0) -> Sequential:
+    np.random.seed(seed)
+    return Sequential(
+        [
+            layers.Conv1D(4, 2, activation="relu", input_shape=(None, 3), name="conv"),
+            layers.Dropout(0.2, name="drop"),
+            layers.GlobalMaxPooling1D(),
+            layers.Dense(2, activation="softmax", name="kind"),
+        ]
+    )
+
+
+def run(path: Path, x: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+X = np.random.default_rng(0).standard_normal((5, 7, 3)).astype("float32")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, the present one, with files of the model in every form."""
+    monkeypatch.chdir(tmp_path)
+    model = small()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.save("model.h5")
+    model.save_weights("only.h5")
+    Path("model.json").write_text(model.to_json())
+    Path("model.yaml").write_text(model.to_yaml())
+    Path("twice.json").write_text(json.dumps(model.to_json()))
+    Path("build.py").write_text(
+        "from kcompile import Sequential, layers\n"
+        "def make():\n"
+        "    return Sequential([layers.Conv1D(4, 2, activation='relu', input_shape=(None, 3)),\n"
+        "                       layers.GlobalMaxPooling1D(), layers.Dense(2, activation='softmax')])\n"
+        "def wrong():\n"
+        "    return Sequential([layers.Dense(2, input_shape=(3,))])\n"
+    )
+    np.savez("data.npz", x=X, y=np.arange(5) % 2)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["model.h5"],
+        ["only.h5", "--arch", "build.py:make"],
+        ["only.h5", "--arch", "model.json"],
+        ["only.h5", "--arch", "twice.json"],
+        ["only.h5", "--arch", "model.yaml"],
+        ["model.json", "--weights", "only.h5"],
+        ["model.yaml", "--weights", "model.h5"],
+        ["model.h5", "--opset", "17"],
+        ["model.h5", "--fp16"],
+        ["model.h5", "--int8", "data.npz"],
+        ["model.h5", "--int8", "dynamic"],
+        ["model.h5", "--batch-size", "5", "--dims", "conv_input=None,7,3"],
+        ["model.h5", "--ort"],
+    ],
+    ids=" ".join,
+)
+def test_one_file(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", *arguments, "--check", "-o", "out.onnx"]) == 0, capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert output.startswith(f"{arguments[0]}: ok (")
+    assert "-> out.onnx" in output
+    assert "38 parameters" in output
+    assert output.count("equal at batch ") == (1 if "--dims" in arguments else 4)
+    proto = onnx.load("out.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    assert proto.opset_import[0].version == (17 if "17" in arguments else 21)
+    tolerance = 3e-2 if "--int8" in arguments or "--fp16" in arguments else 1e-5
+    np.testing.assert_allclose(run(Path("out.onnx"), X), small().predict(X), rtol=tolerance, atol=tolerance)
+    if "data.npz" in arguments:
+        assert "accuracy: " in output
+    if "--ort" in arguments:
+        np.testing.assert_allclose(run(Path("out.ort"), X), small().predict(X), rtol=1e-5)
+
+
+def test_many_files_of_which_some_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    small(1).save("second.h5")
+    sources = ["broken.h5", "model.h5", "missing.h5", "only.h5", "twice.json", "build.py", "second.h5"]
+    assert main(["convert", *sources, "-o", "new", "--check"]) == 1
+    captured = capsys.readouterr()
+    assert not captured.err
+    assert sorted(path.name for path in Path("new").iterdir()) == ["model.onnx", "second.onnx"]
+    np.testing.assert_allclose(run(Path("new/second.onnx"), X), small(1).predict(X), rtol=1e-5)
+    assert "2 of 7 files converted; failed: broken.h5, missing.h5, only.h5, twice.json, build.py" in captured.out
+    for line in (
+        "there is no file 'missing.h5'",
+        "'only.h5' holds weights only; give the architecture with --arch",
+        "'twice.json' is an architecture without weights; give them with --weights FILE",
+        "'build.py' is none of the kinds '.h5'",
+        "left out, since they act in training only: drop",
+    ):
+        assert line in captured.out
+    assert "Traceback" not in captured.out
+    assert "unexpected" not in captured.out
+
+
+def test_a_check_that_fails_is_in_the_exit_status(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import kcompile.converting.parity as parity
+
+    monkeypatch.setitem(parity.TOLERANCES, "float32", 0.0)
+    assert main(["convert", "model.h5", "--check"]) == 1
+    assert "model.h5: FAILED" in (output := capsys.readouterr().out)
+    assert "DIFFERENT at batch" in output
+
+
+def test_what_is_there_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("model.onnx").write_bytes(b"old")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(["convert", "model.h5"]) == 1
+    assert "'model.onnx' exists already; --force overwrites it" in capsys.readouterr().out
+    for output in ("model.h5", "build.py"):
+        assert main(["convert", "model.h5", "-o", output, "--force", "--arch", "build.py:make"]) in (1, 2)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert main(["convert", "model.h5", "--force"]) == 0
+    assert onnx.load("model.onnx").producer_name == "kcompile"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["only.h5", "--arch", "build.py"], "name the function that returns the model, as in build.py:FUNCTION"),
+        (["only.h5", "--arch", "build.py:maek"], "defines no 'maek'; did you mean 'make'?"),
+        (["only.h5", "--arch", "data.npz"], "expected FILE.py:FUNCTION or one of the kinds"),
+        (["only.h5", "--arch", "missing.json"], "there is no file 'missing.json'"),
+        (["only.h5", "--arch", "build.py:wrong"], "only.h5"),
+        (
+            ["model.json", "--arch", "build.py:make", "--weights", "only.h5"],
+            "is an architecture, and --arch gives another one",
+        ),
+        (["model.h5", "--weights", "only.h5"], "--weights is for architectures"),
+        (["model.h5", "--dims", "x=1,2,3"], "Unknown input in dims 'x'"),
+        (["model.h5", "--dims", "conv_input=None,1,3"], "a window over 2 elements does not fit an axis of 1"),
+    ],
+)
+def test_files_that_do_not_fit_together(
+    arguments: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", *arguments, "-o", "out.onnx"]) == 1
+    output = capsys.readouterr().out
+    assert message in output
+    assert "unexpected" not in output
+    assert not Path("out.onnx").exists()
+
+
+def test_own_classes_and_stored_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text(
+        "from kcompile import layers\nclass Twice(layers.Layer):\n    def call(self, x): return x * 2\n"
+    )
+    own = custom_objects_of("mine.py")["Twice"]
+    Sequential([layers.Dense(2, input_shape=(3,)), own()]).save("own.h5")
+    assert main(["convert", "own.h5"]) == 1
+    assert "Twice" in capsys.readouterr().out
+    assert main(["convert", "own.h5", "--custom-objects", "mine.py", "--check"]) == 0
+    lambdas = Sequential([layers.Dense(2, input_shape=(3,)), layers.Lambda(lambda x: x + 1, name="added")])
+    with pytest.warns(RuntimeWarning, match="saved as bytecode"):
+        Path("code.json").write_text(lambdas.to_json())
+    lambdas.save_weights("code.h5")
+    arguments = ["convert", "code.json", "--weights", "code.h5", "--check"]
+    assert main(arguments) == 1
+    assert "added" in capsys.readouterr().out
+    assert not Path("code.onnx").exists()
+    assert main([*arguments, "--unsafe-lambdas"]) == 0
+
+
+def test_names_cannot_steer_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = FileReport(Path("a\x1b[2J.h5"), error="layer '\x1b]0;owned\x07'")
+    assert "\x1b" not in str(report)
+    assert "\\x1b" in str(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 import warnings
@@ -89,8 +90,8 @@ def convert_files(
     """
     files = list(sources)
     options = options or Conversion()
-    others = [Path(name) for name in (options.arch, options.weights) if name is not None]
-    places = targets(files, output, others)
+    arch = re.sub(r"(\.py):\w+$", r"\1", options.arch or "")
+    places = targets(files, output, [Path(name) for name in (arch, options.weights) if name])
     reports = []
     for number, (source, target) in enumerate(zip(files, places, strict=True)):
         if progress is not None:

@@ -65,7 +65,12 @@ def load(
         return model
     if suffix not in MODELS:
         raise KCompileError(f"{str(path)!r} is none of the kinds {listed([*MODELS, *CONFIGS])}")
-    return load_model(path, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
+    try:
+        return load_model(path, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
+    except KCompileError as error:
+        if "weights only" in str(error):
+            raise KCompileError(f"{str(path)!r} holds weights only; give the architecture with --arch") from error
+        raise
 
 
 def architecture(place: str, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True) -> Model:

@@ -71,14 +71,16 @@ def to_onnx(
     dims: Dims | None = None,
     batch_size: int | None = None,
     fp16: bool = False,
+    int8: Any = None,
     metadata: Mapping[str, str] | None = None,
+    per_channel: bool = True,
 ) -> onnx.ModelProto:
     """The inference graph with the present weights, in memory; the arguments are those of :func:`export_model`.
 
     Raises:
         ValueError: as :func:`export_model`; or the weights are too large for one ``ModelProto``.
     """
-    emitted, _ = lowered(model, opset, dims, batch_size, fp16, metadata)
+    emitted, _, _ = _converted(model, opset, dims, batch_size, fp16, int8, metadata, per_channel)
     if emitted.weights:
         total = sum(array.nbytes for array in emitted.weights.values())
         raise KCompileError(
@@ -131,24 +133,40 @@ def export_model(
     """
     from kcompile.export.notes import notes
 
-    if fp16 and int8 is not None and int8 is not False:
-        raise KCompileError("export: choose one of fp16 and int8")
     target = Path(path)
     if ort and target.suffix == ".ort":
         raise KCompileError(f"export: {str(target)!r} would be both files; name the ONNX file, as in model.onnx")
-    emitted, sizes = lowered(model, opset, dims, batch_size, fp16, metadata)
-    report = ExportReport([], opset, model.count_params(), count_operators(emitted.model), sizes, notes(model))
-    if int8 is not None and int8 is not False:
-        from kcompile.export.quantization import quantized
-
-        emitted.model, report.int8 = quantized(model, emitted, None if int8 is True else int8, per_channel, sizes)
-        report.operators = count_operators(emitted.model)
+    emitted, sizes, lost = _converted(model, opset, dims, batch_size, fp16, int8, metadata, per_channel)
+    counts = count_operators(emitted.model)
+    report = ExportReport([], opset, model.count_params(), counts, sizes, notes(model), lost)
     report.files = write_model(emitted.model, emitted.weights, target)
     if ort:
         from kcompile.export.ort_format import write_ort
 
         report.files.append(write_ort(target))
     return report
+
+
+def _converted(
+    model: Model,
+    opset: int,
+    dims: Dims | None,
+    batch_size: int | None,
+    fp16: bool,
+    int8: Any,
+    metadata: Mapping[str, str] | None,
+    per_channel: bool,
+) -> tuple[Emitted, dict[str, int], Int8Report | None]:
+    """The model in the wanted precision, the sizes that are fixed in it, and what int8 lost."""
+    if int8 is None or int8 is False:
+        return (*lowered(model, opset, dims, batch_size, fp16, metadata), None)
+    if fp16:
+        raise KCompileError("export: choose one of fp16 and int8")
+    from kcompile.export.quantization import quantized
+
+    emitted, sizes = lowered(model, opset, dims, batch_size, metadata=metadata)
+    emitted.model, lost = quantized(model, emitted, None if int8 is True else int8, per_channel, sizes)
+    return emitted, sizes, lost
 
 
 def lowered(
