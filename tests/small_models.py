@@ -148,6 +148,29 @@ def any_length() -> Model:
 
 
 @model
+def images_over_time() -> Model:
+    return Sequential(
+        [
+            layers.TimeDistributed(layers.Conv2D(3, 2, activation="relu"), input_shape=(None, 5, 4, 1)),
+            layers.TimeDistributed(layers.BatchNormalization()),
+            layers.ConvLSTM2D(2, 3, padding="same", return_sequences=True, recurrent_dropout=0.2),
+            layers.TimeDistributed(layers.Flatten()),
+            layers.Bidirectional(layers.GRU(3), merge_mode="sum"),
+            layers.Dense(2),
+        ]
+    )
+
+
+@model
+def both_directions() -> Model:
+    words = Input((None,), dtype="int32", name="words")
+    x = layers.Embedding(9, 4, mask_zero=True)(words)
+    x = layers.Bidirectional(layers.LSTM(3, return_sequences=True, dropout=0.2))(x)
+    x = layers.TimeDistributed(layers.Dense(2, activation="relu"))(x)
+    return Model(words, layers.GlobalAveragePooling1D()(x))
+
+
+@model
 def operations() -> Model:
     x = Input((3, 2))
     y = layers.Lambda(lambda t: K.square(t) - K.mean(t, axis=1, keepdims=True))(x)
