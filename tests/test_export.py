@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 import kcompile
 from kcompile import Input, Model, Sequential, layers, optimizers
@@ -71,6 +72,18 @@ def test_exported_model_predicts_as_the_model(name: str, tmp_path: Path) -> None
         expected = as_list(model.predict(x if len(x) > 1 else x[0]))
         for got, want in zip(runtime.run(None, dict(zip(model.input_names, x, strict=True))), expected, strict=True):
             agree(got, want)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_exported_model_means_the_same_to_the_reference_of_onnx(name: str) -> None:
+    model = ZOO[name]()
+    proto = to_onnx(model)
+    if {node.op_type for node in nodes(proto.graph)} & {"LSTM", "GRU", "RNN"}:
+        pytest.skip("onnx.reference ignores the lengths of sequences")
+    x = random_inputs(model, 3)
+    got = ReferenceEvaluator(proto).run(None, dict(zip(model.input_names, x, strict=True)))
+    for a, b in zip(got, as_list(model.predict(x if len(x) > 1 else x[0])), strict=True):
+        agree(a, b)
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -14,6 +14,7 @@ import pytest
 
 from kcompile import Input, Model, Sequential, layers
 from kcompile import backend as K
+from kcompile.converting import check_parity
 from kcompile.export import to_onnx
 from kcompile.export.samples import random_feeds
 from kcompile.inspecting.files import nodes
@@ -212,6 +213,21 @@ def test_int8_with_a_fixed_batch_size(classifier: Any, tmp_path: Path) -> None:
     assert model.export(tmp_path / "m.onnx", int8=True, batch_size=30).int8.samples == 90
     with pytest.raises(ValueError, match="fewer samples than the batch size 300"):
         model.export(tmp_path / "m.onnx", int8=x, batch_size=300)
+
+
+def test_stateful_models_in_every_precision(tmp_path: Path) -> None:
+    """They have a fixed batch size, and their states are inputs."""
+    model = Sequential([layers.LSTM(5, stateful=True, batch_input_shape=(4, 7, 3)), layers.Dense(2)])
+    x = np.random.default_rng(0).standard_normal((22, 7, 3)).astype("float32")
+    for options in ({}, {"fp16": True}, {"int8": True}, {"int8": x}):
+        report = model.export(tmp_path / "m.onnx", **options)
+        assert report.sizes == {"batch": 4}
+        if "int8" in options:
+            assert report.int8.samples == (64 if options["int8"] is True else 20)
+            assert report.int8.differences[model.output_names[0]].largest < 0.05
+        else:
+            found = check_parity(model, tmp_path / "m.onnx", "fp16" if options else "float32", report.sizes)
+            assert [dict(item.sizes) for item in found if item.passed] == [{"batch": 4}]
 
 
 def test_int8_scales_each_channel_or_the_whole_weight(classifier: Any, tmp_path: Path) -> None:

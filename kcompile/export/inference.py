@@ -195,7 +195,13 @@ def lowered(
         _check_range({variable.label: array for variable, array in values.items()})
     optimized = run_pipeline(freeze(graph, values), (*INFERENCE, half) if fp16 else INFERENCE)
     emitted = emit(optimized, target, metadata={**_metadata(model), **(metadata or {})})
-    return emitted, {name: size for name, size in sizes.items() if isinstance(size, int)}
+    return emitted, {**_batch_of(model), **{name: size for name, size in sizes.items() if isinstance(size, int)}}
+
+
+def _batch_of(model: Model) -> dict[str, int]:
+    """The batch size that a model was built for, if it takes no other."""
+    first = next((x.value.shape[0] for x in model.inputs if x.value.rank), None)
+    return {"batch": first} if isinstance(first, int) else {}
 
 
 def _check_range(weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
