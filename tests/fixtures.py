@@ -28,6 +28,7 @@ from kcompile.passes.fold_transposes import fold_transposes
 from kcompile.passes.fuse import fuse
 from kcompile.passes.group_updates import group_updates
 from kcompile.passes.hoist import hoist
+from kcompile.passes.join_slices import join_slices
 from kcompile.passes.layout import layout
 from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.merge_directions import merge_directions
@@ -48,6 +49,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "fuse": fuse,
     "group_updates": group_updates,
     "hoist": hoist,
+    "join_slices": join_slices,
     "layout": layout,
     "lower_recurrence": lower_recurrence,
     "merge_directions": merge_directions,

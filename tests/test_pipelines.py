@@ -84,6 +84,7 @@ def test_report_tells_what_each_pass_did() -> None:
         "simplify",
         "fold",
         "cse",
+        "join_slices",
         "unroll",
         "hoist",
         *LAYOUT,

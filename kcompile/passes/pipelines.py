@@ -28,6 +28,7 @@ from kcompile.passes.fold_transposes import fold_transposes
 from kcompile.passes.fuse import fuse
 from kcompile.passes.group_updates import group_updates
 from kcompile.passes.hoist import hoist
+from kcompile.passes.join_slices import join_slices
 from kcompile.passes.layout import layout
 from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.merge_directions import merge_directions
@@ -49,6 +50,7 @@ BOTH: Pipeline = (
     simplify,  # dead branches of the learning phase fall away, so that nothing below looks at them
     fold,
     cse,  # the front end asks for sizes, masks and casts again and again
+    join_slices,  # before differentiating, which makes a concat of a split
     unroll,
     hoist,  # before differentiating, so that the gradients of what leaves a loop are large products too
     layout,  # before differentiating, so that backward ops are born in the right layout

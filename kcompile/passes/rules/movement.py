@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kcompile.ir.core import Node, Value, apply
 from kcompile.ir.dims import Dim
+from kcompile.ir.ops.axes import inverse
 from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.indexing import Gather, gather
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
@@ -40,6 +41,19 @@ def transpose_of_transpose(node: Node) -> Value | None:
         inner = permutation_of(x.node)
         return transpose(x.node.inputs[0], [inner[axis] for axis in order])
     return x if order == tuple(range(len(order))) else None
+
+
+@RULES.on(Transpose)
+def transposes_across_reshape(node: Node) -> Value | None:
+    """transpose(reshape(transpose(x))) -> reshape(x) where the transposes cancel: sizes of a merged batch, say."""
+    (x,) = node.inputs
+    if not isinstance(x.op, Reshape) or not isinstance(x.node.inputs[0].op, Transpose):
+        return None
+    inner = x.node.inputs[0].node
+    found = x.op.permuted(x.node, permutation_of(node))
+    if found is None or found[1][0] != inverse(permutation_of(inner)):
+        return None
+    return reshape(inner.inputs[0], node.outputs[0].shape)
 
 
 @RULES.on(Transpose)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kcompile.ir.core import Node, Value, apply, constant
+from kcompile.ir.core import Node, Value, apply, constant, make_node
 from kcompile.ir.dims import Dim, product
+from kcompile.ir.ops.axes import inverse
 from kcompile.ir.ops.elementwise import Neg, mul, neg
 from kcompile.ir.ops.pooling import MaxPoolGrad
 from kcompile.ir.ops.reduction import (
@@ -16,7 +17,7 @@ from kcompile.ir.ops.reduction import (
     ReduceSum,
     Reduction,
 )
-from kcompile.ir.ops.reshaping import Expand, Transpose, expand, reshape, transpose
+from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
 from kcompile.ir.ops.spatial import spatial_axes
 from kcompile.passes.rewrite import Rules
 
@@ -98,6 +99,26 @@ def reduction_of_transpose(node: Node) -> Value | None:
         return transpose(reduced, order)
     kept = sorted(order[axis] for axis in range(x.rank) if axis not in op.axes)
     return transpose(reduced, [kept.index(order[axis]) for axis in range(x.rank) if axis not in op.axes])
+
+
+@RULES.on(Reduction)
+def reduction_across_reshape(node: Node) -> Value | None:
+    """sum(reshape(transpose(x))) -> sum(transpose(reshape(x))), whose transpose moves behind the sum."""
+    (x,) = node.inputs
+    if not isinstance(x.op, Reshape) or not isinstance(x.node.inputs[0].op, Transpose) or not _reduction(node).axes:
+        return None
+    (moved,) = x.node.inputs
+    assert isinstance(moved.op, Transpose)
+    back = make_node(Reshape(moved.shape), x)
+    # The order of the reshaped axes that comes from those of the source in their order, and the reshape to that order.
+    found = Reshape(moved.shape).permuted(back, inverse(moved.op.permutation))
+    if found is None or (order := found[1][0]) is None or len(order) != x.rank:
+        return None
+    again = x.op.permuted(x.node, order)
+    if again is None or again[1][0] != inverse(moved.op.permutation):
+        return None
+    source = reshape(moved.node.inputs[0], [x.shape[axis] for axis in order])
+    return apply(node.op, transpose(source, inverse(order)))
 
 
 @RULES.on(ReduceSum, ReduceMean)
