@@ -214,6 +214,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = small()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.save("model.h5")
+    model.save("archive.keras")
     model.save_weights("only.h5")
     Path("model.json").write_text(model.to_json())
     Path("model.yaml").write_text(model.to_yaml())
@@ -234,6 +235,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "arguments",
     [
         ["model.h5"],
+        ["archive.keras"],
         ["only.h5", "--arch", "build.py:make"],
         ["only.h5", "--arch", "model.json"],
         ["only.h5", "--arch", "twice.json"],
@@ -245,7 +247,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ["model.h5", "--int8", "data.npz"],
         ["model.h5", "--int8", "dynamic"],
         ["model.h5", "--batch-size", "5", "--dims", "conv_input=None,7,3"],
-        ["model.h5", "--ort"],
+        ["archive.keras", "--ort"],
     ],
     ids=" ".join,
 )
