@@ -21,7 +21,7 @@ from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
 from kcompile.saving.json_yaml import read_json
 from kcompile.saving.limits import CONFIG_BYTES, MEMORY_SHARE, free_memory
-from kcompile.saving.training_config import compile_arguments, training_config
+from kcompile.saving.training_config import compile_as, training_config
 from kcompile.saving.zip_files import StoredZip, open_zip
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
@@ -119,18 +119,19 @@ def read_archive(
             raise KCompileError(f"{label} holds a layer, {type(model).__name__}, not a model")
         read_weights(root, model, config)
         training_state.restore(model, state)
-        has_optimizer = compile and _compile(root, model, config, compiled, custom_objects, version)
+        has_optimizer = compile and _compile(root, model, config, compiled, custom_objects, version, safe_mode)
     model.loaded = LoadedFrom(label, version, "", has_optimizer)
     return model
 
 
 def _compile(
-    root: StoredGroup, model: Any, config: Any, compiled: Any, custom_objects: Mapping[str, Any] | None, version: str
-) -> bool:
+    root: StoredGroup, model: Any, config: Any, compiled: Any, custom_objects: Mapping[str, Any] | None, version: str,
+    safe_mode: bool,
+) -> bool:  # fmt: skip
     """Compile as the file says; whether the optimizer's state could be read."""
     if not compiled:
         return False
-    model.compile(**compile_arguments(compiled, custom_objects, version))
+    compile_as(model, compiled, custom_objects, version, safe_mode)
     try:
         read_optimizer(root, model, config)
     except DamagedFileError:

@@ -16,7 +16,7 @@ from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
 from kcompile.saving.limits import CONFIG_BYTES, check_size
 from kcompile.saving.optimizer_state import GROUP, read_optimizer, write_optimizer
-from kcompile.saving.training_config import compile_arguments, plain, training_config
+from kcompile.saving.training_config import compile_as, plain, training_config
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,19 @@ def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, com
         raise KCompileError(f"{root.file} holds a layer, {type(model).__name__}, not a model")
     loaded = read_weights(weights, model)
     training_state.restore(model, state)
-    has_optimizer = compile and _compile(root, model, loaded, custom_objects)
+    has_optimizer = compile and _compile(root, model, loaded, custom_objects, safe_mode)
     model.loaded = LoadedFrom(root.file, version or loaded.origin.version, loaded.origin.backend, has_optimizer)
     return model
 
 
-def _compile(root: StoredGroup, model: Any, loaded: LoadedWeights, custom_objects: Mapping[str, Any] | None) -> bool:
+def _compile(
+    root: StoredGroup, model: Any, loaded: LoadedWeights, custom_objects: Mapping[str, Any] | None, safe_mode: bool
+) -> bool:
     """Compile as the file says; whether the optimizer's state could be read."""
     config = _parsed(root, "training_config")
     if config is None:
         return False
-    model.compile(**compile_arguments(config, custom_objects, loaded.origin.version))
+    compile_as(model, config, custom_objects, loaded.origin.version, safe_mode)
     if GROUP not in root:
         return False
     try:

@@ -6,8 +6,7 @@ The form is that of ``training_config`` in HDF5 files. Two keys are ours, which 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,18 +89,49 @@ def plain(value: Any) -> Any:
 # ---- reading
 
 
+def compile_as(
+    model: Model,
+    config: Mapping[str, Any],
+    custom_objects: Mapping[str, Any] | None = None,
+    keras_version: str | None = None,
+    safe_mode: bool = True,
+) -> None:
+    """Compile ``model`` as a file says; see :func:`compile_arguments`.
+
+    Raises:
+        ValueError: what cannot be read, and what to do about it: the model is of use without.
+    """
+    try:
+        with CustomObjectScope(custom_objects or {}):
+            model.compile(**compile_arguments(config, custom_objects, keras_version, safe_mode, model.output_names))
+    except KCompileError as error:
+        raise type(error)(
+            f"the training configuration of the file cannot be read: {str(error).rstrip('.')}. Give what is missing in "
+            "custom_objects, or use load_model(..., compile=False)"
+        ) from error
+
+
 def compile_arguments(
     config: Mapping[str, Any],
     custom_objects: Mapping[str, Any] | None = None,
     keras_version: str | None = None,
     safe_mode: bool = True,
+    output_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The arguments of ``compile`` from a ``training_config`` of any version.
+
+    Args:
+        config: what the file holds.
+        custom_objects: the user's own classes and functions by name.
+        keras_version: who wrote it.
+        safe_mode: refuse functions stored as bytecode.
+        output_names: the model's outputs, whose names tf.keras puts before those of their metrics.
 
     Raises:
         ValueError: an unknown optimizer, loss or metric, or an option of the optimizer that ours does not have.
     """
     from kcompile import losses, metrics, optimizers
+    from kcompile.saving.config_versions import Generation, generation_of
     from kcompile.saving.configs import read
 
     if not isinstance(config, Mapping):
@@ -112,13 +142,16 @@ def compile_arguments(
 
     optimizer = _optimizer_of(config, custom_objects or {})
     metric = made("metric", metrics.deserialize)
-    with CustomObjectScope(custom_objects or {}), _explained():
+    with CustomObjectScope(custom_objects or {}):
         arguments = {
             "optimizer": made("optimizer", optimizers.deserialize)(optimizer),
             "loss": _objects(config.get("loss"), made("loss", losses.deserialize)),
             "metrics": _objects(config.get("metrics"), metric),
             "weighted_metrics": _objects(config.get("weighted_metrics"), metric),
         }
+    if generation_of(config, keras_version) is Generation.TF_KERAS and len(output_names) > 1:
+        for key in ("metrics", "weighted_metrics"):
+            _without_output_names(arguments[key], output_names)
     arguments["loss_weights"] = config.get("loss_weights")
     arguments["sample_weight_mode"] = config.get("sample_weight_mode")
     if (steps := config.get("steps_per_execution")) not in (None, 1):
@@ -143,18 +176,6 @@ def _optimizer_of(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) 
     return {**found, "class_name": name, "config": options or {}}
 
 
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Errors with what to do: a model is of use without its training configuration."""
-    try:
-        yield
-    except KCompileError as error:
-        raise type(error)(
-            f"the training configuration of the file cannot be read: {error}. Give what is missing in custom_objects, "
-            "or use load_model(..., compile=False)"
-        ) from error
-
-
 def _objects(item: Any, make: Callable[[Any], Any]) -> Any:
     """Losses or metrics in the lists and dictionaries of the file."""
     if item is None:
@@ -168,6 +189,16 @@ def _objects(item: Any, make: Callable[[Any], Any]) -> Any:
     if isinstance(item, (list, tuple)):
         return [_objects(value, make) for value in item]
     raise KCompileError(f"a loss or metric must be a name or a configuration, got {shown(item)}")
+
+
+def _without_output_names(metrics: Any, output_names: Sequence[str]) -> None:
+    """Take the name of its output from each metric in a list of lists."""
+    if not isinstance(metrics, list) or len(metrics) != len(output_names):
+        return
+    for output, items in zip(output_names, metrics, strict=True):
+        for metric in items if isinstance(items, list) else []:
+            if isinstance(getattr(metric, "name", None), str):
+                metric.name = metric.name.removeprefix(f"{output}_")
 
 
 def _made(item: Any, deserialize: Callable[[Any], Any]) -> Any:

@@ -1,7 +1,7 @@
 """Record small HDF5 files and what their models compute: ``python -m tests.golden.generate_files``.
 
-Written by tf_keras with its legacy optimizers (``tf_keras``) and with those of later versions (``tf_keras_new``), and by
-Keras 3 (``keras_3``); each after one epoch of training.
+Written by tf_keras with its legacy optimizers (``tf_keras``) and with those of later versions (``tf_keras_new``), and
+by Keras 3 (``keras_3``); each after one epoch of training.
 """
 
 import tempfile
@@ -47,7 +47,9 @@ def record(writer: str, name: str) -> dict[str, Any]:
         "source": source,
         "file": [content],  # HDF5 is mostly zeros: as arrays they take a tenth
         "predictions": arrays(model.predict(case.x, verbose=0)),
-        "weights": [w.numpy() for layer in model.layers for w in [*layer.trainable_weights, *layer.non_trainable_weights]],
+        "weights": [
+            w.numpy() for layer in model.layers for w in [*layer.trainable_weights, *layer.non_trainable_weights]
+        ],
     }
     model.fit(case.x, case.y, epochs=1, batch_size=4, shuffle=False, verbose=0)
     fields["predictions_after_another_epoch"] = arrays(model.predict(case.x, verbose=0))

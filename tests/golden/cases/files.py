@@ -68,7 +68,9 @@ def shared_and_nested(keras: Any, optimizers: Any) -> Saved:
     )
     base.trainable = False
     start = layers.Input(shape=(4,), name="tower_input")
-    tower = models.Model(start, layers.Dense(3, name="tower_dense")(layers.BatchNormalization(name="tower_norm")(start)))
+    tower = models.Model(
+        start, layers.Dense(3, name="tower_dense")(layers.BatchNormalization(name="tower_norm")(start))
+    )
     left, right = layers.Input(shape=(4,), name="left"), layers.Input(shape=(4,), name="right")
     shared = layers.Dense(4, activation="elu", name="shared")
     a, b = shared(base(left)), shared(right)
@@ -83,7 +85,9 @@ def shared_and_nested(keras: Any, optimizers: Any) -> Saved:
         loss_weights=[1.0, 0.5],
     )
     x = [data.normal((SAMPLES, 4), "shared", side) for side in ("left", "right")]
-    return Saved(model, x, [data.normal((SAMPLES, 2), "shared", "y"), data.values("binary", (SAMPLES, 1), "shared", "y")])
+    return Saved(
+        model, x, [data.normal((SAMPLES, 2), "shared", "y"), data.values("binary", (SAMPLES, 1), "shared", "y")]
+    )
 
 
 def sequences(keras: Any, optimizers: Any) -> Saved:
