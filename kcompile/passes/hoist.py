@@ -23,11 +23,13 @@ from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand
 from kcompile.ir.ops.scan import Loop, Scan, State, close_scan
 from kcompile.passes.hoist_plan import Plan, operands_of, plan_of
 from kcompile.passes.report import fired
-from kcompile.passes.rewrite import count_uses, in_regions, is_number
+from kcompile.passes.rewrite import count_uses, has_regions, in_regions, is_number
 
 
 def hoist(graph: Graph) -> Graph:
     """Move out of loops what does not have to be computed step by step."""
+    if not has_regions(graph):
+        return graph
     graph = in_regions(graph, hoist)
     uses = count_uses(graph)
 

@@ -23,6 +23,8 @@ def join_slices(graph: Graph) -> Graph:
         if isinstance(node.op, Slice) and node.op.steps == (1,):
             groups[node.inputs[0], node.op.axes[0]].setdefault(node.op.starts[0], node)
     cuts = {node: cut for (x, axis), parts in groups.items() if (cut := _cut(x, axis, parts)) for node in cut}
+    if not cuts:
+        return graph
     made: dict[Node, Value] = {}
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:

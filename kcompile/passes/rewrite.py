@@ -105,9 +105,14 @@ def map_regions(op: Op, function: Callable[[Graph], Graph]) -> Op:
     return dataclasses.replace(op, **changes) if changes else op
 
 
+def has_regions(graph: Graph) -> bool:
+    """Whether an op of ``graph`` runs a sub-graph."""
+    return any(node.op.regions for node in graph.nodes())
+
+
 def in_regions(graph: Graph, function: Callable[[Graph], Graph]) -> Graph:
     """``graph`` with ``function`` applied to the regions of its ops (not to ``graph`` itself)."""
-    if not any(node.op.regions for node in graph.nodes()):
+    if not has_regions(graph):
         return graph
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> Replacement:

@@ -33,7 +33,7 @@ from kcompile.ir.ops.reshaping import Reshape
 from kcompile.ir.ops.scan import Scan
 from kcompile.passes.flops import elements, work_of_node
 from kcompile.passes.report import fired
-from kcompile.passes.rewrite import in_regions
+from kcompile.passes.rewrite import has_regions, in_regions
 
 READ_COST, STORE_COST = 1.0, 2.0
 """Elements moved for each one that is read, and for each one that is stored first."""
@@ -51,6 +51,8 @@ FLOPS_PER_MOVE = 16
 
 def stash(graph: Graph) -> Graph:
     """Stack what a later loop over the same steps would compute again."""
+    if not has_regions(graph):
+        return graph
     graph = in_regions(graph, stash)
     while True:
         found = next(filter(None, map(_repetition, graph.nodes())), None)

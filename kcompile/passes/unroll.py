@@ -12,11 +12,13 @@ from kcompile.ir.ops.regions import zeros_of
 from kcompile.ir.ops.reshaping import reshape
 from kcompile.ir.ops.scan import Scan
 from kcompile.passes.report import fired
-from kcompile.passes.rewrite import in_regions
+from kcompile.passes.rewrite import has_regions, in_regions
 
 
 def unroll(graph: Graph) -> Graph:
     """Write loops of one step out; those without steps give what they start with."""
+    if not has_regions(graph):
+        return graph
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
         op = node.op
