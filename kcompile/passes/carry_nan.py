@@ -8,19 +8,25 @@ results are NaN for all steps, also those before.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
+from functools import reduce
 
 import numpy as np
 
 from kcompile.ir.core import Graph, Node, Value, constant, constant_of, make_node, rebuild
-from kcompile.ir.ops.arithmetic import Cast, where
+from kcompile.ir.ops.arithmetic import where
 from kcompile.ir.ops.comparison import less, logical_or
 from kcompile.ir.ops.indexing import Gather
 from kcompile.ir.ops.nan_search import any_nan
 from kcompile.ir.ops.recurrent_operators import OnnxRNN, RecurrentOperator
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, reshape
+from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape
 from kcompile.ir.ops.sizes import iota
 from kcompile.ir.ops.slicing import Concat, Slice, Split
 from kcompile.passes.report import fired
+from kcompile.passes.reshaped_axes import axis_before_reshape
+
+SEARCH = "search"
+"""In place of a mark: whether there is a NaN has to be looked up."""
 
 
 def carry_nan(graph: Graph) -> Graph:
@@ -52,30 +58,49 @@ def _with_nan(x: Value, lengths: Value | None, known: dict[Node, Value | None]) 
 
     ``known`` tells it of the operators so far, whose results hold NaN if their sequences did.
     """
-    sources = _sources(x)
-    if all(source.node in known for source in sources):
-        found = list(dict.fromkeys(known[source.node] for source in sources))
-        marks = [mark for mark in found if mark is not None]
-        for mark in marks[1:]:
-            marks[0] = logical_or(marks[0], mark)
-        return marks[0] if marks else None
+    found = list(dict.fromkeys(_marks(x, 1, known)))
+    if SEARCH not in found:
+        marks = [mark for mark in found if isinstance(mark, Value)]
+        return reduce(logical_or, marks) if marks else None
     if lengths is None:
         return any_nan(x, [0, 2])
     steps = reshape(iota(x.shape[0], "int32"), (x.shape[0], 1, 1))
     return any_nan(where(less(steps, reshape(lengths, (1, x.shape[1], 1))), x, 0), [0, 2])
 
 
-def _sources(value: Value) -> list[Value]:
-    """The values of which ``value`` consists and which may hold a NaN, as far as the graph tells."""
+def _marks(value: Value, axis: int, known: Mapping[Node, Value | None]) -> Iterator[Value | str | None]:
+    """For all of which ``value`` consists: which sequences hold NaN, ``None`` if none can, ``SEARCH`` if it is unknown.
+
+    ``axis`` is that of the sequences.
+    """
     array = constant_of(value)
     if not value.type.is_float or (array is not None and not np.isnan(array).any()):
-        return []
+        return
+    operands = value.node.inputs
+    place: int | None = axis
     match value.op:
-        case Gather() | Cast():
-            return _sources(value.node.inputs[0])
-        case Expand() | Reshape() | Transpose() | Slice() | Split() | Concat():
-            return [source for operand in value.node.inputs for source in _sources(operand)]
-    return [value]
+        case Gather():
+            # Rows of a table are the same for all sequences.
+            yield from (SEARCH if mark else None for mark in _marks(operands[0], 0, known))
+            return
+        case RecurrentOperator() if value.node in known and axis == value.rank - 2:
+            yield known[value.node]
+            return
+        case Transpose(permutation=permutation):
+            place = permutation[axis]
+        case Reshape():
+            place = axis_before_reshape(operands[0], value, axis)
+        case Slice(axes=axes):
+            place = None if axis in axes else axis
+        case Concat(axis=joined) | Split(axis=joined):
+            place = None if axis == joined else axis
+        case _:
+            place = None
+    if place is None:
+        yield SEARCH
+        return
+    for operand in operands:
+        yield from _marks(operand, place, known)
 
 
 def _zero_state(r: Value) -> Value:

@@ -12,6 +12,7 @@ from kcompile.ir.ops.comparison import Greater, GreaterEqual, Less, LessEqual, L
 from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose
 from kcompile.ir.ops.sizes import Iota
+from kcompile.passes.reshaped_axes import axis_before_reshape
 
 
 class Trend(NamedTuple):
@@ -56,7 +57,7 @@ def trend_of(value: Value, axis: int) -> Trend:
         case Transpose(permutation=permutation):
             return trend_of(operands[0], permutation[axis])
         case Reshape():
-            source = _axis_before_reshape(operands[0], value, axis)
+            source = axis_before_reshape(operands[0], value, axis)
             return UNKNOWN if source is None else trend_of(operands[0], source)
         case Expand():
             return _operand_trend(operands[0], value, axis)
@@ -86,12 +87,3 @@ def _operand_trend(operand: Value, result: Value, axis: int) -> Trend:
     """The trend of an operand along an axis of the result to which it is broadcast."""
     place = axis - (result.rank - operand.rank)
     return trend_of(operand, place) if place >= 0 else CONSTANT
-
-
-def _axis_before_reshape(source: Value, result: Value, axis: int) -> int | None:
-    """The axis of ``source`` that became ``axis`` of ``result``, if the reshape only adds or drops axes of size 1."""
-    kept = [place for place, size in enumerate(source.shape) if size != 1]
-    made = [place for place, size in enumerate(result.shape) if size != 1]
-    if [source.shape[place] for place in kept] != [result.shape[place] for place in made]:
-        return None
-    return kept[made.index(axis)]

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from kcompile.ir.core import Graph, Node, Value, rebuild, toposort
+from kcompile.ir.ops.arithmetic import Add
 from kcompile.ir.ops.recurrent_operators import RecurrentOperator, recurrent_operator
+from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.regions import zeros_of
 from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape, transpose
 from kcompile.ir.ops.slicing import Concat, Split, concat, split
@@ -93,21 +95,36 @@ RULES = Rules()
 
 @RULES.on(Concat)
 def concat_of_directions(node: Node) -> Value | None:
-    """concat of the parts of a split, each without the axis of the split -> one transpose and one reshape."""
+    """concat of all parts of a split, each without the axis of the split -> one transpose and one reshape."""
     assert isinstance(node.op, Concat)
+    found = _directions(node)
+    if found is None:
+        return None
+    x, split_axis, order = found
+    axis = node.op.axis
+    return reshape(transpose(x, [*order[:axis], split_axis, *order[axis:]]), node.outputs[0].shape)
+
+
+@RULES.on(Add)
+def sum_of_directions(node: Node) -> Value | None:
+    """The sum of both parts of a split -> a sum over the axis of the split."""
+    found = _directions(node)
+    if found is None:
+        return None
+    x, split_axis, order = found
+    return reshape(transpose(reduce_sum(x, split_axis, keepdims=True), [split_axis, *order]), node.outputs[0].shape)
+
+
+def _directions(node: Node) -> tuple[Value, int, tuple[int, ...]] | None:
+    """If the operands are all parts of a split: what is split, along which axis, and the axes of each operand in it."""
     parts = [_direction(value) for value in node.inputs]
     first = parts[0]
     if first is None or any(part is None or part[1:] != first[1:] for part in parts):
         return None
     _, source, order = first
-    if tuple(part[0] for part in parts if part is not None) != source.outputs:
-        return None
     assert isinstance(source.op, Split)
-    axis = node.op.axis
-    return reshape(
-        transpose(source.inputs[0], [*order[:axis], source.op.axis, *order[axis:]]),
-        node.outputs[0].shape,
-    )
+    in_order = tuple(part[0] for part in parts if part is not None) == source.outputs
+    return (source.inputs[0], source.op.axis, order) if in_order else None
 
 
 def _direction(value: Value) -> tuple[Value, Node, tuple[int, ...]] | None:
