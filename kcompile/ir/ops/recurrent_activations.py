@@ -19,11 +19,26 @@ from kcompile.ir.ops.reshaping import expand
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function, in NumPy and on values, and its derivative ``slope(y)`` where its result is ``y``."""
+    """An elementwise function, in NumPy and on values, and its derivative ``slope(y)`` where its result is ``y``.
+
+    ``relative(y)`` is ``slope(y) / y``, if that is simpler.
+    """
 
     evaluate: Callable[[Array], Array]
     apply: Callable[[Value], Value]
     slope: Callable[[Value], Value]
+    relative: Callable[[Value], Value] | None = None
+
+    def through_factor(self, y: Value, other: Value, g: Value, g_other: Value, extra: Value | None) -> Value:
+        """The gradient before the activation, where its result ``y`` is multiplied with ``other``.
+
+        ``g`` is the gradient of the product, ``g_other`` that of ``other`` (``g * y``, needed anyway), ``extra`` what
+        ``y`` gets from elsewhere.
+        """
+        if self.relative is None or extra is not None:
+            through = e.mul(g, other)
+            return e.mul(through if extra is None else e.add(through, extra), self.slope(y))
+        return e.mul(e.mul(g_other, other), self.relative(y))
 
 
 def activation_named(name: str) -> Activation:
@@ -74,7 +89,7 @@ def _elu(x: Array) -> Array:
 
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(e.Tanh.compute, e.tanh, lambda y: e.sub(1, e.mul(y, y))),
-    "sigmoid": Activation(e.Sigmoid.compute, e.sigmoid, lambda y: e.mul(y, e.sub(1, y))),
+    "sigmoid": Activation(e.Sigmoid.compute, e.sigmoid, lambda y: e.mul(y, e.sub(1, y)), lambda y: e.sub(1, y)),
     "relu": Activation(e.Relu.compute, e.relu, lambda y: e.cast(greater(y, 0), y.dtype)),
     "linear": Activation(lambda x: x, lambda x: x, lambda y: expand(constant(1, y.dtype), y.shape)),
     "hard_sigmoid": _hard_sigmoid(0.2),

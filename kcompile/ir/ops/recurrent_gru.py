@@ -93,25 +93,27 @@ class Gru(Recurrence):
         operands = self.operands(inputs)
         units = operands.recurrent.shape[-2]
         w_gates, w_h = split(operands.recurrent, [2 * units, units], -1)
-        slope, gate_slope = (activation_named(name).slope for name in self.activations())
+        activation, gate = (activation_named(name) for name in self.activations())
 
         def step(
             g_h: Value, others: Sequence[Value], at: Mapping[str, Value]
         ) -> tuple[Value, Sequence[Value], Sequence[Value]]:
             h, z, r, hh = (at[name] for name in ("h", "z", "r", "hh"))
-            g_z = mul(plus(mul(g_h, sub(h, hh)), at.get("z'")), gate_slope(z))
-            g_hh = mul(plus(mul(g_h, sub(1, z)), at.get("hh'")), slope(hh))
             direct = mul(g_h, z)
+            g_z = gate.through_factor(z, sub(h, hh), g_h, direct, at.get("z'"))
+            g_hh = mul(plus(mul(g_h, sub(1, z)), at.get("hh'")), activation.slope(hh))
             if self.reset_after:
-                g_r = mul(plus(mul(g_hh, at["inner"]), at.get("r'")), gate_slope(r))
-                g_products = concat([g_z, g_r, plus(mul(g_hh, r), at.get("inner'"))], -1)
+                g_inner = mul(g_hh, r)
+                g_r = gate.through_factor(r, at["inner"], g_hh, g_inner, at.get("r'"))
+                g_products = concat([g_z, g_r, plus(g_inner, at.get("inner'"))], -1)
                 back = product(g_products, operands.recurrent, transpose_y=True)
                 return add(back, direct), [], [concat([g_z, g_r, g_hh], -1), g_products]
             g_reset = product(g_hh, w_h, transpose_y=True)
-            g_r = mul(plus(mul(g_reset, h), at.get("r'")), gate_slope(r))
+            through_reset = mul(g_reset, r)
+            g_r = gate.through_factor(r, h, g_reset, through_reset, at.get("r'"))
             g_gates = concat([g_z, g_r], -1)
             back = product(g_gates, w_gates, transpose_y=True)
-            return add(back, add(direct, mul(g_reset, r))), [], [concat([g_gates, g_hh], -1)]
+            return add(back, add(direct, through_reset)), [], [concat([g_gates, g_hh], -1)]
 
         rest, (g_x, *more), h = backward(self, operands, outputs, grads, step)
         if self.reset_after:

@@ -63,7 +63,7 @@ class Lstm(Recurrence):
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         operands = self.operands(inputs)
-        slope, gate_slope = (activation_named(name).slope for name in self.activations())
+        activation, gate = (activation_named(name) for name in self.activations())
 
         def step(
             g_h: Value, others: Sequence[Value], at: Mapping[str, Value]
@@ -74,17 +74,19 @@ class Lstm(Recurrence):
             if "mask" in at:
                 g_c = mul(g_c, at["mask"])
                 kept = sub(others[0], g_c)
-            g_c = add(g_c, mul(plus(mul(g_h, o), at.get("a'")), slope(a)))
+            g_a = mul(g_h, o)
+            g_c = add(g_c, mul(plus(g_a, at.get("a'")), activation.slope(a)))
+            g_g, before = mul(g_c, i), mul(g_c, f)
             g_x = concat(
                 [
-                    mul(plus(mul(g_c, g), at.get("i'")), gate_slope(i)),
-                    mul(plus(mul(g_c, c), at.get("f'")), gate_slope(f)),
-                    mul(plus(mul(g_c, i), at.get("g'")), slope(g)),
-                    mul(plus(mul(g_h, a), at.get("o'")), gate_slope(o)),
+                    gate.through_factor(i, g, g_c, g_g, at.get("i'")),
+                    gate.through_factor(f, c, g_c, before, at.get("f'")),
+                    mul(plus(g_g, at.get("g'")), activation.slope(g)),
+                    gate.through_factor(o, a, g_h, g_a, at.get("o'")),
                 ],
                 -1,
             )
-            before = plus(plus(mul(g_c, f), at.get("c'")), kept)
+            before = plus(plus(before, at.get("c'")), kept)
             return product(g_x, operands.recurrent, transpose_y=True), [before], [g_x]
 
         rest, (g_x,), h = backward(self, operands, outputs, grads, step)
