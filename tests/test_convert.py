@@ -22,11 +22,12 @@ from tests.small_models import ZOO
 
 @pytest.mark.parametrize("name", ZOO)
 def test_exported_files_are_equal_to_their_models(name: str, tmp_path: Path) -> None:
+    np.random.seed(3)
     model = ZOO[name]()
     for kind in ("float32", "fp16"):
         model.export(tmp_path / "m.onnx", fp16=kind == "fp16", opset=18)
         found = check_parity(model, tmp_path / "m.onnx", kind)
-        assert {item.sizes["batch"] for item in found} == {1, 3}
+        assert {item.sizes["batch"] for item in found} == {1, 8}
         assert all(item.passed for item in found), [str(item) for item in found]
 
 
@@ -52,7 +53,7 @@ def test_free_sizes_are_tried_until_the_model_takes_them(tmp_path: Path) -> None
     model = Sequential([layers.Conv1D(2, 30, input_shape=(None, 3), name="c"), layers.GlobalMaxPooling1D()])
     model.export(tmp_path / "m.onnx")
     found = [dict(item.sizes) for item in check_parity(model, tmp_path / "m.onnx")]
-    assert found == [{"batch": b, "c_input_dim1": n} for b in (1, 3) for n in (32, 49)]
+    assert found == [{"batch": b, "c_input_dim1": n} for b in (1, 8) for n in (32, 49)]
     model.export(tmp_path / "m.onnx", batch_size=2)
     assert {item.sizes["batch"] for item in check_parity(model, tmp_path / "m.onnx", fixed={"batch": 2})} == {2}
     endless = Sequential([layers.Conv1D(2, 400, input_shape=(None, 3)), layers.GlobalMaxPooling1D()])
