@@ -35,6 +35,8 @@ def network_config(model: Network) -> dict[str, Any]:
             f"model {model.name!r} ({type(model).__name__}) is subclassed: its architecture is Python code, which "
             "has no configuration; define get_config in the class, or keep its weights with get_weights"
         )
+    from kcompile.layers.operations import TFOpLambda, as_entry
+
     numbers = _node_numbers(model)
     layers = []
     for layer in model.layers:
@@ -46,6 +48,9 @@ def network_config(model: Network) -> dict[str, Any]:
         nodes = [node for node in layer._inbound_nodes if id(node) in numbers and not isinstance(layer, InputLayer)]
         calls = []
         for node in nodes:
+            if isinstance(layer, TFOpLambda):
+                calls.append(as_entry(*layer.written_call(node, lambda item: _written(item, numbers))))
+                continue
             arguments = {key: _written(value, numbers) for key, value in node.arguments.items()}
             calls.append([[*_place(x, numbers), arguments] for x in node.input_tensors])
         layers.append(

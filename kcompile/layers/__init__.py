@@ -147,8 +147,10 @@ def known_classes() -> dict[str, type]:
     """The layers and models by the names that files have for them."""
     from kcompile.engine.sequential import Sequential
     from kcompile.engine.training import Model
+    from kcompile.layers.operations import SlicingOpLambda, TFOpLambda
 
-    return {**_CLASSES, "Model": Model, "Functional": Model, "Sequential": Sequential}
+    models = {"Model": Model, "Functional": Model, "Sequential": Sequential}
+    return {**_CLASSES, **models, "TFOpLambda": TFOpLambda, "SlicingOpLambda": SlicingOpLambda}
 
 
 __all__ = [

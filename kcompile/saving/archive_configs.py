@@ -17,6 +17,7 @@ from kcompile.engine.network import Network
 from kcompile.engine.node import Node
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.tensor import Tensor
+from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
 from kcompile.saving import known, lambdas
 from kcompile.saving.json_yaml import plain
 
@@ -117,7 +118,10 @@ class _Writer:
         for layer in model.layers:
             nodes = [n for n in layer._inbound_nodes if id(n) in numbers and not isinstance(layer, InputLayer)]
             calls = [self.call(node, numbers) for node in nodes]
-            layers.append({**self.layer(layer), "name": layer.name, "inbound_nodes": calls})
+            written = self.layer(layer)
+            if isinstance(layer, TFOpLambda) and self.is_3:
+                written = self.operation(layer, nodes[0], numbers)
+            layers.append({**written, "name": layer.name, "inbound_nodes": calls})
         ends = {}
         for key, tensors in (("input_layers", model.inputs), ("output_layers", model.outputs)):
             places = [_place(x, numbers) for x in tensors]
@@ -127,6 +131,8 @@ class _Writer:
 
     def call(self, node: Node, numbers: Mapping[int, int]) -> Any:
         owner = f"layer {node.layer.name!r}"
+        if isinstance(node.layer, TFOpLambda):
+            return self.operation_call(node.layer, node, numbers, owner)
         if not self.is_3:
             arguments = {k: self.argument(v, numbers, owner) for k, v in node.arguments.items()}
             return [[*_place(x, numbers), arguments] for x in node.input_tensors]
@@ -138,6 +144,22 @@ class _Writer:
             return {"args": [inputs[0]], "kwargs": options}
         return {"args": [inputs if node.nested else inputs[0]], "kwargs": options}
 
+    def operation(self, layer: TFOpLambda, node: Node, numbers: Mapping[int, int]) -> dict[str, Any]:
+        """Keras 3 has an object for it, in whose configuration stand some of the call's arguments."""
+        owner = f"layer {layer.name!r}"
+        config, _ = to_keras_3(
+            layer.operation, *layer.written_call(node, lambda item: self.argument(item, numbers, owner))
+        )
+        module, name = layer.operation.keras_3
+        config = {"name": layer.name, **config}
+        return {"module": f"keras.src.ops.{module}", "class_name": name, "config": config, "registered_name": name}
+
+    def operation_call(self, layer: TFOpLambda, node: Node, numbers: Mapping[int, int], owner: str) -> Any:
+        first, options = layer.written_call(node, lambda item: self.argument(item, numbers, owner))
+        if self.is_3:
+            return {"args": to_keras_3(layer.operation, first, options)[1], "kwargs": {}}
+        return as_entry(first, options)
+
     def tensor(self, x: Tensor, numbers: Mapping[int, int]) -> dict[str, Any]:
         config = {"shape": plain(tuple(x.shape)), "dtype": x.dtype, "keras_history": _place(x, numbers)}
         return {"class_name": "__keras_tensor__", "config": config}
@@ -147,6 +169,10 @@ class _Writer:
             return self.tensor(value, numbers) if self.is_3 else _place(value, numbers)
         if isinstance(value, (list, tuple)):
             return [self.argument(item, numbers, owner) for item in value]
+        if isinstance(value, Mapping) and value.keys() == {"start", "stop", "step"}:  # a slice, as tf.keras writes it
+            value = slice(value["start"], value["stop"], value["step"])
+        if isinstance(value, slice) and self.is_3:
+            return {"class_name": "__slice__", "config": plain(value, owner)}
         return plain(value, owner)
 
     # -- layers and other objects

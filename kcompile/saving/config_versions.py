@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
+from kcompile.layers.operations import Operation, find_keras_3, from_keras_3
 from kcompile.saving import keras1_configs, keras3_masks, known, lambdas
 from kcompile.saving.config_calls import Call, Place, read_calls
 
@@ -141,6 +142,10 @@ class _Reader:
             return self.policy(str(config.get("name", "float32"))) if isinstance(config, Mapping) else "float32"
         if isinstance(config, str):
             raise KCompileError(f"the config of {name!r} is not a dict of arguments, but {shown(config)}")
+        operation = find_keras_3(data.get("module"), name)
+        if operation is not None:
+            class_name = "SlicingOpLambda" if operation.name.endswith("getitem") else "TFOpLambda"
+            return {"class_name": class_name, "config": {"name": config.get("name"), "function": operation.name}}
         kind = known.kind_of_key(key) or _KIND_OF_MODULE.get(str(data.get("module")).rpartition(".")[2])
         own_name = self.own_name(data)
         if own_name is None and name == "Merge" and not self.foreign(data):
@@ -220,8 +225,12 @@ class _Reader:
             if not isinstance(layer, dict) or "config" not in layer:
                 raise KCompileError(f"model {config.get('name')!r}: a layer is given as {shown(item)}")
             layer["name"] = item.get("name", _title(item.get("config")))
-            nodes = item.get("inbound_nodes") or []
-            layer["inbound_nodes"] = read_calls(nodes, names, layer["name"], self.value)
+            calls = read_calls(item.get("inbound_nodes") or [], names, layer["name"], self.value)
+            operation = find_keras_3(item.get("module"), item.get("class_name"))
+            if operation is not None:
+                arguments = self.value(item["config"])
+                calls = [Call(*_of_operation(operation, arguments, call)) for call in calls]
+            layer["inbound_nodes"] = calls
             layers.append(layer)
         rest = {k: self.value(v, k) for k, v in config.items() if k != "layers"}
         return {**rest, "layers": layers}
@@ -452,6 +461,12 @@ _CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {
 
 
 # ---- helpers
+
+
+def _of_operation(operation: Operation, config: Any, call: Call) -> tuple[Any, tuple[Any, ...], Any]:
+    """A call of Keras 3's operation as one of ours."""
+    first, options = from_keras_3(operation, config, [call.inputs, *call.arguments], call.options)
+    return first, (), options
 
 
 def _is_layer(found: Any) -> bool:

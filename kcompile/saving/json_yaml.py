@@ -98,6 +98,10 @@ def plain(value: Any, owner: str = "the object") -> Any:
         return plain(value.tolist(), owner)
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
+    if isinstance(value, slice):
+        return {part: plain(getattr(value, part), owner) for part in ("start", "stop", "step")}
+    if value is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
     if callable(value):
         if getattr(value, "__name__", "<lambda>") != "<lambda>":
             return value.__name__
