@@ -11,11 +11,13 @@ import pytest
 import kcompile as keras
 from kcompile import backend as K
 from tests.golden import data, load
-from tests.golden.cases import recurrent
+from tests.golden.cases import recurrent, recurrent_training
 from tests.golden.cases.recurrent import MASK, RecurrentCase
-from tests.golden.compare import assert_all_close
+from tests.golden.compare import assert_all_close, assert_close
 
 GOLDEN = {group: load(f"recurrent_{group}") for group in recurrent.GROUPS}
+TRAININGS = load("recurrent_training")
+TOLERANCE = 1e-4  # steps of optimizers in float32 carry rounding along
 
 
 class Group:
@@ -90,3 +92,16 @@ def test_inference(group: str) -> None:
     outputs = unflattened(made.outputs, keras.compile(model)(made.arrays))
     for name, golden in GOLDEN[group].items():
         assert_all_close(outputs[name], golden.outputs, f"{name}: outputs")
+
+
+@pytest.mark.parametrize("name", recurrent_training.CASES)
+def test_training(name: str) -> None:
+    """Fit, evaluate, predict and single batches; states of stateful layers move on in all of them."""
+    golden = TRAININGS[name]
+    training = recurrent_training.CASES[name](keras, keras.optimizers)
+    training.model.set_weights(golden.initial)
+    for key, values in recurrent_training.answers(training).items():
+        if isinstance(values[0], float):
+            assert_close(values, np.array(golden[key]), key, TOLERANCE)
+        else:
+            assert_all_close(values, golden[key], key, TOLERANCE)

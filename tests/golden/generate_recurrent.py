@@ -1,15 +1,15 @@
 """Record recurrent layers: ``python -m tests.golden.generate_recurrent``.
 
 Of each case: outputs and last states, and the gradients of ``sum(output * cotangent)`` over all of these with respect
-to inputs, initial states, constants and weights, in float64.
+to inputs, initial states, constants and weights, in float64. And trainings, in float32, with legacy optimizers.
 """
 
 from typing import Any
 
 from tests.golden import data
-from tests.golden.cases import recurrent
+from tests.golden.cases import recurrent, recurrent_training
 from tests.golden.cases.recurrent import MASK, RecurrentCase
-from tests.golden.oracle import SOURCE, keras, np, stored, tf
+from tests.golden.oracle import SOURCE, keras, stored, tf
 from tests.golden.storage import save
 
 
@@ -45,12 +45,25 @@ def record(case: RecurrentCase, group: str) -> dict[str, Any]:
     return {"source": SOURCE, "outputs": [stored(y) for y in outputs], "gradients": [stored(g) for g in gradients]}
 
 
+def record_training(name: str) -> dict[str, Any]:
+    keras.backend.clear_session()
+    keras.backend.set_floatx("float32")
+    training = recurrent_training.CASES[name](keras, keras.optimizers.legacy)
+    model = training.model
+    initial = [data.normal(w.shape, name, "weight", i, scale=0.5) for i, w in enumerate(model.weights)]
+    model.set_weights(initial)
+    return {"source": SOURCE, "initial": initial, **recurrent_training.answers(training)}
+
+
 def main() -> None:
     for group, cases in recurrent.GROUPS.items():
         names = [case.name for case in cases]
         assert len(set(names)) == len(names), "case names must be unique"
         path = save(f"recurrent_{group}", {case.name: record(case, group) for case in cases})
         print(f"{path.name}: {len(cases)} cases, {path.stat().st_size / 1000:.0f} kB")
+    records = {name: record_training(name) for name in recurrent_training.CASES}
+    path = save("recurrent_training", records)
+    print(f"{path.name}: {len(records)} cases, {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
