@@ -16,8 +16,10 @@ from kcompile import Input, Model, Sequential, layers
 from kcompile import backend as K
 from kcompile.converting import check_parity
 from kcompile.export import to_onnx
+from kcompile.export.quantization import _metrics
 from kcompile.export.samples import random_feeds
 from kcompile.inspecting.files import nodes
+from kcompile.models import clone_model
 from kcompile.passes.half import LARGEST
 from kcompile.utils import Sequence
 from tests.small_models import ZOO
@@ -203,6 +205,22 @@ def test_int8(kind: str, classifier: Any, tmp_path: Path) -> None:
         assert f"accuracy: {before:.4f} -> {after:.4f}" in str(report)
     else:
         assert not found.metrics
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "mse", None])
+@pytest.mark.parametrize("form", ["numbers", "column", "rows"])
+def test_labels_are_understood_in_both_forms(loss: str | None, form: str, classifier: Any) -> None:
+    trained, x, y = classifier
+    model = clone_model(trained)
+    model.set_weights(trained.get_weights())
+    if loss:
+        model.compile("sgd", loss, metrics=["accuracy"] if loss != "mse" else None)
+    labels = {"numbers": y, "column": y[:, None], "rows": np.eye(4)[y]}[form]
+    found = _metrics(model, [labels], [model.predict(x)])
+    assert found == {"accuracy": pytest.approx((model.predict(x).argmax(1) == y).mean())}
+    if form != "rows" and loss != "sparse_categorical_crossentropy":
+        with pytest.raises(ValueError, match="labels are 1 to 4, the output has 4 classes"):
+            _metrics(model, [labels + 1], [model.predict(x)])
 
 
 def test_int8_with_a_fixed_batch_size(classifier: Any, tmp_path: Path) -> None:

@@ -223,26 +223,43 @@ def _random_batches(model: Model, fixed: Mapping[str, int]) -> list[tuple[list[A
 
 def _metrics(model: Model, labels: Sequence[Array], outputs: Sequence[Array]) -> dict[str, float]:
     """The metrics that the model is compiled with, or its accuracies."""
-    from kcompile import metrics
+    from kcompile import losses, metrics
 
-    compiled = getattr(model, "_compiled", None)
-    plans = compiled.outputs if compiled is not None else []
-    chosen = [(plan.index, metric) for plan in plans for metric in (*plan.metrics, *plan.weighted_metrics)]
-    if not chosen:
-        chosen = [(i, metrics.resolve("accuracy", tuple(x.shape), None)) for i, x in enumerate(model.outputs)]
     if len(labels) != len(outputs):
         raise DataError(f"int8: there are labels for {len(labels)} outputs, the model has {len(outputs)}")
+    compiled = getattr(model, "_compiled", None)
+    plans = compiled.outputs if compiled is not None else []
+    kinds = {plan.index: losses.target_kind(plan.loss) for plan in plans}
+    chosen = [(plan.index, metric) for plan in plans for metric in (*plan.metrics, *plan.weighted_metrics)]
+    if not chosen:
+        losses_of = {plan.index: plan.loss for plan in plans}
+        chosen = [
+            (i, metrics.resolve("accuracy", tuple(x.shape), losses_of.get(i))) for i, x in enumerate(model.outputs)
+        ]
     found = {}
     for index, metric in chosen:
         name = f"{model.output_names[index]}_{metric.name}" if len(outputs) > 1 else metric.name
-        found[name] = _value(metric, labels[index], outputs[index])
+        fitting = _fitting(labels[index], outputs[index], kinds.get(index, "categorical"))
+        found[name] = _value(metric, fitting, outputs[index])
     return found
+
+
+def _fitting(labels: Array, output: Array, kind: str) -> Array:
+    """Class numbers as the rows of probabilities that a metric compares with, and the other way round."""
+    classes = output.shape[-1] if output.ndim > 1 else 1
+    flat = labels[..., 0] if labels.ndim == output.ndim and labels.shape[-1] == 1 else labels
+    numbers = classes > 1 and flat.shape == output.shape[:-1]
+    if kind == "sparse":
+        return flat[..., None] if numbers else labels.argmax(-1)[..., None]
+    if not numbers:
+        return labels[..., None] if labels.ndim == output.ndim - 1 else labels
+    if flat.size and not (flat.min() >= 0 and flat.max() < classes):
+        raise DataError(f"int8: labels are {flat.min()} to {flat.max()}, the output has {classes} classes")
+    return np.eye(classes, dtype=np.float32)[flat.astype(np.int64)]
 
 
 def _value(metric: Any, labels: Array, output: Array) -> float:
     """The metric of these arrays; its state in a running training is kept."""
-    if labels.ndim == output.ndim - 1:
-        labels = labels[..., None]
     state = [weight.numpy() for weight in metric.weights]
     try:
         metric.reset_states()
