@@ -122,7 +122,11 @@ def build(name: str) -> nn.Module:
         "mlp_small": mlp_small, "mlp": mlp, "cnn": cnn, "cifar": cifar,
         "conv1d": Conv1dNetwork, "lstm": LstmNetwork, "gru": GruNetwork,
     }  # fmt: skip
-    return architectures[name]() if name in architectures else resnet(int(name.removeprefix("resnet")))
+    if name in architectures:
+        return architectures[name]()
+    if not name.startswith("resnet"):
+        raise ValueError(f"no network by hand for {name!r}")
+    return resnet(int(name.removeprefix("resnet")))
 
 
 def inputs(x: np.ndarray) -> Tensor:
