@@ -33,6 +33,7 @@ from kcompile.passes.layout import layout
 from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.merge_directions import merge_directions
 from kcompile.passes.pool_first import pool_first
+from kcompile.passes.recurrent_bias import recurrent_bias
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize, specialize_inference, specialize_training
 from kcompile.passes.stash import stash
@@ -54,6 +55,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "lower_recurrence": lower_recurrence,
     "merge_directions": merge_directions,
     "pool_first": pool_first,
+    "recurrent_bias": recurrent_bias,
     "simplify": simplify,
     "simplify_final": simplify_final,
     "specialize_inference": specialize_inference,

@@ -33,6 +33,7 @@ from kcompile.passes.layout import layout
 from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.merge_directions import merge_directions
 from kcompile.passes.pool_first import pool_first
+from kcompile.passes.recurrent_bias import recurrent_bias
 from kcompile.passes.report import PassRecord, Report, recording
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize_inference, specialize_training
@@ -62,17 +63,19 @@ FORWARD_TRAINING: Pipeline = (
     specialize_training,
     *BOTH,
     pool_first,  # before differentiating, so that gradients are small too
+    recurrent_bias,  # before differentiating, which turns it into the sum of another gradient
     merge_directions,  # before differentiating, so that backward loops are merged too
 )
 FORWARD_INFERENCE: Pipeline = (specialize_inference, *BOTH)
 
 TRAINING: Pipeline = (
     stash,  # while the backward loops still compute exactly what the forward ones do
-    hoist,  # what backward loops recompute or add up, as long as it is written as the reverse walk writes it
     simplify_final,  # the reverse walk leaves sums of one term, products with ones, expands
     fold,
     cse,  # backward ops recompute what the forward pass has
-    simplify_final,  # merged nodes show new identities
+    hoist,  # what backward loops compute again or add up, once it can be seen what is the same
+    simplify_final,  # merged nodes show new identities, and what left a loop meets what was outside
+    cse,
     fuse,  # last of the rewriting passes: simplify knows the parts, not the fused ops
     dce,  # scan keeps states for gradients that nobody asked for
     group_updates,  # when every update has its final form

@@ -18,8 +18,10 @@ KINDS = {
     "lstm": (Lstm, 4, {}),
     "gru": (Gru, 3, {"reset_after": True}),
     "gru-bias": (Gru, 3, {"reset_after": True, "has_bias": True}),
+    "lstm-bias": (Lstm, 4, {"has_bias": True}),
     "gru-before": (Gru, 3, {"reset_after": False}),
     "rnn": (Rnn, 1, {}),
+    "rnn-bias": (Rnn, 1, {"has_bias": True}),
 }
 
 
@@ -38,12 +40,12 @@ def example(kind, label, groups=(), build=None, batch=(0,), wrt=None, **options)
     arrays = [
         floats(TIME, *groups, BATCH, gates * UNITS, low=-2.0, high=1.0),
         floats(*groups, UNITS, gates * UNITS, low=-1.0, high=1.0),
-        *([floats(*groups, gates * UNITS)] if op.biased else []),
+        *([floats(*groups, gates * UNITS)] if op.has_bias else []),
         *(floats(*state) for _ in range(op.states)),
         *([mask(TIME, *groups, BATCH)] if op.masked else []),
         *([floats(*state, low=0.5)] if op.scaled else []),
     ]
-    symbolic = [*batch, *([2 + op.biased + op.states] if op.masked and batch else [])]
+    symbolic = [*batch, *([2 + op.has_bias + op.states] if op.masked and batch else [])]
     name = "-".join(filter(None, [kind.partition("-")[2], label]))
     build = build or (lambda *values: apply_multi(op, *values))
     return Example(op.name, build, arrays, name, batch=symbolic, wrt=wrt, rtol=3e-5)
@@ -54,11 +56,11 @@ def of_batch(kind, **options):
     make, gates, fixed = KINDS[kind]
     op = make(activation="tanh", masked=True, scaled=True, **fixed, **options)
     states = [floats(BATCH, UNITS) for _ in range(op.states)]
-    first = 2 + op.biased
+    first = 2 + op.has_bias
     arrays = [
         floats(BATCH, TIME, gates * UNITS),
         floats(UNITS, gates * UNITS),
-        *([floats(gates * UNITS)] if op.biased else []),
+        *([floats(gates * UNITS)] if op.has_bias else []),
         *states,
         mask(TIME, BATCH).T.copy(),
         floats(BATCH, UNITS),

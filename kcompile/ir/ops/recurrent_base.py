@@ -42,9 +42,10 @@ class Operands(NamedTuple, Generic[T]):
 class Recurrence(Op, abstract=True):
     """A recurrence over axis 0.
 
-    Operands: ``projected`` ``[T, N, gates * H]``, ``recurrent`` ``[H, gates * H]``, perhaps a bias, the initial states
-    ``[N, H]``, ``mask`` (bool ``[T, N]``) if ``masked``, and ``scale`` ``[N, H]`` if ``scaled``. Where the mask is
-    false the states stay. With a scale, each step starts with ``h * scale`` instead of ``h``.
+    Operands: ``projected`` ``[T, N, gates * H]``, ``recurrent`` ``[H, gates * H]``, if it ``has_bias`` what is added to
+    ``h @ recurrent``, ``[gates * H]``, the initial states ``[N, H]``, ``mask`` (bool ``[T, N]``) if ``masked``, and
+    ``scale`` ``[N, H]`` if ``scaled``. Where the mask is false the states stay. With a scale, each step starts with
+    ``h * scale`` instead of ``h``.
 
     With ``reverse`` the steps run from the last slice to the first; results stay at the place of their slice. With
     ``unroll`` they are lowered one after the other, without a loop.
@@ -58,16 +59,12 @@ class Recurrence(Op, abstract=True):
     unroll: bool = False
     masked: bool = False
     scaled: bool = False
+    has_bias: bool = False
     stash: bool = True
     sequence: bool = True
 
     gates: ClassVar[int]
     states: ClassVar[int]
-
-    @property
-    def biased(self) -> bool:
-        """Whether there is a bias ``[gates * H]`` that is added to ``h @ recurrent``."""
-        return False
 
     def activations(self) -> tuple[str, ...]:
         """The names of the activations."""
@@ -77,13 +74,13 @@ class Recurrence(Op, abstract=True):
         """The operands by name."""
         given = iter(items)
         projected, recurrent = next(given), next(given)
-        bias = next(given) if self.biased else None
+        bias = next(given) if self.has_bias else None
         initial = tuple(next(given) for _ in range(self.states))
         mask = next(given) if self.masked else None
         return Operands(projected, recurrent, bias, initial, mask, next(given) if self.scaled else None)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        wanted = 2 + self.biased + self.states + self.masked + self.scaled
+        wanted = 2 + self.has_bias + self.states + self.masked + self.scaled
         if len(types) != wanted:
             raise IRError(f"takes {wanted} operands, got {len(types)}")
         for name in self.activations():
@@ -119,7 +116,7 @@ class Recurrence(Op, abstract=True):
 
     def pruned(self, used: Sequence[bool]) -> tuple[Op, list[int], list[int]]:
         """As :meth:`RegionOp.pruned`."""
-        inputs = 2 + self.biased + self.states + self.masked + self.scaled
+        inputs = 2 + self.has_bias + self.states + self.masked + self.scaled
         first, end = int(self.sequence), self.sequence + self.states
         stash = any(used[end:])
         sequence = self.sequence and (any(used[:first]) or not stash)
@@ -268,6 +265,17 @@ def backward(
     return result, stacked, scaled(operands, there["h"])
 
 
+def parameter_gradients(operands: Operands[Value], h: Value, g: Value) -> list[Value]:
+    """The gradients of the recurrent kernel and bias, given those of all ``h @ recurrent + bias``."""
+    bias = [] if operands.bias is None else [reduce_sum(g, [0, g.rank - 2])]
+    return [weight_gradient(h, g), *bias]
+
+
+def with_bias(operands: Operands[Value], products: Value) -> Value:
+    """``products`` plus the recurrent bias, if there is one."""
+    return products if operands.bias is None else add(products, expand_dims(operands.bias, -2))
+
+
 def scaled(operands: Operands[Value], h: Value) -> Value:
     """``h`` times the scale, if there is one."""
     return h if operands.scale is None else mul(h, operands.scale)
@@ -278,4 +286,7 @@ def plus(x: Value, y: Value | None) -> Value:
     return x if y is None else add(x, y)
 
 
-__all__ = ["BackwardStep", "Operands", "Recurrence", "Step", "backward", "loop", "plus", "product", "weight_gradient"]
+__all__ = [
+    "BackwardStep", "Operands", "Recurrence", "Step", "backward", "loop", "parameter_gradients", "plus", "product",
+    "weight_gradient", "with_bias",
+]  # fmt: skip

@@ -12,9 +12,16 @@ from kcompile.ir.core import Array, Gradients, Value, apply_multi
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arithmetic import add, mul, sub
 from kcompile.ir.ops.recurrent_activations import activation_named
-from kcompile.ir.ops.recurrent_base import Operands, Recurrence, backward, plus, product, weight_gradient
-from kcompile.ir.ops.reduction import reduce_sum
-from kcompile.ir.ops.reshaping import expand_dims
+from kcompile.ir.ops.recurrent_base import (
+    Operands,
+    Recurrence,
+    backward,
+    parameter_gradients,
+    plus,
+    product,
+    weight_gradient,
+    with_bias,
+)
 from kcompile.ir.ops.slicing import concat, split
 from kcompile.ir.types import TensorType
 
@@ -30,14 +37,9 @@ class Gru(Recurrence):
 
     recurrent_activation: str = "sigmoid"
     reset_after: bool = True
-    has_bias: bool = False
 
     gates: ClassVar[int] = 3
     states: ClassVar[int] = 1
-
-    @property
-    def biased(self) -> bool:
-        return self.has_bias
 
     def activations(self) -> tuple[str, ...]:
         return self.activation, self.recurrent_activation
@@ -78,8 +80,7 @@ class Gru(Recurrence):
         for_gates, x_h = split(x, [2 * units, units], -1)
         if self.reset_after:
             products = product(h, operands.recurrent)
-            if operands.bias is not None:
-                products = add(products, expand_dims(operands.bias, -2))
+            products = with_bias(operands, products)
             gates, inner = split(products, [2 * units, units], -1)
             z, r = split(gate(add(for_gates, gates)), [units, units], -1)
             hh = activation(add(x_h, mul(r, inner)))
@@ -118,8 +119,7 @@ class Gru(Recurrence):
         rest, (g_x, *more), h = backward(self, operands, outputs, grads, step)
         if self.reset_after:
             (g_products,) = more
-            bias = [reduce_sum(g_products, [0, g_products.rank - 2])] if self.has_bias else []
-            return [g_x, weight_gradient(h, g_products), *bias, *rest]
+            return [g_x, *parameter_gradients(operands, h, g_products), *rest]
         g_gates, g_hh = split(g_x, [2 * units, units], -1)
         reset = mul(h, outputs[2 + self.stashed().index("r")])
         return [g_x, concat([weight_gradient(h, g_gates), weight_gradient(reset, g_hh)], -1), *rest]

@@ -11,7 +11,7 @@ import numpy as np
 from kcompile.ir.core import Array, Gradients, Value, apply_multi
 from kcompile.ir.ops.arithmetic import add, mul, sub
 from kcompile.ir.ops.recurrent_activations import activation_named
-from kcompile.ir.ops.recurrent_base import Operands, Recurrence, backward, plus, product, weight_gradient
+from kcompile.ir.ops.recurrent_base import Operands, Recurrence, backward, parameter_gradients, plus, product, with_bias
 from kcompile.ir.ops.slicing import concat, split
 
 
@@ -35,11 +35,12 @@ class Lstm(Recurrence):
         return "h", "c", "i", "f", "g", "o", "a"
 
     def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
-        x, recurrent, _, (h, c), mask, scale = self.operands(arrays)
+        x, recurrent, bias, (h, c), mask, scale = self.operands(arrays)
         activation, gate = (activation_named(name).evaluate for name in self.activations())
         ys, *stash = (np.empty((len(x), *h.shape), h.dtype) for _ in range(8))
         for t in range(len(x))[:: -1 if self.reverse else 1]:
-            i, f, g, o = np.split(x[t] + (h if scale is None else h * scale) @ recurrent, 4, axis=-1)
+            x_t = x[t] if bias is None else x[t] + bias[..., np.newaxis, :]
+            i, f, g, o = np.split(x_t + (h if scale is None else h * scale) @ recurrent, 4, axis=-1)
             i, f, g, o = gate(i), gate(f), activation(g), gate(o)
             next_c = f * c + i * g
             a = activation(next_c)
@@ -55,7 +56,7 @@ class Lstm(Recurrence):
     ) -> tuple[Sequence[Value], Sequence[Value]]:
         h, c = states
         activation, gate = (activation_named(name).apply for name in self.activations())
-        parts = split(add(product(h, operands.recurrent), x), [h.shape[-1]] * 4, -1)
+        parts = split(with_bias(operands, add(product(h, operands.recurrent), x)), [h.shape[-1]] * 4, -1)
         i, f, g, o = gate(parts[0]), gate(parts[1]), activation(parts[2]), gate(parts[3])
         next_c = add(mul(f, c), mul(i, g))
         a = activation(next_c)
@@ -90,7 +91,7 @@ class Lstm(Recurrence):
             return product(g_x, operands.recurrent, transpose_y=True), [before], [g_x]
 
         rest, (g_x,), h = backward(self, operands, outputs, grads, step)
-        return [g_x, weight_gradient(h, g_x), *rest]
+        return [g_x, *parameter_gradients(operands, h, g_x), *rest]
 
 
 def lstm(

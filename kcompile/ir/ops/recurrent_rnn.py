@@ -11,7 +11,7 @@ import numpy as np
 from kcompile.ir.core import Array, Gradients, Value, apply_multi
 from kcompile.ir.ops.arithmetic import add, mul
 from kcompile.ir.ops.recurrent_activations import activation_named
-from kcompile.ir.ops.recurrent_base import Operands, Recurrence, backward, product, weight_gradient
+from kcompile.ir.ops.recurrent_base import Operands, Recurrence, backward, parameter_gradients, product, with_bias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,13 @@ class Rnn(Recurrence):
     states: ClassVar[int] = 1
 
     def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
-        x, recurrent, _, (h,), mask, scale = self.operands(arrays)
+        x, recurrent, bias, (h,), mask, scale = self.operands(arrays)
         activation = activation_named(self.activation).evaluate
         ys, before = np.empty((len(x), *h.shape), h.dtype), np.empty((len(x), *h.shape), h.dtype)
         for t in range(len(x))[:: -1 if self.reverse else 1]:
             before[t] = h
-            after = activation(x[t] + (h if scale is None else h * scale) @ recurrent)
+            x_t = x[t] if bias is None else x[t] + bias[..., np.newaxis, :]
+            after = activation(x_t + (h if scale is None else h * scale) @ recurrent)
             ys[t] = h = after if mask is None else np.where(mask[t][..., np.newaxis], after, h)
         return self.chosen((ys, h, before))
 
@@ -35,7 +36,8 @@ class Rnn(Recurrence):
         self, operands: Operands[Value], states: Sequence[Value], x: Value
     ) -> tuple[Sequence[Value], Sequence[Value]]:
         (h,) = states
-        return (activation_named(self.activation).apply(add(product(h, operands.recurrent), x)),), ()
+        total = with_bias(operands, add(product(h, operands.recurrent), x))
+        return (activation_named(self.activation).apply(total),), ()
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         operands = self.operands(inputs)
@@ -49,7 +51,7 @@ class Rnn(Recurrence):
             return product(g_x, operands.recurrent, transpose_y=True), [], [g_x]
 
         rest, (g_x,), h = backward(self, operands, outputs, grads, step)
-        return [g_x, weight_gradient(h, g_x), *rest]
+        return [g_x, *parameter_gradients(operands, h, g_x), *rest]
 
 
 def rnn(
