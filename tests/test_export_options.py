@@ -281,6 +281,22 @@ def test_int8_without_anything_to_quantize(tmp_path: Path) -> None:
         model.export(tmp_path / "m.onnx", int8=True, fp16=True)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"opsett": 18}, TypeError, "export has no argument 'opsett'; did you mean 'opset'?"),
+        ({"fp16": "yes"}, TypeError, "export: fp16 must be True or False, got 'yes'"),
+        ({"ort": "yes"}, TypeError, "export: ort must be True or False"),
+        ({"int8": True, "per_channel": 2}, TypeError, "export: per_channel must be True or False"),
+        ({"metadata": {"epoch": 3}}, TypeError, "metadata are strings by strings, got 'epoch': 3"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        ZOO["dense"]().export(tmp_path / "m.onnx", **options)
+    assert not list(tmp_path.iterdir())
+
+
 # ---- formats and notes
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.errors import KCompileError
+from kcompile.errors import DataTypeError, KCompileError, check_flag
 from kcompile.export.files import write_model
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.builder import Target
@@ -134,7 +134,7 @@ def export_model(
     from kcompile.export.notes import notes
 
     target = Path(path)
-    if ort and target.suffix == ".ort":
+    if check_flag("export", "ort", ort) and target.suffix == ".ort":
         raise KCompileError(f"export: {str(target)!r} would be both files; name the ONNX file, as in model.onnx")
     emitted, sizes, lost = _converted(model, opset, dims, batch_size, fp16, int8, metadata, per_channel)
     counts = count_operators(emitted.model)
@@ -158,6 +158,7 @@ def _converted(
     per_channel: bool,
 ) -> tuple[Emitted, dict[str, int], Int8Report | None]:
     """The model in the wanted precision, the sizes that are fixed in it, and what int8 lost."""
+    fp16 = check_flag("export", "fp16", fp16)
     if int8 is None or int8 is False:
         return (*lowered(model, opset, dims, batch_size, fp16, metadata), None)
     if fp16:
@@ -165,7 +166,9 @@ def _converted(
     from kcompile.export.quantization import quantized
 
     emitted, sizes = lowered(model, opset, dims, batch_size, metadata=metadata)
-    emitted.model, lost = quantized(model, emitted, None if int8 is True else int8, per_channel, sizes)
+    emitted.model, lost = quantized(
+        model, emitted, None if int8 is True else int8, check_flag("export", "per_channel", per_channel), sizes
+    )
     return emitted, sizes, lost
 
 
@@ -187,6 +190,9 @@ def lowered(
 
     target = Target(opset=check_opset(opset))
     require_built(model)
+    for key, text in (metadata or {}).items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise DataTypeError(f"export: metadata are strings by strings, got {key!r}: {text!r}")
     graph = predict_graph(model, graph_name(model.name))
     sizes = sizes_of(graph, dims, batch_size)
     graph = bind_graph(graph, sizes) if sizes else graph
