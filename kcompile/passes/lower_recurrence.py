@@ -29,7 +29,7 @@ from kcompile.passes.masked_sequences import Packing, is_all_true
 from kcompile.passes.projections import projection_of
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions, rewrite, uniform_of
-from kcompile.passes.two_directions import RULES, merge_directions
+from kcompile.passes.two_directions import RULES, join_directions
 
 GATE_ORDER: dict[type[Recurrence], tuple[int, ...]] = {Lstm: (0, 3, 1, 2), Gru: (0, 1, 2), Rnn: (0,)}
 """Which of Keras' gates (i, f, c, o for the LSTM) come one after the other in ONNX' weights (i, o, f, c)."""
@@ -55,7 +55,7 @@ def lower_recurrence(graph: Graph) -> Graph:
         return None if results is None else (*results, *node.outputs[1 + op.states :])
 
     lowered = rebuild(graph, rule)
-    return graph if lowered is graph else rewrite(carry_nan(merge_directions(cse(lowered))), RULES)
+    return graph if lowered is graph else rewrite(carry_nan(join_directions(cse(lowered))), RULES)
 
 
 def _lowered(

@@ -17,15 +17,15 @@ from kcompile.passes.rewrite import Rules
 from kcompile.passes.rules.movement import permutation_of
 
 
-def merge_directions(graph: Graph) -> Graph:
-    """Merge pairs of operators of opposite directions on the same sequence."""
+def join_directions(graph: Graph) -> Graph:
+    """Join pairs of operators of opposite directions on the same sequence."""
     while True:
         pair = _pair(graph)
         if pair is None:
             return graph
         fired("two directions in one operator")
         # One pair at a time: the sequence of the next may depend on the results of this one.
-        graph = rebuild(graph, lambda node, inputs: None, _merged(*pair))
+        graph = rebuild(graph, lambda node, inputs: None, _joined(*pair))
 
 
 def _pair(graph: Graph) -> tuple[Node, Node] | None:
@@ -35,13 +35,13 @@ def _pair(graph: Graph) -> tuple[Node, Node] | None:
         if not isinstance(node.op, RecurrentOperator) or node.op.direction == "bidirectional":
             continue
         for other in waiting:
-            if _mergeable(node, other) and not _depends(node, other):
+            if _joinable(node, other) and not _depends(node, other):
                 return (node, other) if node.op.direction == "forward" else (other, node)
         waiting.append(node)
     return None
 
 
-def _mergeable(a: Node, b: Node) -> bool:
+def _joinable(a: Node, b: Node) -> bool:
     assert isinstance(a.op, RecurrentOperator)
     assert isinstance(b.op, RecurrentOperator)
     alike = dataclasses.replace(
@@ -56,7 +56,7 @@ def _depends(node: Node, other: Node) -> bool:
     return other in toposort(node.inputs)
 
 
-def _merged(forward: Node, backward: Node) -> dict[Value, Value]:
+def _joined(forward: Node, backward: Node) -> dict[Value, Value]:
     """The results of one operator, for each result of the two."""
     first, second = forward.op, backward.op
     assert isinstance(first, RecurrentOperator)
