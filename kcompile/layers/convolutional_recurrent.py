@@ -20,7 +20,7 @@ from kcompile.layers.convolutional_recurrent_cells import (
     zero_image,
 )
 from kcompile.layers.recurrent_base import RNN
-from kcompile.layers.recurrent_layers import Recurrent, _cell_arguments
+from kcompile.layers.recurrent_step import Recurrent, cell_arguments
 from kcompile.utils.conv_utils import conv_output_length
 from kcompile.utils.nest import flatten
 
@@ -30,11 +30,23 @@ class ConvRNN(RNN):
 
     rank: int
 
-    def __init__(self, cell: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        **kwargs: Any,
+    ) -> None:
         owner = type(self).__name__
         if isinstance(cell, (list, tuple)):
             raise DataTypeError(f"{owner} takes one cell, got a list; stack layers with return_sequences=True instead")
-        super().__init__(cell, *args, **kwargs)
+        super().__init__(
+            cell=cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
+            stateful=stateful, unroll=unroll, **kwargs,
+        )  # fmt: skip
         if self.unroll:
             raise DataTypeError(f"{owner} has no unroll=True: the images of all steps at once would be large; leave it")
         self._ndim = self.rank + 3
@@ -173,11 +185,11 @@ class _ConvLSTM(ConvRNN, Recurrent):
             filters, kernel_size, strides, padding, data_format, dilation_rate, activation, recurrent_activation,
             use_bias, kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias,
             kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, seed=seed, **_cell_arguments(kwargs),
+            bias_constraint, dropout, recurrent_dropout, seed=seed, **cell_arguments(kwargs),
         )  # fmt: skip
         super().__init__(
-            cell, activity_regularizer, return_sequences=return_sequences, return_state=return_state,
-            go_backwards=go_backwards, stateful=stateful, **kwargs,
+            cell=cell, activity_regularizer=activity_regularizer, return_sequences=return_sequences,
+            return_state=return_state, go_backwards=go_backwards, stateful=stateful, **kwargs,
         )  # fmt: skip
 
     @classmethod

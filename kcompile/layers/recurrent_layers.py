@@ -4,39 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile import initializers, regularizers
-from kcompile.errors import KCompileError, check_one_of, shown
+from kcompile import initializers
+from kcompile.errors import KCompileError, shown
 from kcompile.layers.legacy_arguments import Converted, understands_keras_1
-from kcompile.layers.recurrent_base import RNN
 from kcompile.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
-
-
-class Recurrent(RNN):
-    """The base of the layers that make their own cell; their arguments are the cell's and those of :class:`RNN`.
-
-    What the cell knows (``units``, ``activation``, ``kernel``...) is known to the layer too.
-    """
-
-    _ndim = 3
-
-    def __init__(self, cell: Any, activity_regularizer: Any = None, **kwargs: Any) -> None:
-        super().__init__(cell, **kwargs)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
-        cell.name = self.name  # weights are called lstm_1/kernel
-
-    def __getattr__(self, name: str) -> Any:
-        cell = self.__dict__.get("cell")
-        if cell is not None and not name.startswith("_") and name in vars(cell):
-            return getattr(cell, name)
-        return super().__getattr__(name)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **self._base_config(),
-            **self.cell.own_config(),
-            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
-        }
-
+from kcompile.layers.recurrent_step import Recurrent, cell_arguments, implementation_of
 
 # ---- Keras 1
 
@@ -51,16 +23,11 @@ _KERAS_1_NAMES = {
     "dropout_U": "recurrent_dropout",
 }
 _KERAS_1_GATED_NAMES = {**_KERAS_1_NAMES, "inner_activation": "recurrent_activation"}
-_CONSUMED = {"cpu": 1, "mem": 1, "gpu": 2}
-
-
-def _implementation(owner: str, value: Any) -> Converted:
-    return "implementation", _CONSUMED[check_one_of(owner, "consume_less", value, tuple(_CONSUMED))]
 
 
 def _no_implementation(owner: str, value: Any) -> Converted:
-    if value not in (*_CONSUMED, 0, 1, 2):
-        _implementation(owner, value)
+    if value not in (0, 1, 2):
+        implementation_of(owner, value)
     return None, value
 
 
@@ -83,12 +50,7 @@ def _forget_bias(owner: str, value: Any) -> Converted:
     )
 
 
-_KERAS_1_VALUES = {"consume_less": _implementation, "truncate_gradient": _all_steps}
-
-
-def _cell_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """What the cell takes of a layer's own arguments."""
-    return {key: kwargs[key] for key in ("dtype", "trainable") if key in kwargs}
+_KERAS_1_VALUES = {"consume_less": implementation_of, "truncate_gradient": _all_steps}
 
 
 class SimpleRNN(Recurrent):
@@ -146,11 +108,11 @@ class SimpleRNN(Recurrent):
         cell = SimpleRNNCell(
             units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
             kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, seed=seed, **_cell_arguments(kwargs),
+            bias_constraint, dropout, recurrent_dropout, seed=seed, **cell_arguments(kwargs),
         )  # fmt: skip
         super().__init__(
-            cell, activity_regularizer, return_sequences=return_sequences, return_state=return_state,
-            go_backwards=go_backwards, stateful=stateful, unroll=unroll, **kwargs,
+            return_sequences, return_state, go_backwards, stateful, unroll, cell=cell,
+            activity_regularizer=activity_regularizer, **kwargs,
         )  # fmt: skip
 
     _state_names = ("h",)
@@ -216,11 +178,11 @@ class GRU(Recurrent):
             units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
             bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
             recurrent_constraint, bias_constraint, dropout, recurrent_dropout, implementation, reset_after, seed=seed,
-            **_cell_arguments(kwargs),
+            **cell_arguments(kwargs),
         )  # fmt: skip
         super().__init__(
-            cell, activity_regularizer, return_sequences=return_sequences, return_state=return_state,
-            go_backwards=go_backwards, stateful=stateful, unroll=unroll, **kwargs,
+            return_sequences, return_state, go_backwards, stateful, unroll, cell=cell,
+            activity_regularizer=activity_regularizer, **kwargs,
         )  # fmt: skip
 
     _state_names = ("h",)
@@ -285,11 +247,11 @@ class LSTM(Recurrent):
             units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
             bias_initializer, unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer,
             kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dropout, implementation,
-            seed=seed, **_cell_arguments(kwargs),
+            seed=seed, **cell_arguments(kwargs),
         )  # fmt: skip
         super().__init__(
-            cell, activity_regularizer, return_sequences=return_sequences, return_state=return_state,
-            go_backwards=go_backwards, stateful=stateful, unroll=unroll, **kwargs,
+            return_sequences, return_state, go_backwards, stateful, unroll, cell=cell,
+            activity_regularizer=activity_regularizer, **kwargs,
         )  # fmt: skip
 
     _state_names = ("h", "c")

@@ -1,0 +1,154 @@
+"""CuDNNGRU and CuDNNLSTM: GRU and LSTM with the weights that cuDNN has, a bias for the input and one for the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kcompile.layers.recurrent_cells import GRUCell, LSTMCell
+from kcompile.layers.recurrent_step import Recurrent, cell_arguments
+
+_FIXED = (
+    "activation", "recurrent_activation", "use_bias", "dropout", "recurrent_dropout", "implementation", "reset_after",
+)  # fmt: skip
+"""What these layers have no choice about."""
+
+
+class _TwoBiases:
+    """A cell whose bias is a vector of two: of the input, and of the state."""
+
+    units: int
+    gates: int
+    bias: Any
+
+    def _input_bias(self) -> Any:
+        return self.bias[: self.gates * self.units]
+
+    def _recurrent_bias(self) -> Any:
+        return self.bias[self.gates * self.units :]
+
+    def own_config(self) -> dict[str, Any]:
+        config = super().own_config()  # type: ignore[misc]  # of the cell that this is mixed into
+        return {key: value for key, value in config.items() if key not in _FIXED}
+
+
+class _CuDNNGRUCell(_TwoBiases, GRUCell):
+    def _add_bias(self, size: int) -> Any:
+        return self._add_weight_of("bias", "bias", (2 * size,))
+
+
+class _CuDNNLSTMCell(_TwoBiases, LSTMCell):
+    def _add_bias(self, size: int) -> Any:
+        return self._add_weight_of("bias", "bias", (2 * size,), self._forgetting() if self.unit_forget_bias else None)
+
+    def _input_bias(self) -> Any:
+        return super()._input_bias() + self._recurrent_bias()  # both are added to the same sums
+
+    def _forgetting(self) -> Callable[..., Any]:
+        def initializer(shape: Sequence[int], dtype: Any = None) -> Any:
+            first, rest = (self.bias_initializer((n * self.units,), dtype=dtype) for n in (5, 2))
+            return np.concatenate([np.asarray(first), np.ones(self.units, dtype), np.asarray(rest)])
+
+        return initializer
+
+
+class CuDNNGRU(Recurrent):
+    """:class:`GRU` with ``reset_after`` as cuDNN stores it: its bias is a vector ``(6 * units,)``.
+
+    Runs on any device.
+
+    Args:
+        units: size of output and state.
+        kernel_initializer, recurrent_initializer, bias_initializer: initial values.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer: losses.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
+        return_sequences, return_state, stateful: see :class:`RNN`; so for ``go_backwards`` and ``time_major``, by name.
+
+    Raises:
+        ValueError: ``units`` is not positive; on a call, see :class:`RNN`.
+    """
+
+    _state_names = ("h",)
+
+    def __init__(
+        self,
+        units: int,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        cell = _CuDNNGRUCell(
+            units, kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint, reset_after=True, **cell_arguments(kwargs),
+        )  # fmt: skip
+        super().__init__(
+            return_sequences, return_state, stateful=stateful, cell=cell,
+            activity_regularizer=activity_regularizer, **kwargs,
+        )  # fmt: skip
+
+
+class CuDNNLSTM(Recurrent):
+    """:class:`LSTM` as cuDNN stores it: its bias is a vector ``(8 * units,)``.
+
+    Runs on any device.
+
+    Args:
+        units: size of output and states.
+        kernel_initializer, recurrent_initializer, bias_initializer: initial values.
+        unit_forget_bias: whether the (second) bias of the forget gate starts at one.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer: losses.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
+        return_sequences, return_state, stateful: see :class:`RNN`; so for ``go_backwards`` and ``time_major``, by name.
+
+    Raises:
+        ValueError: ``units`` is not positive; on a call, see :class:`RNN`.
+    """
+
+    _state_names = ("h", "c")
+
+    def __init__(
+        self,
+        units: int,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        stateful: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        cell = _CuDNNLSTMCell(
+            units, kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer, unit_forget_bias=unit_forget_bias,
+            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, **cell_arguments(kwargs),
+        )  # fmt: skip
+        super().__init__(
+            return_sequences, return_state, stateful=stateful, cell=cell,
+            activity_regularizer=activity_regularizer, **kwargs,
+        )  # fmt: skip
