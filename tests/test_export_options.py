@@ -273,6 +273,17 @@ def test_int8_data_that_do_not_fit(data: Any, message: str, classifier: Any, tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_int8_of_recurrent_layers_is_standard_too(calibrated: bool) -> None:
+    model = Sequential([layers.LSTM(4, return_sequences=True, input_shape=(7, 3)), layers.GRU(4), layers.Dense(2)])
+    x = np.random.default_rng(0).standard_normal((20, 7, 3)).astype("float32")
+    proto = to_onnx(model, int8=x if calibrated else True)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [item.domain for item in proto.opset_import] == [""]
+    assert {"LSTM", "GRU"} <= {node.op_type for node in nodes(proto.graph)}
+    np.testing.assert_allclose(session(proto).run(None, {model.input_names[0]: x})[0], model.predict(x), atol=0.05)
+
+
 def test_int8_without_anything_to_quantize(tmp_path: Path) -> None:
     model = Sequential([layers.Activation("tanh", input_shape=(3,))])
     with pytest.raises(ValueError, match="nothing to quantize"):
