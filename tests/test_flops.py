@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kcompile.ir import Graph, input_value, lstm, named
 from kcompile.ir.text import parse_graph
 from kcompile.passes.flops import Work, work_of_graph
 
@@ -51,6 +52,15 @@ def test_flops(call: str) -> None:
     parameters, result, expected = ROWS[call]
     graph = parse_graph(f"def graph({parameters}):\n    result: {result} = {call}\n    return result\n")
     assert work_of_graph(graph, {"batch": 3}).flops == expected
+
+
+def test_recurrence() -> None:
+    """Each step multiplies with the recurrent kernel, and does some elementwise work on the gates."""
+    x, w, h = (input_value(label, "float32", shape) for label, shape in (
+        ("x", (named("time"), named("batch"), 8)), ("w", (2, 8)), ("h", (named("batch"), 2)),
+    ))  # fmt: skip
+    graph = Graph([x, w, h], [lstm(x, w, h, h)[0]])
+    assert work_of_graph(graph, {"time": 5, "batch": 3}).flops == 5 * 3 * 8 * (2 * 2 + 4)
 
 
 def test_bytes_and_unknown_sizes() -> None:

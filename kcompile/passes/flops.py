@@ -26,6 +26,7 @@ from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.normalization import Normalization
 from kcompile.ir.ops.pooling import Pooling
 from kcompile.ir.ops.random import RandomBits
+from kcompile.ir.ops.recurrent_base import Recurrence
 from kcompile.ir.ops.recurrent_operators import RecurrentOperator
 from kcompile.ir.ops.reduction import Reduction
 from kcompile.ir.ops.reshaping import Reshape
@@ -89,6 +90,9 @@ def _flops(node: Node, sizes: Mapping[str, int]) -> int:
             return output * (_per_window(node, sizes) + len(node.inputs) - 2)
         case ConvInputGrad() | BlockedConvInputGrad():
             return elements(node.inputs[0], sizes) * _per_window(node, sizes)
+        case Recurrence():
+            units = node.inputs[1].shape[-2]
+            return (2 * _size(units, sizes) + 4) * elements(node.inputs[0], sizes)
         case RecurrentOperator():
             # Each step multiplies with all of w and r.
             products = elements(node.inputs[1], sizes) + elements(node.inputs[2], sizes)
