@@ -338,15 +338,19 @@ class Network(Layer):
 
         return network_from_config(cls, config, custom_objects)
 
-    def to_json(self, **kwargs: Any) -> str:
-        """The architecture as JSON, in Keras 2's form; ``kwargs`` are those of ``json.dumps``.
+    def to_json(self, keras_version: int = 2, **kwargs: Any) -> str:
+        """The architecture as JSON.
+
+        Args:
+            keras_version: 2: for Keras 2, tf.keras and kcompile; 3: for Keras 3 and kcompile.
+            kwargs: those of ``json.dumps``.
 
         Raises:
             NotImplementedError: a subclassed model. ValueError: something that no file can describe.
         """
         from kcompile.saving.json_yaml import to_json
 
-        return to_json(self, **kwargs)
+        return to_json(self, keras_version, **kwargs)
 
     def to_yaml(self, **kwargs: Any) -> str:
         """The architecture as YAML; ``kwargs`` are those of ``yaml.safe_dump``."""

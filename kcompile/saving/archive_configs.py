@@ -68,19 +68,32 @@ def archive_config(model: Network, dialect: str) -> dict[str, Any]:
     return _Writer(dialect).model(model)
 
 
-def described(item: Any, dialect: str) -> Any:
-    """Losses, metrics and optimizers (in lists and dicts): configurations get modules, names stay."""
-    return _Writer(dialect).value(item, "", "the training configuration")
+def described(item: Any, kind: str, dialect: str) -> Any:
+    """Losses, metrics or an optimizer (in lists and dicts): configurations get modules, names stay.
+
+    Args:
+        item: what our training configuration holds. kind: ``loss``, ``metric`` or ``optimizer``.
+        dialect: see above.
+    """
+    return _Writer(dialect, kind).value(item, "", "the training configuration")
 
 
 class _Writer:
-    def __init__(self, dialect: str) -> None:
-        self.dialect = dialect
+    def __init__(self, dialect: str, kind: str | None = None) -> None:
+        self.kind = kind  # of what stands under no key that tells
         self.is_3 = dialect == KERAS_3
+        self.frozen = False  # whether a model that contains what is written is frozen
 
     # -- models
 
     def model(self, model: Network) -> dict[str, Any]:
+        before, self.frozen = self.frozen, self.frozen or not model.trainable
+        try:
+            return self.described_model(model)
+        finally:
+            self.frozen = before
+
+    def described_model(self, model: Network) -> dict[str, Any]:
         config = model.get_config()  # refuses what has no configuration
         name = type(model).__name__
         builtin = type(model).__module__.startswith("kcompile.")
@@ -186,6 +199,8 @@ class _Writer:
         )
         if not type(layer).__module__.startswith("kcompile."):
             written.update(module=type(layer).__module__, registered_name=name)
+        if self.frozen and "trainable" in written["config"]:
+            written["config"]["trainable"] = False  # in Keras 3 each layer says so itself
         shape = _input_shape(layer)
         if shape is not None:
             written["build_config"] = {"input_shape": shape}
@@ -194,7 +209,8 @@ class _Writer:
     def value(self, item: Any, key: str, owner: str) -> Any:
         """A part of a configuration; ``key`` is what it stands under."""
         if isinstance(item, Mapping):
-            if isinstance(item.get("class_name"), str) and isinstance(item.get("config"), Mapping):
+            is_object = isinstance(item.get("class_name"), str) and isinstance(item.get("config"), Mapping)
+            if is_object and "module" not in item:
                 return self.object(item, key, owner)
             return {str(k): self.value(v, str(k), owner) for k, v in item.items()}
         if isinstance(item, (list, tuple)):
@@ -223,7 +239,7 @@ class _Writer:
 
     def object(self, item: Mapping[str, Any], key: str, owner: str) -> dict[str, Any]:
         name, config = item["class_name"], dict(item["config"])
-        kind = known.kind_of_key(key)
+        kind = known.kind_of_key(key) or self.kind
         kinds = [kind] if kind else known.KINDS
         found = next((each for each in kinds if known.find(name, each) is not None), None)
         if name in _MODELS and "layers" in config:
@@ -261,12 +277,26 @@ class _Writer:
 
 
 def _optimizer_config(name: str, config: dict[str, Any], is_3: bool) -> dict[str, Any]:
-    """Our arguments under the names that the optimizers of both have."""
-    config = dict(config)
+    """Our arguments under the names that the optimizers of both have.
+
+    What those cannot say (Nadam's ``schedule_decay``) is left out; we read it from a copy of our own.
+    """
+    config = {key: value for key, value in config.items() if key != "schedule_decay"}
     if "clipnorm" in config:
-        config["global_clipnorm"] = config.pop("clipnorm")
+        config["global_clipnorm"] = config.pop("clipnorm")  # theirs is for each gradient alone
     if "clipnorm_each" in config:
         config["clipnorm"] = config.pop("clipnorm_each")
+    decay = config.pop("decay", 0.0)
+    if decay:
+        arguments = {
+            "initial_learning_rate": config["learning_rate"],
+            "decay_steps": 1,
+            "decay_rate": decay,
+            "staircase": False,
+            "name": "InverseTimeDecay",
+        }
+        schedule = {"module": "keras.optimizers.schedules", "class_name": "InverseTimeDecay", "registered_name": None}
+        config["learning_rate"] = {**schedule, "config": arguments}
     if not is_3:
         config["is_legacy_optimizer"] = False
     return config

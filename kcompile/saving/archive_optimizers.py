@@ -80,7 +80,7 @@ def write_optimizer(root: Any, model: Any, dialect: str) -> None:
     optimizer = model.optimizer
     state = state_of(optimizer, model._collected_trainable_weights)
     arrays: list[Array] = [optimizer.iterations.numpy()]
-    if dialect == KERAS_3:
+    if dialect == KERAS_3 and not optimizer.initial_decay:  # a schedule is no variable there
         arrays.append(optimizer.lr.numpy())
     corrections: dict[str, Array] = {}
     for name, variable in _slots(optimizer, state, trained_in_order(model)):

@@ -19,12 +19,14 @@ from kcompile.saving.archive_optimizers import read_optimizer, write_optimizer
 from kcompile.saving.archive_weights import read_weights, write_weights
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
+from kcompile.saving.json_yaml import KERAS_VERSION as OWN_VERSION
 from kcompile.saving.json_yaml import read_json
 from kcompile.saving.limits import CONFIG_BYTES, MEMORY_SHARE, free_memory
 from kcompile.saving.training_config import compile_as, training_config
 from kcompile.saving.zip_files import StoredZip, open_zip
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+OWN_TRAINING = "kcompile_training_config"
 
 
 # ---- writing
@@ -54,7 +56,9 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
     compiled = training_config(model) if include_optimizer else None
     config["compile_config"] = None if compiled is None else _compile_config(model, compiled, chosen)
     now = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d@%H:%M:%S")
-    metadata = {"keras_version": VERSIONS[chosen], "date_saved": now}
+    metadata: dict[str, Any] = {"keras_version": VERSIONS[chosen], "date_saved": now}
+    if compiled is not None:
+        metadata[OWN_TRAINING] = compiled  # in our words, some of which other versions do not have
 
     def write(root: Any) -> None:
         write_weights(root, model)
@@ -73,10 +77,10 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
 def _compile_config(model: Model, compiled: Mapping[str, Any], dialect: str) -> dict[str, Any]:
     optimizer = {"class_name": type(model.optimizer).__name__, "config": model.optimizer.get_config()}
     config = {
-        "optimizer": described(optimizer, dialect),
-        "loss": described(compiled["loss"], dialect),
-        "metrics": described(compiled["metrics"], dialect),
-        "weighted_metrics": described(compiled["weighted_metrics"], dialect),
+        "optimizer": described(optimizer, "optimizer", dialect),
+        "loss": described(compiled["loss"], "loss", dialect),
+        "metrics": described(compiled["metrics"], "metric", dialect),
+        "weighted_metrics": described(compiled["weighted_metrics"], "metric", dialect),
         "loss_weights": compiled["loss_weights"],
         "run_eagerly": False,
         "steps_per_execution": compiled["steps_per_execution"] or 1,
@@ -102,13 +106,15 @@ def read_archive(
     from kcompile.saving.configs import model_from_config
 
     with open_zip(source) as archive:
-        version = _version(archive)
+        version, own = _metadata(archive)
         config = read_json(archive.read(CONFIG, CONFIG_BYTES), f"{archive.file}: {CONFIG}")
         weights = _weights(archive)
         label = archive.file
     if not isinstance(config, dict):
         raise DamagedFileError(f"{label}: {CONFIG} does not describe a model")
-    compiled = config.pop("compile_config", None)
+    compiled, compiled_by = config.pop("compile_config", None), version
+    if isinstance(own, dict):
+        compiled, compiled_by = own, OWN_VERSION
     with open_hdf5(weights) as root:
         root.file = label
         text = root.text(training_state.ATTRIBUTE)
@@ -119,7 +125,7 @@ def read_archive(
             raise KCompileError(f"{label} holds a layer, {type(model).__name__}, not a model")
         read_weights(root, model, config)
         training_state.restore(model, state)
-        has_optimizer = compile and _compile(root, model, config, compiled, custom_objects, version, safe_mode)
+        has_optimizer = compile and _compile(root, model, config, compiled, custom_objects, compiled_by, safe_mode)
     model.loaded = LoadedFrom(label, version, "", has_optimizer)
     return model
 
@@ -142,12 +148,13 @@ def _compile(
     return True
 
 
-def _version(archive: StoredZip) -> str:
+def _metadata(archive: StoredZip) -> tuple[str, Any]:
+    """The version of Keras that wrote an archive, and the arguments of ``compile`` in our own words, if we did."""
     metadata = read_json(archive.read(METADATA, CONFIG_BYTES), f"{archive.file}: {METADATA}")
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str):
         raise DamagedFileError(f"{archive.file}: {METADATA} names no keras_version")
-    return version
+    return version, metadata.get(OWN_TRAINING)
 
 
 def _weights(archive: StoredZip) -> bytes:

@@ -441,9 +441,20 @@ def _change_optimizer(name: str, config: dict[str, Any], generation: Generation)
         return
     if config.get("clipnorm") is not None:
         config["clipnorm_each"] = config.pop("clipnorm")  # of every gradient alone, not of all together
+    schedule = config.get("learning_rate")
+    if isinstance(schedule, Mapping) and schedule.get("class_name") == "InverseTimeDecay":
+        _change_schedule(config, schedule.get("config"))
     if name.lower() == "nadam":
         legacy = generation is Generation.TF_KERAS and config.pop("is_legacy_optimizer", True)
         config.setdefault("schedule_decay", config.pop("decay", 0.004) if legacy else 1.0)
+
+
+def _change_schedule(config: dict[str, Any], schedule: Any) -> None:
+    """Later optimizers have a schedule for what ``decay`` is here."""
+    if not isinstance(schedule, Mapping) or schedule.get("staircase") or not schedule.get("decay_steps"):
+        raise KCompileError("the learning rate schedule InverseTimeDecay with staircase=True is not supported")
+    config["learning_rate"] = schedule.get("initial_learning_rate")
+    config["decay"] = schedule.get("decay_rate", 0.0) / schedule["decay_steps"]
 
 
 def _change_zero_padding_1d(config: dict[str, Any], generation: Generation) -> None:

@@ -14,9 +14,10 @@ from kcompile.errors import KCompileError, warn
 from kcompile.saving import training_state
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
+from kcompile.saving.json_yaml import plain
 from kcompile.saving.limits import CONFIG_BYTES, check_size
 from kcompile.saving.optimizer_state import GROUP, read_optimizer, write_optimizer
-from kcompile.saving.training_config import compile_as, plain, training_config
+from kcompile.saving.training_config import compile_as, training_config
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataTypeError, KCompileError, shown
+from kcompile.errors import DataTypeError, KCompileError, check_one_of, shown
 from kcompile.saving import lambdas, limits
 from kcompile.saving.limits import UnsafeFileError, check_size
 from kcompile.saving.structure import check_structure
@@ -36,9 +36,19 @@ def architecture(model: Any) -> dict[str, Any]:
     }
 
 
-def to_json(model: Any, **options: Any) -> str:
-    """The architecture as JSON; ``options`` are those of ``json.dumps``."""
-    return json.dumps(architecture(model), **{"allow_nan": False, **options})
+def to_json(model: Any, keras_version: int = 2, **options: Any) -> str:
+    """The architecture as JSON.
+
+    Args:
+        model: the model.
+        keras_version: 2: for Keras 2, tf.keras and kcompile; 3: for Keras 3 and kcompile.
+        options: those of ``json.dumps``.
+    """
+    from kcompile.saving.archive_configs import KERAS_3, archive_config
+
+    check_one_of("to_json", "keras_version", keras_version, (2, 3))
+    config = archive_config(model, KERAS_3) if keras_version == 3 else architecture(model)
+    return json.dumps(config, **{"allow_nan": False, **options})
 
 
 def to_yaml(model: Any, **options: Any) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from kcompile.engine.training import Model
 from kcompile.errors import KCompileError, shown
 from kcompile.optimizers import Nadam
+from kcompile.saving.json_yaml import plain
 from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects
 
 # ---- writing
@@ -73,17 +72,6 @@ def _described(item: Any) -> Any:
     if type(item).__name__ in ("MeanMetricWrapper", "LossFunctionWrapper") and function is not None:
         config["fn"] = _described(function)
     return {"class_name": type(item).__name__, "config": config}
-
-
-def plain(value: Any) -> Any:
-    """A configuration without NumPy's types, which JSON does not know."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    return value
 
 
 # ---- reading
