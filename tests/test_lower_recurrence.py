@@ -20,7 +20,7 @@ from kcompile.ir.ops.recurrent_operators import RecurrentOperator
 from kcompile.ir.ops.recurrent_rnn import rnn
 from kcompile.ir.ops.reshaping import expand, expand_dims, transpose
 from kcompile.ir.ops.sizes import iota
-from kcompile.ir.ops.slicing import concat
+from kcompile.ir.ops.slicing import concat, slice_axes
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.emit import emit
 from kcompile.passes.pipelines import FORWARD_INFERENCE, INFERENCE, run_pipeline
@@ -130,6 +130,18 @@ def test_both_directions_of_masked_sequences_share_one_operator(kind: str) -> No
         feeds["x"][0] = 0
         lowered = assert_same_in_onnx_runtime(graph, feeds)
     assert operators(lowered)[0].direction == "bidirectional"
+
+
+def test_projections_that_are_parts_of_one_product() -> None:
+    random = np.random.default_rng(5)
+    x = input_value("x", "float32", (BATCH, STEPS, FEATURES))
+    both = add(matmul(transpose(x, (1, 0, 2)), weights(random, FEATURES, 2 * UNITS)), weights(random, 2 * UNITS))
+    zeros, found = expand(constant(0, "float32"), (BATCH, UNITS)), []
+    for place, reverse in ((0, False), (UNITS, True)):
+        projected = slice_axes(both, [2], [place], [place + UNITS])
+        found.append(rnn(projected, weights(random, UNITS, UNITS), zeros, reverse=reverse)[1])
+    feeds = {"x": random.normal(size=(2, STEPS, FEATURES)).astype("float32")}
+    assert "MatMul" not in counted(assert_same_in_onnx_runtime(Graph([x], [concat(found, 1)]), feeds))
 
 
 OPTIONS = [

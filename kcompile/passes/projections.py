@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
-from kcompile.ir.core import Value
+from kcompile.ir.core import Value, apply
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.arithmetic import Add, add
 from kcompile.ir.ops.gemm import Gemm
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape, transpose
+from kcompile.ir.ops.slicing import Slice, Split
 from kcompile.passes.fuse import vector_along
 
 
@@ -24,7 +26,7 @@ class Projection(NamedTuple):
 def projection_of(value: Value) -> Projection | None:
     """The parts of ``value``, of three axes, if it is a sequence multiplied with a matrix.
 
-    Sees through reshapes and transposes between product, bias and result, whatever passes have left of them.
+    Sees through reshapes and transposes between product, bias and result, and finds its columns in a wider product.
     """
     operands = value.node.inputs
     match value.op:
@@ -40,11 +42,24 @@ def projection_of(value: Value) -> Projection | None:
         case Reshape() if operands[0].rank > 1 and operands[0].shape[-1] == value.shape[-1]:
             found = projection_of(operands[0])
             return found and found._replace(x=_reshaped(found.x, (*value.shape[:-1], found.x.shape[-1])))
+        case Slice(axes=(axis,)) if axis == value.rank - 1:
+            found = projection_of(operands[0])
+            return found and _columns(found, value.op)
+        case Split(axis=axis, sizes=sizes) if axis == value.rank - 1:
+            found = projection_of(operands[0])
+            start = sum(sizes[: value.index])
+            return found and _columns(found, Slice((axis,), (start,), (sizes[value.index],), (1,)))
         case MatMul(transpose_x=False, transpose_y=turned) | Gemm(transpose_x=False, transpose_y=turned):
             x, kernel, *rest = operands
             if kernel.rank == 2:
                 return Projection(x, transpose(kernel) if turned else kernel, rest[0] if rest else None)
     return None
+
+
+def _columns(whole: Projection, part: Slice) -> Projection:
+    """Some of the columns of a projection: those of the kernel and the bias."""
+    bias = whole.bias and apply(dataclasses.replace(part, axes=(0,)), whole.bias)
+    return Projection(whole.x, apply(dataclasses.replace(part, axes=(1,)), whole.kernel), bias)
 
 
 def _reshaped(x: Value, shape: tuple[Dim, ...]) -> Value:

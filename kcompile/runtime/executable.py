@@ -80,7 +80,7 @@ class Executable:
         self._updates = [(name, *_place_of(variable)) for variable, name in emitted.state_outputs.items()]
         self._updated = list({id(s): s for _, s, _ in self._updates}.values())
         self._read = set(self._session.input_names)
-        self._needs_steps = any(isinstance(node.op, RecurrentOperator) for node in self.graph.nodes())
+        self._needs_steps = _has_recurrent_operator(self.graph)
         self._storages = list({id(s): s for _, s, _ in (*self._state, *self._updates)}.values())
         for storage in self._storages:
             storage.move(self.device)
@@ -245,4 +245,11 @@ def _place_of(variable: Variable) -> tuple[Storage, slice | None]:
 def _has_convolution(graph: Graph) -> bool:
     return any(
         "conv" in node.op.name or any(_has_convolution(region) for region in node.op.regions) for node in graph.nodes()
+    )
+
+
+def _has_recurrent_operator(graph: Graph) -> bool:
+    return any(
+        isinstance(node.op, RecurrentOperator) or any(map(_has_recurrent_operator, node.op.regions))
+        for node in graph.nodes()
     )
