@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from kcompile.ir.core import Constant, Graph, Node, Op, Value, make_node, rebuild
 from kcompile.ir.ops.comparison import Equal, LogicalAnd, LogicalOr, LogicalXor
 from kcompile.ir.ops.elementwise import Add, Mul
+from kcompile.ir.ops.scan import Scan
 from kcompile.ir.printing import digest
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
@@ -31,7 +32,8 @@ def cse(graph: Graph) -> Graph:
         key = _key(node.op, inputs, order, types)
         found = seen.get(key)
         if found is None:
-            found = seen[key] = node.outputs if inputs == node.inputs else make_node(node.op, *inputs).outputs
+            found = node.outputs if inputs == node.inputs else make_node(node.op, *inputs).outputs
+            found = seen[key] = _without_repeats(node.op, found)
             for value in found:
                 order[value] = len(order)
         else:
@@ -39,6 +41,14 @@ def cse(graph: Graph) -> Graph:
         return found
 
     return rebuild(in_regions(graph, cse), rule)
+
+
+def _without_repeats(op: Op, outputs: tuple[Value, ...]) -> tuple[Value, ...]:
+    """The results of a loop, with the first one for all that stack the same value."""
+    if not isinstance(op, Scan):
+        return outputs
+    stacked = list(op.body.outputs.values())[op.states :]
+    return (*outputs[: op.states], *(outputs[op.states + stacked.index(value)] for value in stacked))
 
 
 def _key(

@@ -10,6 +10,7 @@ from kcompile.ir.ops.gemm import Gemm, gemm
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.reduction import Reduction
 from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape
+from kcompile.ir.ops.slicing import Concat, concat
 from kcompile.ir.ops.softmax import LogSoftmax, Softmax
 from kcompile.ir.ops.spatial import channel_axis
 from kcompile.passes.report import fired
@@ -81,6 +82,8 @@ def _fuse_with_uses(graph: Graph) -> Graph:
                         return result
             case Reshape() if uses[node.inputs[0]] == 1:
                 return _reduced_in_shape(inputs[0], node.outputs[0])
+            case Reduction() if uses[node.inputs[0]] == 1:
+                return _reduced_parts(node.op, inputs[0])
             case Softmax(axis=axis):
                 return softmax_of(inputs[0], axis)
             case Exp() if isinstance(inputs[0].op, LogSoftmax):
@@ -91,6 +94,15 @@ def _fuse_with_uses(graph: Graph) -> Graph:
         return None
 
     return rebuild(graph, rule)
+
+
+def _reduced_parts(op: Reduction, joined: Value) -> Value | None:
+    """sum(concat(x, y)) -> concat(sum(x), sum(y)) where they are joined along an axis that stays."""
+    if not isinstance(joined.op, Concat) or not op.axes or joined.op.axis in op.axes:
+        return None
+    axis = joined.op.axis if op.keepdims else joined.op.axis - sum(other < joined.op.axis for other in op.axes)
+    fired("reduction of parts")
+    return concat([apply(op, part) for part in joined.node.inputs], axis)
 
 
 def _reduced_in_shape(reduced: Value, result: Value) -> Value | None:

@@ -12,6 +12,7 @@ from kcompile.ir.ops.elementwise import Add, Sub
 from kcompile.ir.ops.gemm import Gemm
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.regions import region_input
+from kcompile.ir.ops.reshaping import Reshape
 from kcompile.ir.ops.scan import Scan
 from kcompile.passes.flops import elements
 from kcompile.passes.layout import TYPICAL_SIZE
@@ -194,10 +195,10 @@ def _stays(value: Value, plan: Plan, made_after: set[Value]) -> bool:
 
 
 def _before(plan: Plan, body: Graph) -> set[Value]:
-    """The parallel values that are computed before the loop: what heavy ops need, and what costs nothing more.
+    """The parallel values that are computed before the loop: what heavy ops make and need, and what is small.
 
     A cheap op is faster in the loop, on a slice that is in the cache, unless calling it takes longer than running
-    it. Nor does it come before the loop if its result is larger than its operands.
+    it.
     """
     nodes = [node for node in body.nodes() if node.inputs and node.outputs[0] in plan.parallel]
     found: set[Value] = set()
@@ -209,7 +210,8 @@ def _before(plan: Plan, body: Graph) -> set[Value]:
     for node in nodes:
         changing = [value for value in node.inputs if value not in plan.invariant]
         size = sum(_size(value) for value in node.outputs)
-        if size <= max(map(_size, changing)) and (size <= SMALL or all(value in found for value in changing)):
+        small = size <= SMALL and size <= sum(map(_size, changing))
+        if small or (isinstance(node.op, Reshape) and node.inputs[0] in found):  # which costs nothing anywhere
             found.update(node.outputs)
     return found
 
