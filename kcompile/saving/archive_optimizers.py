@@ -18,7 +18,7 @@ from kcompile.engine.tensor import Array
 from kcompile.errors import KCompileError
 from kcompile.optimizers.base import Optimizer
 from kcompile.saving.archive_configs import KERAS_3
-from kcompile.saving.archive_weights import parts_of, stored_arrays, write_arrays
+from kcompile.saving.archive_weights import layers_in_order, stored_arrays, write_arrays
 from kcompile.saving.hdf5_files import StoredArray, StoredGroup
 from kcompile.saving.optimizer_state import (
     CORRECTIONS,
@@ -67,9 +67,11 @@ def _slots(optimizer: Optimizer, state: State, order: Sequence[Variable]) -> Ite
 
 def trained_in_order(model: Network, config: Any = None) -> list[Variable]:
     """The weights that train, in the order in which the file's layers have them."""
-    trained = set(model._collected_trainable_weights)  # type: ignore[attr-defined]  # of models, which compile
-    found = unique(w for part in parts_of(model, config) for w in part.weights if w in trained)
-    return [*found, *(w for w in model._collected_trainable_weights if w not in set(found))]  # type: ignore[attr-defined]
+    collected = model._collected_trainable_weights  # type: ignore[attr-defined]  # of models, which compile
+    trained = set(collected)
+    found = unique(w for layer in layers_in_order(model, config) for w in layer.weights if w in trained)
+    rest = trained.difference(found)
+    return [*found, *(w for w in collected if w in rest)]
 
 
 # ---- writing

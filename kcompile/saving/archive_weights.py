@@ -79,6 +79,16 @@ def _children(layer: Layer, config: Any) -> Iterator[tuple[str, Layer, Any]]:
             yield from _contained(name, items, [None] * len(items))
 
 
+def layers_in_order(model: Network, config: Any = None) -> Iterator[Layer]:
+    """The layers of a model and of models inside it, in the order of the file: that of ``trainable_variables``."""
+    inner = config.get("config") if isinstance(config, Mapping) else None
+    for layer, own in zip(*_in_order_of_file(model, inner), strict=True):
+        if isinstance(layer, Network):
+            yield from layers_in_order(layer, own)
+        else:
+            yield layer
+
+
 _INTERNAL = ("_tracked", "_stack", "_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_layers_by_depth", "_nodes")
 
 
