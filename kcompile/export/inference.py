@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kcompile.errors import DataTypeError, KCompileError, check_flag
 from kcompile.export.files import write_model
 from kcompile.export.sizes import Dims, sizes_of
@@ -127,8 +125,8 @@ def export_model(
         what was written, with notes.
 
     Raises:
-        ValueError: the model is not built, the opset is not one that we write, ``dims`` do not fit, or a weight is too
-            large for float16.
+        ValueError: the model is not built, the opset is not one that we write, ``dims`` or the data for ``int8`` do not
+            fit.
         OSError: the path cannot be written.
     """
     from kcompile.export.notes import notes
@@ -138,7 +136,7 @@ def export_model(
         raise KCompileError(f"export: {str(target)!r} would be both files; name the ONNX file, as in model.onnx")
     emitted, sizes, lost = _converted(model, opset, dims, batch_size, fp16, int8, metadata, per_channel)
     counts = count_operators(emitted.model)
-    report = ExportReport([], opset, model.count_params(), counts, sizes, notes(model), lost)
+    report = ExportReport([], opset, model.count_params(), counts, sizes, notes(model, fp16), lost)
     report.files = write_model(emitted.model, emitted.weights, target)
     if ort:
         from kcompile.export.ort_format import write_ort
@@ -197,8 +195,6 @@ def lowered(
     sizes = sizes_of(graph, dims, batch_size)
     graph = bind_graph(graph, sizes) if sizes else graph
     values = {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates}
-    if fp16:
-        _check_range({variable.label: array for variable, array in values.items()})
     optimized = run_pipeline(freeze(graph, values), (*INFERENCE, half) if fp16 else INFERENCE)
     emitted = emit(optimized, target, metadata={**_metadata(model), **(metadata or {})})
     return emitted, {**_batch_of(model), **{name: size for name, size in sizes.items() if isinstance(size, int)}}
@@ -208,19 +204,6 @@ def _batch_of(model: Model) -> dict[str, int]:
     """The batch size that a model was built for, if it takes no other."""
     first = next((x.value.shape[0] for x in model.inputs if x.value.rank), None)
     return {"batch": first} if isinstance(first, int) else {}
-
-
-def _check_range(weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Raises unless float16 can hold the weights."""
-    from kcompile.passes.half import LARGEST
-
-    for label, array in weights.items():
-        largest = float(np.abs(array).max()) if array.size and array.dtype.kind == "f" else 0.0
-        if LARGEST < largest < np.inf:
-            raise KCompileError(
-                f"export: weight {label!r} has elements up to {largest:.4g}, and float16 ends at {LARGEST:.0f}; "
-                "export without fp16"
-            )
 
 
 def require_built(model: Model) -> None:

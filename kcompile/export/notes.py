@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kcompile.ir.core import Graph, Leaf
 from kcompile.ir.ops.random import RandomBits
+from kcompile.passes.half import LARGEST, in_range
 from kcompile.passes.simplify import simplify
 from kcompile.passes.specialize import specialize_inference
 
@@ -41,8 +42,19 @@ def _layer(scope: str) -> str:
     return outer if outer.rpartition("/")[2] == inner else scope
 
 
-def notes(model: Model) -> list[str]:
-    """Sentences about that, if there is anything to say."""
+def beyond_half(model: Model) -> list[str]:
+    """The weights with elements that float16 cannot hold."""
+    from kcompile.runtime.storage import storage_of
+
+    variables = dict.fromkeys(weight.variable for weight in model.weights if weight.variable.type.is_float)
+    return [variable.label for variable in variables if not in_range(storage_of(variable).read())]
+
+
+def notes(model: Model, fp16: bool = False) -> list[str]:
+    """Sentences about what is left out, and about what is not in float16, if there is anything to say."""
     layers, partly = left_out(model)
     names = [*layers, *(f"the dropout of {name}" for name in partly)]
-    return [f"left out, since they act in training only: {', '.join(names)}"] if names else []
+    found = [f"left out, since they act in training only: {', '.join(names)}"] if names else []
+    if fp16 and (large := beyond_half(model)):
+        found.append(f"in float32, since float16 ends at {LARGEST:.0f}: {', '.join(large)}")
+    return found

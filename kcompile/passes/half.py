@@ -90,10 +90,13 @@ def _in_half(node: Node) -> bool:
 
 def fits_half(array: Array) -> bool:
     """Whether float16 holds all elements, single numbers also with its usual precision (which tiny ones lose)."""
-    finite = array[np.isfinite(array)]
-    if finite.size and float(np.abs(finite).max()) > LARGEST:
+    if not in_range(array):
         return False
-    if array.size != 1:
-        return True
-    number = float(array.item())
+    number = float(array.item()) if array.size == 1 else 0.0
     return not np.isfinite(number) or abs(float(np.float16(number)) - number) <= PRECISION * abs(number)
+
+
+def in_range(array: Array) -> bool:
+    """Whether no finite element is infinite in float16."""
+    finite = array[np.isfinite(array)]
+    return not finite.size or float(np.abs(finite).max()) <= LARGEST
