@@ -14,6 +14,8 @@ from kcompile.layers import (
     GRU,
     LSTM,
     RNN,
+    Activation,
+    BatchNormalization,
     Bidirectional,
     Dense,
     Dropout,
@@ -99,6 +101,17 @@ MODELS = {
         sequences(lambda: TimeDistributed(LSTM(5)), lambda: GRU(4), shape=(2, 6, 3)), [numbers(4, 2, 6, 3)], 2, 13
     ),
     "cells": (sequences(lambda: RNN([LSTMCell(5), GRUCell(4)])), [numbers(4, 6, 3)], 2, 9),
+    "masked, with others between": (
+        sequences(
+            lambda: Embedding(5, 6, mask_zero=True),
+            lambda: LSTM(5, return_sequences=True),
+            BatchNormalization,
+            lambda: Activation("relu"),
+            lambda: GRU(4),
+            shape=(8,),
+        ),
+        [words()], 2, 26,
+    ),
     "tagger": (tagger, [words()], 2, 41),
     "translator": (translator, [words(), words()[:, :5]], 2, 24),
 }  # fmt: skip

@@ -29,7 +29,8 @@ from kcompile.passes.masked_sequences import Packing, is_all_true
 from kcompile.passes.projections import projection_of
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions, rewrite, uniform_of
-from kcompile.passes.two_directions import RULES, join_directions
+from kcompile.passes.rules.recurrent import RULES
+from kcompile.passes.two_directions import join_directions
 
 GATE_ORDER: dict[type[Recurrence], tuple[int, ...]] = {Lstm: (0, 3, 1, 2), Gru: (0, 1, 2), Rnn: (0,)}
 """Which of Keras' gates (i, f, c, o for the LSTM) come one after the other in ONNX' weights (i, o, f, c)."""
@@ -44,6 +45,7 @@ def lower_recurrence(graph: Graph) -> Graph:
     graph = in_regions(graph, lower_recurrence)
     if not any(isinstance(node.op, Recurrence) for node in graph.nodes()):
         return graph
+    graph = rewrite(graph, RULES)
     uses = count_uses(graph)
     packing = Packing()
 

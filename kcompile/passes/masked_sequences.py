@@ -12,7 +12,9 @@ from kcompile.ir.core import Value, apply, constant_of
 from kcompile.ir.ops.arithmetic import Where, add, cast, mul, sub, where
 from kcompile.ir.ops.comparison import LogicalAnd, LogicalOr, greater, less
 from kcompile.ir.ops.cumulative import cumsum
+from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.indexing import Gather, ScatterElementsAdd, gather
+from kcompile.ir.ops.normalization import BatchNormInference
 from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand_dims, reshape
 from kcompile.ir.ops.sizes import dims_vector, iota
@@ -115,7 +117,7 @@ class Packing:
         return self._packed[x, mask]
 
     def _packed_before(self, x: Value, mask: Value) -> Value | None:
-        """``x`` packed, from what was packed before it got to its places, joined, or zeroed at invalid steps."""
+        """``x`` packed, if it was made step by step of what was packed before."""
         if (x, mask) in self._packed:
             return self._packed[x, mask]
         operands = x.node.inputs
@@ -126,6 +128,11 @@ class Packing:
                 return concat(known, 2) if len(known) == len(parts) else None
             case Where() if isinstance(operands[0].op, Reshape) and operands[0].node.inputs[0] is mask:
                 return self._packed_before(operands[1], mask)
+            case Elementwise() | BatchNormInference(axis=2):
+                same = [all(n == 1 for n in operand.shape[:-1]) for operand in operands]  # at all steps
+                parts = [x if fixed else self._packed_before(x, mask) for x, fixed in zip(operands, same, strict=True)]
+                known = [part for part in parts if part is not None]
+                return apply(x.op, *known) if len(known) == len(parts) and not all(same) else None
         return None
 
 

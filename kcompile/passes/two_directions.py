@@ -6,15 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from kcompile.ir.core import Graph, Node, Value, rebuild, toposort
-from kcompile.ir.ops.arithmetic import Add
 from kcompile.ir.ops.recurrent_operators import RecurrentOperator, recurrent_operator
-from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.regions import zeros_of
-from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape, transpose
-from kcompile.ir.ops.slicing import Concat, Split, concat, split
+from kcompile.ir.ops.slicing import concat, split
 from kcompile.passes.report import fired
-from kcompile.passes.rewrite import Rules
-from kcompile.passes.rules.movement import permutation_of
 
 
 def join_directions(graph: Graph) -> Graph:
@@ -86,72 +81,3 @@ def _states(node: Node) -> Sequence[Value]:
     if op.with_states:
         return node.inputs[4 + op.with_lengths :]
     return [zeros_of(value.type) for value in node.outputs[1:]]
-
-
-# ---- results of both directions, side by side again
-
-RULES = Rules()
-
-
-@RULES.on(Concat)
-def concat_of_directions(node: Node) -> Value | None:
-    """concat of all parts of a split, each without the axis of the split -> one transpose and one reshape."""
-    assert isinstance(node.op, Concat)
-    found = _directions(node)
-    if found is None:
-        return None
-    x, split_axis, order = found
-    axis = node.op.axis
-    return reshape(transpose(x, [*order[:axis], split_axis, *order[axis:]]), node.outputs[0].shape)
-
-
-@RULES.on(Add)
-def sum_of_directions(node: Node) -> Value | None:
-    """The sum of both parts of a split -> a sum over the axis of the split."""
-    found = _directions(node)
-    if found is None:
-        return None
-    x, split_axis, order = found
-    return reshape(transpose(reduce_sum(x, split_axis, keepdims=True), [split_axis, *order]), node.outputs[0].shape)
-
-
-def _directions(node: Node) -> tuple[Value, int, tuple[int, ...]] | None:
-    """If the operands are all parts of a split: what is split, along which axis, and the axes of each operand in it."""
-    parts = [_direction(value) for value in node.inputs]
-    first = parts[0]
-    if first is None or any(part is None or part[1:] != first[1:] for part in parts):
-        return None
-    _, source, order = first
-    assert isinstance(source.op, Split)
-    in_order = tuple(part[0] for part in parts if part is not None) == source.outputs
-    return (source.inputs[0], source.op.axis, order) if in_order else None
-
-
-def _direction(value: Value) -> tuple[Value, Node, tuple[int, ...]] | None:
-    """The part of a split of which ``value`` is made by dropping the axis of the split, and then perhaps transposing.
-
-    With it come the split and, for each axis of ``value``, that of the part.
-    """
-    order = tuple(range(value.rank))
-    if isinstance(value.op, Transpose):
-        order, value = permutation_of(value.node), value.node.inputs[0]
-    part = value.node.inputs[0] if isinstance(value.op, Reshape) else value
-    if not isinstance(part.op, Split):
-        return None
-    kept = [axis for axis in range(part.rank) if axis != part.op.axis]
-    if part.shape[part.op.axis] != 1 or value.shape != tuple(part.shape[axis] for axis in kept):
-        return None
-    return part, part.node, tuple(kept[axis] for axis in order)
-
-
-@RULES.on(Transpose)
-def transpose_before_joining(node: Node) -> Value | None:
-    """transpose(reshape(transpose(x))) -> reshape(transpose(x)), where the reshape joins the last two axes."""
-    (joined,) = node.inputs
-    order = permutation_of(node)
-    if not isinstance(joined.op, Reshape) or order[-1] != joined.rank - 1:
-        return None
-    (x,) = joined.node.inputs
-    if not isinstance(x.op, Transpose) or x.shape[:-2] != joined.shape[:-1]:
-        return None
-    return reshape(transpose(x, [*order[:-1], x.rank - 2, x.rank - 1]), node.outputs[0].shape)
