@@ -110,7 +110,7 @@ MODELS = {
             lambda: GRU(4),
             shape=(8,),
         ),
-        [words()], 2, 26,
+        [words().astype("float32")], 2, 26,
     ),
     "tagger": (tagger, [words()], 2, 41),
     "translator": (translator, [words(), words()[:, :5]], 2, 24),
