@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from kcompile.errors import DataTypeError, listed, warn
@@ -26,11 +27,14 @@ def understands_keras_1(
     """
 
     def decorate(init: Callable[..., None]) -> Callable[..., None]:
+        order = list(inspect.signature(init).parameters)[1:]
+
         @functools.wraps(init)
         def translated(self: Any, *args: Any, **kwargs: Any) -> None:
             old = [key for key in kwargs if key in names or key in (special or {})]
             if old:
-                kwargs = _translated(type(self).__name__, old, kwargs, names, special or {})
+                taken = {*order[: len(args)], *kwargs}
+                kwargs = _translated(type(self).__name__, old, kwargs, taken, names, special or {})
             init(self, *args, **kwargs)
 
         return translated
@@ -42,6 +46,7 @@ def _translated(
     owner: str,
     old: list[str],
     kwargs: dict[str, Any],
+    taken: Collection[str],
     names: Mapping[str, str],
     special: Mapping[str, Callable[[str, Any], Converted]],
 ) -> dict[str, Any]:
@@ -52,7 +57,7 @@ def _translated(
         new, value = special[key](owner, value) if key in special else (names[key], value)
         if new is None:
             continue
-        if new in kwargs:
+        if new in taken:
             raise DataTypeError(f"{owner} got {new!r} twice: {key!r} is Keras 1's name of it")
         found[new] = value
         told.append(f"{new}={value!r}" if not callable(value) else f"{new}=...")

@@ -52,13 +52,13 @@ class DropoutRNNCellMixin:
 
     def get_dropout_mask_for_cell(self, inputs: Tensor, training: Any, count: int = 1) -> Any:
         """A mask in the shape of ``inputs``, a list of masks if ``count`` > 1; ``None`` without dropout."""
-        if self.dropout > 0 and self._input_masks is None and not _is_off(training):
+        if self.dropout > 0 and self._input_masks is None and not is_off(training):
             self._input_masks = self._draw(inputs, self.dropout, training, count)
         return self._input_masks
 
     def get_recurrent_dropout_mask_for_cell(self, inputs: Tensor, training: Any, count: int = 1) -> Any:
         """As :meth:`get_dropout_mask_for_cell`, with the rate ``recurrent_dropout``."""
-        if self.recurrent_dropout > 0 and self._state_masks is None and not _is_off(training):
+        if self.recurrent_dropout > 0 and self._state_masks is None and not is_off(training):
             self._state_masks = self._draw(inputs, self.recurrent_dropout, training, count)
         return self._state_masks
 
@@ -159,6 +159,6 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
         return config if self.seed is None else {**config, "seed": self.seed}
 
 
-def _is_off(training: Any) -> bool:
+def is_off(training: Any) -> bool:
     """Whether the learning phase is known to be inference."""
     return training is not None and not isinstance(training, Tensor) and not training

@@ -15,7 +15,7 @@ from kcompile import activations, ir
 from kcompile import backend as K
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import check_flag
-from kcompile.layers.recurrent_cell_base import OP_NAMES, OverTime, RecurrentCell
+from kcompile.layers.recurrent_cell_base import OP_NAMES, OverTime, RecurrentCell, is_off
 from kcompile.utils.nest import flatten
 
 
@@ -69,8 +69,8 @@ class SimpleRNNCell(RecurrentCell):
 
     def call(self, inputs: Tensor, states: Sequence[Tensor], training: Any = None) -> tuple[Tensor, list[Tensor]]:
         h = flatten(states)[0]
-        kept = self.get_recurrent_dropout_mask_for_cell(h, training)
         x = self._project(inputs, self.get_dropout_mask_for_cell(inputs, training))
+        kept = self.get_recurrent_dropout_mask_for_cell(h, training)
         h = self.activation(x + K.dot(h if kept is None else h * kept, self.recurrent_kernel))
         return h, [h]
 
@@ -182,7 +182,7 @@ class GRUCell(RecurrentCell):
     ) -> OverTime | None:
         """All steps at once; ``None`` where that cannot be one op: with a mask for each gate of the state."""
         names = [OP_NAMES.get(a) for a in (self.activation, self.recurrent_activation)]
-        if names[0] is None or names[1] is None or (self.recurrent_dropout and training):
+        if names[0] is None or names[1] is None or (self.recurrent_dropout and not is_off(training)):
             return None
         (h,) = states
         projected, bias = self._project(x, self._input_masks_of(x[0], training)), self._recurrent_bias()
@@ -299,12 +299,11 @@ class LSTMCell(RecurrentCell):
     ) -> OverTime | None:
         """All steps at once; ``None`` where that cannot be one op: with a mask for each gate of the state."""
         names = [OP_NAMES.get(a) for a in (self.activation, self.recurrent_activation)]
-        if names[0] is None or names[1] is None:
+        for_each_gate = self.implementation == 1 and self.recurrent_dropout and not is_off(training)
+        if names[0] is None or names[1] is None or for_each_gate:
             return None
         h, c = states
         dropped, kept = self._masks_of(x[0], h, training)
-        if isinstance(kept, list):
-            return None
         ys, h, c = ir.lstm(
             self._project(x, dropped).value, self.recurrent_kernel.value, h.value, c.value, valid,
             None if kept is None else kept.value, activation=names[0], recurrent_activation=names[1],
