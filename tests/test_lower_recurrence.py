@@ -14,6 +14,7 @@ from kcompile.ir.ops.arithmetic import add
 from kcompile.ir.ops.comparison import greater, greater_equal, less, logical_and, logical_not, not_equal
 from kcompile.ir.ops.indexing import gather
 from kcompile.ir.ops.linalg import matmul
+from kcompile.ir.ops.recurrent_base import Recurrence
 from kcompile.ir.ops.recurrent_gru import gru
 from kcompile.ir.ops.recurrent_lstm import lstm
 from kcompile.ir.ops.recurrent_operators import RecurrentOperator
@@ -22,6 +23,7 @@ from kcompile.ir.ops.reshaping import expand, expand_dims, transpose
 from kcompile.ir.ops.sizes import iota
 from kcompile.ir.ops.slicing import concat, slice_axes
 from kcompile.passes.autodiff import gradients
+from kcompile.passes.dce import dce
 from kcompile.passes.emit import emit
 from kcompile.passes.pipelines import FORWARD_INFERENCE, INFERENCE, run_pipeline
 from kcompile.passes.trends import is_right_padded
@@ -261,6 +263,14 @@ def test_loops_stay_where_no_operator_computes_them() -> None:
         graph = optimized(Graph(inputs, [recurrence("lstm", x, random, **options)[1]]))
         assert not operators(graph)
         assert counted(graph)["Scan"] == 1
+
+
+def test_graphs_without_gradients_that_were_pruned_before() -> None:
+    """Other passes take away what nobody reads; the recurrence is lowered all the same."""
+    x = input_value("x", "float32", (BATCH, STEPS, FEATURES))
+    graph = dce(Graph([x], list(recurrence("lstm", x, np.random.default_rng(1))[1:])))
+    assert not any(isinstance(node.op, Recurrence) and node.op.stash for node in graph.nodes())
+    assert_same_in_onnx_runtime(graph, {"x": np.ones((2, STEPS, FEATURES), np.float32)})
 
 
 def test_operators_have_no_gradient() -> None:

@@ -51,24 +51,24 @@ def lower_recurrence(graph: Graph) -> Graph:
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
         op = node.op
-        if not isinstance(op, Recurrence) or any(value in uses for value in node.outputs[1 + op.states :]):
-            return None  # something reads what is stored for gradients
-        results = _lowered(op, inputs, node.outputs[0] in uses, packing)
-        return None if results is None else (*results, *node.outputs[1 + op.states :])
+        if not isinstance(op, Recurrence):
+            return None
+        stash = node.outputs[op.sequence + op.states :]
+        if any(value in uses for value in stash):
+            return None  # gradients read what the loop stores
+        results = _lowered(op, inputs, op.sequence and node.outputs[0] in uses, packing)
+        return None if results is None else (*results[0 if op.sequence else 1 :], *stash)
 
     lowered = rebuild(graph, rule)
     return graph if lowered is graph else rewrite(carry_nan(join_directions(cse(lowered))), RULES)
 
 
 def _lowered(
-    op: Recurrence,
-    inputs: Sequence[Value],
-    with_sequence: bool,
-    packing: Packing,
+    op: Recurrence, inputs: Sequence[Value], with_sequence: bool, packing: Packing
 ) -> tuple[Value, ...] | None:
-    """The results of a recurrence by means of one operator, or ``None`` if there is none that computes it.
+    """The states after each step, and the last ones, by one operator; ``None`` if there is none that computes them.
 
-    Where nobody reads the sequence of states (``with_sequence``), another value of its type stands for it.
+    Unless ``with_sequence``, nobody reads the first result, so that it may be anything.
     """
     projected, recurrent, recurrent_bias, initial, mask, scale = op.operands(inputs)
     if projected.rank != 3 or projected.dtype != "float32" or 0 in projected.shape:
