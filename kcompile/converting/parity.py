@@ -18,7 +18,7 @@ from kcompile.ir.interpret import interpret
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
-    from kcompile.ir.core import Array
+    from kcompile.ir.core import Array, Graph, Variable
 
 BATCHES = ((1, 8), (1, 2))
 """Pairs of batch sizes; the second one for models that take long."""
@@ -75,32 +75,12 @@ def check_parity(
             the file.
     """
     from kcompile.engine.steps import predict_graph
-    from kcompile.passes.flops import work_of_graph
     from kcompile.runtime.session import Session
     from kcompile.runtime.storage import storage_of
 
     graph = predict_graph(model)
     state = {variable: storage_of(variable).read() for variable in graph.variables()}
-    free = [name for name in free_sizes(model) if name not in (fixed or {})]
-    for pair in SIZES if free else SIZES[:1]:
-        lengths: list[dict[str, int]] = [dict.fromkeys(free, size) for size in (pair if free else pair[:1])]
-        for batches, most in zip(BATCHES, (MUCH_WORK, MOST_WORK), strict=True):
-            cases = [{"batch": batch, **sizes, **(fixed or {})} for batch in batches for sizes in lengths]
-            cases = [dict(case) for case in dict.fromkeys(tuple(case.items()) for case in cases)]
-            work = sum(work_of_graph(graph, case).flops for case in cases)
-            if work <= most:
-                break
-        else:
-            raise KCompileError(f"too large to be checked in NumPy, which would take {work:.0e} operations")
-        try:
-            feeds = [random_feeds(model, case["batch"], case) for case in cases]
-            results = [interpret(graph, feed, state) for feed in feeds]
-            expected = [[*result.outputs.values(), *result.updates.values()] for result in results]
-            break
-        except ValueError as error:  # a window does not fit, or a reshape; perhaps larger images do
-            refusal = error
-    else:
-        raise KCompileError(f"the model accepts none of the tried sizes of {listed(free)}: {refusal}")
+    cases, feeds, expected = _interpreted(model, graph, state, fixed or {})
     runtime = Session(path, "cpu")
     states = {variable.label: state[variable] for variable in graph.updates}
     outputs = [runtime.run({**feed, **states}) for feed in feeds]
@@ -109,6 +89,37 @@ def check_parity(
         _compared(case, wanted, got, scales, TOLERANCES[kind])
         for case, wanted, got in zip(cases, expected, outputs, strict=True)
     ]
+
+
+def _interpreted(
+    model: Model, graph: Graph, state: Mapping[Variable, Array], fixed: Mapping[str, int]
+) -> tuple[list[dict[str, int]], list[dict[str, Array]], list[list[Array]]]:
+    """Sizes that the model takes; for each its inputs, and its outputs and new states as NumPy computes them."""
+    free = [name for name in free_sizes(model) if name not in fixed]
+    for pair in SIZES if free else SIZES[:1]:
+        cases = _cases(graph, [dict.fromkeys(free, size) for size in (pair if free else pair[:1])], fixed)
+        feeds = [random_feeds(model, case["batch"], case) for case in cases]
+        try:
+            results = [interpret(graph, feed, state) for feed in feeds]
+        except ValueError as error:  # a window does not fit, or a reshape; perhaps larger images do
+            refusal = error
+            continue
+        return cases, feeds, [[*found.outputs.values(), *found.updates.values()] for found in results]
+    raise KCompileError(f"the model accepts none of the tried sizes of {listed(free)}: {refusal}")
+
+
+def _cases(graph: Graph, lengths: Sequence[dict[str, int]], fixed: Mapping[str, int]) -> list[dict[str, int]]:
+    """The lengths with two batch sizes each, if NumPy can do that in reasonable time."""
+    from kcompile.passes.flops import work_of_graph
+
+    work = 0
+    for batches, most in zip(BATCHES, (MUCH_WORK, MOST_WORK), strict=True):
+        cases = [{"batch": batch, **sizes, **fixed} for batch in batches for sizes in lengths]
+        cases = [dict(case) for case in dict.fromkeys(tuple(case.items()) for case in cases)]
+        work = sum(work_of_graph(graph, case).flops for case in cases)
+        if work <= most:
+            return cases
+    raise KCompileError(f"too large to be checked in NumPy, which would take {work:.0e} operations")
 
 
 def _largest(array: Array) -> float:
