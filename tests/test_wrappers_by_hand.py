@@ -157,6 +157,19 @@ def test_a_users_wrapper() -> None:
     assert_close(again.predict(x), model.predict(x), "output of the model from its configuration")
 
 
+def test_a_layer_inside_and_outside_of_a_wrapper_counts_once() -> None:
+    """Its regularization counts once, and each of its two calls moves its statistics once."""
+    dense, normalization = layers.Dense(2, kernel_regularizer="l2"), layers.BatchNormalization(momentum=0.9)
+    x, y = Input((3,)), Input((4, 3))
+    outputs = [normalization(dense(x)), layers.TimeDistributed(normalization)(layers.TimeDistributed(dense)(y))]
+    model = Model([x, y], outputs)
+    assert len(model.losses) == 1
+    assert len(model.updates) == 4
+    model.compile("sgd", "mse")
+    model.train_on_batch([np.ones((2, 3)), np.ones((2, 4, 3))], [np.zeros((2, 2)), np.zeros((2, 4, 2))])
+    np.testing.assert_allclose(normalization.get_weights()[3], 0.9**2, rtol=1e-6)  # of equal samples: no variance
+
+
 class Attended(layers.Wrapper):
     """An attention over the outputs of a recurrent layer."""
 
@@ -206,6 +219,10 @@ def test_weights_names_and_states_of_both_directions() -> None:
         np.testing.assert_array_equal(one, expected)
     layer.reset_states([np.ones((2, 3)), np.full((2, 3), 2.0)])
     assert [float(state.numpy().mean()) for state in layer.states] == [1, 2]
+    again = layers.Bidirectional.from_config(  # as Keras 3 writes it
+        {"layer": layers.serialize(layer.forward_layer), "backward_layer": layers.serialize(layer.backward_layer)}
+    )
+    assert [again.forward_layer.name, again.backward_layer.name] == ["forward_gru", "backward_gru"]
     layer.trainable = False
     assert not layer.trainable_weights
     assert len(layer.non_trainable_weights) == 6

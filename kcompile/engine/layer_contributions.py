@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kcompile.backend.variables import Variable
 from kcompile.engine.lists import as_list
 from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.traces import with_sublayers
 from kcompile.errors import check_one_of
 
 if TYPE_CHECKING:
@@ -51,17 +52,18 @@ class LayerContributions:
 
     @property
     def losses(self) -> list[Tensor]:
-        """Regularization and added losses, of this layer and of those that it contains."""
-        own = [regularizer(w) for w, regularizer in self._regularized if self.trainable]
-        own += [loss for loss, _ in self._losses]
-        return own + [loss for s in self.sublayers for loss in s.losses]
+        """Regularization and added losses, of this layer and of those that it contains, each once."""
+        layers = with_sublayers(cast("Layer", self))
+        own = [regularizer(w) for layer in layers if layer.trainable for w, regularizer in layer._regularized]
+        return own + [loss for layer in layers for loss, _ in layer._losses]
 
     @property
     def updates(self) -> list[Any]:
-        """Updates of training steps; none if the layer is not trainable and not stateful."""
+        """Updates of training steps, each once; none if the layer is not trainable and not stateful."""
         if not self.trainable and not self.stateful:
             return []
-        return [pair for pair, _ in self._updates] + [u for s in self.sublayers for u in s.updates]
+        found = [pair for pair, _ in self._updates] + [u for s in self.sublayers for u in s.updates]
+        return list({id(pair): pair for pair in found}.values())
 
     def get_losses_for(self, inputs: Any) -> list[Tensor]:
         """Added losses that belong to ``inputs``; with ``None`` those that depend on no input."""

@@ -252,10 +252,6 @@ class Network(Layer):
     # -- what layers contribute
 
     @property
-    def losses(self) -> list[Tensor]:
-        return [loss for layer in self.layers for loss in layer.losses] + [loss for loss, _ in self._losses]
-
-    @property
     def trainable_weights(self) -> list[Variable]:
         if not self.trainable:
             return []

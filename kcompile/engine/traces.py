@@ -22,11 +22,11 @@ def without_trace(layer: Layer) -> Iterator[None]:
     Weights that were made stay. Without this, a model computed on arrays would add losses and updates of those arrays
     to every model that shares its layers, and their outputs would be ambiguous.
     """
-    before = {(item, notes): len(getattr(item, notes)) for item in _with_sublayers(layer) for notes in NOTES}
+    before = {(item, notes): len(getattr(item, notes)) for item in with_sublayers(layer) for notes in NOTES}
     try:
         yield
     finally:
-        for item in _with_sublayers(layer):
+        for item in with_sublayers(layer):
             for notes in NOTES:
                 del getattr(item, notes)[before.get((item, notes), 0) :]
 
@@ -47,12 +47,13 @@ def move_inside(layer: Layer, count: int) -> None:
     del layer._inbound_nodes[count:]
 
 
-def _with_sublayers(layer: Layer) -> list[Layer]:
+def with_sublayers(layer: Layer) -> list[Layer]:
+    """The layer and all layers inside it, each once."""
     found: dict[Layer, None] = {}
     waiting = [layer]
     while waiting:
         item = waiting.pop()
         if item not in found:
             found[item] = None
-            waiting += item.sublayers
+            waiting += reversed(item.sublayers)
     return list(found)

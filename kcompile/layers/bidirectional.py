@@ -67,7 +67,7 @@ class Bidirectional(Wrapper):
         self.forward_layer = clone_of(layer)
         self.backward_layer: Any = backward_layer
         for item, direction in ((self.forward_layer, "forward"), (self.backward_layer, "backward")):
-            _rename(item, f"{direction}_{item.name}")
+            _rename(item, f"{direction}_{item.name.removeprefix(f'{direction}_')}")  # Keras 3 writes the new names
             item.zero_output_for_mask = item.return_sequences
         for name in _COMMON:
             setattr(self, name, getattr(layer, name))

@@ -133,9 +133,7 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
             apart, self.kernel, self.strides, self.padding, self.data_format, self.dilation_rate, self.gates, self.bias
         )
 
-    def _advance(
-        self, z: Tensor, h: Tensor, c: Tensor, mask: Tensor | None, data_format: str
-    ) -> tuple[Tensor, Tensor]:
+    def _advance(self, z: Tensor, h: Tensor, c: Tensor, mask: Tensor | None, data_format: str) -> tuple[Tensor, Tensor]:
         """The next states, from what the input adds to all gates."""
         axis = 1 if data_format == "channels_first" else self.rank + 1
         if mask is None:

@@ -23,8 +23,8 @@ def implementation_of(owner: str, value: Any) -> Converted:
 
 
 def cell_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """What the cell takes of a layer's own arguments."""
-    return {key: kwargs[key] for key in ("dtype", "trainable") if key in kwargs}
+    """What the cell takes of a layer's own arguments. Whether it is trained, the layer alone says, also later on."""
+    return {key: kwargs[key] for key in ("dtype",) if key in kwargs}
 
 
 class Recurrent(RNN):

@@ -12,6 +12,7 @@ from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list
 from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.traces import with_sublayers
 from kcompile.errors import KCompileError, ShapeError
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside
 
@@ -159,7 +160,7 @@ class _Updates:
     """What a layer that is called several times in a row adds: each call starts from the updates of the one before."""
 
     def __init__(self, layer: Layer) -> None:
-        self._layers = _with_inner(layer)
+        self._layers = with_sublayers(layer)
         self._marks = {item: len(item._updates) for item in self._layers}
         self._losses = {item: len(item._losses) for item in self._layers}
         self._latest: dict[ir.Value, ir.Value] = {}
@@ -188,15 +189,8 @@ class _Updates:
             item._updates.append((pair, x))
 
 
-def _with_inner(layer: Layer) -> list[Layer]:
-    found: dict[Layer, None] = {layer: None}
-    for inner in layer.sublayers:
-        found.update(dict.fromkeys(_with_inner(inner)))
-    return list(found)
-
-
 def _is_stateful(layer: Layer) -> bool:
-    return any(item.stateful for item in _with_inner(layer))
+    return any(item.stateful for item in with_sublayers(layer))
 
 
 def _is_users(layer: Layer) -> bool:
