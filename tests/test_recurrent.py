@@ -242,6 +242,36 @@ def test_a_cell_that_asks_for_the_phase_gets_both() -> None:
     np.testing.assert_allclose(run([X, 0])[0], X, rtol=1e-6)
 
 
+def test_a_frozen_layer_can_be_thawed() -> None:
+    layer = L.GRU(UNITS, trainable=False)
+    model = model_of(layer)
+    assert (len(model.trainable_weights), len(model.non_trainable_weights)) == (0, 3)
+    layer.trainable = True
+    assert (len(model.trainable_weights), len(model.non_trainable_weights)) == (3, 0)
+
+
+def test_nested_inputs_come_back() -> None:
+    class Named(L.Layer):
+        state_size = 2
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            y = inputs["a"] + inputs["b"] + states[0]
+            return y, [y]
+
+    class Pair(Nested):  # type: ignore[valid-type, misc]
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "sizes": self.state_size}
+
+    x, y = inputs(), inputs()
+    named, pair = L.RNN(Named())({"a": x, "b": y}), L.RNN(Pair((2, 3)))((x, y))
+    model = Model([x, y], [named, *pair])
+    copy = Model.from_config(json.loads(json.dumps(model.get_config())), custom_objects={"Named": Named, "Pair": Pair})
+    copy.set_weights(model.get_weights())
+    for one, other in zip(model.predict([X, 2 * X]), copy.predict([X, 2 * X]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    np.testing.assert_allclose(model.predict([X, 2 * X])[0], 3 * X.sum(1), rtol=1e-5, atol=1e-6)
+
+
 def test_any_object_with_call_and_state_size_is_a_cell() -> None:
     class Counter:
         state_size = 1
