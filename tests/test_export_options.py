@@ -97,8 +97,9 @@ def test_float16_stays_near_float32(name: str) -> None:
     assert shapes(proto.graph.input) == shapes(plain.graph.input)
     for value in (*proto.graph.input, *proto.graph.output):
         assert value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT16
+    read = {name for node in proto.graph.node for name in node.input}  # not within loops
     matrices = [t for t in proto.graph.initializer if len(t.dims) > 1 and t.data_type == onnx.TensorProto.FLOAT]
-    assert not [t.name for t in matrices if np.prod(t.dims) > 1]
+    assert not [t.name for t in matrices if np.prod(t.dims) > 1 and t.name in read]
     feeds = random_feeds(model, 5)
     for got, want in zip(session(proto).run(None, feeds), session(plain).run(None, feeds), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-2, atol=1e-2 * max(1e-3, np.abs(want).max()))
