@@ -13,7 +13,7 @@ import pytest
 from kcompile import Sequential, layers
 from kcompile.cli import main
 from kcompile.converting import FileReport, check_parity, targets
-from kcompile.converting.command import dims_of, samples
+from kcompile.converting.command import Bar, dims_of, samples
 from kcompile.converting.sources import custom_objects_of
 from tests.small_models import ZOO
 
@@ -362,6 +362,18 @@ def test_own_classes_and_stored_code(folder: Path, capsys: pytest.CaptureFixture
     assert "added" in capsys.readouterr().out
     assert not Path("code.onnx").exists()
     assert main([*arguments, "--unsafe-lambdas"]) == 0
+
+
+def test_progress_is_shown_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal, raising=False)
+        bar = Bar(4)
+        bar.show(1, Path("a\x1bb.h5"))
+        bar.clear()
+        drawn = capsys.readouterr().err
+        assert ("1/4 [=======......................." in drawn and "a?b.h5" in drawn) if terminal else not drawn
 
 
 def test_names_cannot_steer_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,11 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
     )
     bar = Bar(len(sources))
-    reports = convert_files(sources, options.output, conversion, bar.show)
-    bar.clear()
-    for report in reports:
-        print(report)
+    reports = []
+    for report in convert_files(sources, options.output, conversion, bar.show):
+        bar.clear()
+        print(report, flush=True)
+        reports.append(report)
     failed = [report for report in reports if not report.passed]
     if len(reports) > 1:
         print(f"{len(reports) - len(failed)} of {len(reports)} files converted" + (_names(failed) if failed else ""))
@@ -112,7 +114,8 @@ class Bar:
             filled = WIDTH * done // self.total
             name = "".join(c if c.isprintable() else "?" for c in source.name)
             line = f"{done}/{self.total} [{'=' * filled}{'.' * (WIDTH - filled)}] {name}"
-            print(f"\r{line[:100]}\x1b[K", end="", file=sys.stderr, flush=True)
+            columns = shutil.get_terminal_size().columns
+            print(f"\r{line[: columns - 1]}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the line away."""

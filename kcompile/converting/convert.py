@@ -6,7 +6,7 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +76,8 @@ def convert_files(
     output: str | None = None,
     options: Conversion | None = None,
     progress: Callable[[int, Path], None] | None = None,
-) -> list[FileReport]:
-    """Convert each file; a report for each.
+) -> Iterator[FileReport]:
+    """Convert each file; a report as soon as each is done.
 
     Args:
         sources: the files.
@@ -92,12 +92,14 @@ def convert_files(
     options = options or Conversion()
     arch = re.sub(r"(\.py):\w+$", r"\1", options.arch or "")
     places = targets(files, output, [Path(name) for name in (arch, options.weights) if name])
-    reports = []
-    for number, (source, target) in enumerate(zip(files, places, strict=True)):
-        if progress is not None:
-            progress(number, source)
-        reports.append(convert(source, target, options))
-    return reports
+
+    def reports() -> Iterator[FileReport]:
+        for number, (source, target) in enumerate(zip(files, places, strict=True)):
+            if progress is not None:
+                progress(number, source)
+            yield convert(source, target, options)
+
+    return reports()
 
 
 def convert(source: Path, target: Path, options: Conversion) -> FileReport:
