@@ -68,7 +68,7 @@ def test_in_training(case: ModelCase, golden: Golden) -> None:
 
 @pytest.mark.parametrize(("case", "golden"), rows(lambda case: not case.calls))
 def test_masks_and_shapes(case: ModelCase, golden: Golden) -> None:
-    _, inputs, outputs = built(case, golden)
+    model, inputs, outputs = built(case, golden)
     masks = [y._keras_mask for y in outputs]
     assert [mask is None for mask in masks] == [mask is None for mask in golden.masks]
     kept = [mask for mask in masks if mask is not None]
@@ -77,6 +77,8 @@ def test_masks_and_shapes(case: ModelCase, golden: Golden) -> None:
         expected = [mask for mask in golden.masks if mask is not None]
         assert [mask.astype(int).tolist() for mask in found] == expected
     assert [tuple(y.shape)[1:] for y in outputs] == [y.shape[1:] for y in golden.outputs]
+    for layer in model.layers:
+        assert layer.compute_output_shape(layer.input_shape) == layer.output_shape, layer.name
 
 
 @pytest.mark.parametrize(("case", "golden"), rows(lambda case: case.steps))
