@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from kcompile import backend as K
 from kcompile import ir
 from kcompile.backend.rnn import outputs_of_states, swapped, time_first, valid_steps
@@ -16,15 +14,16 @@ from kcompile.engine.lists import as_list, is_shape_list
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import KCompileError, ShapeError, check_flag
+from kcompile.errors import KCompileError, check_flag
 from kcompile.layers import recurrent_states as st
+from kcompile.layers.recurrent_states import KeepsStates
 from kcompile.utils.generic_utils import CustomObjectScope
 from kcompile.utils.nest import flatten, is_nested, map_structure, pack
 
 Shape = tuple[int | None, ...]
 
 
-class RNN(Layer):
+class RNN(KeepsStates):
     """Runs a cell over the time axis: ``(batch, time, ...)`` to ``(batch, units)`` or ``(batch, time, units)``.
 
     A cell is any object with a method ``call(inputs, states)``, which takes one time step and the list of states and
@@ -113,7 +112,7 @@ class RNN(Layer):
             return super().__call__([*items, *added], **kwargs)
         if any(within):
             raise KCompileError(
-                f"layer {self.name!r} ({type(self).__name__}): some of the initial states and constants depend on "
+                f"{self._label}: some of the initial states and constants depend on "
                 "model inputs and some do not; turn the others into inputs, or compute them in a layer"
             )
         if states:
@@ -136,10 +135,7 @@ class RNN(Layer):
         if self._num_constants and not constants:
             rest, constants = rest[: -self._num_constants], rest[-self._num_constants :]
         if rest and states:
-            raise KCompileError(
-                f"layer {self.name!r} ({type(self).__name__}) got initial states twice: in the list of inputs and as "
-                "initial_state"
-            )
+            raise KCompileError(f"{self._label} got initial states twice: in the list of inputs and as initial_state")
         form = self._input_form
         return (x[0] if form is None or count == 1 else pack(form, x)), states or flatten(rest), constants
 
@@ -150,19 +146,6 @@ class RNN(Layer):
         if self.built:
             self._check_states(tensors[self._num_inputs : len(tensors) - self._num_constants])
 
-    def _check_states(self, states: Sequence[Any]) -> None:
-        if not states:
-            return
-        shapes = st.state_shapes(self.cell)
-        kind = f"layer {self.name!r} ({type(self).__name__})"
-        if len(states) != len(shapes):
-            raise ShapeError(f"{kind} has {_count(len(shapes), 'state')} {shapes}, got {_count(len(states), 'tensor')}")
-        for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
-            got = tuple(state.shape)
-            fits = len(got) == len(shape) + 1 and all(b in (a, None) for a, b in zip(shape, got[1:], strict=True))
-            if not fits:
-                raise ShapeError(f"{kind}: initial state {i} has shape {got}; expected {(None, *shape)}")
-
     def call(
         self, inputs: Any, mask: Any = None, training: Any = None, initial_state: Any = None, constants: Any = None
     ) -> Any:
@@ -171,7 +154,7 @@ class RNN(Layer):
         self._check_states(given)
         if self.unroll and self._steps(tuple(flatten(x)[0].shape)) is None:
             raise KCompileError(
-                f"layer {self.name!r} ({type(self).__name__}) has unroll=True, which needs a known number of steps; "
+                f"{self._label} has unroll=True, which needs a known number of steps; "
                 "give it in input_shape, Input(shape=...), or an Embedding's input_length"
             )
         states = self._starting_states(x, given)
@@ -209,7 +192,7 @@ class RNN(Layer):
         )
         if not self.unroll and _notes(self.cell) != before:
             raise KCompileError(
-                f"layer {self.name!r} ({type(self).__name__}): its cell adds losses or updates at each step of a loop, "
+                f"{self._label}: its cell adds losses or updates at each step of a loop, "
                 "where they have no value outside; compute them from the outputs, or set unroll=True"
             )
         return results
@@ -240,8 +223,7 @@ class RNN(Layer):
         arguments = {"training": training} if st.takes(call, "training") else {}
         if count and not st.takes(call, "constants"):
             raise KCompileError(
-                f"layer {self.name!r} ({type(self).__name__}) got constants, but call of its cell "
-                f"{type(cell).__name__} has no argument constants"
+                f"{self._label} got constants, but call of its cell {type(cell).__name__} has no argument constants"
             )
 
         def step(x: Any, states: Sequence[Any]) -> tuple[Any, Any]:
@@ -253,65 +235,6 @@ class RNN(Layer):
             return output, after if is_nested(after) else [after]
 
         return step
-
-    # -- states
-
-    def get_initial_state(self, inputs: Any) -> list[Tensor]:
-        """The states before the first step, for that input: what the cell says, else zeros."""
-        x = flatten(inputs)[0]
-        dtype = x.dtype if x.value.type.is_float else K.floatx()
-        return list(st.first_states(self.cell, x.value.shape[1 if self.time_major else 0], dtype))
-
-    def _starting_states(self, x: Any, given: list[Tensor]) -> Any:
-        form = st.state_form(self.cell)
-        if not self.stateful:
-            return pack(form, given) if given else self.get_initial_state(x)
-        assert self._states is not None
-        if not given:
-            return pack(form, self._states)
-        # As in tf.keras, given states serve until there are some of a batch before.
-        fresh = [K.all(K.equal(state, 0)) for state in self._states]
-        begins = fresh[0]
-        for other in fresh[1:]:
-            begins = K.logical_and(begins, other)
-        return pack(form, [K.switch(begins, a, b) for a, b in zip(given, self._states, strict=True)])
-
-    @property
-    def states(self) -> list[Any]:
-        """The variables that hold the states between batches; ``None`` for each state of a layer without them."""
-        return list(self._states) if self._states is not None else [None] * len(st.state_shapes(self.cell))
-
-    @property
-    def _state_names(self) -> Sequence[str]:
-        return [str(i) for i in range(len(st.state_shapes(self.cell)))]
-
-    def reset_states(self, states: Any = None) -> None:
-        """Set the states of a stateful layer.
-
-        Args:
-            states: arrays of shape ``(batch, ...)``; ``None``: zeros.
-
-        Raises:
-            AttributeError: the layer is not stateful.
-            ValueError: it is not built, or arrays that do not fit; no state is changed then.
-        """
-        if not self.stateful:
-            raise AttributeError(f"layer {self.name!r} is not stateful: it has no states to reset")
-        if self._states is None:
-            raise KCompileError(
-                f"layer {self.name!r} is not built, so it has no states yet; give the batch size in batch_input_shape"
-            )
-        own = self._states
-        if states is None:
-            states = [np.zeros(state.storage.shape) for state in own]
-        arrays = [np.asarray(state) for state in flatten(states)]
-        if len(arrays) != len(own):
-            raise KCompileError(f"layer {self.name!r} has {_count(len(own), 'state')}, got {len(arrays)}")
-        for i, (state, array) in enumerate(zip(own, arrays, strict=True)):
-            if array.shape != state.storage.shape:
-                raise ShapeError(f"state {i} of layer {self.name!r} has shape {state.storage.shape}, got {array.shape}")
-        for state, array in zip(own, arrays, strict=True):
-            state.assign(array)
 
     # -- weights and shapes
 
@@ -329,15 +252,6 @@ class RNN(Layer):
             InputSpec(shape=tuple(None if axis in free else size for axis, size in enumerate(s))) for s in shapes
         ]
         self.built = True
-
-    def _make_states(self, size: int | None) -> list[Variable]:
-        if size is None:
-            raise KCompileError(
-                f"layer {self.name!r} ({type(self).__name__}) is stateful and needs a fixed batch size: give the first "
-                "layer batch_input_shape=(batch, time, ...), or use Input(batch_shape=...)"
-            )
-        first = flatten(st.first_states(self.cell, size, K.floatx()))
-        return st.state_variables(self.name, self._state_names, first)
 
     def _steps(self, shape: Shape) -> int | None:
         return shape[0 if self.time_major else 1]
@@ -430,7 +344,3 @@ def _notes(cell: Any) -> int:
     if not isinstance(cell, Layer):
         return 0
     return len(cell._losses) + len(cell._updates) + sum(_notes(inner) for inner in cell.sublayers)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

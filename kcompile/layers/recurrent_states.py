@@ -1,4 +1,4 @@
-"""The states of recurrent layers: their sizes, first values, and the variables that stateful layers keep them in."""
+"""What recurrent layers ask of cells; where their states begin, and how stateful layers keep them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from kcompile import backend as K
 from kcompile import ir
 from kcompile.backend.shape import as_dims
 from kcompile.backend.variables import Variable
+from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import DataTypeError
+from kcompile.errors import DataTypeError, KCompileError, ShapeError
 from kcompile.ir.ops import shaping
 from kcompile.utils.nest import flatten, is_nested, pack
 
@@ -114,3 +117,99 @@ def runs_over_time(cell: Any) -> bool:
         if "over_time" in vars(cls) or "call" in vars(cls):
             return "over_time" in vars(cls)
     return False
+
+
+class KeepsStates(Layer):
+    """What :class:`RNN` does with states: where they begin, and how a stateful layer keeps them."""
+
+    cell: Any
+    time_major: bool
+    _states: list[Variable] | None
+
+    @property
+    def _label(self) -> str:
+        """How messages name this layer."""
+        return f"layer {self.name!r} ({type(self).__name__})"
+
+    def _check_states(self, states: Sequence[Any]) -> None:
+        if not states:
+            return
+        shapes = state_shapes(self.cell)
+        if len(states) != len(shapes):
+            got, expected = _count(len(states), "tensor"), _count(len(shapes), "state")
+            raise ShapeError(f"{self._label} has {expected} {shapes}, got {got}")
+        for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
+            got = tuple(state.shape)
+            fits = len(got) == len(shape) + 1 and all(b in (a, None) for a, b in zip(shape, got[1:], strict=True))
+            if not fits:
+                raise ShapeError(f"{self._label}: initial state {i} has shape {got}; expected {(None, *shape)}")
+
+    def get_initial_state(self, inputs: Any) -> list[Tensor]:
+        """The states before the first step, for that input: what the cell says, else zeros."""
+        x = flatten(inputs)[0]
+        dtype = x.dtype if x.value.type.is_float else K.floatx()
+        return list(first_states(self.cell, x.value.shape[1 if self.time_major else 0], dtype))
+
+    def _starting_states(self, x: Any, given: list[Tensor]) -> Any:
+        form = state_form(self.cell)
+        if not self.stateful:
+            return pack(form, given) if given else self.get_initial_state(x)
+        assert self._states is not None
+        if not given:
+            return pack(form, self._states)
+        # As in tf.keras, given states serve until there are some of a batch before.
+        fresh = [K.all(K.equal(state, 0)) for state in self._states]
+        begins = fresh[0]
+        for other in fresh[1:]:
+            begins = K.logical_and(begins, other)
+        return pack(form, [K.switch(begins, a, b) for a, b in zip(given, self._states, strict=True)])
+
+    @property
+    def states(self) -> list[Any]:
+        """The variables that hold the states between batches; ``None`` for each state of a layer without them."""
+        return list(self._states) if self._states is not None else [None] * len(state_shapes(self.cell))
+
+    @property
+    def _state_names(self) -> Sequence[str]:
+        return [str(i) for i in range(len(state_shapes(self.cell)))]
+
+    def reset_states(self, states: Any = None) -> None:
+        """Set the states of a stateful layer.
+
+        Args:
+            states: arrays of shape ``(batch, ...)``; ``None``: zeros.
+
+        Raises:
+            AttributeError: the layer is not stateful.
+            ValueError: it is not built, or arrays that do not fit; no state is changed then.
+        """
+        if not self.stateful:
+            raise AttributeError(f"layer {self.name!r} is not stateful: it has no states to reset")
+        if self._states is None:
+            raise KCompileError(
+                f"layer {self.name!r} is not built, so it has no states yet; give the batch size in batch_input_shape"
+            )
+        own = self._states
+        if states is None:
+            states = [np.zeros(state.storage.shape) for state in own]
+        arrays = [np.asarray(state) for state in flatten(states)]
+        if len(arrays) != len(own):
+            raise KCompileError(f"layer {self.name!r} has {_count(len(own), 'state')}, got {len(arrays)}")
+        for i, (state, array) in enumerate(zip(own, arrays, strict=True)):
+            if array.shape != state.storage.shape:
+                raise ShapeError(f"state {i} of layer {self.name!r} has shape {state.storage.shape}, got {array.shape}")
+        for state, array in zip(own, arrays, strict=True):
+            state.assign(array)
+
+    def _make_states(self, size: int | None) -> list[Variable]:
+        if size is None:
+            raise KCompileError(
+                f"{self._label} is stateful and needs a fixed batch size: give the first layer "
+                "batch_input_shape=(batch, time, ...), or use Input(batch_shape=...)"
+            )
+        first = flatten(first_states(self.cell, size, K.floatx()))
+        return state_variables(self.name, self._state_names, first)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
