@@ -101,6 +101,9 @@ class _SpatialDropout(Dropout):
         ones = (1,) * self._axes
         return (None, None, *ones) if self.data_format == "channels_first" else (None, *ones, None)
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "data_format": self.data_format}
+
 
 class SpatialDropout2D(_SpatialDropout):
     """Dropout of whole channels of images; Tompson et al. (2015).

@@ -79,7 +79,7 @@ def _swapped(x: Tensor) -> Tensor:
 
 
 def _reshaped(x: Any, shape: Any) -> Any:
-    sizes = [-1 if size is None else int(size) for size in shape]
+    sizes: list[Any] = [-1 if size is None else int(size) for size in shape]
     known = tuple(x.shape)
     if (
         len(sizes) > 1

@@ -41,22 +41,28 @@ _NOT_IN_KERAS_3 = ("implementation", "time_major", "input_length", "batch_input_
 """Arguments that Keras 3 dropped; models that need another value of one are written in Keras 2's dialect."""
 
 
-def dialect_for(model: Network) -> str:
-    """The dialect that can say what a model is: Keras 3's, or Keras 2's where a model uses what Keras 3 lacks.
+def dialect_for(model: Network) -> tuple[str, str]:
+    """The dialect that can say what a model is, and why it is not Keras 3's.
 
     Keras 3 has other formulas under some old names, so that a file in its dialect would compute something else.
     """
-    return TF_KERAS if _only_keras_2(plain(model.get_config(), model.name)) else KERAS_3
+    reason = _only_keras_2(plain(model.get_config(), model.name))
+    return (TF_KERAS, reason) if reason else (KERAS_3, "")
 
 
-def _only_keras_2(item: Any, key: str = "") -> bool:
+def _only_keras_2(item: Any, key: str = "") -> str:
+    """What in a configuration Keras 3 does not have; an empty text if nothing."""
     if isinstance(item, Mapping):
-        if item.get("class_name") in _ONLY_IN_KERAS_2 or item.get("time_major"):
-            return True
-        return any(_only_keras_2(value, str(k)) for k, value in item.items())
+        if item.get("class_name") in _ONLY_IN_KERAS_2:
+            return str(item["class_name"])
+        if item.get("time_major"):
+            return "time_major=True"
+        if item.get("implementation") == 1 and item.get("dropout") and not item.get("recurrent_dropout"):
+            return "dropout with implementation=1"
+        return next((found for k, v in item.items() if (found := _only_keras_2(v, str(k)))), "")
     if isinstance(item, (list, tuple)):
-        return any(_only_keras_2(value, key) for value in item)
-    return item == "hard_sigmoid" and known.kind_of_key(key) == "activation"
+        return next((found for each in item if (found := _only_keras_2(each, key))), "")
+    return "hard_sigmoid of Keras 2" if item == "hard_sigmoid" and known.kind_of_key(key) == "activation" else ""
 
 
 def archive_config(model: Network, dialect: str) -> dict[str, Any]:
@@ -98,7 +104,9 @@ class _Writer:
         name = type(model).__name__
         builtin = type(model).__module__.startswith("kcompile.")
         if not builtin and not isinstance(config.get("layers"), list):
-            written = self.value({"class_name": name, "config": config}, "layer", f"model {model.name!r}")
+            written: dict[str, Any] = self.value(
+                {"class_name": name, "config": config}, "layer", f"model {model.name!r}"
+            )
         elif isinstance(model, Sequential):
             written = {"module": "keras", "class_name": name, "config": self.sequential(model), "registered_name": None}
         else:
@@ -114,7 +122,7 @@ class _Writer:
     def sequential(self, model: Sequential) -> dict[str, Any]:
         layers = []
         if model._functional and not isinstance(model._stack[0], InputLayer):
-            start = model.inputs[0]._keras_history[0]
+            start = model.input_layers[0]
             if isinstance(start, InputLayer) and not isinstance(model._stack[0], Network):
                 layers.append(self.layer(start))
         layers += [self.layer(layer) for layer in model._stack]
@@ -244,11 +252,16 @@ class _Writer:
         found = next((each for each in kinds if known.find(name, each) is not None), None)
         if name in _MODELS and "layers" in config:
             return self.inner_model(name, config, owner)
-        if name == "Lambda":
+        if name == "Lambda" and self.is_3:
             config = self.lambda_config(config, owner)
+        elif name == "Lambda":
+            arguments = plain(config, owner)
+            return {"module": "keras.layers", "class_name": name, "config": arguments, "registered_name": None}
         if self.is_3:
             config = {_RENAMED.get(name, {}).get(k, k): v for k, v in config.items()}
             config = {k: v for k, v in config.items() if k not in _NOT_IN_KERAS_3}
+            if name.startswith("SpatialDropout"):
+                config = {k: v for k, v in config.items() if k not in ("noise_shape", "trainable")}
         if found == "optimizer":
             config = _optimizer_config(name, config, self.is_3)
         return {

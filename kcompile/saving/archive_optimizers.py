@@ -13,8 +13,8 @@ import numpy as np
 
 from kcompile.backend.variables import Variable
 from kcompile.engine.lists import unique
-from kcompile.engine.network import Network
 from kcompile.engine.tensor import Array
+from kcompile.engine.training import Model
 from kcompile.errors import KCompileError
 from kcompile.optimizers.base import Optimizer
 from kcompile.saving.archive_configs import KERAS_3
@@ -65,9 +65,9 @@ def _slots(optimizer: Optimizer, state: State, order: Sequence[Variable]) -> Ite
                 yield f"{kind}/{number}", state.slots[kind][param]
 
 
-def trained_in_order(model: Network, config: Any = None) -> list[Variable]:
+def trained_in_order(model: Model, config: Any = None) -> list[Variable]:
     """The weights that train, in the order in which the file's layers have them."""
-    collected = model._collected_trainable_weights  # type: ignore[attr-defined]  # of models, which compile
+    collected = model._collected_trainable_weights
     trained = set(collected)
     found = unique(w for layer in layers_in_order(model, config) for w in layer.weights if w in trained)
     rest = trained.difference(found)
@@ -159,5 +159,5 @@ def _plan(
         elif len(rest) > number:
             plan.append((scalar, _number(rest[number])))
         else:  # tf.keras does not store it
-            plan.append((scalar, np.float32(_momentum_schedule(optimizer, int(plan[0][1])))))
+            plan.append((scalar, np.asarray(_momentum_schedule(optimizer, int(plan[0][1])), np.float32)))
     return plan

@@ -46,11 +46,14 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
     """
     if not model.built:
         raise KCompileError(f"model {model.name!r} is not built, so it has no weights: call it on data, or build it")
-    chosen = dialect or dialect_for(model)
-    if dialect is None and chosen == TF_KERAS:
+    fitting, reason = dialect_for(model)
+    chosen = dialect or fitting
+    if fitting == TF_KERAS and dialect == KERAS_3:
+        raise KCompileError(f"model {model.name!r} uses {reason}, which Keras 3 does not have; write it in dialect '2'")
+    if fitting == TF_KERAS and dialect is None:
         warn(
-            f"model {model.name!r} uses what Keras 3 does not have, or has in another meaning; the file is written for "
-            "tf.keras 2.13 and later"
+            f"model {model.name!r} uses {reason}, which Keras 3 does not have; the file is written for tf.keras 2.13 "
+            "and later"
         )
     config = archive_config(model, chosen)
     compiled = training_config(model) if include_optimizer else None
@@ -121,7 +124,7 @@ def read_archive(
         state = training_state.parse(text, f"{label}: {training_state.ATTRIBUTE}")
         with loading(Loading(label, root.declared, state.get("seeds"))):
             model = model_from_config(config, custom_objects, version, safe_mode)
-        if not isinstance(model, Network):
+        if not isinstance(model, Model):
             raise KCompileError(f"{label} holds a layer, {type(model).__name__}, not a model")
         read_weights(root, model, config)
         training_state.restore(model, state)

@@ -167,10 +167,8 @@ class _Reader:
             self.owner = before
         if isinstance(arguments, dict) and arguments.get("class_name") == "Model" and "config" in arguments:
             return arguments  # a Sequential model with branches
-        result = {"class_name": name, "config": arguments}
-        for extra in ("name", "shared_object_id"):
-            if extra in data:
-                result[extra] = data[extra]
+        result: dict[str, Any] = {"class_name": name, "config": arguments}
+        result.update((extra, data[extra]) for extra in ("name", "shared_object_id") if extra in data)
         if "build_config" in data:
             result["build_config"] = self.value(data["build_config"])
         if "inbound_nodes" in data:
@@ -206,7 +204,8 @@ class _Reader:
             for rename in _RENAMED.get(name, ()):
                 if rename[0] in config:
                     config[rename[1]] = config.pop(rename[0])
-            _CHANGES.get(name, lambda config, generation: None)(config, self.generation)
+            if name in _CHANGES:
+                _CHANGES[name](config, self.generation)
         if _is_optimizer(found):
             _change_optimizer(name, config, self.generation)
         if found is not None:
@@ -349,9 +348,10 @@ def _unknown(found: Mapping[str, tuple[str | None, str]]) -> UnknownNameError:
     first, (kind, hint) = next(iter(found.items()))
     last = _cut(first.rpartition(".")[2]).rpartition(">")[2]
     example = f"custom_objects={{{last!r}: {last if last.isidentifier() else '...'}}}"
-    advice = f"what is your own is passed as {example}, since nothing is imported from a file"
+    advice = f"pass what is your own as {example}; nothing is imported from a file"
     if len(found) == 1:
-        return UnknownNameError(f"Unknown {kind or 'class or function'} {_cut(first)!r}{hint or ';'} {advice}")
+        separator = f"{hint} Else" if hint else ";"
+        return UnknownNameError(f"Unknown {kind or 'class or function'} {_cut(first)!r}{separator} {advice}")
     return UnknownNameError(f"Unknown classes or functions: {', '.join(parts)}{more}; {advice}")
 
 
@@ -421,7 +421,7 @@ def _accepted(found: Any) -> frozenset[str]:
         names |= {"learning_rate", "clipnorm", "global_clipnorm", "clipvalue", "name"}
     for base in found.__mro__ if isinstance(found, type) else ():
         if "__init__" in base.__dict__ and base is not object:
-            parameters = inspect.signature(base.__init__).parameters
+            parameters = inspect.signature(base.__dict__["__init__"]).parameters
             names |= set(parameters)
             if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
                 break
@@ -433,6 +433,11 @@ def _accepted(found: Any) -> frozenset[str]:
 
 def _change_gru(config: dict[str, Any], generation: Generation) -> None:
     config.setdefault("reset_after", False)  # what there was before the argument
+
+
+def _change_lstm(config: dict[str, Any], generation: Generation) -> None:
+    if generation in (Generation.TF_KERAS, Generation.KERAS_3) and config.get("recurrent_dropout"):
+        config["implementation"] = 1  # one mask for each gate, whatever the argument says
 
 
 def _change_optimizer(name: str, config: dict[str, Any], generation: Generation) -> None:
@@ -467,6 +472,8 @@ def _change_zero_padding_1d(config: dict[str, Any], generation: Generation) -> N
 _CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {
     "GRU": _change_gru,
     "GRUCell": _change_gru,
+    "LSTM": _change_lstm,
+    "LSTMCell": _change_lstm,
     "ZeroPadding1D": _change_zero_padding_1d,
 }
 

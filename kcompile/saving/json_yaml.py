@@ -259,7 +259,7 @@ def _loader(what: str) -> type:
     """The safe loader, with tuples, without dates, and without keys that occur twice."""
     safe = _safe_loader()
 
-    class Loader(safe):  # type: ignore[misc]  # which of the two it is depends on how PyYAML was built
+    class Loader(safe):  # type: ignore[misc, valid-type]  # which of the two depends on how PyYAML was built
         yaml_implicit_resolvers = {
             first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
             for first, found in safe.yaml_implicit_resolvers.items()

@@ -182,13 +182,13 @@ def branched(layers: list[Any], name: Any) -> dict[str, Any] | None:
             inputs += inner["config"]["input_layers"]
             ends.append(inner["config"]["output_layers"][0])
             continue
-        shape = stack[0].get("config", {}).get("batch_input_shape") if stack else None
-        if shape is None:
+        start = stack[0].get("config", {}) if stack else {}
+        shape = start.get("batch_input_shape")
+        if not stack or shape is None:
             raise KCompileError(
                 f"model {name!r}: a branch of its Merge layer is no Sequential model with an input shape"
             )
-        title = f"{stack[0]['config'].get('name')}_input"
-        dtype = stack[0]["config"].get("input_dtype")
+        title, dtype = f"{start.get('name')}_input", start.get("input_dtype")
         given = {"name": title, "batch_input_shape": shape, "dtype": dtype}
         entries.append({"name": title, "class_name": "InputLayer", "config": given, "inbound_nodes": []})
         inputs.append([title, 0, 0])
