@@ -1,4 +1,4 @@
-"""Real files: models that others trained and published, some of them with Keras 1. ``pytest -m artifacts`` fetches them.
+"""Real files, of models that others trained and published, some with Keras 1. ``pytest -m artifacts`` fetches them.
 
 They are downloaded from their packages (pinned, checked by SHA-256) into ``KCOMPILE_ARTIFACTS``, by default a folder
 of the user's cache, and never become part of this repository. What the models compute was recorded with tf_keras 2.21

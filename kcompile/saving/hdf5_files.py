@@ -22,6 +22,7 @@ import numpy as np
 
 from kcompile.engine.tensor import Array
 from kcompile.errors import KCompileError
+from kcompile.saving.hdf5_heaps import check_heaps
 from kcompile.saving.limits import (
     ATTRIBUTE_BYTES,
     HDF5_DEPTH,
@@ -41,6 +42,12 @@ _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 _VARIABLE_TEXTS = 4096
 """As many texts of variable length fit into an attribute of 64 kB. Their lengths cannot be asked for in advance, and
 a file made by hand can store one long text and refer to it that often."""
+
+
+_FAULTS = (
+    ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, SystemError, TypeError, ValueError,
+)  # fmt: skip
+"""What h5py raises where a file is broken, besides OSError."""
 
 
 class DamagedFileError(KCompileError):
@@ -65,15 +72,18 @@ def open_hdf5(source: Any) -> Iterator[StoredGroup]:
         label = _label(source.file.filename)
         yield StoredGroup(source, label, "/", _look_through(source, label))
         return
-    if isinstance(source, (bytes, bytearray)):
-        source = io.BytesIO(source)
+    label = _label(getattr(source, "name", source) if hasattr(source, "read") else source)
     if isinstance(source, (str, os.PathLike)):
         check_regular(source)
-        source, label = os.fspath(source), _label(source)
-    else:
-        label = _label(getattr(source, "name", "the file"))
+        source = os.fspath(source)
+    elif hasattr(source, "read"):
+        source = source.read()
+    check_heaps(source, label)
     with _reported(label):
-        file = h5py.File(source, "r", locking=False) if isinstance(source, str) else h5py.File(source, "r")
+        if isinstance(source, str):
+            file = h5py.File(source, "r", locking=False)
+        else:
+            file = h5py.File(io.BytesIO(source), "r")
     with file:
         yield StoredGroup(file, label, "/", _look_through(file, label))
 
@@ -108,11 +118,13 @@ class StoredGroup:
         self.declared = declared
 
     def __contains__(self, name: str) -> bool:
-        return name in self._group
+        with _reported(self.file):
+            return name in self._group
 
     def __iter__(self) -> Iterator[str]:
         """The names of groups and arrays in this group."""
-        return iter(self._group)
+        with _reported(self.file):
+            return iter(list(self._group))
 
     def group(self, name: str) -> StoredGroup:
         """The group of that name (a path below this one).
@@ -164,7 +176,7 @@ class StoredGroup:
         Raises:
             KCompileError: it is not text, or too long.
         """
-        if name not in self._group.attrs:
+        if not self._has_attribute(name):
             return None
         values = self._texts(name)
         if len(values) != 1:
@@ -177,16 +189,20 @@ class StoredGroup:
         Raises:
             KCompileError: there is none, or it does not hold text.
         """
-        if name in self._group.attrs:
+        if self._has_attribute(name):
             return self._texts(name)
         found: list[str] = []
         number = 0
-        while f"{name}{number}" in self._group.attrs:
+        while self._has_attribute(f"{name}{number}"):
             found += self._texts(f"{name}{number}")
             number += 1
         if number == 0:
             raise DamagedFileError(f"{self.file}: {self.path} has no attribute {name!r}; Keras writes one")
         return found
+
+    def _has_attribute(self, name: str) -> bool:
+        with _reported(self.file):
+            return name in self._group.attrs
 
     def _texts(self, name: str) -> list[str]:
         where = f"{self.file}: attribute {name!r} of {self.path}"
@@ -235,7 +251,7 @@ class StoredArray:
         self.shape: tuple[int, ...] = dataset.shape
         try:
             self.dtype = np.dtype(dataset.dtype)
-        except TypeError:
+        except (TypeError, ValueError):
             raise UnsafeFileError(f"{self.where} has elements of an unknown type; weights are numbers") from None
         if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:
             raise UnsafeFileError(f"{self.where} has elements of type {self.dtype}; weights are numbers")
@@ -382,7 +398,7 @@ def _address(group: Any, name: bytes | None = None) -> Any:
 
 def _label(path: Any) -> str:
     """A file's name as messages show it."""
-    return repr(os.path.basename(os.fspath(path))) if isinstance(path, (str, os.PathLike)) else str(path)
+    return repr(os.path.basename(os.fspath(path))) if isinstance(path, (str, os.PathLike)) else "the file"
 
 
 @contextlib.contextmanager
@@ -396,5 +412,6 @@ def _reported(label: str) -> Iterator[None]:
         if error.errno is not None:
             raise
         raise DamagedFileError(f"{label} is no HDF5 file, or a damaged one ({error})") from error
-    except (KeyError, RuntimeError, SystemError, AssertionError, OverflowError, MemoryError, UnicodeError) as error:
-        raise DamagedFileError(f"{label} is damaged: {type(error).__name__} while reading it ({error})") from error
+    except _FAULTS as error:
+        reason = " ".join(str(error).split())
+        raise DamagedFileError(f"{label} is damaged: {type(error).__name__} while reading it ({reason})") from error
