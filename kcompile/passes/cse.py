@@ -35,7 +35,7 @@ def cse(graph: Graph) -> Graph:
             found = node.outputs if inputs == node.inputs else make_node(node.op, *inputs).outputs
             found = seen[key] = _without_repeats(node.op, found)
             for value in found:
-                order[value] = len(order)
+                order.setdefault(value, len(order))  # no number twice, also where a result is a repeated one
         else:
             fired(f"merge {node.op.name}")
         return found
