@@ -65,11 +65,11 @@ def test_inspecting_a_function(source: str, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_inspecting_the_training_step(source: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(f"{source}:build", "--training", "--dump-after", "cse,group_updates") == 0
+    assert run(f"{source}:build", "--training", "--dump-after", "layout,fuse,group_updates") == 0
     captured = capsys.readouterr()
     assert counts(captured.out, "conv_weight_grad") == [0, 1]
     assert "def train_step" in captured.out
-    assert re.findall(r"# ---- \w+ after (\w+)", captured.err) == ["cse", "cse", "group_updates"]
+    assert re.findall(r"# ---- \w+ after (\w+)", captured.err) == ["layout", "fuse", "group_updates"]
 
 
 def test_inspecting_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
