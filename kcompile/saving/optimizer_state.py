@@ -161,7 +161,7 @@ def read_optimizer(root: StoredGroup, optimizer: Optimizer, params: Sequence[Var
             raise KCompileError(f"{root.file}: the state of the optimizer is that of kernels in another layout")
         before = dict(optimizer._slots), dict(optimizer._scales)
         try:
-            assignments += _slots(root, optimizer, parts, _orders(params, loaded))
+            assignments += _slots(root, parts, state_of(optimizer, params), _orders(params, loaded))
         except KCompileError:
             optimizer._slots, optimizer._scales = before
             raise
@@ -170,10 +170,10 @@ def read_optimizer(root: StoredGroup, optimizer: Optimizer, params: Sequence[Var
 
 
 def _slots(
-    root: StoredGroup, optimizer: Optimizer, parts: _Parts, orders: Sequence[Sequence[Variable]]
+    root: StoredGroup, parts: _Parts, state: State, orders: Sequence[Sequence[Variable]]
 ) -> list[tuple[Variable, Array]]:
     """The slots and scalars of a file, for the first order of weights that they fit."""
-    state = state_of(optimizer, orders[0])
+    optimizer = parts.optimizer
     found = [(order, arrays) for order in orders if (arrays := parts.by_kind(state, order)) is not None]
     if not found:
         raise KCompileError(

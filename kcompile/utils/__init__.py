@@ -7,7 +7,8 @@ from kcompile.utils.generic_utils import (
     get_custom_objects,
     serialize_keras_object,
 )
-from kcompile.utils.layer_utils import get_source_inputs
+from kcompile.utils.io_utils import HDF5Matrix
+from kcompile.utils.layer_utils import convert_all_kernels_in_model, get_source_inputs
 from kcompile.utils.np_utils import normalize, to_categorical
 from kcompile.utils.progbar import Progbar
 from kcompile.utils.random_seed import set_random_seed
@@ -17,9 +18,11 @@ from kcompile.utils.summary import print_summary
 __all__ = [
     "CustomObjectScope",
     "GeneratorEnqueuer",
+    "HDF5Matrix",
     "OrderedEnqueuer",
     "Progbar",
     "Sequence",
+    "convert_all_kernels_in_model",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
