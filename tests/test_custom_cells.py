@@ -15,7 +15,7 @@ import pytest
 from kcompile import backend as K
 from kcompile import layers as L
 from kcompile import models
-from kcompile.utils.nest import flatten, is_nested, pack
+from kcompile.engine.nest import flatten, is_nested, pack
 from tests.custom_cells import CASES, Case, Minimal
 
 STEPS = 4

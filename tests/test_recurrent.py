@@ -307,6 +307,48 @@ def test_layers_within_a_cell() -> None:
     assert all(np.abs(a - b).max() > 0 for a, b in zip(before, model.get_weights(), strict=True))
 
 
+def test_a_cell_within_a_cell() -> None:
+    class Doubled(L.Layer):
+        def __init__(self, units: int, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.inner = L.LSTMCell(units, dropout=0.5)
+            self.state_size = self.inner.state_size
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            y, after = self.inner(inputs, states)
+            return 2.0 * y, after
+
+    layer, plain = L.RNN(Doubled(UNITS), return_sequences=True, return_state=True), L.LSTM(UNITS, return_sequences=True)
+    model, reference = model_of(layer), model_of(plain)
+    plain.set_weights(layer.get_weights())
+    y, h, _ = model.predict(X)
+    expected = reference.predict(X)
+    np.testing.assert_allclose(y, 2 * expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(h, expected[:, -1], rtol=1e-5, atol=1e-6)
+    x = inputs()
+    first, second = (K.sum(layer(x)[0]) for _ in range(2))
+    one, other = trained([first, second], x, X)
+    assert one != other  # each call draws masks of its own
+
+
+def test_cells_in_a_model_without_a_loop() -> None:
+    x, h, c = L.Input((FEATURES,)), L.Input((UNITS,)), L.Input((UNITS,))
+    y, (h1, c1) = L.LSTMCell(UNITS)(x, [h, c])
+    model = Model([x, h, c], [y, h1, c1])
+    loop = L.LSTM(UNITS, return_state=True)
+    steps = model_of(loop)
+    model.set_weights(steps.get_weights())
+    states = [np.zeros((SAMPLES, UNITS))] * 2
+    for t in range(STEPS):
+        _, *states = model.predict([X[:, t], *states])
+    for one, other in zip(states, steps.predict(X)[1:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    copies = [Model.from_config(json.loads(json.dumps(model.get_config()))), keras.models.clone_model(model)]
+    for copy in copies:
+        copy.set_weights(model.get_weights())
+        np.testing.assert_allclose(copy.predict([X[:, 0], *states])[0], model.predict([X[:, 0], *states])[0], rtol=1e-6)
+
+
 # ---- models
 
 

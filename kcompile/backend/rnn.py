@@ -8,13 +8,13 @@ from typing import Any
 from kcompile import ir
 from kcompile.backend import random
 from kcompile.backend.functions import substitute
+from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError, check_int
 from kcompile.ir.ops import comparison, cumulative, shaping
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops.control import scan
 from kcompile.ir.ops.reshaping import Expand, Reshape
-from kcompile.utils.nest import flatten, is_nested, pack
 
 Values = list[ir.Value]
 

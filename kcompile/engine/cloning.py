@@ -9,6 +9,7 @@ from kcompile.backend.variables import is_placeholder
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.lists import as_list, one_or_list
+from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network, _renew
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.sequential import Sequential
@@ -58,7 +59,7 @@ def _clone_functional(model: Network, input_tensors: Any, make: Callable[[Layer]
         arguments = {key: _renew(value, new) for key, value in node.arguments.items()}
         inputs = [new.get(id(x), x) for x in node.input_tensors]
         outputs = clones[node.layer](inputs if node.nested else inputs[0], **arguments)
-        new.update({id(old): y for old, y in zip(node.output_tensors, as_list(outputs), strict=True)})
+        new.update({id(old): y for old, y in zip(node.output_tensors, flatten(outputs), strict=True)})
     inputs, outputs = ([new[id(x)] for x in ends] for ends in (model.inputs, model.outputs))
     return type(model)(inputs=one_or_list(inputs), outputs=one_or_list(outputs), name=model.name)
 

@@ -17,6 +17,7 @@ from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
 from kcompile.engine.layer_weights import LayerWeights
 from kcompile.engine.lists import as_list, is_shape_list
+from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec, Node
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import without_trace
@@ -241,7 +242,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
                 shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
                 kind = f"layer {self.name!r} ({type(self).__name__})"
                 raise ShapeError(f"{kind} cannot be applied to an input of shape {shapes}: {error}") from error
-            made = [self._output_tensor(x) for x in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+            made = [self._output_tensor(x) for x in flatten(outputs)]
             # A tensor that passes through gets a handle of its own: history belongs to the handle.
             results = [Tensor(y.value) if any(y is x for x in tensors) or y._keras_history else y for y in made]
             # 6. Masks of the outputs, activity regularization.
@@ -257,9 +258,9 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         for i, y in enumerate(results):
             y._keras_history = (self, node_index, i)
             remember(y)
-        if isinstance(outputs, (list, tuple)):
+        if isinstance(outputs, (list, tuple)) and not any(map(is_nested, outputs)):
             return results
-        return results[0]
+        return pack(outputs, results)
 
     def _computed(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         """The outputs for arrays, as arrays."""
@@ -268,7 +269,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         )
         with without_trace(self):
             outputs = self(tensors, **kwargs)
-        return [y.numpy() for y in outputs] if isinstance(outputs, list) else outputs.numpy()
+        return map_structure(lambda y: y.numpy(), outputs)
 
     def _input_tensor(self, x: Any) -> Tensor:
         if isinstance(x, Layer):
@@ -328,9 +329,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         trained = self.call(inputs, **kwargs)
         for i, ((loss, x), (other, _)) in enumerate(zip(self._losses[marks[0] :], quiet_losses, strict=False)):
             self._losses[marks[0] + i] = (_join(phase, loss, other), x)
-        if isinstance(trained, (list, tuple)):
-            return [_join(phase, a, b) for a, b in zip(trained, quiet, strict=True)]
-        return _join(phase, trained, quiet)
+        return pack(trained, [_join(phase, a, b) for a, b in zip(flatten(trained), flatten(quiet), strict=True)])
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
         computed = self.compute_mask(inputs, masks)

@@ -10,6 +10,7 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
+from kcompile.engine.nest import flatten
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor, as_tensor
@@ -237,7 +238,7 @@ class Network(Layer):
                 arguments.setdefault("training", training)
             inputs = [new.get(id(x), x) for x in node.input_tensors]
             outputs = node.layer(inputs if node.nested else inputs[0], **arguments)
-            new.update({id(old): y for old, y in zip(node.output_tensors, as_list(outputs), strict=True)})
+            new.update({id(old): y for old, y in zip(node.output_tensors, flatten(outputs), strict=True)})
         return [new[id(y)] for y in self.outputs]
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import as_list, one_or_list
+from kcompile.engine.lists import one_or_list
+from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network
 from kcompile.engine.op_layer import OpLayer
 from kcompile.engine.tensor import Tensor
@@ -138,7 +139,7 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
                 continue
             inputs, arguments, options = (replaced(part, made) for part in (call.inputs, call.arguments, call.options))
             outputs = layers[key](inputs, *arguments, **options)
-            for index, y in enumerate(as_list(outputs)):
+            for index, y in enumerate(flatten(outputs)):
                 made[Place(key, number, index)] = y
         if len(later) == len(waiting):
             raise KCompileError(

@@ -9,6 +9,7 @@ from kcompile import backend as K
 from kcompile.backend.variables import Variable
 from kcompile.engine.layer import Shape
 from kcompile.engine.lists import is_shape_list
+from kcompile.engine.nest import flatten
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import DataTypeError, KCompileError, ShapeError
 from kcompile.layers import recurrent_states as st
@@ -22,7 +23,6 @@ from kcompile.layers.convolutional_recurrent_cells import (
 from kcompile.layers.recurrent_base import RNN
 from kcompile.layers.recurrent_step import Recurrent, cell_arguments
 from kcompile.utils.conv_utils import conv_output_length
-from kcompile.utils.nest import flatten
 
 
 class ConvRNN(RNN):

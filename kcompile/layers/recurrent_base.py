@@ -11,6 +11,7 @@ from kcompile.backend.rnn import outputs_of_states, swapped, time_first, valid_s
 from kcompile.backend.variables import Variable, learning_phase
 from kcompile.engine.layer import Layer
 from kcompile.engine.lists import as_list, is_shape_list
+from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor, as_tensor
@@ -18,7 +19,6 @@ from kcompile.errors import KCompileError, check_flag
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_states import KeepsStates
 from kcompile.utils.generic_utils import CustomObjectScope
-from kcompile.utils.nest import flatten, is_nested, map_structure, pack
 
 Shape = tuple[int | None, ...]
 

@@ -7,13 +7,13 @@ from typing import Any
 from kcompile import activations
 from kcompile import backend as K
 from kcompile.backend import random
+from kcompile.engine.nest import flatten, is_nested
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int, warn
 from kcompile.ir.ops.recurrent_activations import ACTIVATIONS
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.seeds import SeedStream
 from kcompile.layers.weight_options import WeightOptions
-from kcompile.utils.nest import flatten, is_nested
 
 Shape = tuple[int | None, ...]
 OverTime = tuple[Tensor, list[Tensor]]
@@ -33,7 +33,7 @@ class DropoutRNNCellMixin:
 
     dropout: float
     recurrent_dropout: float
-    _seeds: SeedStream
+    _seeds: SeedStream | None = None
     _input_masks: Any = None
     _state_masks: Any = None
 
@@ -63,10 +63,11 @@ class DropoutRNNCellMixin:
         return self._state_masks
 
     def _draw(self, like: Tensor, rate: float, training: Any, count: int) -> Any:
-        ones = K.ones_like(like)
+        ones, seeds = K.ones_like(like), self._seeds or SeedStream(None)
+        self._seeds = seeds
         with random.at_step(None):  # also inside of a loop, all steps share the mask
             masks = [
-                K.in_train_phase(K.dropout(ones, rate, seed=self._seeds.next()), ones, training=training)
+                K.in_train_phase(K.dropout(ones, rate, seed=seeds.next()), ones, training=training)
                 for _ in range(count)
             ]
         return masks if count > 1 else masks[0]

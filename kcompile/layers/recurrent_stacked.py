@@ -7,11 +7,11 @@ from typing import Any
 
 from kcompile import ir
 from kcompile.engine.layer import Layer
+from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import DataTypeError, check_flag, shown
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_cell_base import OverTime
-from kcompile.utils.nest import flatten, is_nested, map_structure, pack
 
 
 class StackedRNNCells(Layer):

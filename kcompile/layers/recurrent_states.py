@@ -13,10 +13,10 @@ from kcompile import ir
 from kcompile.backend.shape import as_dims
 from kcompile.backend.variables import Variable
 from kcompile.engine.layer import Layer
+from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import DataTypeError, KCompileError, ShapeError
 from kcompile.ir.ops import shaping
-from kcompile.utils.nest import flatten, is_nested, pack
 
 
 def state_form(cell: Any) -> Any:
@@ -102,12 +102,12 @@ def differs_by_phase(cell: Any) -> bool:
 
 
 def forget_masks(cell: Any) -> None:
-    """Let a cell (and those in it) draw new dropout masks, for the next sequences."""
+    """Let a cell, and those in it, draw new dropout masks, for the next sequences."""
     for name in ("reset_dropout_mask", "reset_recurrent_dropout_mask"):
         reset = getattr(cell, name, None)
         if reset is not None:
             reset()
-    for inner in getattr(cell, "cells", ()):
+    for inner in cell.sublayers if isinstance(cell, Layer) else ():
         forget_masks(inner)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import regularizers
+from kcompile.engine.nest import flatten
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, check_int, check_one_of
 from kcompile.layers.legacy_arguments import Converted, understands_keras_1
 from kcompile.layers.recurrent_base import RNN
-from kcompile.utils.nest import flatten
 
 CONSUMED = {"cpu": 1, "mem": 1, "gpu": 2}
 """``consume_less`` of Keras 1 as ``implementation``."""
