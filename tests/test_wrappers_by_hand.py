@@ -94,12 +94,21 @@ def test_a_users_layer_on_a_fixed_batch_size() -> None:
     assert len(np.unique(noise.round(4))) == noise.size
 
 
-def test_a_masked_step_repeats_the_one_before_where_steps_are_apart() -> None:
-    x = Input(batch_shape=(2, 4, 5))
-    y = layers.TimeDistributed(Scaled())(layers.Masking()(x))
+class Centred(layers.Layer):
+    """A user's layer that mixes samples."""
+
+    def call(self, x: Any) -> Any:
+        return x - K.mean(x, axis=0, keepdims=True)
+
+
+@pytest.mark.parametrize("steps", [4, None])
+def test_a_masked_step_repeats_the_one_before_where_steps_are_apart(steps: int | None) -> None:
+    x = Input(batch_shape=(2, steps, 5))
+    y = layers.TimeDistributed(Centred())(layers.Masking()(x))
     values = numbers(2, 4, 5)
     values[0, 0] = values[0, 2] = 0
     found = Model(x, y).predict(values, batch_size=2)
+    assert_close(found[1], values[1] - values.mean(axis=0), "a sample of which no step is masked")
     assert (found[0, 0] == 0).all()
     np.testing.assert_array_equal(found[0, 2], found[0, 1])
 

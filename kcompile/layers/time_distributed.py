@@ -36,7 +36,8 @@ class TimeDistributed(Wrapper):
 
     Raises:
         TypeError (also a ValueError): ``layer`` is not a layer.
-        ValueError: on a call, an input has fewer than three axes, or the steps must be known but are not.
+        ValueError: on a call, an input has fewer than three axes, or what goes on from step to step needs to
+            know their number.
     """
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
@@ -105,12 +106,7 @@ class TimeDistributed(Wrapper):
     def _step_by_step(self, tensors: list[Tensor], masks: list[Any], nested: bool, arguments: dict[str, Any]) -> Any:
         steps = tensors[0].shape[1]
         if steps is None:
-            kind = "is stateful" if self.stateful else "is a class of its own"
-            raise KCompileError(
-                f"layer {self.name!r} (TimeDistributed): the batch size is fixed and layer {self.layer.name!r} {kind}, "
-                "so it is applied step by step, for which the number of steps must be known; give it in "
-                "Input(batch_shape=...), or leave the batch size open"
-            )
+            return self._in_a_loop(tensors, masks, nested, arguments)
         mask = next((as_tensor(m) for m in masks if m is not None), None)
         states = _Updates(self.layer)
         collected: list[list[Tensor]] = []
@@ -130,6 +126,27 @@ class TimeDistributed(Wrapper):
         for y in results:
             y._keras_mask = mask
         return results if several else results[0]
+
+    def _in_a_loop(self, tensors: list[Tensor], masks: list[Any], nested: bool, arguments: dict[str, Any]) -> Any:
+        """As :meth:`_step_by_step`, for an open number of steps."""
+        before = _count_notes(self.layer)
+
+        def step(x: Any, states: Any) -> tuple[Any, list[Any]]:
+            slices = as_list(x)
+            with calls_inside(self, self.layer, slices):
+                return self.layer(slices if nested else slices[0], **arguments), []
+
+        mask = next((m for m in masks if m is not None), None)
+        _, outputs, _ = K.rnn(step, tensors if nested else tensors[0], [], mask=mask)
+        if self.stateful or _count_notes(self.layer) != before:
+            raise KCompileError(
+                f"layer {self.name!r} (TimeDistributed): the batch size is fixed and layer {self.layer.name!r} has "
+                "states, losses or updates that go on from step to step, so the number of steps must be known; give it "
+                "in Input(batch_shape=...), or leave the batch size open"
+            )
+        for y in as_list(outputs):
+            y._keras_mask = None if mask is None else as_tensor(mask)
+        return outputs
 
     # -- masks
 
@@ -187,6 +204,11 @@ class _Updates:
         """Leave the updates of the last call to the layers."""
         for item, pair, x in self._last.values():
             item._updates.append((pair, x))
+
+
+def _count_notes(layer: Layer) -> int:
+    """How many losses and updates there are in a layer."""
+    return sum(len(item._losses) + len(item._updates) for item in with_sublayers(layer))
 
 
 def _is_stateful(layer: Layer) -> bool:
