@@ -109,12 +109,21 @@ def _in_order_of_file(model: Network, config: Any) -> tuple[list[Layer], list[An
         return model.layers, [None] * len(model.layers)
     layers, configs = [], []
     for entry in entries:
-        name = entry.get("name") or entry.get("config", {}).get("name")
-        is_input = entry.get("class_name") == "InputLayer"
+        name = entry_name(entry)
+        is_input = name is not None and entry.get("class_name") == "InputLayer"
         if name in by_name and not (is_input and "name" not in entry):  # Sequential does not count its input layer
             layers.append(by_name[name])
             configs.append(entry)
     return layers, configs
+
+
+def entry_name(entry: Any) -> str | None:
+    """The name of a layer in the configuration of a model."""
+    if not isinstance(entry, Mapping):
+        return None
+    config = entry.get("config")
+    name = entry.get("name") or (config.get("name") if isinstance(config, Mapping) else None)
+    return name if isinstance(name, str) else None
 
 
 def class_name(layer: Layer) -> str:

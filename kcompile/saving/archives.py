@@ -16,12 +16,12 @@ from kcompile.errors import KCompileError, warn
 from kcompile.saving import training_state
 from kcompile.saving.archive_configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
 from kcompile.saving.archive_optimizers import read_optimizer, write_optimizer
-from kcompile.saving.archive_weights import read_weights, write_weights
+from kcompile.saving.archive_weights import entry_name, read_weights, write_weights
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
 from kcompile.saving.json_yaml import KERAS_VERSION as OWN_VERSION
 from kcompile.saving.json_yaml import read_json
-from kcompile.saving.limits import CONFIG_BYTES, MEMORY_SHARE, free_memory
+from kcompile.saving.limits import CONFIG_BYTES, MEMORY_SHARE, UnsafeFileError, free_memory
 from kcompile.saving.training_config import compile_as, training_config
 from kcompile.saving.zip_files import StoredZip, open_zip
 
@@ -143,7 +143,7 @@ def _compile(
     compile_as(model, compiled, custom_objects, version, safe_mode)
     try:
         read_optimizer(root, model, config)
-    except DamagedFileError:
+    except (DamagedFileError, UnsafeFileError):
         raise
     except KCompileError as error:
         warn(f"{error}; training starts with a fresh optimizer", UserWarning)
@@ -187,8 +187,8 @@ def _names(config: Any) -> set[str]:
     """The names of the layers in a model's configuration, without input layers."""
     inner = config.get("config") if isinstance(config, Mapping) else None
     layers = inner.get("layers") if isinstance(inner, Mapping) else None
-    entries = [item for item in layers or [] if isinstance(item, Mapping) and item.get("class_name") != "InputLayer"]
-    return {str(item.get("name") or item.get("config", {}).get("name")) for item in entries}
+    entries = [item for item in layers if isinstance(item, Mapping)] if isinstance(layers, list) else []
+    return {str(entry_name(item)) for item in entries if item.get("class_name") != "InputLayer"}
 
 
 def read_weights_file(source: Any, model: Network, skip_mismatch: bool = False) -> None:
