@@ -31,6 +31,13 @@ def hoist(graph: Graph) -> Graph:
     if not has_regions(graph):
         return graph
     graph = in_regions(graph, hoist)
+    while True:  # what a later loop no longer reads need not be stacked by an earlier one
+        before, graph = graph, _hoist(graph)
+        if graph is before:
+            return graph
+
+
+def _hoist(graph: Graph) -> Graph:
     uses = count_uses(graph)
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
