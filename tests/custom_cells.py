@@ -78,6 +78,20 @@ class Phases(L.Layer):
         return h, [h]
 
 
+class Dropping(L.Layer):
+    """Has a layer that drops inputs in training, and asks for the phase itself."""
+
+    state_size = 3
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.drop = L.Dropout(0.5)
+
+    def call(self, inputs: Any, states: Any) -> Any:
+        h = K.tanh(K.in_train_phase(states[0] * 0.5, states[0]) + self.drop(inputs))
+        return h, [h]
+
+
 class Convolutional(L.Layer):
     """A state that is an image."""
 

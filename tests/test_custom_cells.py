@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -16,7 +17,7 @@ from kcompile import backend as K
 from kcompile import layers as L
 from kcompile import models
 from kcompile.engine.nest import flatten, is_nested, pack
-from tests.custom_cells import CASES, Case, Minimal
+from tests.custom_cells import CASES, Case, Dropping, Minimal
 
 STEPS = 4
 MASKS = np.array(list(itertools.product([False, True], repeat=STEPS)))
@@ -133,6 +134,22 @@ def test_a_model_learns_and_its_file_runs(case: Case, tmp_path: Path) -> None:
         other = generator.normal(size=(*shape, *case.features)).astype("float32")
         (actual,) = session.run(None, {session.get_inputs()[0].name: other})
         np.testing.assert_allclose(actual, model.predict(other, verbose=0), 1e-5, 1e-6)
+
+
+def test_what_a_cell_does_in_training_only_is_not_in_its_file(tmp_path: Path) -> None:
+    x = L.Input((None, 3))
+    model = models.Model(x, L.RNN(Dropping())(x))
+    data = np.random.default_rng(0).normal(size=(2, STEPS, 3)).astype("float32")
+    model.export(tmp_path / "model.onnx")
+    (loop,) = (node for node in onnx.load(tmp_path / "model.onnx").graph.node if node.op_type == "Scan")
+    assert [node.op_type for node in loop.attribute[0].g.node if node.op_type != "Identity"] == ["Add", "Tanh"]
+    h = np.zeros((2, 3), "float32")
+    for t in range(STEPS):
+        h = np.tanh(h + data[:, t])
+    np.testing.assert_allclose(model.predict(data), h, 1e-5, 1e-6)
+    training = K.function([x, K.learning_phase()], [model.output])
+    steps = np.stack([training([data, True])[0] for _ in range(20)])
+    assert len(np.unique(steps, axis=0)) > 10
 
 
 def test_sequences_without_steps() -> None:
