@@ -201,6 +201,11 @@ class KeepsStates(Layer):
         for state, array in zip(own, arrays, strict=True):
             state.assign(array)
 
+    def reset_state(self) -> None:
+        """Keras 3's name: zeros for the states, if the layer is stateful."""
+        if self.stateful:
+            self.reset_states()
+
     def _make_states(self, size: int | None) -> list[Variable]:
         if size is None:
             raise KCompileError(
