@@ -112,13 +112,14 @@ def _transposed(x: Any, perm: Any) -> Any:
 
 
 def _item(x: Any, spec: Any) -> Any:
-    return x[tuple(_index(each) for each in spec) if isinstance(spec, (list, tuple)) else _index(spec)]
+    return x[_indices(spec)]
 
 
-def _index(item: Any) -> Any:
-    if isinstance(item, Mapping):
-        return slice(item.get("start"), item.get("stop"), item.get("step"))
-    return item
+def _indices(spec: Any) -> Any:
+    """What stands in brackets; tf.keras writes slices as dicts."""
+    if isinstance(spec, (list, tuple)):
+        return tuple(_indices(each) for each in spec)
+    return slice(spec.get("start"), spec.get("stop"), spec.get("step")) if isinstance(spec, Mapping) else spec
 
 
 _TABLE = (
@@ -224,6 +225,8 @@ class TFOpLambda(Layer):
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """The result; ``inputs`` is the first argument that is a tensor, the others are given by name."""
         first = self.operation.parameters[0]
+        if "slice_spec" in kwargs:
+            kwargs["slice_spec"] = _indices(kwargs["slice_spec"])
         kwargs.update(zip(self.operation.parameters[1:], args, strict=False))
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if not any(isinstance(x, Tensor) for x in tensors) and first not in kwargs:

@@ -220,6 +220,6 @@ def stored_arrays(root: StoredGroup, path: str) -> list[StoredArray]:
             return []
     group = root.group(place)
     names = list(group)
-    if len(names) > WEIGHTS_OF_A_LAYER or sorted(names) != sorted(str(i) for i in range(len(names))):
+    if len(names) > WEIGHTS_OF_A_LAYER or set(names) != {str(i) for i in range(len(names))}:
         raise DamagedFileError(f"{root.file}: {place} should hold arrays named 0, 1, ..., but has {listed(names, 10)}")
     return [group.array(str(i)) for i in range(len(names))]
