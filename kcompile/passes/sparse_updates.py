@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kcompile.ir.core import Op, Value, apply
 from kcompile.ir.ops.arithmetic import Abs, Add, Div, Mul, Neg, Sub
 from kcompile.ir.ops.elementwise import neg
 from kcompile.ir.ops.indexing import ScatterAdd
 from kcompile.ir.ops.shaping import split
-from kcompile.ir.ops.sorted_rows import SortedRows, add_sorted_rows, sorted_rows
+from kcompile.ir.ops.sorted_rows import add_sorted_rows, sorted_rows
 from kcompile.passes.group_updates import Chain, Operand
 
 SPARSE = 4
@@ -26,14 +26,14 @@ SPARSE = 4
 class SparseSteps:
     """The steps of a chain that are zero but for some rows.
 
-    ``rows`` has those of each such step; the rest of the chain adds them to its own values. ``ends`` counts the places
-    before each part, int64 [1].
+    ``rows`` has those of each such step; the rest of the chain adds them to its own values. ``places`` are the
+    numbers of these rows within their part, int64 [R, 1]; ``ends`` counts the rows before each part, int64 [1].
     """
 
-    places: SortedRows
+    places: Value
     rows: dict[int, Value]
-    starts: list[int]
     ends: Sequence[Value]
+    negated: dict[int, Value] = field(default_factory=dict)
 
     def added(self, op: Op, operands: tuple[Operand, ...], values: dict[int, Value], part: int) -> Value | None:
         """The result of a step on one part if it adds sparse rows, else ``None``."""
@@ -43,9 +43,10 @@ class SparseSteps:
         if y not in self.rows or not isinstance(x, int) or not isinstance(y, int):
             return None
         rows = self.rows[y]
+        if isinstance(op, Sub):
+            rows = self.negated.setdefault(y, neg(rows))
         first, end = self.ends[part : part + 2]
-        changed = neg(rows) if isinstance(op, Sub) else rows
-        return add_sorted_rows(values[x], self.places, changed, first, end, self.starts[part])
+        return add_sorted_rows(values[x], self.places, rows, first, end)
 
 
 def find_sparse_steps(chain: Chain, starts: list[int], uses: dict[Value, int]) -> SparseSteps | None:
@@ -53,7 +54,7 @@ def find_sparse_steps(chain: Chain, starts: list[int], uses: dict[Value, int]) -
 
     Args:
         chain: updates of variables [rows, ...].
-        starts: the first row of each part.
+        starts: the first row of each part; all parts but the last have the same height.
         uses: how often the graph uses each value; a gradient that others need too is made anyway.
     """
     leaves = dict(zip((n for n, step in enumerate(chain.steps) if step is None), chain.leaves, strict=True))
@@ -68,15 +69,15 @@ def find_sparse_steps(chain: Chain, starts: list[int], uses: dict[Value, int]) -
         return None
     assert isinstance(leaf.op, ScatterAdd)
     indices, updates = leaf.node.inputs
-    places = sorted_rows(indices, updates, chain.shape[0])
-    rows = {gradient: places.rows}
+    sparse = sorted_rows(indices, updates, chain.shape[0])
+    rows = {gradient: sparse.rows}
     for number in kinds:
         step = chain.steps[number]
         if step is not None:
             op, operands = step
             rows[number] = apply(op, *(rows[x] if isinstance(x, int) else x for x in operands))
-    ends = places.ends([*starts, chain.shape[0]])
-    return SparseSteps(places, rows, starts, split(ends, [1] * (len(starts) + 1), 0))
+    ends = split(sparse.ends([*starts, chain.shape[0]]), [1] * (len(starts) + 1), 0)
+    return SparseSteps(sparse.within_parts(starts[1]), rows, ends)
 
 
 def _is_sparse(leaf: Value, rows: int) -> bool:

@@ -6,34 +6,33 @@ from kcompile.ir.ops.shaping import split
 from kcompile.ir.ops.sorted_rows import add_sorted_rows, sorted_rows
 from tests.op_examples import Example, floats, integers
 
-ROWS, CUT = 9, 4
+ROWS, HEIGHT = 9, 5
 
 
 def part_of_table(part, indices, updates):
     """One of two parts of ``scatter_add(indices, updates, ROWS)``, added to ``part``."""
     sparse = sorted_rows(indices, updates, ROWS)
-    before_first, before_last, before_end = split(sparse.ends([0, CUT, ROWS]), [1, 1, 1], 0)
-    if part.shape[0] == CUT:
-        return add_sorted_rows(part, sparse, sparse.rows, before_first, before_last, 0)
-    return add_sorted_rows(part, sparse, sparse.rows, before_last, before_end, CUT)
+    ends = split(sparse.ends([0, HEIGHT, ROWS]), [1, 1, 1], 0)
+    first, end = ends[:2] if part.shape[0] == HEIGHT else ends[1:]
+    return add_sorted_rows(part, sparse.within_parts(HEIGHT), sparse.rows, first, end)
 
 
 EXAMPLES = [
     Example(
         "add_sorted_rows",
         part_of_table,
-        [floats(4, 3), integers(2, 6, high=ROWS), floats(2, 6, 3)],
+        [floats(5, 3), integers(2, 6, high=ROWS), floats(2, 6, 3)],
         "first part",
         wrt=(),
     ),
     Example(
         "add_sorted_rows",
         part_of_table,
-        [floats(5, 3), integers(7, low=-ROWS, high=ROWS), floats(7, 3)],
+        [floats(4, 3), integers(7, low=-ROWS, high=ROWS), floats(7, 3)],
         "last",
         wrt=(),
     ),
     Example(
-        "add_sorted_rows", part_of_table, [floats(5), np.zeros(3, np.int64), floats(3)], "none of its rows", wrt=()
+        "add_sorted_rows", part_of_table, [floats(4), np.zeros(3, np.int64), floats(3)], "none of its rows", wrt=()
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arithmetic import cast, where
 from kcompile.ir.ops.comparison import less, not_equal
 from kcompile.ir.ops.cumulative import cumsum
-from kcompile.ir.ops.elementwise import add, mul, neg
+from kcompile.ir.ops.elementwise import add, mod, mul, neg
 from kcompile.ir.ops.indexing import gather, scatter_add, top_k
 from kcompile.ir.ops.reduction import reduce_sum
 from kcompile.ir.ops.shaping import concat, expand_dims, reshape, slice_axes
@@ -23,18 +24,17 @@ from kcompile.ir.types import TensorType, same_dim
 
 @dataclass(frozen=True)
 class AddSortedRows(Op):
-    """``x`` with rows added, where ``x`` is a table from its row ``start`` on.
+    """``x`` with some of the rows added.
 
-    Operands: x [rows of the part, ...]; places int64 [R], ascending; rows [R, ...]; first and end int64 [1]: those of
-    the R places that lie in this part, each at most once, are ``places[first:end]``.
+    Operands: x [rows of the part, ...]; places int64 [R, 1]; rows [R, ...]; first and end int64 [1]: the rows from
+    ``first`` up to ``end`` are added at the rows of ``x`` that the places name, each at most once.
     """
-
-    start: int
 
     def infer(self, *types: TensorType) -> TensorType:
         x, places, rows, first, end = types
-        if places != TensorType("int64", (places.shape[0],)) or first != end or first != TensorType("int64", (1,)):
-            raise IRError(f"places and ends must be int64 vectors, got {places}, {first}, {end}")
+        column, one = TensorType("int64", (places.shape[0], 1)), TensorType("int64", (1,))
+        if places != column or first != one or end != one:
+            raise IRError(f"places must be a column and ends single int64 numbers, got {places}, {first}, {end}")
         if not same_dim(places.shape[0], rows.shape[0]) or rows.with_shape((x.shape[0], *rows.shape[1:])) != x:
             raise IRError(f"rows {rows} at {places} cannot be added to {x}")
         return x
@@ -43,16 +43,14 @@ class AddSortedRows(Op):
         x, places, rows, first, end = arrays
         mine = slice(int(first[0]), int(end[0]))
         result = x.copy()
-        np.add.at(result, places[mine] - self.start, rows[mine])
+        np.add.at(result, places[mine, 0], rows[mine])
         return result
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         x, places, rows, first, end = names
         axis = b.constant([0], "int64")
-        column = b.op("Reshape", b.op("Slice", places, first, end, axis), b.constant([-1, 1], "int64"))
-        if self.start:
-            column = b.op("Sub", column, b.constant(self.start, "int64"))
-        return b.op("ScatterND", x, column, b.op("Slice", rows, first, end, axis), reduction="add")
+        mine = [b.op("Slice", operand, first, end, axis) for operand in (places, rows)]
+        return b.op("ScatterND", x, *mine, reduction="add")
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,15 @@ class SortedRows:
     places: Value
     rows: Value
 
-    def ends(self, starts: list[int]) -> Value:
+    def ends(self, starts: Sequence[int]) -> Value:
         """How many places lie before each of ``starts``, int64."""
         column = constant(np.asarray(starts, np.int64)[:, None])
         before = cast(less(expand_dims(self.places, 0), column), "int32")
         return cast(reduce_sum(before, (1,)), "int64")
+
+    def within_parts(self, height: int) -> Value:
+        """The places, counted from the start of their part of ``height`` rows; int64 [R, 1]."""
+        return expand_dims(mod(self.places, height), 1)
 
 
 def sorted_rows(indices: Value, updates: Value, size: int) -> SortedRows:
@@ -96,6 +98,6 @@ def sorted_rows(indices: Value, updates: Value, size: int) -> SortedRows:
     return SortedRows(places, scatter_add(group, rows, count))
 
 
-def add_sorted_rows(x: Value, sparse: SortedRows, rows: Value, first: Value, end: Value, start: int) -> Value:
-    """``x``, a table from row ``start`` on, with ``rows`` at the places of ``sparse``; see :class:`AddSortedRows`."""
-    return apply(AddSortedRows(start), x, sparse.places, rows, first, end)
+def add_sorted_rows(x: Value, places: Value, rows: Value, first: Value, end: Value) -> Value:
+    """``x`` with the rows from ``first`` to ``end`` added at ``places``; see :class:`AddSortedRows`."""
+    return apply(AddSortedRows(), x, places, rows, first, end)
