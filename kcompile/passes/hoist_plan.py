@@ -106,8 +106,9 @@ def _with_names_of(operands: Sequence[Value], body: Graph) -> Graph:
 
 def _spread(plan: Plan, body: Graph) -> None:
     """Find all invariant values, and all parallel ones of which all steps can be computed at once."""
+    inputs = {*body.inputs}
     for node in body.nodes():
-        if node.outputs[0] in plan.invariant or node in {value.node for value in body.inputs}:
+        if node.outputs[0] in inputs:
             continue
         if isinstance(node.op, Leaf):
             plan.invariant.update((value, value) for value in node.outputs)

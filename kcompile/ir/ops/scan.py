@@ -224,6 +224,8 @@ def scan(
 
 @dataclass
 class State:
+    """A state of a loop to be made: inside before and after a step, and outside what it starts with."""
+
     before: Value
     initial: Value
     after: Value
@@ -231,6 +233,8 @@ class State:
 
 @dataclass
 class Loop:
+    """A sequence that a loop to be made goes through, and its slice inside."""
+
     slice: Value
     sequence: Value
 
