@@ -308,9 +308,17 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Tensor:
     return Tensor(e.add(*common_dtype(x.value, value)))
 
 
+LARGEST_BILINEAR_FACTOR = 1024
+
+
 def resize_bilinear(x: Any, factors: Sequence[int], axes: Sequence[int]) -> Tensor:
     """``x`` enlarged by whole factors along ``axes``, linearly between the centres of elements (as TensorFlow 2)."""
     value = as_float(x).value
+    if max(factors, default=1) > LARGEST_BILINEAR_FACTOR:
+        raise KCompileError(
+            f"enlarging bilinearly by factors {tuple(factors)}: each takes that many operators, "
+            f"{LARGEST_BILINEAR_FACTOR} at most"
+        )
     for factor, axis in zip(factors, axes, strict=True):
         if factor == 1:
             continue

@@ -75,19 +75,16 @@ class LayerWeights:
         initializer = initializers.get(initializer)
         role = kwargs.get("role", "weight" if trainable else "statistic")
         file = loading.current()
+        value: Any = None
         if file is not None and role in ("weight", "statistic"):
             value = file.new_weight(f"{self.name}/{name}", shape, dtype)
-        else:
+        if value is None:
             value = initializer(shape, dtype=dtype)
         value = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
         if value.shape != shape:
-            raise ShapeError(
-                f"layer {self.name!r}: the initializer of {name!r} made shape {value.shape}, not {shape}"
-            )
+            raise ShapeError(f"layer {self.name!r}: the initializer of {name!r} made shape {value.shape}, not {shape}")
         name = name or f"weight_{len(self._trainable_weights) + len(self._non_trainable_weights)}"
-        weight = Variable(
-            value, dtype, f"{self.name}/{name}", role, constraints.get(constraint), bool(trainable)
-        )
+        weight = Variable(value, dtype, f"{self.name}/{name}", role, constraints.get(constraint), bool(trainable))
         regularizer = regularizers.get(regularizer)
         if regularizer is not None:
             self._regularized.append((weight, regularizer))

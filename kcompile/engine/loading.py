@@ -1,7 +1,7 @@
 """Models that are made from a file: their weights come from there, so none are drawn, and there cannot be more of them.
 
 A configuration of a hundred bytes can ask for a layer of a terabyte. While a file is loaded, every new weight counts
-against what the file stores.
+against what the file stores; where there are no weights to load, against the memory that is free.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.engine.tensor import Array
-from kcompile.saving.limits import MIB, UnsafeFileError, size_text
+from kcompile.saving.limits import MEMORY_SHARE, MIB, UnsafeFileError, free_memory, size_text
 
 SLACK_BYTES = 16 * MIB
 """What a model may need beyond the file: small weights that the file keeps in another form."""
@@ -26,23 +26,32 @@ class Loading:
 
     Args:
         file: the file, for messages.
-        weight_bytes: how much its weights take in memory.
+        weight_bytes: how much its weights take in memory; ``None``: it has none, so that they are drawn.
         seeds: for each layer name the seeds of layers of that name, in the order in which they are made.
     """
 
-    def __init__(self, file: str, weight_bytes: int, seeds: Mapping[str, Sequence[int]] | None = None) -> None:
+    def __init__(self, file: str, weight_bytes: int | None, seeds: Mapping[str, Sequence[int]] | None = None) -> None:
         self.file = file
         self._stored = weight_bytes
         self._asked = 0
+        self._share = MEMORY_SHARE * free_memory()
         self._seeds = {name: list(values) for name, values in (seeds or {}).items()}
 
-    def new_weight(self, label: str, shape: tuple[int, ...], dtype: str) -> Array:
-        """Zeros, in the place of what an initializer would draw.
+    def new_weight(self, label: str, shape: tuple[int, ...], dtype: str) -> Array | None:
+        """Zeros, in the place of what an initializer would draw; ``None`` if it is to be drawn.
 
         Raises:
-            UnsafeFileError: all weights together are more than the file can hold.
+            UnsafeFileError: all weights together are more than the file can hold, or than memory can.
         """
-        self._asked += math.prod(shape) * np.dtype(dtype).itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        self._asked += size
+        if self._stored is None:
+            if self._asked + 2 * size > self._share:  # initializers draw in float64
+                raise UnsafeFileError(
+                    f"{self.file}: the model needs more than {size_text(self._asked)} of weights (weight {label!r} "
+                    f"has shape {shape}), for which there is not enough memory"
+                )
+            return None
         if self._asked > 2 * self._stored + SLACK_BYTES:
             raise UnsafeFileError(
                 f"{self.file}: the model needs more than {size_text(self._asked)} of weights (weight {label!r} has "

@@ -191,10 +191,12 @@ class _Reader:
 
     def arguments(self, name: str, config: Any, found: Any) -> Any:
         """The arguments of a class, under the names that our class has for them."""
-        if name == "Sequential" and (isinstance(config, list) or "layers" in config):
+        if name == "Sequential" and isinstance(config, list):
             return self.sequential(config)
         if not isinstance(config, Mapping):
             raise KCompileError(f"the config of {name!r} is not a dict of arguments, but {shown(config)}")
+        if name == "Sequential" and "layers" in config:
+            return self.sequential(config)
         if isinstance(config.get("layers"), list) and "output_layers" in config:
             return self.functional(config)
         config = keras1_configs.upgraded(name, config) if _is_layer(found) else dict(config)
@@ -217,13 +219,13 @@ class _Reader:
     def functional(self, config: Mapping[str, Any]) -> dict[str, Any]:
         config = {**config, "layers": keras3_masks.without_implied_masks(config["layers"])}
         entries = [item for item in config["layers"] if isinstance(item, Mapping)]
-        names = {item.get("name", _title(item.get("config"))) for item in entries}
+        names = {_layer_name(item) for item in entries}
         layers = []
         for item in entries:
             layer = self.value(item, "layers")
             if not isinstance(layer, dict) or "config" not in layer:
                 raise KCompileError(f"model {config.get('name')!r}: a layer is given as {shown(item)}")
-            layer["name"] = item.get("name", _title(item.get("config")))
+            layer["name"] = _layer_name(item)
             calls = read_calls(item.get("inbound_nodes") or [], names, layer["name"], self.value)
             operation = find_keras_3(item.get("module"), item.get("class_name"))
             if operation is not None:
@@ -505,6 +507,13 @@ def _kind_word(found: Any) -> str:
 
 def _title(config: Any) -> Any:
     return config.get("name") if isinstance(config, Mapping) else None
+
+
+def _layer_name(entry: Mapping[str, Any]) -> str:
+    name = entry.get("name", _title(entry.get("config")))
+    if not isinstance(name, str):
+        raise KCompileError(f"the name of a layer ({shown(entry.get('class_name'))}) is {shown(name)}, not a string")
+    return name
 
 
 def _cut(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kcompile.engine import loading
 from kcompile.errors import DataTypeError, KCompileError, shown
+from kcompile.ir.errors import IRError
 from kcompile.saving.config_versions import upgraded
 from kcompile.saving.structure import check_structure
 from kcompile.utils.generic_utils import CustomObjectScope, made_from
@@ -42,7 +43,42 @@ def model_from_config(
         raise DataTypeError(
             f"the configuration of a model is a dict with 'class_name' and 'config', got {shown(config)}"
         )
-    return build(read(config, custom_objects, keras_version, safe_mode, "layer"), custom_objects)
+    with sentences("the configuration does not describe a model"), _loading():
+        return build(read(config, custom_objects, keras_version, safe_mode, "layer"), custom_objects)
+
+
+_FAULTS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def sentences(problem: str) -> Iterator[None]:
+    """Whatever goes wrong inside, as our error: in a configuration anything can stand where a layer expects a number.
+
+    Raises:
+        ValueError: ``problem``, and the reason.
+    """
+    try:
+        yield
+    except (KCompileError, NotImplementedError):
+        raise
+    except IRError as error:
+        raise KCompileError(f"{problem}: {_one_line(error)}") from error
+    except _FAULTS as error:
+        raise KCompileError(f"{problem}: {type(error).__name__} ({_one_line(error)})") from error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _loading() -> contextlib.AbstractContextManager[None]:
+    """Weights are counted; those of an architecture without a file are drawn."""
+    if loading.current() is not None:
+        return contextlib.nullcontext()
+    return loading.loading(loading.Loading("the configuration", None))
 
 
 def read(
@@ -67,8 +103,12 @@ def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
     """
     from kcompile import layers
 
+    if not isinstance(config, Mapping):
+        raise KCompileError(f"a layer is a dict with 'class_name' and 'config', got {shown(config)}")
     with _sharing() as made, CustomObjectScope(custom_objects or {}):
         shared = config.get("shared_object_id")
+        if shared is not None and not isinstance(shared, (int, str)):
+            raise KCompileError(f"a shared_object_id is a number, got {shown(shared)}")
         if shared is not None and shared in made:
             return made[shared]
         layer = made_from(config, layers.known_classes(), custom_objects, "layer")

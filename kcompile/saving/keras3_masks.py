@@ -7,6 +7,7 @@ operations and arguments are left out. So is ``training=``, for which ``fit`` an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,12 +39,28 @@ def without_implied_masks(layers: Sequence[Any]) -> list[Any]:
             if is_not_equal or (entry["class_name"] == "Any" and source in implied):
                 implied.add((_name(entry), number, 0))
     implied.discard(None)
-    changed = [_without(entry, implied) for entry in entries]
-    while unused := [
-        entry for entry in changed if entry.get("class_name") in _OPERATIONS and not _is_used(_name(entry), changed)
-    ]:
-        changed = [entry for entry in changed if entry not in unused]
-    return changed
+    return _used([_without(entry, implied) for entry in entries])
+
+
+def _used(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the operations whose results nothing takes, and then without those that only these took."""
+    by_name: dict[Any, list[int]] = {}
+    takes: list[list[Any]] = []
+    uses: Counter[Any] = Counter()
+    for index, entry in enumerate(entries):
+        by_name.setdefault(_name(entry), []).append(index)
+        takes.append([place[0] for node in _nodes(entry) for place in _places(node)])
+        uses.update(takes[-1])
+    unused = [i for i, entry in enumerate(entries) if entry.get("class_name") in _OPERATIONS and not uses[_name(entry)]]
+    dropped = set()
+    while unused:
+        index = unused.pop()
+        dropped.add(index)
+        for name in takes[index]:
+            uses[name] -= 1
+            if not uses[name]:
+                unused += [i for i in by_name.get(name, ()) if entries[i].get("class_name") in _OPERATIONS]
+    return [entry for index, entry in enumerate(entries) if index not in dropped]
 
 
 def _masked_value(entry: Entry) -> Any:
@@ -69,10 +86,6 @@ def _without(entry: Entry, implied: set[Place | None]) -> dict[str, Any]:
             node = {**node, "kwargs": kept}
         nodes.append(node)
     return {**entry, "inbound_nodes": nodes}
-
-
-def _is_used(name: Any, entries: Sequence[Entry]) -> bool:
-    return any(place[0] == name for entry in entries for node in _nodes(entry) for place in _places(node))
 
 
 def _places(item: Any) -> Iterator[Place]:
