@@ -38,6 +38,8 @@ def predict(model, x, name):
         found[f"{name}/{i}"] = each
 
 for name, make in CASES.items():
+    if peer == "keras" and "nested" in name:
+        continue  # Keras 3 counts the calls of models inside models otherwise, also in files of tf_keras
     model = keras.models.load_model(f"{folder}/{name}.h5")
     case = make(keras, keras.optimizers)
     predict(model, case.x, f"{name}/before")
@@ -93,5 +95,6 @@ def test_keras_3_loads_our_files(written: tuple[Path, dict[str, Any]]) -> None:
     not read; archives keep it for both."""
     folder, expected = written
     found = read_by("keras", folder)
-    for name, (before, _) in expected.items():
+    for name in [name for name in CASES if "nested" not in name]:
+        before, _ = expected[name]
         assert_all_close(outputs(found, f"{name}/before"), before, name)

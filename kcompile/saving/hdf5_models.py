@@ -57,7 +57,7 @@ def write_model(group: Any, model: Model, include_optimizer: bool = True) -> Non
     Raises:
         ValueError: a model, loss or metric that no configuration can describe.
     """
-    config = training_state.freeze_inside(plain(model.get_config()), model)
+    config = _with_modules(training_state.freeze_inside(plain(model.get_config()), model))
     compiled = training_config(model) if include_optimizer else None
     group.attrs["keras_version"] = KERAS_VERSION.encode()
     group.attrs["backend"] = b"tensorflow"
@@ -67,6 +67,33 @@ def write_model(group: Any, model: Model, include_optimizer: bool = True) -> Non
     if compiled is not None:
         group.attrs["training_config"] = _json(compiled)
         write_optimizer(group, model.optimizer, model._collected_trainable_weights)
+
+
+def _with_modules(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a model in which layers inside wrappers name their module, without which Keras 3 does not
+    find them; tf.keras writes it too."""
+    if not isinstance(config.get("layers"), list):
+        return config
+    layers = []
+    for entry in config["layers"]:
+        inner = entry["config"]
+        inner = _with_modules(inner) if "layers" in inner else {k: _with_module(v) for k, v in inner.items()}
+        layers.append({**entry, "config": inner})
+    return {**config, "layers": layers}
+
+
+def _with_module(item: Any) -> Any:
+    from kcompile.layers import known_classes
+
+    if isinstance(item, list):
+        return [_with_module(each) for each in item]
+    if not isinstance(item, dict):
+        return item
+    item = {key: _with_module(value) for key, value in item.items()}
+    name = item.get("class_name")
+    if "config" not in item or name in ("Model", "Sequential", "Functional") or name not in known_classes():
+        return item
+    return {"module": "keras.layers", **item, "registered_name": None}
 
 
 def _class_name(model: Model) -> str:

@@ -12,8 +12,24 @@ from typing import Any
 from kcompile.engine.training import Model
 from kcompile.errors import KCompileError, shown
 from kcompile.optimizers import Nadam
+from kcompile.saving.configs import sentences
 from kcompile.saving.json_yaml import plain
 from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects
+
+_FULL_NAMES = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "kld": "kl_divergence",
+    "kullback_leibler_divergence": "kl_divergence",
+    "logcosh": "log_cosh",
+    "huber_loss": "huber",
+    "cosine": "cosine_similarity",
+    "cosine_proximity": "cosine_similarity",
+}
+"""Losses by the names that tf.keras and Keras 3 both take from a file."""
+
 
 # ---- writing
 
@@ -29,7 +45,7 @@ def training_config(model: Model) -> dict[str, Any] | None:
         return None
     return {
         "optimizer_config": _optimizer_config(model.optimizer),
-        "loss": _described(given["loss"]),
+        "loss": _with_full_names(_described(given["loss"])),
         "metrics": _described(given["metrics"]),
         "weighted_metrics": _described(given["weighted_metrics"]),
         "sample_weight_mode": plain(given["sample_weight_mode"]),
@@ -47,6 +63,16 @@ def _optimizer_config(optimizer: Any) -> dict[str, Any]:
     if type(optimizer) is Nadam and config["schedule_decay"] == 0.004:
         config["decay"] = config.pop("schedule_decay")  # which Keras 3 takes, and ignores
     return {"class_name": type(optimizer).__name__, "config": config}
+
+
+def _with_full_names(loss: Any) -> Any:
+    if isinstance(loss, str):
+        return loss if loss in get_custom_objects() else _FULL_NAMES.get(loss.lower(), loss)
+    if isinstance(loss, list):
+        return [_with_full_names(item) for item in loss]
+    if isinstance(loss, dict) and "class_name" not in loss:
+        return {name: _with_full_names(item) for name, item in loss.items()}
+    return loss
 
 
 def _described(item: Any) -> Any:
@@ -90,7 +116,7 @@ def compile_as(
         ValueError: what cannot be read, and what to do about it: the model is of use without.
     """
     try:
-        with CustomObjectScope(custom_objects or {}):
+        with sentences("it does not fit"), CustomObjectScope(custom_objects or {}):
             model.compile(**compile_arguments(config, custom_objects, keras_version, safe_mode, model.output_names))
     except KCompileError as error:
         raise type(error)(
