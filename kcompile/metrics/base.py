@@ -16,6 +16,7 @@ from kcompile.backend.variables import Variable, recorded_updates
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Array, Tensor, as_float, as_tensor
 from kcompile.ir.ops import shaping
+from kcompile.utils.generic_utils import serialize_keras_object
 
 Update = tuple[Variable, Tensor]
 
@@ -206,7 +207,16 @@ class MeanMetricWrapper(Mean):
         return self._added(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._fn_kwargs}
+        """The arguments; those of subclasses do not name the function, which is theirs."""
+        config = {**super().get_config(), **self._fn_kwargs}
+        return {**config, "fn": serialize_keras_object(self._fn)} if type(self) is MeanMetricWrapper else config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A new metric from :meth:`get_config`; a function given by name is a known or a custom one."""
+        from kcompile import metrics
+
+        return cls(**{key: metrics.get(value) if key == "fn" else value for key, value in config.items()})
 
 
 # ---- helpers

@@ -1,0 +1,76 @@
+"""Objects whose configurations are recorded: kind, class and arguments that are not the defaults."""
+
+from typing import Any
+
+Case = tuple[str, str, dict[str, Any]]
+
+_CONVOLUTION = {"padding": "same", "activation": "elu", "use_bias": False, "kernel_initializer": "he_normal"}
+_RECURRENT = {"units": 3, "return_sequences": True, "go_backwards": True, "recurrent_dropout": 0.25, "unroll": True}
+
+LAYERS: list[tuple[str, dict[str, Any]]] = [
+    ("Activation", {"activation": "softplus"}),
+    ("ActivityRegularization", {"l1": 0.25}),
+    ("Add", {}),
+    ("AveragePooling2D", {"pool_size": (2, 3), "strides": (1, 2), "padding": "same"}),
+    ("BatchNormalization", {"axis": 1, "momentum": 0.75, "scale": False, "gamma_regularizer": "l2"}),
+    ("Concatenate", {"axis": 1}),
+    ("Conv1D", {"filters": 2, "kernel_size": 3, "dilation_rate": 2, **_CONVOLUTION}),
+    ("Conv2D", {"filters": 4, "kernel_size": (3, 2), "strides": (2, 1), "groups": 2, **_CONVOLUTION}),
+    ("Conv2DTranspose", {"filters": 2, "kernel_size": 3, "strides": 2, **_CONVOLUTION}),
+    ("Conv3D", {"filters": 2, "kernel_size": 3, "data_format": "channels_first", **_CONVOLUTION}),
+    ("ConvLSTM2D", {"filters": 2, "kernel_size": 3, "recurrent_activation": "sigmoid", "return_sequences": True}),
+    ("Cropping2D", {"cropping": ((1, 0), (2, 3))}),
+    ("Dense", {"units": 3, "activation": "tanh", "kernel_constraint": "max_norm", "bias_regularizer": "l1"}),
+    ("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2, "depthwise_initializer": "ones"}),
+    ("Dot", {"axes": (1, 2), "normalize": True}),
+    ("Dropout", {"rate": 0.25, "seed": 3, "noise_shape": (None, 1)}),
+    ("ELU", {"alpha": 0.5}),
+    ("Embedding", {"input_dim": 5, "output_dim": 3, "mask_zero": True, "embeddings_initializer": "ones"}),
+    ("Flatten", {"data_format": "channels_first"}),
+    ("GRU", {**_RECURRENT, "reset_after": False, "activation": "relu"}),
+    ("GlobalMaxPooling1D", {}),
+    ("LSTM", {**_RECURRENT, "unit_forget_bias": False, "recurrent_activation": "tanh"}),
+    ("LeakyReLU", {}),
+    ("Masking", {"mask_value": -1.0}),
+    ("MaxPooling1D", {"pool_size": 3, "strides": 2}),
+    ("PReLU", {"shared_axes": [1, 2], "alpha_initializer": "ones"}),
+    ("Permute", {"dims": (2, 1)}),
+    ("ReLU", {"max_value": 6.0, "threshold": 0.5}),
+    ("RepeatVector", {"n": 3}),
+    ("Reshape", {"target_shape": (2, -1)}),
+    ("SeparableConv2D", {"filters": 2, "kernel_size": 3, "depth_multiplier": 2, "pointwise_regularizer": "l2"}),
+    ("SimpleRNN", _RECURRENT),
+    ("Softmax", {"axis": 1}),
+    ("SpatialDropout2D", {"rate": 0.25}),
+    ("UpSampling2D", {"size": (2, 3), "interpolation": "bilinear"}),
+    ("ZeroPadding1D", {"padding": (1, 2)}),
+    ("ZeroPadding2D", {"padding": ((1, 0), (2, 3))}),
+]
+OTHERS: list[Case] = [
+    ("initializers", "Constant", {"value": 0.5}),
+    ("initializers", "Orthogonal", {"gain": 0.5, "seed": 3}),
+    ("initializers", "RandomUniform", {"minval": -0.25, "maxval": 0.5}),
+    ("initializers", "TruncatedNormal", {"stddev": 0.25}),
+    ("initializers", "VarianceScaling", {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"}),
+    ("regularizers", "L1L2", {"l1": 0.25, "l2": 0.5}),
+    ("regularizers", "OrthogonalRegularizer", {"factor": 0.25, "mode": "columns"}),
+    ("constraints", "MaxNorm", {"max_value": 3.0, "axis": 1}),
+    ("constraints", "MinMaxNorm", {"min_value": 0.25, "max_value": 0.5, "rate": 0.75}),
+    ("constraints", "UnitNorm", {"axis": 1}),
+    ("losses", "BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.25}),
+    ("losses", "Huber", {"delta": 2.0, "reduction": "sum"}),
+    ("losses", "SparseCategoricalCrossentropy", {"from_logits": True}),
+    ("metrics", "AUC", {"num_thresholds": 50, "curve": "PR"}),
+    ("metrics", "BinaryAccuracy", {"threshold": 0.25}),
+    ("metrics", "MeanIoU", {"num_classes": 3}),
+    ("metrics", "Precision", {"thresholds": 0.25}),
+    ("metrics", "TopKCategoricalAccuracy", {"k": 2}),
+    ("optimizers", "Adadelta", {"rho": 0.75}),
+    ("optimizers", "Adagrad", {"initial_accumulator_value": 0.25}),
+    ("optimizers", "Adam", {"learning_rate": 0.25, "beta_1": 0.75, "amsgrad": True, "clipvalue": 0.5}),
+    ("optimizers", "Adamax", {"epsilon": 0.25}),
+    ("optimizers", "Nadam", {"beta_2": 0.75}),
+    ("optimizers", "RMSprop", {"rho": 0.75, "momentum": 0.5, "centered": True, "global_clipnorm": 2.0}),
+    ("optimizers", "SGD", {"learning_rate": 0.5, "momentum": 0.75, "nesterov": True}),
+]
+CASES: list[Case] = [("layers", name, arguments) for name, arguments in LAYERS] + OTHERS
