@@ -232,11 +232,23 @@ def test_defaults_that_changed() -> None:
     assert not L.deserialize({"class_name": "GRU", "config": {"units": 2}}).cell.reset_after
     clipped = {"class_name": "SGD", "config": {"clipnorm": 1.0}}
     assert optimizers.deserialize(clipped).clipnorm == 1.0
+    later = GOLDEN["keras_3_optimizers_SGD"].config
+    later = optimizers.deserialize({**later, "config": {**later["config"], "clipnorm": 0.5}})
+    assert (later.clipnorm, later.clipnorm_each) == (None, 0.5)
     decayed = GOLDEN["keras_3_optimizers_SGD"].config
     schedule = {"initial_learning_rate": 0.5, "decay_steps": 2, "decay_rate": 0.5, "staircase": False}
     rate = {"module": "keras.optimizers.schedules", "class_name": "InverseTimeDecay", "config": schedule}
     made = optimizers.deserialize({**decayed, "config": {**decayed["config"], "learning_rate": rate}})
     assert (made.get_config()["learning_rate"], made.get_config()["decay"]) == (0.5, 0.25)
+
+
+def test_each_gradient_is_clipped_alone() -> None:
+    model = Sequential([L.Dense(2, input_shape=(3,), kernel_initializer="zeros")])
+    model.compile(optimizers.SGD(1.0, clipnorm_each=0.25), losses.MeanSquaredError(reduction="sum"))
+    model.train_on_batch(np.ones((1, 3)), np.array([[3.0, 4.0]]))
+    kernel, bias = model.get_weights()  # the gradients are -(3, 4) for the bias, and for each row of the kernel
+    np.testing.assert_allclose(bias, [0.15, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(kernel, np.array([[3.0, 4.0]] * 3) / 5 / 3**0.5 * 0.25, rtol=1e-6)
 
 
 # ---- calls

@@ -24,7 +24,8 @@ class SavingMethods:
                 binary file object. What is there is replaced only once the new file is complete.
             overwrite: whether a file of that name is replaced; if not, the terminal is asked.
             include_optimizer: with the training configuration and the optimizer's state.
-            save_format: ``h5`` or ``keras``, in place of the name's ending.
+            save_format: ``h5`` or ``keras``, in place of the name's ending; ``tf_keras``: an archive for tf.keras 2.13
+                and later, where ``keras`` is that of Keras 3.
 
         Raises:
             OSError: it cannot be written.

@@ -26,6 +26,8 @@ class Optimizer:
         decay: the rate of step ``t`` (from 0) is ``lr / (1 + decay * t)``.
         clipnorm: gradients are scaled so that their common norm is at most this, as in Keras 2.3.
         global_clipnorm: the same, tf.keras' and Keras 3's name (whose ``clipnorm`` is for each gradient alone).
+        clipnorm_each: each gradient alone is scaled to at most this norm; tf.keras and Keras 3 call this ``clipnorm``,
+            and files of theirs are read so.
         clipvalue: each element of a gradient is limited to ``[-clipvalue, clipvalue]``.
         name: shown in configurations.
 
@@ -38,13 +40,14 @@ class Optimizer:
         owner = type(self).__name__
         self.name = kwargs.pop("name", owner)
         lr = kwargs.pop("learning_rate", lr)
-        clips = ("clipnorm", "global_clipnorm", "clipvalue")
+        clips = ("clipnorm", "global_clipnorm", "clipnorm_each", "clipvalue")
         for key in kwargs:
             if key not in clips:
                 known = ["lr", "learning_rate", "decay", *clips, *self._hyper_names()]
                 raise DataTypeError(f"{owner} got an unknown argument {key!r}{did_you_mean(key, known)}")
         self.clipnorm = _positive(owner, "clipnorm", kwargs.get("clipnorm"))
         self.global_clipnorm = _positive(owner, "global_clipnorm", kwargs.get("global_clipnorm"))
+        self.clipnorm_each = _positive(owner, "clipnorm_each", kwargs.get("clipnorm_each"))
         self.clipvalue = _positive(owner, "clipvalue", kwargs.get("clipvalue"))
         rate = float(lr.numpy()) if isinstance(lr, Variable) else lr
         check_number(owner, "lr", rate, minimum=0)
@@ -118,6 +121,10 @@ class Optimizer:
                 total = total + m.sum(m.square(g))
             norm = m.sqrt(total)
             grads = [switch(norm >= limit, g * (limit / norm), g) for g in grads]
+        if self.clipnorm_each:
+            norms = [m.sqrt(m.sum(m.square(g))) for g in grads]
+            limit = self.clipnorm_each
+            grads = [switch(norm >= limit, g * (limit / norm), g) for g, norm in zip(grads, norms, strict=True)]
         if self.clipvalue:
             grads = [m.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         return grads
@@ -211,7 +218,7 @@ class Optimizer:
     def get_config(self) -> dict[str, Any]:
         """The arguments from which ``from_config`` makes the same optimizer."""
         found: dict[str, Any] = {"name": self.name, "learning_rate": float(self._lr.numpy())}
-        clips = {"clipnorm": self.clipnorm, "global_clipnorm": self.global_clipnorm, "clipvalue": self.clipvalue}
+        clips = {key: getattr(self, key) for key in ("clipnorm", "global_clipnorm", "clipnorm_each", "clipvalue")}
         return {**found, **{key: value for key, value in clips.items() if value is not None}}
 
     @classmethod

@@ -420,7 +420,7 @@ def _accepted(found: Any) -> frozenset[str]:
     """The names of the arguments of a class: its own, and those of its bases where it hands others on."""
     names = set(getattr(found, "_allowed", ()))
     if _is_optimizer(found):
-        names |= {"learning_rate", "clipnorm", "global_clipnorm", "clipvalue", "name"}
+        names |= {"learning_rate", "clipnorm", "global_clipnorm", "clipnorm_each", "clipvalue", "name"}
     for base in found.__mro__ if isinstance(found, type) else ():
         if "__init__" in base.__dict__ and base is not object:
             parameters = inspect.signature(base.__dict__["__init__"]).parameters

@@ -40,7 +40,8 @@ def save_model(
             ``h5py.Group`` or a binary file object.
         overwrite: whether a file of that name is replaced; if not, the terminal is asked.
         include_optimizer: with the training configuration and the optimizer's state.
-        save_format: ``h5`` or ``keras``, in place of the name's ending.
+        save_format: ``h5`` or ``keras``, in place of the name's ending; ``tf_keras``: an archive for tf.keras 2.13 and
+            later, where ``keras`` is that of Keras 3.
 
     Raises:
         OSError: the folder does not exist, the disk is full, a file exists and must not be replaced.
@@ -53,10 +54,11 @@ def save_model(
     if _is_group(filepath):
         write_model(filepath, model, include_optimizer)
         return
-    if _format(filepath, save_format) == "keras":
-        from kcompile.saving.archives import archive_bytes
+    kind = _format(filepath, save_format)
+    if kind != "h5":
+        from kcompile.saving.archives import TF_KERAS, archive_bytes
 
-        data = archive_bytes(model, include_optimizer)
+        data = archive_bytes(model, include_optimizer, TF_KERAS if kind == "tf_keras" else None)
     else:
         data = hdf5_bytes(lambda group: write_model(group, model, include_optimizer))
     write_file(filepath, data, overwrite)
@@ -64,10 +66,10 @@ def save_model(
 
 def _format(path: Any, chosen: str | None) -> str:
     if chosen is not None:
-        known = {"h5": "h5", "hdf5": "h5", "keras": "keras"}
+        known = {"h5": "h5", "hdf5": "h5", "keras": "keras", "tf_keras": "tf_keras"}
         if chosen not in known:
             hint = "; TensorFlow's SavedModel is not written" if chosen in ("tf", "tensorflow") else ""
-            raise KCompileError(f"save: save_format must be 'h5' or 'keras', got {chosen!r}{hint}")
+            raise KCompileError(f"save: save_format must be 'h5', 'keras' or 'tf_keras', got {chosen!r}{hint}")
         return known[chosen]
     named = isinstance(path, (str, os.PathLike))
     return "keras" if named and os.fspath(path).endswith(".keras") else "h5"
@@ -211,7 +213,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_forma
         from kcompile.saving.archives import weights_bytes
 
         data = weights_bytes(model)
-    elif _format(filepath, save_format) == "keras":
+    elif _format(filepath, save_format) != "h5":
         raise KCompileError(f"{path!r}: a .keras file is a whole model; write it with save, weights as .h5 or .npz")
     else:
         data = hdf5_bytes(lambda group: write_weights(group, model))
