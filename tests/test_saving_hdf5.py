@@ -210,6 +210,12 @@ def test_frozen_layers_come_back_frozen() -> None:
     assert len(again.trainable_weights) == 2
 
 
+def test_a_model_that_is_not_built() -> None:
+    again = load_model(saved(Sequential([L.Dense(2, name="d"), L.BatchNormalization()])))
+    assert again.layers[0].name == "d"
+    assert again.predict(np.ones((1, 3))).shape == (1, 2)
+
+
 def test_without_optimizer_and_without_compile() -> None:
     model = Sequential([L.Dense(1, input_shape=(1,))])
     assert load_model(saved(model)).optimizer is None
@@ -327,6 +333,55 @@ def test_files_are_not_replaced_unless_asked_for(tmp_path: Path) -> None:
         small().save(tmp_path / "missing" / "model.h5")
     with pytest.raises(ValueError, match="SavedModel"):
         small().save(path, save_format="tf")
+    with pytest.raises(IsADirectoryError):
+        small().save(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a device or a pipe"):
+        small().save(tmp_path / "pipe")
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "model.h5").symlink_to("target")
+    small().save(tmp_path / "model.h5")
+    assert (tmp_path / "target").read_text() == "precious"
+    assert load_model(tmp_path / "model.h5").output_shape == (None, 2)
+
+
+FOREIGN = [
+    (b"", "an empty file"),
+    (b"\x80\x04\x95abc", "a Python pickle"),
+    (b"\x08\x07\x12\x07pytorch", "a protocol buffer"),
+    (b"\x1c\x00\x00\x00TFL3abc", "TensorFlow Lite"),
+    (b'{"class_name": 1}', "JSON: read it with model_from_json"),
+    (b"<html>", "a web page"),
+    (b"hello there", "but .*text"),
+    (b"\x00\x01\x02\xff", "begins with"),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), FOREIGN)
+def test_other_files_are_called_by_their_names(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes(content)
+    for load_it in (load_model, small().load_weights):
+        with pytest.raises(ValueError, match=rf"'model.h5'.*{words}.*Supported"):
+            load_it(path)
+
+
+def test_paths_without_a_file(tmp_path: Path) -> None:
+    for load_it in (load_model, small().load_weights):
+        with pytest.raises(FileNotFoundError, match="no file"):
+            load_it(tmp_path / "missing.h5")
+        with pytest.raises(IsADirectoryError, match="folder"):
+            load_it(tmp_path)
+        with pytest.raises(TypeError, match="a path or a binary file object"):
+            load_it(3)
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(IsADirectoryError, match="SavedModel of TensorFlow"):
+        load_model(tmp_path)
+    with pytest.raises(ValueError, match=r"weights only.*load_weights"):
+        load_model(weights_of(small()))
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def _slots(
     for kind, variables in state.slots.items():
         for number, (param, array) in enumerate(zip(order, arrays[kind], strict=True)):
             variable, name = variables[param], f"{kind}/{number}"
-            raw = _unscaled(array.read().astype(variable.dtype), optimizer._scales.get(variable, 1.0))
+            raw = _unscaled(array.read().astype(variable.dtype, copy=False), optimizer._scales.get(variable, 1.0))
             if corrections is not None and kind in corrections and name in corrections:
                 raw = _corrected(raw, corrections.array(name))
             result.append((variable, raw))
@@ -204,7 +204,7 @@ def _corrected(raw: Array, stored: StoredArray) -> Array:
     if stored.shape != raw.shape:
         raise DamagedFileError(f"{stored.where} has shape {stored.shape}, not {raw.shape}")
     whole = np.dtype(f"i{raw.dtype.itemsize}")
-    return (_bits(raw, whole) + stored.read().astype(whole)).view(raw.dtype)
+    return (_bits(raw, whole) + stored.read()).astype(whole, copy=False).view(raw.dtype)
 
 
 def _number(array: StoredArray) -> Array:

@@ -22,6 +22,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
         raise FileNotFoundError(f"cannot write {str(target)!r}: there is no folder {str(folder)!r}; create it first")
     if target.is_dir():
         raise IsADirectoryError(f"cannot write {str(target)!r}: it is a folder; give the name of a file")
+    if target.exists() and not target.is_file():
+        raise OSError(f"cannot write {str(target)!r}: it is a device or a pipe, which a rename would replace")
     temporary = None
     count = 0
     try:
