@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -171,3 +172,29 @@ def test_dense_layers_behind_other_data_formats() -> None:
     assert_equal(first.get_weights(), last.get_weights())
     with pytest.raises(ValueError, match=r"has 30 inputs, .*\(5, 3, 3\)"):
         convert_dense_weights_data_format(first.layers[-1], (5, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("plain", "cudnn"),
+    [
+        (lambda: L.LSTM(4, recurrent_activation="sigmoid"), lambda: L.CuDNNLSTM(4)),
+        (lambda: L.GRU(4, recurrent_activation="sigmoid", reset_after=True), lambda: L.CuDNNGRU(4)),
+        (lambda: L.Bidirectional(L.LSTM(4, recurrent_activation="sigmoid")), lambda: L.Bidirectional(L.CuDNNLSTM(4))),
+    ],
+)
+def test_layers_of_cudnn_and_plain_ones_load_each_other(plain: Callable[[], Any], cudnn: Callable[[], Any]) -> None:
+    def model(layer: Any, seed: int) -> Model:
+        made = Sequential([L.InputLayer((5, 3)), layer])
+        made.set_weights([data.normal(w.shape, "cudnn", seed, i) for i, w in enumerate(made.get_weights())])
+        return made
+
+    def weights(source: Model) -> bytes:
+        buffer = io.BytesIO()
+        source.save_weights(buffer)
+        return buffer.getvalue()
+
+    x = data.normal((2, 5, 3), "cudnn x")
+    for first, second in ((plain, cudnn), (cudnn, plain)):
+        one, other = model(first(), 0), model(second(), 1)
+        other.load_weights(weights(one))
+        np.testing.assert_allclose(other.predict(x), one.predict(x), rtol=1e-5, atol=1e-6)

@@ -1,4 +1,8 @@
-"""CuDNNGRU and CuDNNLSTM: GRU and LSTM with the weights that cuDNN has, a bias for the input and one for the state."""
+"""CuDNNGRU and CuDNNLSTM: GRU and LSTM with the weights that cuDNN has.
+
+They have a bias for the input and one for the state, and the numbers of each gate's matrix lie in memory as those of
+its transpose: Keras hands them to cuDNN as they are.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile import backend as K
 from kcompile.layers.recurrent_cells import GRUCell, LSTMCell
 from kcompile.layers.recurrent_step import Recurrent, cell_arguments
 
@@ -16,12 +21,24 @@ _FIXED = (
 """What these layers have no choice about."""
 
 
-class _TwoBiases:
-    """A cell whose bias is a vector of two: of the input, and of the state."""
+class _CuDNNWeights:
+    """A cell whose kernels cuDNN reads, and whose bias is a vector of two: of the input, and of the state.
+
+    ``kernel`` and ``recurrent_kernel`` are what it computes with; the weights themselves are in cuDNN's order.
+    """
 
     units: int
     gates: int
     bias: Any
+    _by_gate: Any
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)  # type: ignore[misc]  # of the cell that this is mixed into
+        self.kernel, self.recurrent_kernel = self._by_rows(self.kernel), self._by_rows(self.recurrent_kernel)
+
+    def _by_rows(self, kernel: Any) -> Any:
+        rows = int(kernel.shape[0])
+        return K.concatenate([K.transpose(K.reshape(part, (self.units, rows))) for part in self._by_gate(kernel)])
 
     def _input_bias(self) -> Any:
         return self.bias[: self.gates * self.units]
@@ -34,12 +51,12 @@ class _TwoBiases:
         return {key: value for key, value in config.items() if key not in _FIXED}
 
 
-class _CuDNNGRUCell(_TwoBiases, GRUCell):
+class _CuDNNGRUCell(_CuDNNWeights, GRUCell):
     def _add_bias(self, size: int) -> Any:
         return self._add_weight_of("bias", "bias", (2 * size,))
 
 
-class _CuDNNLSTMCell(_TwoBiases, LSTMCell):
+class _CuDNNLSTMCell(_CuDNNWeights, LSTMCell):
     def _add_bias(self, size: int) -> Any:
         return self._add_weight_of("bias", "bias", (2 * size,), self._forgetting() if self.unit_forget_bias else None)
 
