@@ -65,17 +65,19 @@ class RMSprop(Optimizer):
     Args:
         lr: learning rate. rho: decay of the average. epsilon: default ``K.epsilon()``. decay: see :class:`Optimizer`.
         momentum, centered: as in tf.keras: momentum of the steps; the variance instead of the second moment.
+        epsilon_in_root: add ``epsilon`` before the root is taken, as Keras 3 and tf.keras 2.11 and later do.
     """
 
     def __init__(
         self, lr: float = 0.001, rho: float = 0.9, epsilon: float | None = None, decay: float = 0.0,
-        momentum: float = 0.0, centered: bool = False, **kwargs: Any,
+        momentum: float = 0.0, centered: bool = False, *, epsilon_in_root: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(lr, decay, **kwargs)
         self.rho = _fraction(self, "rho", rho)
         self.epsilon = config.epsilon() if epsilon is None else check_number("RMSprop", "epsilon", epsilon, minimum=0)
         self.momentum = check_number("RMSprop", "momentum", momentum, minimum=0, maximum=1)
         self.centered = bool(centered)
+        self.epsilon_in_root = bool(epsilon_in_root)
 
     def prepare(self, updates: list[Update]) -> Rule:
         # The slot holds a / (1 - rho): a' = rho * a + (1 - rho) * g^2 then takes one pass less.
@@ -94,6 +96,8 @@ class RMSprop(Optimizer):
                 mean_new = mean * self.rho + g
                 slots.append((mean, mean_new))
                 spread = a - m.square(mean_new) * rest
+            if self.momentum == 0 and self.epsilon_in_root:
+                return p - g * lr / _root(spread + self.epsilon / rest), slots
             if self.momentum == 0:
                 root_of = m.sqrt if self.centered else _root  # rounding may leave a variance below zero
                 return p - g * lr / (root_of(spread) + small), slots
@@ -108,6 +112,8 @@ class RMSprop(Optimizer):
         own = {"rho": self.rho, "decay": self.initial_decay, "epsilon": self.epsilon}
         if self.momentum or self.centered:
             own.update(momentum=self.momentum, centered=self.centered)
+        if self.epsilon_in_root:
+            own["epsilon_in_root"] = True
         return {**super().get_config(), **own}
 
 
@@ -117,17 +123,19 @@ class Adagrad(Optimizer):
     Args:
         lr: learning rate. epsilon: default ``K.epsilon()``. decay: see :class:`Optimizer`.
         initial_accumulator_value: the sum at the start, 0 in Keras 2.3.1, 0.1 in tf.keras.
+        epsilon_in_root: add ``epsilon`` before the root is taken, as Keras 3 and tf.keras 2.11 and later do.
     """
 
     def __init__(
         self, lr: float = 0.01, epsilon: float | None = None, decay: float = 0.0,
-        initial_accumulator_value: float = 0.0, **kwargs: Any,
+        initial_accumulator_value: float = 0.0, *, epsilon_in_root: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(lr, decay, **kwargs)
         self.epsilon = config.epsilon() if epsilon is None else check_number("Adagrad", "epsilon", epsilon, minimum=0)
         self.initial_accumulator_value = check_number(
             "Adagrad", "initial_accumulator_value", initial_accumulator_value, minimum=0
         )
+        self.epsilon_in_root = bool(epsilon_in_root)
 
     def prepare(self, updates: list[Update]) -> Rule:
         lr = self.rate()
@@ -138,7 +146,8 @@ class Adagrad(Optimizer):
             if not known and self.initial_accumulator_value:
                 slot.assign(slot.numpy() + self.initial_accumulator_value)
             a = slot + m.square(g)
-            return p - g * lr / (_root(a) + self.epsilon), [(slot, a)]
+            root = _root(a + self.epsilon) if self.epsilon_in_root else _root(a) + self.epsilon
+            return p - g * lr / root, [(slot, a)]
 
         return rule
 
@@ -146,6 +155,8 @@ class Adagrad(Optimizer):
         own = {"decay": self.initial_decay, "epsilon": self.epsilon}
         if self.initial_accumulator_value:
             own["initial_accumulator_value"] = self.initial_accumulator_value
+        if self.epsilon_in_root:
+            own["epsilon_in_root"] = True
         return {**super().get_config(), **own}
 
 

@@ -292,9 +292,9 @@ class _Writer:
 def _optimizer_config(name: str, config: dict[str, Any], is_3: bool) -> dict[str, Any]:
     """Our arguments under the names that the optimizers of both have.
 
-    What those cannot say (Nadam's ``schedule_decay``) is left out; we read it from a copy of our own.
+    What those cannot say (Nadam's ``schedule_decay``, where epsilon stands) is left out; we have a copy of our own.
     """
-    config = {key: value for key, value in config.items() if key != "schedule_decay"}
+    config = {key: value for key, value in config.items() if key not in ("schedule_decay", "epsilon_in_root")}
     if "clipnorm" in config:
         config["global_clipnorm"] = config.pop("clipnorm")  # theirs is for each gradient alone
     if "clipnorm_each" in config:

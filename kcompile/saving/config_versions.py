@@ -451,9 +451,11 @@ def _change_optimizer(name: str, config: dict[str, Any], generation: Generation)
     schedule = config.get("learning_rate")
     if isinstance(schedule, Mapping) and schedule.get("class_name") == "InverseTimeDecay":
         _change_schedule(config, schedule.get("config"))
+    legacy = generation is Generation.TF_KERAS and config.pop("is_legacy_optimizer", True)
     if name.lower() == "nadam":
-        legacy = generation is Generation.TF_KERAS and config.pop("is_legacy_optimizer", True)
         config.setdefault("schedule_decay", config.pop("decay", 0.004) if legacy else 1.0)
+    if name.lower() in ("rmsprop", "adagrad") and not legacy:
+        config.setdefault("epsilon_in_root", True)
 
 
 def _change_schedule(config: dict[str, Any], schedule: Any) -> None:

@@ -43,8 +43,10 @@ def training_config(model: Model) -> dict[str, Any] | None:
     given = model._compile_arguments
     if given is None:
         return None
+    optimizer, own = _optimizer_config(model.optimizer)
     return {
-        "optimizer_config": _optimizer_config(model.optimizer),
+        "optimizer_config": optimizer,
+        **({OWN_OPTIONS: own} if own else {}),
         "loss": _with_full_names(_described(given["loss"])),
         "metrics": _described(given["metrics"]),
         "weighted_metrics": _described(given["weighted_metrics"]),
@@ -55,14 +57,20 @@ def training_config(model: Model) -> dict[str, Any] | None:
     }
 
 
-def _optimizer_config(optimizer: Any) -> dict[str, Any]:
-    """Class and arguments, in the words that mean the same to later versions of Keras."""
+OWN_OPTIONS = "kcompile_optimizer_options"
+
+
+def _optimizer_config(optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Class and arguments, in the words that mean the same to later versions of Keras; and what only we can say."""
     config = plain(optimizer.get_config())
-    if config.get("clipnorm") is not None and config.get("global_clipnorm") is None:
+    own = {key: config.pop(key) for key in ("clipnorm_each", "epsilon_in_root") if key in config}
+    if "clipnorm_each" in own:
+        config["clipnorm"] = own["clipnorm_each"]
+    elif config.get("clipnorm") is not None and config.get("global_clipnorm") is None:
         config["global_clipnorm"] = config.pop("clipnorm")  # theirs is for each gradient alone
     if type(optimizer) is Nadam and config["schedule_decay"] == 0.004:
         config["decay"] = config.pop("schedule_decay")  # which Keras 3 takes, and ignores
-    return {"class_name": type(optimizer).__name__, "config": config}
+    return {"class_name": type(optimizer).__name__, "config": config}, own
 
 
 def _with_full_names(loss: Any) -> Any:
@@ -187,6 +195,10 @@ def _optimizer_of(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) 
         name = name.removeprefix("Custom>")
     if name == "Nadam" and isinstance(options, Mapping) and "decay" in options and "schedule_decay" not in options:
         options = {"schedule_decay" if key == "decay" else key: value for key, value in options.items()}
+    own = config.get(OWN_OPTIONS)
+    if isinstance(own, Mapping) and isinstance(options, Mapping):
+        dropped = {"clipnorm"} if "clipnorm_each" in own else set()
+        options = {**{key: value for key, value in options.items() if key not in dropped}, **own}
     return {**found, "class_name": name, "config": options or {}}
 
 
