@@ -8,11 +8,8 @@ data: no class is made, and names are looked up in our tables and among the call
 
 from __future__ import annotations
 
-import enum
-import functools
-import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,15 +18,21 @@ from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown
 from kcompile.layers.operations import Operation, find_keras_3, from_keras_3
 from kcompile.saving import keras1_configs, keras3_masks, known, lambdas
 from kcompile.saving.config_calls import Call, Place, read_calls
-
-
-class Generation(enum.Enum):
-    """Versions of Keras between which a spelling changed its meaning."""
-
-    KERAS_1 = 1
-    KERAS_2 = 2
-    TF_KERAS = 2.5
-    KERAS_3 = 3
+from kcompile.saving.config_tables import (
+    ACTIVATIONS_OF_KERAS_3,
+    ARRAY_DTYPES,
+    CHANGES,
+    KERAS,
+    KIND_OF_MODULE,
+    MARKERS,
+    POLICIES,
+    RENAMED,
+    Generation,
+    change_optimizer,
+    is_layer,
+    is_optimizer,
+    says_nothing,
+)
 
 
 def generation_of(config: Any, keras_version: str | None = None) -> Generation:
@@ -101,7 +104,7 @@ class _Reader:
         """Any part of a configuration; ``key`` is what it stands under."""
         if isinstance(item, Mapping):
             name = item.get("class_name")
-            if name in _MARKERS or (isinstance(name, str) and "config" in item):
+            if name in MARKERS or (isinstance(name, str) and "config" in item):
                 return self.object(item, key)
             if item.get("type") == "ndarray" and "value" in item:  # arrays in files of Keras 2.0 and 2.1
                 return item["value"]
@@ -119,7 +122,7 @@ class _Reader:
             return self.policy(name)
         if kind in ("activation", "initializer", "regularizer", "constraint"):
             if kind == "activation" and self.generation is Generation.KERAS_3:
-                name = _ACTIVATIONS_OF_KERAS_3.get(name, name)
+                name = ACTIVATIONS_OF_KERAS_3.get(name, name)
             self.require(name, None, kind)
         return name
 
@@ -134,11 +137,11 @@ class _Reader:
 
     def object(self, data: Mapping[str, Any], key: str) -> Any:
         name, config = data["class_name"], data.get("config", {})
-        if name in _MARKERS:
+        if name in MARKERS:
             return self.marker(name, data)
         if name == "function":
             return self.function(data, key)
-        if name in _POLICIES:
+        if name in POLICIES:
             return self.policy(str(config.get("name", "float32"))) if isinstance(config, Mapping) else "float32"
         if isinstance(config, str):
             raise KCompileError(f"the config of {name!r} is not a dict of arguments, but {shown(config)}")
@@ -146,7 +149,7 @@ class _Reader:
         if operation is not None:
             class_name = "SlicingOpLambda" if operation.name.endswith("getitem") else "TFOpLambda"
             return {"class_name": class_name, "config": {"name": config.get("name"), "function": operation.name}}
-        kind = known.kind_of_key(key) or _KIND_OF_MODULE.get(str(data.get("module")).rpartition(".")[2])
+        kind = known.kind_of_key(key) or KIND_OF_MODULE.get(str(data.get("module")).rpartition(".")[2])
         own_name = self.own_name(data)
         if own_name is None and name == "Merge" and not self.foreign(data):
             extra = {each: data[each] for each in ("name", "inbound_nodes") if each in data}
@@ -187,7 +190,7 @@ class _Reader:
         module, registered = data.get("module"), data.get("registered_name")
         if isinstance(registered, str) and ">" in registered:
             return True
-        return isinstance(module, str) and module.partition(".")[0] not in _KERAS
+        return isinstance(module, str) and module.partition(".")[0] not in KERAS
 
     def arguments(self, name: str, config: Any, found: Any) -> Any:
         """The arguments of a class, under the names that our class has for them."""
@@ -199,19 +202,19 @@ class _Reader:
             return self.sequential(config)
         if isinstance(config.get("layers"), list) and "output_layers" in config:
             return self.functional(config)
-        config = keras1_configs.upgraded(name, config) if _is_layer(found) else dict(config)
+        config = keras1_configs.upgraded(name, config) if is_layer(found) else dict(config)
         if name == "Lambda":
             return self.lambda_layer(config)
         if found is not None:
-            for rename in _RENAMED.get(name, ()):
+            for rename in RENAMED.get(name, ()):
                 if rename[0] in config:
                     config[rename[1]] = config.pop(rename[0])
-            if name in _CHANGES:
-                _CHANGES[name](config, self.generation)
-        if _is_optimizer(found):
-            _change_optimizer(name, config, self.generation)
+            if name in CHANGES:
+                CHANGES[name](config, self.generation)
+        if is_optimizer(found):
+            change_optimizer(name, config, self.generation)
         if found is not None:
-            config = {k: v for k, v in config.items() if not _says_nothing(k, v, found)}
+            config = {k: v for k, v in config.items() if not says_nothing(k, v, found)}
         return {k: self.value(v, k) for k, v in config.items()}
 
     # -- models
@@ -280,12 +283,12 @@ class _Reader:
         registered = data.get("registered_name")
         if isinstance(registered, str) and registered in self.custom:
             return registered
-        builtin = module in (None, "builtins") or str(module).partition(".")[0] in _KERAS
+        builtin = module in (None, "builtins") or str(module).partition(".")[0] in KERAS
         if name not in self.custom and not builtin:
             self.unknown.setdefault(f"{module}.{name}", ("function", ""))
             return name
         if self.generation is Generation.KERAS_3 and known.kind_of_key(key) == "activation":
-            name = _ACTIVATIONS_OF_KERAS_3.get(name, name)
+            name = ACTIVATIONS_OF_KERAS_3.get(name, name)
         self.require(name, module, known.kind_of_key(key))
         return name
 
@@ -302,7 +305,7 @@ class _Reader:
             return Place(*history)
         if name in ("__numpy__", "__tensor__"):
             dtype = config.get("dtype")
-            if dtype is not None and dtype not in _ARRAY_DTYPES:
+            if dtype is not None and dtype not in ARRAY_DTYPES:
                 raise KCompileError(f"an array of {self.owner} has dtype {shown(dtype)}")
             return np.asarray(config.get("value"), dtype)
         if name == "__lambda__":
@@ -360,128 +363,6 @@ def _unknown(found: Mapping[str, tuple[str | None, str]]) -> UnknownNameError:
 _SHOWN = 20
 
 
-# ---- tables
-
-_KERAS = ("keras", "tf_keras", "keras_core", "tensorflow", "builtins", "kcompile")
-"""The packages whose classes have ours as counterparts."""
-
-_MARKERS = (
-    "__tuple__", "TensorShape", "__keras_tensor__", "__numpy__", "__tensor__", "__lambda__", "__slice__", "__bytes__",
-    "__ellipsis__", "SeedGenerator",
-)  # fmt: skip
-_POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy", "PolicyV1")
-_ARRAY_DTYPES = (
-    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
-)  # fmt: skip
-_KIND_OF_MODULE = {
-    "layers": "layer", "initializers": "initializer", "regularizers": "regularizer", "constraints": "constraint",
-    "losses": "loss", "metrics": "metric", "optimizers": "optimizer",
-}  # fmt: skip
-
-_ACTIVATIONS_OF_KERAS_3 = {"hard_sigmoid": "hard_sigmoid_v3"}
-"""Activations of which Keras 3 changed the formula."""
-
-_RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
-    "LeakyReLU": (("negative_slope", "alpha"),),
-    "InputLayer": (("batch_shape", "batch_input_shape"), ("input_dtype", "dtype")),
-}
-
-_ANY = object()
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    # Arguments of later versions (or of TensorFlow), with the values for which they change nothing.
-    "quantization_config": (None,), "renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (_ANY,),
-    "fused": (_ANY,), "virtual_batch_size": (None,), "adjustment": (None,), "synchronized": (False,),
-    "ragged": (False, None), "sparse": (False, None), "optional": (False, None), "groups": (1,), "keepdims": (False,),
-    "time_major": (False,), "zero_output_for_mask": (False,), "seed": (None,), "noise_shape": (None,),
-    "autocast": (True,), "dynamic": (False,), "experimental_autocast": (True,), "implementation": (_ANY,),
-    "input_axes": (None,), "output_axes": (None,), "return_state": (False,), "use_cudnn": (_ANY,),
-    "dilation_rate": (1, (1,), (1, 1), (1, 1, 1)), "data_format": ("channels_last",), "interpolation": ("nearest",),
-    "activity_regularizer": (None,), "dropout": (0, 0.0), "input_dtype": (_ANY,), "dtype": (_ANY,),
-    "ignore_class": (None,), "fn": (_ANY,), "sparse_y_true": (True,), "sparse_y_pred": (True,), "axis": (-1,),
-    "multi_label": (False,), "num_labels": (None,), "label_weights": (None,), "from_logits": (False,),
-    "top_k": (None,), "class_id": (None,), "weight_decay": (None, 0, 0.0), "use_ema": (False,),
-    "ema_momentum": (_ANY,), "ema_overwrite_frequency": (_ANY,), "jit_compile": (_ANY,),
-    "is_legacy_optimizer": (_ANY,), "loss_scale_factor": (None,), "gradient_accumulation_steps": (None,),
-    "momentum": (0, 0.0), "centered": (False,), "clipnorm": (None,), "global_clipnorm": (None,), "clipvalue": (None,),
-    "decay": (0, 0.0),
-}  # fmt: skip
-
-
-def _says_nothing(key: str, value: Any, found: Any) -> bool:
-    """Whether an argument that our class does not have can be left out without changing what is computed."""
-    if key not in _NEUTRAL or key in _accepted(found):
-        return False
-    value = tuple(value) if isinstance(value, list) else value
-    return any(neutral is _ANY or (type(neutral) is type(value) and neutral == value) for neutral in _NEUTRAL[key])
-
-
-@functools.cache
-def _accepted(found: Any) -> frozenset[str]:
-    """The names of the arguments of a class: its own, and those of its bases where it hands others on."""
-    names = set(getattr(found, "_allowed", ()))
-    if _is_optimizer(found):
-        names |= {"learning_rate", "clipnorm", "global_clipnorm", "clipnorm_each", "clipvalue", "name"}
-    for base in found.__mro__ if isinstance(found, type) else ():
-        if "__init__" in base.__dict__ and base is not object:
-            parameters = inspect.signature(base.__dict__["__init__"]).parameters
-            names |= set(parameters)
-            if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
-                break
-    return frozenset(names)
-
-
-# ---- defaults that changed
-
-
-def _change_gru(config: dict[str, Any], generation: Generation) -> None:
-    config.setdefault("reset_after", False)  # what there was before the argument
-
-
-def _change_lstm(config: dict[str, Any], generation: Generation) -> None:
-    if generation in (Generation.TF_KERAS, Generation.KERAS_3) and config.get("recurrent_dropout"):
-        config["implementation"] = 1  # one mask for each gate, whatever the argument says
-
-
-def _change_optimizer(name: str, config: dict[str, Any], generation: Generation) -> None:
-    """Optimizers were written anew in tf.keras, with other meanings of two arguments."""
-    if generation not in (Generation.TF_KERAS, Generation.KERAS_3):
-        return
-    if config.get("clipnorm") is not None:
-        config["clipnorm_each"] = config.pop("clipnorm")  # of every gradient alone, not of all together
-    schedule = config.get("learning_rate")
-    if isinstance(schedule, Mapping) and schedule.get("class_name") == "InverseTimeDecay":
-        _change_schedule(config, schedule.get("config"))
-    legacy = generation is Generation.TF_KERAS and config.pop("is_legacy_optimizer", True)
-    if name.lower() == "nadam":
-        config.setdefault("schedule_decay", config.pop("decay", 0.004) if legacy else 1.0)
-    if name.lower() in ("rmsprop", "adagrad") and not legacy:
-        config.setdefault("epsilon_in_root", True)
-
-
-def _change_schedule(config: dict[str, Any], schedule: Any) -> None:
-    """Later optimizers have a schedule for what ``decay`` is here."""
-    if not isinstance(schedule, Mapping) or schedule.get("staircase") or not schedule.get("decay_steps"):
-        raise KCompileError("the learning rate schedule InverseTimeDecay with staircase=True is not supported")
-    config["learning_rate"] = schedule.get("initial_learning_rate")
-    config["decay"] = schedule.get("decay_rate", 0.0) / schedule["decay_steps"]
-
-
-def _change_zero_padding_1d(config: dict[str, Any], generation: Generation) -> None:
-    if config.pop("data_format", "channels_last") != "channels_last":
-        raise KCompileError(
-            f"layer {config.get('name')!r} (ZeroPadding1D): only data_format='channels_last' is supported"
-        )
-
-
-_CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {
-    "GRU": _change_gru,
-    "GRUCell": _change_gru,
-    "LSTM": _change_lstm,
-    "LSTMCell": _change_lstm,
-    "ZeroPadding1D": _change_zero_padding_1d,
-}
-
-
 # ---- helpers
 
 
@@ -491,20 +372,8 @@ def _of_operation(operation: Operation, config: Any, call: Call) -> tuple[Any, t
     return first, (), options
 
 
-def _is_layer(found: Any) -> bool:
-    from kcompile.engine.layer import Layer
-
-    return isinstance(found, type) and issubclass(found, Layer)
-
-
-def _is_optimizer(found: Any) -> bool:
-    from kcompile.optimizers import Optimizer
-
-    return isinstance(found, type) and issubclass(found, Optimizer)
-
-
 def _kind_word(found: Any) -> str:
-    return "layer" if found is None or _is_layer(found) else "object"
+    return "layer" if found is None or is_layer(found) else "object"
 
 
 def _title(config: Any) -> Any:

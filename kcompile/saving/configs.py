@@ -90,7 +90,8 @@ def read(
 ) -> Any:
     """A configuration, checked, and in the form of :func:`kcompile.saving.config_versions.upgraded`."""
     check_structure(config)
-    return upgraded(config, custom_objects, keras_version, safe_mode, kind)
+    with sentences("the configuration cannot be read"):
+        return upgraded(config, custom_objects, keras_version, safe_mode, kind)
 
 
 def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
