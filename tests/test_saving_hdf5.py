@@ -224,6 +224,15 @@ def test_without_optimizer_and_without_compile() -> None:
     assert load_model(saved(model)).optimizer is not None
 
 
+def test_what_json_does_not_know_is_named() -> None:
+    class Own(L.Layer):
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "things": {1, 2}}
+
+    with pytest.raises(ValueError, match=r"\{1, 2\} \(set\) in a configuration cannot be written as JSON"):
+        saved(Sequential([Own(input_shape=(1,))]))
+
+
 # ---- weights only
 
 
@@ -300,7 +309,7 @@ def test_by_name_skip_mismatch_and_reshape() -> None:
 
 
 def test_names_beyond_the_limit_of_an_attribute() -> None:
-    layers = [L.Dense(1, input_shape=(1,), name=f"layer_{i}_{'x' * 400}") for i in range(170)]
+    layers = [L.Dense(1, input_shape=(1,), name=f"layer_{i}_{'x' * 2000}") for i in range(40)]
     model = disturbed(Sequential(layers))
     content = saved(model)
     with h5py.File(io.BytesIO(content)) as file:

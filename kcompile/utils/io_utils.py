@@ -27,8 +27,8 @@ class HDF5Matrix:
         ValueError: it is no HDF5 file, has no such array, stores it outside, or ``start`` and ``end`` do not fit.
     """
 
-    _open: dict[str, tuple[Any, Any]] = {}
-    """Files by path, and their roots: several matrices of a file share one."""
+    _open: dict[Any, tuple[Any, Any]] = {}
+    """Open files and their roots, by path and time of change: several matrices of a file share one."""
 
     def __init__(
         self,
@@ -48,13 +48,14 @@ class HDF5Matrix:
     def _root(cls, source: Any) -> Any:
         from kcompile.saving.hdf5_files import open_hdf5
 
-        key = os.path.abspath(source) if isinstance(source, (str, os.PathLike)) else None
-        if key is not None and key in cls._open:
-            return cls._open[key][1]
-        opened = open_hdf5(source)
-        root = opened.__enter__()  # stays open as long as a matrix may read from it
-        cls._open[key or f"{id(source)}"] = (opened, root)
-        return root
+        key: Any = id(source)
+        if isinstance(source, (str, os.PathLike)):
+            status = os.stat(source)
+            key = os.path.abspath(source), status.st_mtime_ns, status.st_size
+        if key not in cls._open:
+            opened = open_hdf5(source)
+            cls._open[key] = opened, opened.__enter__()  # stays open as long as a matrix may read from it
+        return cls._open[key][1]
 
     def __len__(self) -> int:
         return self.end - self.start
