@@ -192,6 +192,8 @@ def test_gradients_of_a_custom_cell_are_those_of_finite_differences() -> None:
     layer = L.RNN(GatedSum(2, shape_type(keras)), return_sequences=True)
     states = [h, K.zeros_like(h)[:, :, None] + K.zeros((3,)), K.ones_like(h[:, :1])]
     y = layer(x, initial_state=states)
+    random = np.random.default_rng(5)
+    layer.set_weights([random.uniform(-0.7, 0.7, w.shape) for w in layer.get_weights()])
     value = K.sum(K.sin(y))
     run = K.function([x, h], [value, *K.gradients(value, [x, h, *layer.trainable_weights])])
     start = np.full((SAMPLES, 2), 0.3, np.float32)
@@ -212,7 +214,6 @@ def test_gradients_of_a_custom_cell_are_those_of_finite_differences() -> None:
             weight.assign(before)
         return float(results[0] - results[1]) / (2 * step)
 
-    random = np.random.default_rng(5)
     for index, gradient in enumerate(found[1:]):
         direction = random.standard_normal(gradient.shape).astype(np.float32)
         np.testing.assert_allclose(change(index, direction), np.sum(gradient * direction), rtol=5e-3, atol=5e-3)
