@@ -229,7 +229,7 @@ def test_what_json_does_not_know_is_named() -> None:
         def get_config(self) -> dict[str, Any]:
             return {**super().get_config(), "things": {1, 2}}
 
-    with pytest.raises(ValueError, match=r"\{1, 2\} \(set\) in a configuration cannot be written as JSON"):
+    with pytest.raises(ValueError, match=r"\{1, 2\} \(set\), for which JSON has no form"):
         saved(Sequential([Own(input_shape=(1,))]))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from kcompile.engine.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.training import Model
-from kcompile.errors import KCompileError, shown, warn
+from kcompile.errors import KCompileError, warn
 from kcompile.saving import training_state
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
@@ -102,14 +102,7 @@ def _class_name(model: Model) -> str:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, default=_refused).encode()
-
-
-def _refused(item: Any) -> Any:
-    raise KCompileError(
-        f"{shown(item)} in a configuration cannot be written as JSON; let get_config return numbers, texts, lists and "
-        "dictionaries only"
-    )
+    return json.dumps(value).encode()
 
 
 # ---- reading
