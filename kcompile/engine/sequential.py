@@ -155,8 +155,10 @@ class Sequential(Model):
     def from_config(cls, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
         """A new model from :meth:`get_config`, with fresh weights."""
         from kcompile.engine.network_config import sequential_from_config
+        from kcompile.saving.configs import reading
 
-        return sequential_from_config(cls, config, custom_objects)
+        with reading("the configuration does not describe a model"):
+            return sequential_from_config(cls, config, custom_objects)
 
 
 def _first_shape(layer: Layer) -> tuple[int | None, ...] | None:

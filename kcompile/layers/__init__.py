@@ -141,7 +141,8 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     """
     from kcompile.saving import configs
 
-    return configs.build(configs.read(config, custom_objects, kind="layer"), custom_objects)
+    with configs.reading("the configuration does not describe a layer"):
+        return configs.build(configs.read(config, custom_objects, kind="layer"), custom_objects)
 
 
 @functools.cache

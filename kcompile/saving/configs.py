@@ -43,7 +43,7 @@ def model_from_config(
         raise DataTypeError(
             f"the configuration of a model is a dict with 'class_name' and 'config', got {shown(config)}"
         )
-    with sentences("the configuration does not describe a model"), _loading():
+    with reading("the configuration does not describe a model"):
         return build(read(config, custom_objects, keras_version, safe_mode, "layer"), custom_objects)
 
 
@@ -74,11 +74,20 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def _loading() -> contextlib.AbstractContextManager[None]:
-    """Weights are counted; those of an architecture without a file are drawn."""
-    if loading.current() is not None:
-        return contextlib.nullcontext()
-    return loading.loading(loading.Loading("the configuration", None))
+@contextlib.contextmanager
+def reading(problem: str) -> Iterator[None]:
+    """What all doors for configurations share: errors are sentences, and weights are counted.
+
+    Those of an architecture without a file are drawn, but not beyond the memory that is free.
+
+    Raises:
+        ValueError: ``problem``, and the reason.
+    """
+    pending: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if loading.current() is None:
+        pending = loading.loading(loading.Loading("the configuration", None))
+    with sentences(problem), pending:
+        yield
 
 
 def read(
