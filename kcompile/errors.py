@@ -20,7 +20,13 @@ import numpy as np
 
 
 class KCompileError(ValueError):
-    """Base of every error that a user of kcompile can cause."""
+    """Base of every error that a user of kcompile can cause.
+
+    Names in a message can come from files: what could steer a terminal is escaped, and what is too long is cut.
+    """
+
+    def __init__(self, message: object = "", *more: object) -> None:
+        super().__init__(_printable(str(message)), *more)
 
 
 class ShapeError(KCompileError):
@@ -41,6 +47,15 @@ class UnknownNameError(KCompileError):
 
 class DataError(KCompileError):
     """Data whose values or counts can't be used: label out of range, sample counts that differ."""
+
+
+_LONGEST = 2000  # characters of a message
+
+
+def _printable(message: str) -> str:
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST - 400]} ... {message[-300:]}"
+    return message if message.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
 
 
 _FEW = 20  # more names than these are not listed when one of them is near
