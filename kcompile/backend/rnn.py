@@ -10,7 +10,7 @@ from kcompile.backend import random
 from kcompile.backend.functions import substitute
 from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import KCompileError, ShapeError, check_int
+from kcompile.errors import DataTypeError, KCompileError, ShapeError, check_int, shown
 from kcompile.ir.ops import comparison, cumulative, shaping
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops.control import scan
@@ -61,6 +61,8 @@ def rnn(
     """
     sequences = [time_first(as_tensor(x).value, time_major) for x in flatten(inputs)]
     sequences = [_of_length(x, input_length) for x in sequences]
+    if any(_differ(x.shape[0], sequences[0].shape[0]) for x in sequences):
+        raise ir.IRError(f"rnn: inputs have different numbers of steps: {[_sizes(x.shape)[0] for x in sequences]}")
     first = [as_tensor(x).value for x in flatten(initial_states)]
     step = _Step(step_function, inputs, initial_states, constants)
     valid = valid_steps(mask, input_length, sequences[0], time_major)
@@ -105,16 +107,32 @@ def valid_steps(mask: Any, input_length: Any, sequence: ir.Value, time_major: bo
     """Which steps count, ``(time, batch)``; ``None``: all."""
     if mask is not None:
         value = as_tensor(mask).value
-        if value.rank == 3:
+        steps, batch = sequence.shape[:2]
+        expected = (steps, batch) if time_major else (batch, steps)
+        trailing = value.rank == 3 and value.shape[2] == 1
+        if not (value.rank == 2 or trailing) or any(map(_differ, value.shape, expected)):
+            order = "(time, batch)" if time_major else "(batch, time)"
+            raise ir.IRError(
+                f"rnn: the mask must have the shape {order}, here {_sizes(expected)}, got {_sizes(value.shape)}"
+            )
+        if trailing:
             value = shaping.squeeze(value, [2])
-        if value.rank != 2:
-            raise ShapeError(f"rnn: the mask must be (batch, time), got shape {value.shape}")
         value = value if time_major else swapped(value)
         return e.cast(value, "bool")
     if input_length is not None and _is_per_sample(input_length):
         lengths = e.cast(as_tensor(input_length).value, "int64")
         return comparison.less(shaping.expand_dims(shaping.iota(sequence.shape[0]), 1), lengths)
     return None
+
+
+def _sizes(shape: Sequence[Any]) -> tuple[int | None, ...]:
+    """A shape as Keras writes it, ``None`` for what is known at run time."""
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _differ(size: Any, other: Any) -> bool:
+    """Whether two sizes are known to differ."""
+    return isinstance(size, int) and isinstance(other, int) and size != other
 
 
 class _Step:
@@ -132,10 +150,21 @@ class _Step:
         x = pack(self.inputs, [Tensor(value) for value in slices])
         states = pack(self.states, [Tensor(value) for value in before])
         listed = tuple(states) if is_nested(self.states) else (states,)
-        self._output, after = self.function(x, (*listed, *self.constants))
+        result = self.function(x, (*listed, *self.constants))
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise DataTypeError(
+                f"rnn: a step must return its output and a list of the next states, got {shown(result)}"
+            )
+        self._output, after = result
         new = [as_tensor(y).value for y in flatten(after)]
         if len(new) != len(before):
-            raise KCompileError(f"rnn: the step function got {len(before)} states and returned {len(new)}")
+            raise ir.IRError(f"rnn: a step must return as many states as it gets, {len(before)}, got {len(new)}")
+        for i, (y, value) in enumerate(zip(new, before, strict=True)):
+            if y.rank != value.rank or any(map(_differ, y.shape, value.shape)):
+                raise ir.IRError(
+                    f"rnn: state {i} has the shape {_sizes(value.shape)} before a step and {_sizes(y.shape)} after "
+                    "it; it must stay the same (check the cell's state_size)"
+                )
         new = [e.cast(y, value.dtype) for y, value in zip(new, before, strict=True)]
         return [as_tensor(y).value for y in flatten(self._output)], new
 

@@ -15,7 +15,7 @@ from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import KCompileError, check_flag
+from kcompile.errors import DataTypeError, KCompileError, ShapeError, check_flag, shown
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_states import KeepsStates
 from kcompile.utils.generic_utils import CustomObjectScope
@@ -231,7 +231,13 @@ class RNN(KeepsStates):
                 arguments["constants"] = list(states[-count:])
                 states = states[:-count]
             with ir.scope(getattr(cell, "name", "cell")):
-                output, after = call(x, list(states), **arguments)
+                result = call(x, list(states), **arguments)
+            if not isinstance(result, (tuple, list)) or len(result) != 2:
+                raise DataTypeError(
+                    f"{self._label}: call of its cell {type(cell).__name__} must return the output and a list of the "
+                    f"next states, got {shown(result)}"
+                )
+            output, after = result
             return output, after if is_nested(after) else [after]
 
         return step
@@ -241,6 +247,10 @@ class RNN(KeepsStates):
     def build(self, input_shape: Any) -> None:
         shapes = [tuple(s) for s in (input_shape if is_shape_list(input_shape) else [input_shape])]
         shapes = shapes[: self._num_inputs]
+        if any(len(shape) < (self._ndim or 3) for shape in shapes):
+            raise ShapeError(
+                f"{self._label} takes an input (batch, time, ...) of {self._ndim or 3} axes, got shape {shapes[0]}"
+            )
         batch, time = (1, 0) if self.time_major else (0, 1)
         steps = [tuple(size for axis, size in enumerate(s) if axis != time) for s in shapes]
         if isinstance(self.cell, Layer) and not self.cell.built:

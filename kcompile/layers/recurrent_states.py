@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.layer import Layer
 from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import DataTypeError, KCompileError, ShapeError
+from kcompile.errors import DataTypeError, KCompileError, ShapeError, shown
 from kcompile.ir.ops import shaping
 
 
@@ -30,8 +30,18 @@ def state_shapes(cell: Any) -> list[tuple[int, ...]]:
 
 
 def size_as_shape(size: Any) -> tuple[int, ...]:
-    """A size as cells give it, a number or a shape (which answers ``as_list``), as a tuple."""
-    return tuple(size.as_list()) if hasattr(size, "as_list") else (int(size),)
+    """A size as cells give it, a number or a shape (which answers ``as_list``), as a tuple.
+
+    Raises:
+        TypeError (also a ValueError): it is neither.
+    """
+    if hasattr(size, "as_list"):
+        return tuple(size.as_list())
+    if not isinstance(size, (int, np.integer)):
+        raise DataTypeError(
+            f"state_size and output_size of a cell must be a size or a list of sizes, got {shown(size)}"
+        )
+    return (int(size),)
 
 
 def output_form(cell: Any) -> Any:
@@ -93,6 +103,8 @@ def check_cell(owner: str, cell: Any) -> None:
         raise DataTypeError(
             f"{owner}: a cell needs an attribute state_size (a size, or one for each state), which {cell!r} has not"
         )
+    if isinstance(cell.state_size, Mapping):
+        raise DataTypeError(f"{owner}: state_size of {cell!r} must be a size or a list of sizes, got a dictionary")
 
 
 def differs_by_phase(cell: Any) -> bool:
