@@ -330,10 +330,17 @@ class Network(Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
-        """A new model from :meth:`get_config`, with fresh weights."""
-        from kcompile.engine.network_config import network_from_config
+        """A new model from :meth:`get_config`, with fresh weights.
 
-        return network_from_config(cls, config, custom_objects)
+        A subclass with a ``get_config`` of its own gets that back as arguments, as in tf.keras.
+        """
+        from kcompile.engine.network_config import is_functional_config, network_from_config
+        from kcompile.saving.configs import reading
+
+        with reading("the configuration does not describe a model"):
+            if not cls.__module__.startswith("kcompile.") and not is_functional_config(config):
+                return cls(**config)
+            return network_from_config(cls, config, custom_objects)
 
     def to_json(self, keras_version: int = 2, **kwargs: Any) -> str:
         """The architecture as JSON.

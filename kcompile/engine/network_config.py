@@ -35,7 +35,7 @@ def network_config(model: Network) -> dict[str, Any]:
     if not model._functional or model._subclassed:
         raise NotImplementedError(
             f"model {model.name!r} ({type(model).__name__}) is subclassed: its architecture is Python code, which "
-            "has no configuration; define get_config in the class, or keep its weights with get_weights"
+            "has no configuration; define get_config in the class and save as .keras, or save_weights"
         )
     from kcompile.layers.operations import TFOpLambda, as_entry
 
@@ -184,15 +184,30 @@ def _in_order(needs: Sequence[set[Any]], make: Callable[[int], Iterable[Any]]) -
     return [index for index, count in enumerate(missing) if count >= 0]
 
 
+_KEYS = ("layers", "input_layers", "output_layers")
+
+
+def is_functional_config(config: Any) -> bool:
+    """Whether a configuration has the parts of a functional model's."""
+    return isinstance(config, Mapping) and all(key in config for key in _KEYS)
+
+
+def describes_layers(model: Network, config: Any) -> bool:
+    """Whether a model's configuration lists its layers; a subclass may return arguments of its own instead."""
+    if hasattr(model, "_stack"):  # Sequential
+        entries = config.get("layers") if isinstance(config, Mapping) else None
+        return isinstance(entries, list) and all(isinstance(entry, Mapping) for entry in entries)
+    return is_functional_config(config)
+
+
 def _checked(config: Any) -> Mapping[str, Any]:
     """The configuration, if it has the parts of a functional model's.
 
     Raises:
         ValueError: it has not.
     """
-    keys = ("layers", "input_layers", "output_layers")
-    if not isinstance(config, Mapping) or any(key not in config for key in keys):
-        raise KCompileError(f"the configuration of a functional model has {listed(keys)}, got {shown(config)}")
+    if not is_functional_config(config):
+        raise KCompileError(f"the configuration of a functional model has {listed(_KEYS)}, got {shown(config)}")
     layers = config["layers"]
     if not isinstance(layers, (list, tuple)) or not all(isinstance(data, Mapping) for data in layers):
         raise KCompileError(f"the layers of model {config.get('name')!r} must be a list of dicts, got {shown(layers)}")

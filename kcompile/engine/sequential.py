@@ -153,11 +153,16 @@ class Sequential(Model):
 
     @classmethod
     def from_config(cls, config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
-        """A new model from :meth:`get_config`, with fresh weights."""
+        """A new model from :meth:`get_config`, with fresh weights.
+
+        A subclass with a ``get_config`` of its own gets that back as arguments.
+        """
         from kcompile.engine.network_config import sequential_from_config
         from kcompile.saving.configs import reading
 
         with reading("the configuration does not describe a model"):
+            if not cls.__module__.startswith("kcompile.") and isinstance(config, dict) and "layers" not in config:
+                return cls(**config)
             return sequential_from_config(cls, config, custom_objects)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
+from kcompile.engine.network_config import describes_layers
 from kcompile.engine.node import Node
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.tensor import Tensor
@@ -103,7 +104,7 @@ class _Writer:
         config = model.get_config()  # refuses what has no configuration
         name = type(model).__name__
         builtin = type(model).__module__.startswith("kcompile.")
-        if not builtin and not isinstance(config.get("layers"), list):
+        if not builtin and not describes_layers(model, config):
             written: dict[str, Any] = self.value(
                 {"class_name": name, "config": config}, "layer", f"model {model.name!r}"
             )
@@ -145,10 +146,18 @@ class _Writer:
             layers.append({**written, "name": layer.name, "inbound_nodes": calls})
         ends = {}
         for key, tensors in (("input_layers", model.inputs), ("output_layers", model.outputs)):
-            places = [_place(x, numbers) for x in tensors]
+            places = [self.end(x, numbers) for x in tensors]
             # A list of one and one alone differ in what predict returns.
             ends[key] = places[0] if self.is_3 and len(places) == 1 else places
         return {"name": model.name, "trainable": model.trainable, "layers": layers, **ends}
+
+    def end(self, x: Tensor, numbers: Mapping[int, int]) -> list[Any]:
+        """An input or output of the model: here Keras 3 counts the calls of functional models from 1 after all."""
+        name, call, output = _place(x, numbers)
+        assert x._keras_history is not None
+        layer = x._keras_history[0]
+        shift = self.is_3 and isinstance(layer, Network) and not isinstance(layer, Sequential)
+        return [name, call + 1 if shift else call, output]
 
     def call(self, node: Node, numbers: Mapping[int, int]) -> Any:
         owner = f"layer {node.layer.name!r}"

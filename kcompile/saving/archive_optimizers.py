@@ -67,11 +67,16 @@ def _slots(optimizer: Optimizer, state: State, order: Sequence[Variable]) -> Ite
 
 def trained_in_order(model: Model, config: Any = None) -> list[Variable]:
     """The weights that train, in the order in which the file's layers have them."""
-    collected = model._collected_trainable_weights
+    collected = _trained(model)
     trained = set(collected)
     found = unique(w for layer in layers_in_order(model, config) for w in layer.weights if w in trained)
     rest = trained.difference(found)
     return [*found, *(w for w in collected if w in rest)]
+
+
+def _trained(model: Model) -> list[Variable]:
+    """The weights that train; a subclassed model that was just loaded has no graph yet in which they were collected."""
+    return model._collected_trainable_weights or model.trainable_weights
 
 
 # ---- writing
@@ -80,7 +85,7 @@ def trained_in_order(model: Model, config: Any = None) -> list[Variable]:
 def write_optimizer(root: Any, model: Any, dialect: str) -> None:
     """Write the state into an ``h5py.Group``."""
     optimizer = model.optimizer
-    state = state_of(optimizer, model._collected_trainable_weights)
+    state = state_of(optimizer, _trained(model))
     arrays: list[Array] = [optimizer.iterations.numpy()]
     if dialect == KERAS_3 and not optimizer.initial_decay:  # a schedule is no variable there
         arrays.append(optimizer.lr.numpy())
@@ -117,7 +122,7 @@ def read_optimizer(root: StoredGroup, model: Any, config: Any) -> None:
         return
     before = dict(optimizer._slots), dict(optimizer._scales)
     try:
-        state = state_of(optimizer, model._collected_trainable_weights)
+        state = state_of(optimizer, _trained(model))
         plan = _plan(root, stored, optimizer, state, order)
     except KCompileError:
         optimizer._slots, optimizer._scales = before

@@ -142,3 +142,20 @@ def read_ends(ends: Any, key: str, model: Any) -> list[Place]:
     if wrong or not all(isinstance(e, (list, tuple)) and len(e) == 3 and isinstance(e[0], str) for e in entries):
         raise KCompileError(f"{key} of model {model!r} must be a list of [layer, call, output], got {shown(ends)}")
     return [Place(*entry) for entry in entries]
+
+
+def ends_from_zero(ends: Any, nested: Collection[str]) -> Any:
+    """The inputs or outputs of a model of Keras 3, which counts calls of functional models from 0 where they are
+    inputs of other calls, but from 1 where they are outputs of the whole model: from 0 here too.
+
+    Args:
+        ends: as in the file. nested: the names of the functional models among the layers.
+    """
+    if isinstance(ends, Mapping):
+        return {key: ends_from_zero(each, nested) for key, each in ends.items()}
+    if not isinstance(ends, (list, tuple)):
+        return ends
+    if len(ends) == 3 and isinstance(ends[0], str):
+        shift = ends[0] in nested and isinstance(ends[1], int) and ends[1] > 0
+        return [ends[0], ends[1] - 1, ends[2]] if shift else ends
+    return [ends_from_zero(each, nested) for each in ends]

@@ -17,7 +17,7 @@ import numpy as np
 from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.layers.operations import Operation, find_keras_3, from_keras_3
 from kcompile.saving import keras1_configs, keras3_masks, known, lambdas
-from kcompile.saving.config_calls import Call, Place, read_calls
+from kcompile.saving.config_calls import Call, Place, ends_from_zero, read_calls
 from kcompile.saving.config_tables import (
     ACTIVATIONS_OF_KERAS_3,
     ARRAY_DTYPES,
@@ -221,7 +221,9 @@ class _Reader:
 
     def functional(self, config: Mapping[str, Any]) -> dict[str, Any]:
         config = {**config, "layers": keras3_masks.without_implied_masks(config["layers"])}
-        entries = [item for item in config["layers"] if isinstance(item, Mapping)]
+        entries = config["layers"]
+        if wrong := [item for item in entries if not isinstance(item, Mapping)]:
+            raise KCompileError(f"model {config.get('name')!r}: a layer is given as {shown(wrong[0])}")
         names = {_layer_name(item) for item in entries}
         layers = []
         for item in entries:
@@ -237,6 +239,9 @@ class _Reader:
             layer["inbound_nodes"] = calls
             layers.append(layer)
         rest = {k: self.value(v, k) for k, v in config.items() if k != "layers"}
+        if any(isinstance(call, Mapping) for item in entries for call in item.get("inbound_nodes") or ()):
+            nested = {_layer_name(item) for item in entries if _is_functional(item)}
+            rest.update({k: ends_from_zero(rest[k], nested) for k in ("input_layers", "output_layers") if k in rest})
         return {**rest, "layers": layers}
 
     def sequential(self, config: Any) -> Any:
@@ -385,6 +390,12 @@ def _layer_name(entry: Mapping[str, Any]) -> str:
     if not isinstance(name, str):
         raise KCompileError(f"the name of a layer ({shown(entry.get('class_name'))}) is {shown(name)}, not a string")
     return name
+
+
+def _is_functional(entry: Mapping[str, Any]) -> bool:
+    """Whether a layer is a functional model; a Sequential one is none to Keras 3."""
+    config = entry.get("config")
+    return isinstance(config, Mapping) and isinstance(config.get("layers"), list) and "output_layers" in config
 
 
 def _cut(name: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from kcompile.engine.loading import Loading, loading
 from kcompile.engine.network import Network
+from kcompile.engine.network_config import describes_layers
+from kcompile.engine.sequential import Sequential
 from kcompile.engine.training import Model
 from kcompile.errors import KCompileError, warn
 from kcompile.saving import training_state
@@ -56,8 +58,15 @@ def write_model(group: Any, model: Model, include_optimizer: bool = True) -> Non
 
     Raises:
         ValueError: a model, loss or metric that no configuration can describe.
+        NotImplementedError: a subclassed model, as in Keras.
     """
-    config = _with_modules(training_state.freeze_inside(plain(model.get_config()), model))
+    config = model.get_config()
+    if not isinstance(model, Sequential) and not describes_layers(model, config):
+        raise NotImplementedError(
+            f"model {model.name!r} ({type(model).__name__}) is subclassed, which HDF5 files of Keras do not hold; save "
+            "it as .keras, which keeps the arguments that its get_config returns, or its weights with save_weights"
+        )
+    config = _with_modules(training_state.freeze_inside(plain(config), model))
     compiled = training_config(model) if include_optimizer else None
     group.attrs["keras_version"] = KERAS_VERSION.encode()
     group.attrs["backend"] = b"tensorflow"
