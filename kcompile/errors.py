@@ -22,7 +22,8 @@ import numpy as np
 class KCompileError(ValueError):
     """Base of every error that a user of kcompile can cause.
 
-    Names in a message can come from files: what could steer a terminal is escaped, and what is too long is cut.
+    Names in a message can come from files: what could steer a terminal is escaped, and what
+    is too long is cut; lines are joined.
     """
 
     def __init__(self, message: object = "", *more: object) -> None:
@@ -55,7 +56,9 @@ _LONGEST = 2000  # characters of a message
 def _printable(message: str) -> str:
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST - 400]} ... {message[-300:]}"
-    return message if message.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    if message.isprintable():
+        return message
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else ascii(c)[1:-1] for c in message)
 
 
 _FEW = 20  # more names than these are not listed when one of them is near
@@ -116,14 +119,10 @@ def check_one_of(owner: str, argument: str, value: Any, options: Sequence[Any]) 
         if type(option) is type(value) and option == value:
             return value
     close = did_you_mean(value, [option for option in options if option is not None])
-    raise UnknownNameError(
-        f"{owner}: {argument} must be one of {listed(options)}, got {value!r}{close or '.'}"
-    )
+    raise UnknownNameError(f"{owner}: {argument} must be one of {listed(options)}, got {value!r}{close or '.'}")
 
 
-def check_int(
-    owner: str, argument: str, value: Any, minimum: int | None = None, maximum: int | None = None
-) -> int:
+def check_int(owner: str, argument: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """Return `value` as a Python int; accepts NumPy integers, refuses bools and floats.
 
     Raises:
@@ -138,9 +137,7 @@ def check_int(
             raise DataTypeError(f"{owner}: {argument} must be {expected}, got {shown(value)}.")
     number = int(value)
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
-        raise KCompileError(
-            f"{owner}: {argument} must be {_range_text('an integer', minimum, maximum)}, got {number}."
-        )
+        raise KCompileError(f"{owner}: {argument} must be {_range_text('an integer', minimum, maximum)}, got {number}.")
     return number
 
 
@@ -209,9 +206,7 @@ def check_int_tuple(owner: str, argument: str, value: Any, length: int, minimum:
         raise DataTypeError(f"{owner}: {argument} must be {expected}, got {shown(value)}.")
     entries = tuple(value)
     if len(entries) != length:
-        raise KCompileError(
-            f"{owner}: {argument} must be {expected}, got {len(entries)} entries: {shown(value)}."
-        )
+        raise KCompileError(f"{owner}: {argument} must be {expected}, got {len(entries)} entries: {shown(value)}.")
     return tuple(check_int(owner, f"{argument}[{i}]", entry, minimum) for i, entry in enumerate(entries))
 
 
@@ -223,9 +218,7 @@ def check_shape(owner: str, argument: str, value: Any) -> tuple[int | None, ...]
     if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
         return (check_int(owner, argument, value, 1),)
     if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
-        raise DataTypeError(
-            f"{owner}: {argument} must be a tuple of integers (None: any size), got {shown(value)}."
-        )
+        raise DataTypeError(f"{owner}: {argument} must be a tuple of integers (None: any size), got {shown(value)}.")
     return tuple(
         None if size is None else check_int(owner, f"{argument}[{axis}]", size, 1) for axis, size in enumerate(value)
     )

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kcompile.errors import KCompileError
+from kcompile.inspecting.checks import bits, check_model
 from kcompile.inspecting.tables import section, table
+from kcompile.saving.limits import ONNX_BYTES, check_size
 
 if TYPE_CHECKING:
     import onnx
@@ -57,13 +59,14 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not an ONNX model.
+        ValueError: it is not an ONNX model, or one that asks for what no model needs.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
     if Path(path).exists() and not Path(path).is_file():
         raise KCompileError(f"{str(path)!r} is not a file")
+    check_size(repr(str(path)), Path(path).stat().st_size, ONNX_BYTES)
     data = Path(path).read_bytes()
     model = onnx.ModelProto()
     try:
@@ -72,6 +75,7 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         model.Clear()
     if not model.opset_import or not model.HasField("graph"):
         raise KCompileError(f"{str(path)!r} is not an ONNX model (or it is cut off)")
+    check_model(model, path)
     return model
 
 
@@ -81,7 +85,8 @@ def _type_text(value: onnx.ValueInfoProto) -> str:
     if not value.type.HasField("tensor_type"):
         return value.type.WhichOneof("value") or "unknown"
     number = value.type.tensor_type.elem_type
-    dtype = onnx.TensorProto.DataType.Name(number).lower() if number else "unknown"
+    known = number in onnx.TensorProto.DataType.values()
+    dtype = onnx.TensorProto.DataType.Name(number).lower() if number and known else "unknown"
     shape = _shape(value)
     return f"{dtype}({', '.join(map(str, shape))})" if shape is not None else dtype
 
@@ -91,8 +96,7 @@ def _shape(value: onnx.ValueInfoProto) -> Shape | None:
     if not value.type.tensor_type.HasField("shape"):
         return None
     return tuple(
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
-        for dim in value.type.tensor_type.shape.dim
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim
     )
 
 
@@ -108,21 +112,9 @@ def _parameters(graph: onnx.GraphProto) -> str:
     rows: list[list[object]] = [["type", "tensors", "elements", "bytes"]]
     for kind in sorted(counts):
         name = onnx.TensorProto.DataType.Name(kind).lower()
-        rows.append([name, counts[kind], numbers[kind], numbers[kind] * _bits(kind) // 8])
-    total = sum(numbers[kind] * _bits(kind) // 8 for kind in counts)
+        rows.append([name, counts[kind], numbers[kind], numbers[kind] * bits(kind) // 8])
+    total = sum(numbers[kind] * bits(kind) // 8 for kind in counts)
     return table([*rows, ["total", counts.total(), numbers.total(), total]])
-
-
-def _bits(kind: int) -> int:
-    """Bits of one element; 0 for strings, whose length is not known."""
-    import onnx
-
-    if kind == onnx.TensorProto.STRING:
-        return 0
-    name = onnx.TensorProto.DataType.Name(kind)
-    if name in ("UINT4", "INT4", "FLOAT4E2M1"):
-        return 4
-    return int(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize * 8)
 
 
 def _operators(graph: onnx.GraphProto) -> str:
