@@ -64,12 +64,19 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         "input_dtype", "activity_regularizer",
     )  # fmt: skip
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Notes the arguments of a class that defines no ``get_config``: they are its configuration, as in Keras 3."""
+        layer = super().__new__(cls)
+        if cls.get_config is Layer.get_config and not cls.__module__.startswith("kcompile."):
+            layer._given = args, kwargs
+        return layer
+
     def __init__(self, **kwargs: Any) -> None:
         for key in kwargs:
             if key not in self._allowed:
                 options = [*self._allowed, *_arguments(type(self))]
                 raise DataTypeError(
-                    f"{type(self).__name__} got an unknown argument {key!r}{did_you_mean(key, options)}"
+                    f"{type(self).__name__} got an unknown argument {key!r}{did_you_mean(key, options) or '.'}"
                     f" It takes {', '.join(dict.fromkeys(_arguments(type(self))))} and "
                     f"{', '.join(self._allowed[:3])}."
                 )
@@ -152,7 +159,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments from which ``from_config`` makes the same layer again (without its weights)."""
-        config_: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
+        config_: dict[str, Any] = {**_own_arguments(self), "name": self.name, "trainable": self.trainable}
         if self.batch_input_shape is not None:
             config_["batch_input_shape"] = self.batch_input_shape
         config_["dtype"] = self.dtype
@@ -395,6 +402,23 @@ def _arguments(cls: type) -> list[str]:
         if "__init__" in base.__dict__ and base is not object:
             found += [n for n, p in inspect.signature(base.__init__).parameters.items() if p.kind != p.VAR_KEYWORD]
     return [n for n in found if n != "self"]
+
+
+def _own_arguments(layer: Layer) -> dict[str, Any]:
+    """What a layer without a ``get_config`` of its own was made with; nothing if that holds layers or tensors.
+
+    A copy with the same inner layers would share their weights.
+    """
+    if type(layer).get_config is not Layer.get_config or "_given" not in vars(layer):
+        return {}
+    args, kwargs = layer._given
+    bound = inspect.signature(type(layer).__init__).bind(layer, *args, **kwargs)
+    found = dict(list(bound.arguments.items())[1:])
+    kinds = {parameter.kind: name for name, parameter in bound.signature.parameters.items()}
+    found.update(found.pop(kinds.get(inspect.Parameter.VAR_KEYWORD, ""), {}))
+    found = {key: value for key, value in found.items() if key not in Layer._allowed[:-1]}
+    of_this_layer = any(isinstance(leaf, (Layer, Tensor)) for value in found.values() for leaf in flatten(value))
+    return {} if of_this_layer or inspect.Parameter.VAR_POSITIONAL in kinds else found
 
 
 def _join(phase: Tensor, trained: Any, quiet: Any) -> Tensor:

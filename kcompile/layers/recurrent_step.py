@@ -9,7 +9,7 @@ from kcompile import backend as K
 from kcompile import regularizers
 from kcompile.engine.nest import flatten
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import KCompileError, check_int, check_one_of
+from kcompile.errors import DataTypeError, KCompileError, check_int, check_one_of
 from kcompile.layers.legacy_arguments import Converted, understands_keras_1
 from kcompile.layers.recurrent_base import RNN
 
@@ -63,6 +63,8 @@ class Recurrent(RNN):
             **kwargs,
         )  # fmt: skip
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        if cell is not None and implementation:
+            raise DataTypeError(f"{type(self).__name__} has no choice of implementation, got {implementation!r}")
         if cell is None:
             self.implementation = check_int(type(self).__name__, "implementation", implementation, 0, 2)
         else:

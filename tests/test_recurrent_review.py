@@ -1,0 +1,116 @@
+"""Recurrence as a stranger uses it: cells that tell nothing of their arguments, and what is said of misfits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kcompile import activations
+from kcompile import backend as K
+from kcompile import layers as L
+from kcompile.models import Model, clone_model, model_from_json
+
+X = np.random.default_rng(0).standard_normal((3, 4, 2)).astype(np.float32)
+
+
+class Plain(L.Layer):
+    """A cell without ``get_config``, as in many tutorials."""
+
+    def __init__(self, units: int, activation: Any = "tanh", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = self.state_size = units
+        self.activation = activations.get(activation)
+
+    def build(self, input_shape: Any) -> None:
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1] + self.units, self.units))
+        self.built = True
+
+    def call(self, inputs: Any, states: Any) -> Any:
+        h = self.activation(K.dot(K.concatenate([inputs, states[0]]), self.kernel))
+        return h, [h]
+
+
+class Around(L.Layer):
+    """A layer that is made with another one."""
+
+    def __init__(self, inner: L.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = inner
+
+
+UNTOLD: dict[str, Callable[[], L.Layer]] = {
+    "cell": lambda: L.RNN(Plain(3, activation="sigmoid"), return_sequences=True),
+    "bidirectional": lambda: L.Bidirectional(L.RNN(Plain(3, "relu"))),
+    "stacked": lambda: L.Bidirectional(L.RNN([Plain(3), Plain(activation="softsign", units=2)]), merge_mode="sum"),
+}
+
+
+@pytest.mark.parametrize("name", UNTOLD)
+def test_layers_without_get_config_keep_their_arguments(name: str) -> None:
+    x = L.Input((None, 2))
+    model = Model(x, UNTOLD[name]()(x))
+    expected = model.predict(X)
+    for copy in (clone_model(model), model_from_json(model.to_json(), {"Plain": Plain})):
+        copy.set_weights(model.get_weights())
+        np.testing.assert_allclose(copy.predict(X), expected, rtol=1e-6)
+    layers = model.layers[1]
+    if isinstance(layers, L.Bidirectional):
+        assert layers.forward_layer.cell is not layers.backward_layer.cell
+
+
+def test_a_layer_that_holds_others_has_no_configuration_by_itself() -> None:
+    assert "inner" not in Around(L.Dense(2)).get_config()
+    assert json.dumps(Plain(2, trainable=False).get_config())
+
+
+def cell_of(call: Any, state_size: Any = 2) -> L.Layer:
+    return type("Odd", (L.Layer,), {"state_size": state_size, "call": call})()
+
+
+def steps(x: Any, states: Any) -> Any:
+    return x, states
+
+
+def inputs(*shape: int | None) -> Any:
+    return L.Input(shape)
+
+
+MISFITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: L.LSTM(3, name="a")(inputs(5, 2), mask=inputs(6)),
+        ValueError,
+        r"layer 'a' \(LSTM\) .* the mask must have the shape \(batch, time\), here \(None, 5\), got \(None, 6\)",
+    ),
+    (lambda: L.LSTM(3)(inputs(5, 2), mask=inputs(5, 2)), ValueError, r"here \(None, 5\), got \(None, 5, 2\)"),
+    (lambda: L.GRU(3, time_major=True)(inputs(5, 2), mask=inputs(7)), ValueError, r"must have the shape \(time, batch"),
+    (lambda: L.RNN(Plain(3))(inputs(5, 2), mask=inputs(6)), ValueError, r"layer 'rnn_\d+' \(RNN\) .* the mask must"),
+    (lambda: L.Bidirectional(L.GRU(3))(inputs(4)), ValueError, r"\(GRU\) takes an input \(batch, time, \.\.\.\) of 3"),
+    (lambda: L.TimeDistributed(L.LSTM(3))(inputs(5, 2)), ValueError, r"\(LSTM\) takes an input .* shape \(None, 2\)"),
+    (lambda: L.RNN(cell_of(lambda self, x, s: x))(inputs(5, 2)), TypeError, "cell Odd must return the output and a l"),
+    (lambda: L.RNN(cell_of(lambda self, x, s: (x, [x, x])))(inputs(5, 2)), ValueError, "as it gets, 1, got 2"),
+    (
+        lambda: L.RNN(cell_of(lambda self, x, s: (x, [K.concatenate([s[0], x])])))(inputs(5, 2)),
+        ValueError,
+        r"state 0 has the shape \(None, 2\) before a step and \(None, 4\) after it",
+    ),
+    (lambda: L.RNN(cell_of(steps, {"h": 2})), TypeError, "must be a size or a list of sizes, got a dictionary"),
+    (lambda: L.RNN(cell_of(steps, "2"))(inputs(5, 2)), TypeError, "state_size .* must be a size or a list of sizes"),
+    (lambda: K.rnn(lambda x, s: x, K.zeros((2, 5, 3)), [K.zeros((2, 3))]), TypeError, "a step must return its output"),
+    (
+        lambda: K.rnn(steps, [K.zeros((2, 5, 3)), K.zeros((2, 4, 3))], [K.zeros((2, 3))]),
+        ValueError,
+        r"different numbers of steps: \[5, 4\]",
+    ),
+    (lambda: L.LSTM(3, foo=1), TypeError, r"unknown argument 'foo'\. It takes units"),
+    (lambda: L.CuDNNLSTM(3, implementation=1), TypeError, "CuDNNLSTM has no choice of implementation, got 1"),
+]
+
+
+@pytest.mark.parametrize(("make", "kind", "message"), MISFITS)
+def test_misfits(make: Callable[[], Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        make()
