@@ -15,7 +15,6 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.lists import one_or_list
 from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network
-from kcompile.engine.op_layer import OpLayer
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, listed, shown, unknown_name
 
@@ -30,7 +29,7 @@ def network_config(model: Network) -> dict[str, Any]:
 
     Raises:
         NotImplementedError: a subclassed model, as in Keras: its architecture is Python code.
-        ValueError: the model computes outside of layers (``x + y``), which a configuration cannot hold.
+        ValueError: the model computes outside of layers (``x + y``) with a variable, which no configuration can hold.
     """
     if not model._functional or model._subclassed:
         raise NotImplementedError(
@@ -42,11 +41,6 @@ def network_config(model: Network) -> dict[str, Any]:
     numbers = _node_numbers(model)
     layers = []
     for layer in model.layers:
-        if isinstance(layer, OpLayer):
-            raise KCompileError(
-                f"model {model.name!r} computes outside of layers (node {layer.name!r}), which has no configuration; "
-                "put the operators into a Lambda layer, or use merge layers such as Add"
-            )
         nodes = [node for node in layer._inbound_nodes if id(node) in numbers and not isinstance(layer, InputLayer)]
         calls = []
         for node in nodes:

@@ -2,41 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from kcompile import ir
 from kcompile.engine.history import made_by_layer
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
+from kcompile.errors import KCompileError, ShapeError, shown
+from kcompile.ir.parsing import parse_graph
+from kcompile.ir.printing import large_constants, print_graph
+
+PROGRAM_LENGTH = 1_000_000
+"""The most characters of a program in a configuration."""
+
+CONSTANT_ELEMENTS = 100_000
+"""The most elements of a constant of a program; what is larger belongs into weights."""
 
 
 class OpLayer(Layer):
     """Replays IR operations on other inputs.
 
     It is made where a tensor that K functions or operators computed enters a layer or ends a model, so that such
-    models work without ``Lambda``. It cannot be saved in a Keras file: the operations are not Keras layers.
+    models work without ``Lambda``. Its configuration holds the operations in the text form of the IR, which is no code:
+    it names ops and nothing else. Other packages cannot read it.
     """
 
-    def __init__(self, sources: list[Tensor], result: Tensor, **kwargs: Any) -> None:
+    def __init__(self, sources: Sequence[ir.Value], result: ir.Value, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._sources = [x.value for x in sources]
-        self._result = result.value
+        self._sources = list(sources)
+        self._result = result
         self.built = True
 
     def call(self, inputs: Any) -> Tensor:
         from kcompile.backend.functions import substitute
 
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if len(tensors) != len(self._sources):
+            raise ShapeError(f"layer {self.name!r} takes {len(self._sources)} inputs, got {len(tensors)}")
         new = {old: x.value for old, x in zip(self._sources, tensors, strict=True)}
         return Tensor(substitute([self._result], new)[0])
 
     def _clone(self) -> OpLayer:
-        clone = OpLayer([], Tensor(self._result), name=self.name)
-        clone._sources = list(self._sources)
-        return clone
+        return OpLayer(self._sources, self._result, name=self.name)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
+
+    def get_config(self) -> dict[str, Any]:
+        """Its arguments; ``program`` is the text form, ``constants`` the large constants that it names.
+
+        Raises:
+            ValueError: the operations use a variable, or very large constants.
+        """
+        from kcompile.backend.functions import substitute
+
+        inputs = [ir.input_value(f"x{i}", x.dtype, x.shape) for i, x in enumerate(self._sources)]
+        (result,) = substitute([self._result], dict(zip(self._sources, inputs, strict=True)))
+        for node in ir.toposort([result]):
+            if isinstance(node.op, ir.Variable):
+                kind = "draws random numbers" if node.op.role == "rng" else f"uses the variable {node.op.label!r}"
+                raise KCompileError(f"{self._outside()} and {kind}, which no configuration can hold; make it a layer")
+        graph = ir.Graph(inputs, [result], name="program")
+        constants = large_constants(graph)
+        for array in constants.values():
+            if array.size > CONSTANT_ELEMENTS:
+                raise KCompileError(f"{self._outside()} with a constant of shape {array.shape}; make it a weight")
+        arrays = {key: {"dtype": array.dtype.name, "values": array.tolist()} for key, array in constants.items()}
+        return {**super().get_config(), "program": print_graph(graph, scopes=False), "constants": arrays}
+
+    def _outside(self) -> str:
+        return f"the model computes outside of layers (node {self.name!r})"
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> OpLayer:
+        """The layer of a configuration.
+
+        Raises:
+            ValueError: the program is none.
+        """
+        rest = dict(config)
+        program, constants = rest.pop("program", None), rest.pop("constants", {})
+        owner = f"layer {rest.get('name')!r} (OpLayer)"
+        if not isinstance(program, str) or len(program) > PROGRAM_LENGTH or not isinstance(constants, dict):
+            raise KCompileError(f"{owner}: program must be the text form of a graph, got {shown(program)}")
+        try:
+            arrays = {key: np.array(item["values"], item["dtype"]) for key, item in constants.items()}
+            graph = parse_graph(program, arrays, CONSTANT_ELEMENTS)
+        except (ir.IRError, ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
+            raise KCompileError(f"{owner}: program cannot be read: {type(error).__name__}: {error}") from error
+        if len(graph.results) != 1 or graph.updates or graph.variables():
+            raise KCompileError(f"{owner}: program must have one result and no variables")
+        return cls(graph.inputs, graph.results[0], **rest)
 
 
 def wrap_operations(x: Tensor) -> Tensor:
@@ -63,6 +122,6 @@ def wrap_operations(x: Tensor) -> Tensor:
     if not sources:
         return x
     ordered = list(reversed(sources.values()))
-    layer = OpLayer(ordered, x, name=None)
+    layer = OpLayer([source.value for source in ordered], x.value)
     wrapped: Tensor = layer(ordered if len(ordered) > 1 else ordered[0])
     return wrapped

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import math
 import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,12 +33,13 @@ from kcompile.ir.printing import default_names, type_text
 from kcompile.ir.types import LONG_NAMES, TensorType
 
 
-def parse_graph(text: str, arrays: Mapping[str, Array] | None = None) -> Graph:
+def parse_graph(text: str, arrays: Mapping[str, Array] | None = None, constant_elements: int | None = None) -> Graph:
     """Read a graph from its text form.
 
     Args:
         text: one function in the text form; comments are ignored.
         arrays: the large constants by digest (see :func:`large_constants`).
+        constant_elements: the most elements that a constant may have, for a text that nobody vouches for.
 
     Raises:
         IRError: the text is not a graph, or declares a type that its op does not have; the message names the
@@ -53,12 +55,13 @@ def parse_graph(text: str, arrays: Mapping[str, Array] | None = None) -> Graph:
         raise IRError("the text form of a graph is a function: def name(x: f32[3]): ...")
     for module in pkgutil.iter_modules(ops.__path__):
         importlib.import_module(f"{ops.__name__}.{module.name}")  # an op is known once its class is
-    return _Parser(arrays or {}).graph(function)
+    return _Parser(arrays or {}, constant_elements).graph(function)
 
 
 class _Parser:
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
+    def __init__(self, arrays: Mapping[str, Array], constant_elements: int | None) -> None:
         self.arrays = arrays
+        self.constant_elements = constant_elements
         self.values: dict[str, Value] = {}
         self.regions: dict[str, Graph] = {}
         self.updates: dict[Variable, Value] = {}
@@ -95,7 +98,7 @@ class _Parser:
     def _statement(self, statement: ast.stmt) -> None:
         match statement:
             case ast.FunctionDef():
-                self.regions[statement.name] = _Parser(self.arrays).graph(statement)
+                self.regions[statement.name] = _Parser(self.arrays, self.constant_elements).graph(statement)
             case ast.With(items=[ast.withitem(ast.Call(ast.Name("scope"), [ast.Constant(value=str(name))]))]):
                 self.scope = name
                 for inner in statement.body:
@@ -138,6 +141,8 @@ class _Parser:
         return outputs[0]
 
     def constant(self, type: TensorType, argument: ast.expr) -> Value:
+        if self.constant_elements is not None and math.prod(type.static_shape) > self.constant_elements:
+            raise self.error(argument, f"a constant of type {type_text(type)} is too large")
         match argument:
             case ast.Constant(value=str(key)):
                 if key not in self.arrays:

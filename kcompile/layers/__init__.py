@@ -148,12 +148,14 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
 @functools.cache
 def known_classes() -> dict[str, type]:
     """The layers and models by the names that files have for them."""
+    from kcompile.engine.op_layer import OpLayer
     from kcompile.engine.sequential import Sequential
     from kcompile.engine.training import Model
     from kcompile.layers.operations import SlicingOpLambda, TFOpLambda
 
     models = {"Model": Model, "Functional": Model, "Sequential": Sequential}
-    return {**_CLASSES, **models, "TFOpLambda": TFOpLambda, "SlicingOpLambda": SlicingOpLambda}
+    operations = {"OpLayer": OpLayer, "TFOpLambda": TFOpLambda, "SlicingOpLambda": SlicingOpLambda}
+    return {**_CLASSES, **models, **operations}
 
 
 __all__ = [
