@@ -337,6 +337,8 @@ class Step:
             )
             if good:
                 executable.commit()
+            else:
+                executable.refuse()
         self.refused = not good
         if not self._sums:
             return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,17 @@ from numpy.typing import NDArray
 
 from kcompile.errors import KCompileError
 from kcompile.ir.builder import Target
-from kcompile.ir.core import Graph, Variable
+from kcompile.ir.core import Graph
 from kcompile.ir.dims import SymbolicDim
 from kcompile.ir.ops.recurrent_operators import RecurrentOperator
-from kcompile.ir.ops.variable_part import VariablePart
 from kcompile.runtime import session as runtime
-from kcompile.runtime.storage import Buffer, Storage, aligned_empty, exclusive, storage_of
+from kcompile.runtime.late import LateUpdates, place_of
+from kcompile.runtime.storage import Buffer, aligned_empty, exclusive, storage_of
 
 if TYPE_CHECKING:
+    import onnx
+
+    from kcompile.passes.emit import Emitted
     from kcompile.passes.pipelines import Pipeline
     from kcompile.passes.report import Report
 
@@ -31,7 +35,8 @@ class Executable:
     """Runs a graph with ONNX Runtime.
 
     Variables that are not frozen are read from, and written to, their storage: ``run`` computes into the spare
-    buffers, ``commit`` makes that the new state; calling does both.
+    buffers, ``commit`` makes that the new state; calling does both. Large variables are updated by ``commit`` itself,
+    in place, where nothing else needs their new values (:mod:`kcompile.passes.late_updates`).
 
     Args:
         graph: the program.
@@ -56,6 +61,7 @@ class Executable:
         report: Report | None = None,
     ) -> None:
         from kcompile.passes.emit import emit
+        from kcompile.passes.late_updates import divide
         from kcompile.passes.opsets import NATIVE
         from kcompile.passes.pipelines import INFERENCE, native_passes, run_pipeline
         from kcompile.passes.report import Report
@@ -69,19 +75,24 @@ class Executable:
         target = Target(self.device, NATIVE[self.device], portable=False, block=block)
         passes = (*(INFERENCE if pipeline is None else pipeline), *native_passes(target))
         self.graph = run_pipeline(graph, passes, dump_after=dump_after, report=self._report)
-        emitted = emit(self.graph, target)
-        self.model = emitted.model
-        self._weights = emitted.weights
+        divided = divide(self.graph) if self.device == "cpu" else None
+        emitted = emit(divided.first if divided else self.graph, target)
+        self._target = target
+        self._emitted = None if divided else emitted
+        self._late = LateUpdates(divided.later, target) if divided else None
         self._session = runtime.Session(emitted.model, self.device, weights=emitted.weights)
         self.inputs = emitted.inputs
-        self.outputs = emitted.outputs
+        self.outputs = emitted.outputs[: len(self.graph.outputs)]
+        self._handed = emitted.outputs[len(self.graph.outputs) :]
         self._types = [value.type for value in graph.inputs]
-        self._state = [(name, *_place_of(variable)) for variable, name in emitted.state_inputs.items()]
-        self._updates = [(name, *_place_of(variable)) for variable, name in emitted.state_outputs.items()]
+        self._state = [(name, *place_of(variable)) for variable, name in emitted.state_inputs.items()]
+        self._updates = [(name, *place_of(variable)) for variable, name in emitted.state_outputs.items()]
         self._updated = list({id(s): s for _, s, _ in self._updates}.values())
         self._read = set(self._session.input_names)
         self._needs_steps = _has_recurrent_operator(self.graph)
-        self._storages = list({id(s): s for _, s, _ in (*self._state, *self._updates)}.values())
+        own = [storage for _, storage, _ in (*self._state, *self._updates)]
+        late = self._late.storages if self._late else []
+        self._storages = list({id(storage): storage for storage in (*own, *late)}.values())
         for storage in self._storages:
             storage.move(self.device)
         self._only: tuple[np.dtype[Any], tuple[Any, ...]] | None = None
@@ -141,6 +152,8 @@ class Executable:
         for name in self._dynamic:
             binding.bind_output(name, "cpu")  # the allocation of an earlier run may have another shape
         self._session.run_binding(binding)
+        if self._late is not None:
+            self._late.wait()
         if self._all_static:
             return self._static  # type: ignore[return-value]
         return [value.numpy() for value in binding.get_outputs()[: len(self.outputs)]]
@@ -161,6 +174,8 @@ class Executable:
         interrupted: KeyboardInterrupt | None = None
         while True:
             try:
+                if self._late is not None:
+                    self._late.make()  # first: it reads what is current
                 for storage, buffer in zip(self._updated, new, strict=True):
                     storage.keep(buffer)
                 break
@@ -168,6 +183,11 @@ class Executable:
                 interrupted = error
         if interrupted is not None:
             raise interrupted
+
+    def refuse(self) -> None:
+        """Do not keep the state that the last run computed: all of it is in the spare buffers, for who asks why."""
+        if self._late is not None:
+            self._late.make_aside()
 
     def _bind(self, key: tuple[int, ...]) -> tuple[Any, list[Buffer]]:
         """Bind state and outputs for one arrangement of the buffers."""
@@ -179,6 +199,9 @@ class Executable:
             if array is None:
                 binding.bind_output(name, "cpu")
             else:
+                binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        if self._late is not None:
+            for name, array in zip(self._handed, self._late.operands, strict=True):
                 binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for name, storage, rows in self._state:
             kept.append(storage.current)
@@ -213,6 +236,21 @@ class Executable:
 
     # -- looking at it
 
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The whole program as an ONNX model."""
+        return self._whole.model
+
+    @property
+    def _weights(self) -> dict[str, Array]:
+        return self._whole.weights
+
+    @functools.cached_property
+    def _whole(self) -> Emitted:
+        from kcompile.passes.emit import emit
+
+        return self._emitted or emit(self.graph, self._target)
+
     def report(self) -> Report:
         """What each pass did: time, nodes, rules, savings."""
         return self._report
@@ -232,14 +270,6 @@ class Executable:
     def end_profiling(self) -> Path:
         """Stop the profile that the option ``profile`` started; the file (a Chrome trace) that was written."""
         return self._session.end_profiling()
-
-
-def _place_of(variable: Variable) -> tuple[Storage, slice | None]:
-    """Where a variable lives: its storage, or rows of that of another."""
-    if isinstance(variable, VariablePart):
-        assert variable.whole is not None
-        return storage_of(variable.whole), variable.rows
-    return storage_of(variable), None
 
 
 def _has_convolution(graph: Graph) -> bool:

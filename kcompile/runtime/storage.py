@@ -1,7 +1,8 @@
 """Where the values of variables live: two buffers each, between which training steps alternate.
 
 A step reads the current buffer and writes the spare one; ``keep`` swaps them. So weights never travel, and a
-step whose loss turns out not to be a number is undone by not committing it.
+step whose loss turns out not to be a number is undone by not committing it. A variable whose update waits for that
+(:mod:`kcompile.runtime.late`) has no spare buffer.
 """
 
 from __future__ import annotations
@@ -115,8 +116,12 @@ class Storage:
             raise ValueError(f"cannot assign an array of shape {array.shape} to a variable of shape {self.shape}")
         with exclusive:
             self.current.write(array)
-            _Clock.now += 1
-            self.version = _Clock.now
+            self.rewritten()
+
+    def rewritten(self) -> None:
+        """The current buffer has new contents."""
+        _Clock.now += 1
+        self.version = _Clock.now
 
     def move(self, device: str) -> None:
         """Put the value on ``device`` (``cpu`` or ``cuda``); later reads still return host copies."""
