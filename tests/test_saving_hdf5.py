@@ -478,7 +478,7 @@ def test_checkpoints(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_saved_is_refused_before_the_first_step(tmp_path: Path) -> None:
     x = Input((1,))
-    model = Model(x, L.Dense(1)(x) * 2.0)
+    model = Model(x, L.Dense(1)(x) * keras.backend.variable(2.0))
     model.compile("sgd", "mse")
     before = model.get_weights()
     with pytest.raises(ValueError, match=r"ModelCheckpoint: .*computes outside of layers.*save_weights_only=True"):
