@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
@@ -26,9 +29,12 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
         raise OSError(f"cannot write {str(target)!r}: it is a device or a pipe, which a rename would replace")
     temporary = None
     count = 0
+    prefix = f".{target.name[:100]}."
+    _remove_leftovers(folder, prefix)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=folder)
+        handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=folder)
         with os.fdopen(handle, "wb") as file:
+            _lock(file)
             for piece in [data] if isinstance(data, bytes) else data:
                 count += len(piece)
                 file.write(piece)
@@ -46,6 +52,36 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
     _sync_folder(folder)
+
+
+_SUFFIX = ".tmp"
+_RANDOM_CHARACTERS = 8  # of mkstemp
+_OLD_SECONDS = 60.0
+
+
+def _remove_leftovers(folder: Path, prefix: str) -> None:
+    """Delete what processes left that were killed while they wrote: old files of which nobody holds the lock."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            length = len(prefix) + _RANDOM_CHARACTERS + len(_SUFFIX)
+            if len(entry.name) != length or not entry.name.startswith(prefix) or not entry.name.endswith(_SUFFIX):
+                continue
+            with contextlib.suppress(OSError):
+                if entry.is_file(follow_symlinks=False) and time.time() - entry.stat().st_mtime > _OLD_SECONDS:
+                    with open(entry.path, "rb") as file:
+                        if _lock(file):
+                            os.unlink(entry.path)
+
+
+def _lock(file: Any) -> bool:
+    """Whether the file could be locked, until it is closed; never where the system has no such locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
