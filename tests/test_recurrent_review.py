@@ -114,3 +114,21 @@ MISFITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
 def test_misfits(make: Callable[[], Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         make()
+
+
+def test_arrays_as_first_states_of_both_directions() -> None:
+    x, states = L.Input((None, 2)), [np.full((3, 2), value, np.float32) for value in (0.5, -0.25)]
+    layer = L.Bidirectional(L.GRU(2))
+    given = [L.Input((2,)) for _ in states]
+    expected = Model([x, *given], layer(x, initial_state=given)).predict([X, *states])
+    np.testing.assert_allclose(Model(x, layer(x, initial_state=states)).predict(X), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [L.LSTM, L.GRU, L.SimpleRNN])
+def test_inputs_of_another_float_type_are_cast_to_the_layer_s(layer: Any) -> None:
+    made, results = layer(2), []
+    for dtype in ("float64", "float32"):
+        x = L.Input((None, 2), dtype=dtype)
+        results.append(Model(x, made(x)).predict(X.astype(dtype)))
+    assert results[0].dtype == np.float32
+    np.testing.assert_allclose(*results, rtol=1e-6)

@@ -8,7 +8,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.engine.layer import Layer
 from kcompile.engine.lists import as_list, is_shape_list
-from kcompile.engine.tensor import Tensor
+from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError, check_one_of
 from kcompile.layers.recurrent_base import RNN, depends_on_layers
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
@@ -116,6 +116,7 @@ class Bidirectional(Wrapper):
         self, inputs: Any, mask: Any = None, training: Any = None, initial_state: Any = None, constants: Any = None
     ) -> Any:
         x, states, constants = self.forward_layer._split(inputs, initial_state, constants)
+        states = [as_tensor(state) for state in states]
         half, masks = len(states) // 2, as_list(mask)
         common = {"mask": masks[0] if masks else None, "training": training, "constants": constants or None}
         forward = self._run(self.forward_layer, x, states[:half], common)

@@ -204,7 +204,7 @@ class RNN(KeepsStates):
             return None
         sequence = time_first(K.cast(x, cell.dtype).value, self.time_major)
         valid = valid_steps(mask, None, sequence, self.time_major)
-        first = flatten(states)
+        first = [K.cast(state, cell.dtype) for state in flatten(states)]
         found = cell.over_time(Tensor(sequence), first, valid, training, self.go_backwards, self.unroll)
         if found is None:
             return None
