@@ -75,8 +75,10 @@ class ModelCheckpoint(Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self.save_weights_only and hasattr(self.model, "get_config"):
+            from kcompile.saving.models import check_saving
+
             try:
-                self.model.get_config()
+                check_saving(self.model, self.filepath)
             except (NotImplementedError, ValueError) as error:
                 raise KCompileError(f"ModelCheckpoint: {error}; or use save_weights_only=True") from error
         folder = os.path.dirname(self.filepath)

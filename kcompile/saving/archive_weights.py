@@ -188,7 +188,8 @@ def read_weights(root: StoredGroup, model: Network, config: Any = None, skip_mis
     """
     problems: list[str] = []
     plan: list[tuple[Variable, StoredArray]] = []
-    for part in parts_of(model, config):
+    parts = parts_of(model, config)
+    for part in parts:
         stored = stored_arrays(root, part.path)
         wanted = [w.storage.shape for w in part.weights]
         shapes = [array.shape for array in stored]
@@ -198,13 +199,24 @@ def read_weights(root: StoredGroup, model: Network, config: Any = None, skip_mis
             problems.append(
                 f"layer {part.layer.name!r} has weights of shapes {wanted}, {part.path or '/'} has {shapes}"
             )
+    problems += [f"the model has no layer for the weights of {path}" for path in _unread(root, parts)]
     if problems and not skip_mismatch:
         raise KCompileError(f"{root.file} does not fit model {model.name!r}: {'; '.join(problems[:20])}")
     for problem in problems:
-        warn(f"{root.file}: {problem}; it is left as it was", UserWarning)
+        warn(f"{root.file}: {problem}; left as it was", UserWarning)
     arrays = [(variable, array.read()) for variable, array in plan]
     for variable, array in arrays:
         variable.assign(array)
+
+
+def _unread(root: StoredGroup, parts: Sequence[Part]) -> Iterator[str]:
+    """The layers in the file that have weights, and no counterpart in the model."""
+    known = {part.path for part in parts}
+    for part in parts:
+        folder = f"{part.path}/layers" if part.path else "layers"
+        if isinstance(part.layer, Network) and folder in root:
+            places = [f"{folder}/{name}" for name in root.group(folder)]
+            yield from (place for place in places if place not in known and stored_arrays(root, place))
 
 
 def stored_arrays(root: StoredGroup, path: str) -> list[StoredArray]:

@@ -133,6 +133,9 @@ def read_archive(
     return model
 
 
+_OPTIMIZER_KEYS = {"optimizer", "optimizer_config"}
+
+
 def _compile(
     root: StoredGroup, model: Any, config: Any, compiled: Any, custom_objects: Mapping[str, Any] | None, version: str,
     safe_mode: bool,
@@ -140,7 +143,17 @@ def _compile(
     """Compile as the file says; whether the optimizer's state could be read."""
     if not compiled:
         return False
+    nameless = isinstance(compiled, dict) and "loss" in compiled and compiled.keys().isdisjoint(_OPTIMIZER_KEYS)
+    if nameless:
+        warn(
+            f"{root.file} does not tell its optimizer, which Keras 3 forgets when a model is saved as .h5 first; the "
+            "model is compiled with Keras' default, rmsprop: call compile to choose another",
+            UserWarning,
+        )
+        compiled = {**compiled, "optimizer": "rmsprop"}
     compile_as(model, compiled, custom_objects, version, safe_mode)
+    if nameless:
+        return False
     try:
         read_optimizer(root, model, config)
     except (DamagedFileError, UnsafeFileError):

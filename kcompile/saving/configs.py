@@ -99,6 +99,8 @@ def read(
 ) -> Any:
     """A configuration, checked, and in the form of :func:`kcompile.saving.config_versions.upgraded`."""
     check_structure(config)
+    if custom_objects is not None and not isinstance(custom_objects, Mapping):
+        raise DataTypeError(f"custom_objects is a dict of classes and functions by name, got {shown(custom_objects)}")
     with sentences("the configuration cannot be read"):
         return upgraded(config, custom_objects, keras_version, safe_mode, kind)
 

@@ -60,13 +60,7 @@ def write_model(group: Any, model: Model, include_optimizer: bool = True) -> Non
         ValueError: a model, loss or metric that no configuration can describe.
         NotImplementedError: a subclassed model, as in Keras.
     """
-    config = model.get_config()
-    if not isinstance(model, Sequential) and not describes_layers(model, config):
-        raise NotImplementedError(
-            f"model {model.name!r} ({type(model).__name__}) is subclassed, which HDF5 files of Keras do not hold; save "
-            "it as .keras, which keeps the arguments that its get_config returns, or its weights with save_weights"
-        )
-    config = _with_modules(training_state.freeze_inside(plain(config), model))
+    config = model_config(model)
     compiled = training_config(model) if include_optimizer else None
     group.attrs["keras_version"] = KERAS_VERSION.encode()
     group.attrs["backend"] = b"tensorflow"
@@ -76,6 +70,21 @@ def write_model(group: Any, model: Model, include_optimizer: bool = True) -> Non
     if compiled is not None:
         group.attrs["training_config"] = _json(compiled)
         write_optimizer(group, model.optimizer, model._collected_trainable_weights)
+
+
+def model_config(model: Model) -> dict[str, Any]:
+    """What describes the model in the file.
+
+    Raises:
+        ValueError: no configuration can describe it. NotImplementedError: it is subclassed, as in Keras.
+    """
+    config = model.get_config()
+    if not isinstance(model, Sequential) and not describes_layers(model, config):
+        raise NotImplementedError(
+            f"model {model.name!r} ({type(model).__name__}) is subclassed, which HDF5 files of Keras do not hold; save "
+            "it as .keras, which keeps the arguments that its get_config returns, or its weights with save_weights"
+        )
+    return _with_modules(training_state.freeze_inside(plain(config), model))
 
 
 def _with_modules(config: dict[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def save_model(
     if _is_group(filepath):
         write_model(filepath, model, include_optimizer)
         return
+    if save_format is None:
+        _check_ending(filepath, "save")
     kind = _format(filepath, save_format)
     if kind != "h5":
         from kcompile.saving.archives import TF_KERAS, archive_bytes
@@ -62,6 +64,25 @@ def save_model(
     else:
         data = hdf5_bytes(lambda group: write_model(group, model, include_optimizer))
     write_file(filepath, data, overwrite)
+
+
+def check_saving(model: Model, filepath: Any) -> None:
+    """Raise what :func:`save_model` would, as far as it is known before there is anything to write.
+
+    Raises:
+        ValueError, NotImplementedError: as :func:`save_model`.
+    """
+    from kcompile.saving.hdf5_models import model_config
+    from kcompile.saving.training_config import training_config
+
+    _check_ending(filepath, "save")
+    if _format(filepath, None) == "h5":
+        model_config(model)
+    else:
+        from kcompile.saving.archive_configs import archive_config, dialect_for
+
+        archive_config(model, dialect_for(model)[0])
+    training_config(model)
 
 
 def _format(path: Any, chosen: str | None) -> str:
@@ -73,6 +94,32 @@ def _format(path: Any, chosen: str | None) -> str:
         return known[chosen]
     named = isinstance(path, (str, os.PathLike))
     return "keras" if named and os.fspath(path).endswith(".keras") else "h5"
+
+
+_OTHER_FORMATS = {
+    ".onnx": "an ONNX file is written by export",
+    ".ort": "a file for ONNX Runtime is written by export(..., ort=True)",
+    ".npz": "an archive of arrays is written by save_weights",
+    ".json": "the architecture alone is given by to_json",
+    ".yaml": "the architecture alone is given by to_yaml",
+    ".pb": "TensorFlow's SavedModel is not written; use .keras or .h5",
+    ".tflite": "TensorFlow Lite is not written; use export for ONNX",
+}
+"""What names promise that neither ``save`` nor ``save_weights`` writes."""
+
+
+def _check_ending(path: Any, verb: str, allowed: str = "") -> None:
+    """Refuse a name that promises another format, unless the format was chosen.
+
+    Raises:
+        ValueError: it does.
+    """
+    if isinstance(path, (str, os.PathLike)):
+        ending = os.path.splitext(os.fspath(path))[1]
+        if ending in _OTHER_FORMATS and ending != allowed:
+            raise KCompileError(
+                f"{verb}: {os.fspath(path)!r} would not be what its name says; {_OTHER_FORMATS[ending]}"
+            )
 
 
 def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:
@@ -125,9 +172,20 @@ def load_model(
         from kcompile.saving.hdf5_models import read_model
 
         return read_model(filepath, custom_objects, compile, safe_mode)
+    _check_not_npz(filepath)
     from kcompile.saving.archives import read_archive
 
     return read_archive(filepath, custom_objects, compile, safe_mode)
+
+
+def _check_not_npz(source: Any) -> None:
+    from kcompile.saving.zip_files import open_zip
+
+    with open_zip(source) as archive:
+        if archive.names and all(name.endswith(".npy") for name in archive.names):
+            raise KCompileError(
+                f"{archive.file} holds arrays only, without an architecture: make the model, then call its load_weights"
+            )
 
 
 def _identified(source: Any) -> tuple[Any, str]:
@@ -157,6 +215,11 @@ def opening(source: Any) -> tuple[str, bytes]:
                 f"{path!r} is a SavedModel of TensorFlow, which is not read; save it as .h5 or .keras"
             )
         if not os.path.exists(path):
+            if os.path.exists(f"{path}.index"):
+                raise FileNotFoundError(
+                    f"{path!r} is a checkpoint of TensorFlow ({os.path.basename(path)}.index and others), which is not "
+                    "read; load it in TensorFlow, and save the weights as .h5"
+                )
             raise FileNotFoundError(f"there is no file {path!r}")
         check_regular(path)
         with open(path, "rb") as file:
@@ -164,6 +227,7 @@ def opening(source: Any) -> tuple[str, bytes]:
     if isinstance(source, (bytes, bytearray)):
         return "the data", bytes(source[:16])
     if hasattr(source, "read") and hasattr(source, "seek"):
+        source.seek(0)
         start = source.read(16)
         source.seek(0)
         if not isinstance(start, bytes):
@@ -205,6 +269,8 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_forma
         write_weights(filepath, model)
         return
     path = os.fspath(filepath) if isinstance(filepath, (str, os.PathLike)) else ""
+    if save_format is None:
+        _check_ending(filepath, "save_weights", ".npz")
     if path.endswith(".npz"):
         from kcompile.saving.npz_files import npz_bytes
 
