@@ -12,7 +12,7 @@ import pytest
 from kcompile import activations
 from kcompile import backend as K
 from kcompile import layers as L
-from kcompile.models import Model, clone_model, model_from_json
+from kcompile.models import Model, clone_model, load_model, model_from_json
 
 X = np.random.default_rng(0).standard_normal((3, 4, 2)).astype(np.float32)
 
@@ -122,6 +122,16 @@ def test_arrays_as_first_states_of_both_directions() -> None:
     given = [L.Input((2,)) for _ in states]
     expected = Model([x, *given], layer(x, initial_state=given)).predict([X, *states])
     np.testing.assert_allclose(Model(x, layer(x, initial_state=states)).predict(X), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("end", ["h5", "keras"])
+def test_arrays_as_first_states_are_saved(end: str, tmp_path: Any) -> None:
+    x, state = L.Input((None, 2)), np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
+    both = L.Bidirectional(L.SimpleRNN(2))(x, initial_state=[state, -state])
+    model = Model(x, [L.GRU(2)(x, initial_state=state), L.LSTM(2)(x, initial_state=[state, 2 * state]), both])
+    model.save(tmp_path / f"model.{end}")
+    for one, other in zip(load_model(tmp_path / f"model.{end}").predict(X), model.predict(X), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 @pytest.mark.parametrize("layer", [L.LSTM, L.GRU, L.SimpleRNN])

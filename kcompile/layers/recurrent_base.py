@@ -127,7 +127,7 @@ class RNN(KeepsStates):
 
     def _split(self, inputs: Any, initial_state: Any, constants: Any) -> tuple[Any, list[Any], list[Any]]:
         """Input (possibly nested), states and constants of a call, from the list of all or from arguments."""
-        states, constants = flatten([] if initial_state is None else initial_state), as_list(constants)
+        states, constants = st.given_states(initial_state), as_list(constants)
         if not isinstance(inputs, list):
             return inputs, states, constants
         count = 1 if inputs and is_nested(inputs[0]) else self._num_inputs

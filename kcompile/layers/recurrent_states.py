@@ -50,6 +50,19 @@ def output_form(cell: Any) -> Any:
     return flatten(cell.state_size)[0] if size is None else size
 
 
+def given_states(states: Any) -> list[Any]:
+    """The states that a call is given, one by one. Lists of numbers are arrays, as files hold them."""
+    if states is None:
+        return []
+    leaves = flatten(states)
+    if not isinstance(states, (list, tuple)) or not leaves or not isinstance(leaves[0], (int, float)):
+        return leaves
+    depth, item = 0, states
+    while is_nested(item) and item:
+        depth, item = depth + 1, item[0]
+    return [np.asarray(states)] if depth <= 2 else [np.asarray(state) for state in states]
+
+
 def first_states(cell: Any, batch: Any, dtype: str) -> Any:
     """The states before the first step, in the form of ``state_size``: what the cell says, else zeros.
 
