@@ -78,9 +78,16 @@ for _rank, _shape in (("1D", STEPS), ("2D", IMAGE), ("3D", VOLUME)):
         SAMPLES[_name] = (getattr(L, _name), [_shape])
 SAMPLES = {name: sample for name, sample in SAMPLES.items() if hasattr(L, name)}
 
-INSIDE = {"Layer", "Wrapper", "LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells", "Recurrent"} | {
-    f"ConvLSTM{rank}DCell" for rank in (1, 2, 3)
-}
+INSIDE = {
+    "Layer",
+    "Wrapper",
+    "AbstractRNNCell",
+    "LSTMCell",
+    "GRUCell",
+    "SimpleRNNCell",
+    "StackedRNNCells",
+    "Recurrent",
+} | {f"ConvLSTM{rank}DCell" for rank in (1, 2, 3)}
 """Classes that are bases, or stand inside of the samples of others."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kcompile.layers.recurrent_abstract_cell import AbstractRNNCell
 from kcompile.layers.recurrent_base import RNN
 from kcompile.layers.recurrent_cell_base import DropoutRNNCellMixin
 from kcompile.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
@@ -14,6 +15,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AbstractRNNCell",
     "CuDNNGRU",
     "CuDNNLSTM",
     "DropoutRNNCellMixin",

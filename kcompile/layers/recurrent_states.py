@@ -55,6 +55,8 @@ def given_states(states: Any) -> list[Any]:
     if states is None:
         return []
     leaves = flatten(states)
+    if any(isinstance(leaf, str) for leaf in leaves):
+        raise DataTypeError(f"initial_state must be tensors or arrays, got {shown(states)}")
     if not isinstance(states, (list, tuple)) or not leaves or not isinstance(leaves[0], (int, float)):
         return leaves
     depth, item = 0, states
