@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +81,7 @@ def architecture(place: str, custom_objects: Mapping[str, Any] | None = None, sa
     """
     from kcompile import models
     from kcompile.inspecting import load_model_function
+    from kcompile.saving.json_yaml import read_json
 
     file, separator, function = place.rpartition(":")
     if separator and file.endswith(".py"):
@@ -96,7 +96,7 @@ def architecture(place: str, custom_objects: Mapping[str, Any] | None = None, sa
     read = models.model_from_json if path.suffix.lower() == ".json" else models.model_from_yaml
     text = text_of(path)
     if path.suffix.lower() == ".json" and text.startswith('"'):
-        text = json.loads(text)  # json.dump(model.to_json(), file): a string that holds JSON
+        text = read_json(text, repr(place))  # json.dump(model.to_json(), file): a string that holds JSON
     model: Model = read(text, custom_objects, safe_mode)
     return model
 
