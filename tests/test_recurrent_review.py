@@ -63,6 +63,18 @@ class Around(L.Layer):
         self.inner = inner
 
 
+class Residual(Around):
+    """A cell around a cell."""
+
+    def __init__(self, cell: L.Layer, **kwargs: Any) -> None:
+        super().__init__(cell, **kwargs)
+        self.state_size = self.inner.state_size
+
+    def call(self, inputs: Any, states: Any) -> Any:
+        y, after = self.inner(inputs, states)
+        return y + inputs, after
+
+
 UNTOLD: dict[str, Callable[[], L.Layer]] = {
     "cell": lambda: L.RNN(Plain(3, activation="sigmoid"), return_sequences=True),
     "abstract": lambda: L.RNN(Minimal(3), return_state=True),
@@ -79,6 +91,16 @@ def test_layers_without_get_config_keep_their_arguments(name: str) -> None:
     for copy in (clone_model(model), model_from_json(model.to_json(), {"Plain": Plain, "Minimal": Minimal})):
         copy.set_weights(model.get_weights())
         np.testing.assert_allclose(copy.predict(X), expected, rtol=1e-6)
+
+
+def test_a_cell_around_a_cell_trains_the_inner_one() -> None:
+    x = L.Input((None, 2))
+    model = Model(x, L.RNN(Residual(L.GRUCell(2, dropout=0.1, recurrent_dropout=0.1)))(x))
+    model.compile("adam", "mse")
+    before = model.get_weights()
+    model.fit(X, X[:, 0], verbose=0)
+    assert len(before) == 3
+    assert all(np.any(one != other) for one, other in zip(before, model.get_weights(), strict=True))
 
 
 def test_a_layer_that_holds_others_has_no_configuration_by_itself() -> None:
@@ -125,6 +147,11 @@ MISFITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: K.rnn(steps, [K.zeros((2, 5, 3)), K.zeros((2, 4, 3))], [K.zeros((2, 3))]),
         ValueError,
         r"different numbers of steps: \[5, 4\]",
+    ),
+    (
+        lambda: L.Bidirectional(L.RNN(Residual(L.LSTMCell(2)))),
+        TypeError,
+        "missing 1 required positional argument: 'cell'; its get_config must return what its __init__ takes",
     ),
     (lambda: L.LSTM(3, foo=1), TypeError, r"unknown argument 'foo'\. It takes units"),
     (lambda: L.CuDNNLSTM(3, implementation=1), TypeError, "CuDNNLSTM has no choice of implementation, got 1"),

@@ -327,7 +327,8 @@ class RNN(KeepsStates):
 
     def _clone(self) -> Any:
         cells = [self.cell, *getattr(self.cell, "cells", ())]
-        with CustomObjectScope({type(cell).__name__: type(cell) for cell in cells}):
+        own = {type(cell).__name__: type(cell) for cell in cells if not type(cell).__module__.startswith("kcompile.")}
+        with CustomObjectScope(own):
             return super()._clone()
 
 

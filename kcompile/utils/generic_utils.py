@@ -133,7 +133,8 @@ def _made(make: Callable[[], Any], kind: str, name: str, config: Mapping[str, An
     except TypeError as error:
         if isinstance(error, KCompileError):
             raise
-        raise DataTypeError(f"{kind} {name!r} cannot be made from {shown(dict(config))}: {error}") from error
+        hint = "; its get_config must return what its __init__ takes" if "missing" in str(error) else ""
+        raise DataTypeError(f"{kind} {name!r} cannot be made from {shown(dict(config))}: {error}{hint}") from error
 
 
 def lookup(identifier: Any, kind: str, options: Mapping[str, Any]) -> Any:
