@@ -24,17 +24,11 @@ CONFIG_DEPTH = 64
 """Nesting of lists and dicts. A layer in a wrapper in a nested model takes about 12 levels; Python's own parsers
 recurse, and end in RecursionError (or worse) near 1000."""
 
-MODEL_DEPTH = 16
-"""Models nested in models."""
-
 CONFIG_VALUES = 5_000_000
 """Values after the aliases of YAML are followed: an alias is four bytes and may stand for everything before it."""
 
 INTEGER_DIGITS = 1000
 """Digits of a number. Reading decimals takes time that grows with the square of their number."""
-
-LAYERS = 100_000
-"""Layers of a model, and calls of layers."""
 
 WEIGHTS_OF_A_LAYER = 10_000
 """Weights that one layer or wrapper holds."""
@@ -76,12 +70,6 @@ ONNX_BYTES = 2 * GIB
 
 ONNX_NODES = 1_000_000
 """Nodes, after functions are inlined: functions that call others twice double with each level."""
-
-ONNX_DEPTH = 64
-"""Sub-graphs in sub-graphs, and functions that call functions."""
-
-ONNX_FOLDED_BYTES = 64 * MIB
-"""A constant larger than that is not computed while loading: four bytes of shape can ask for terabytes."""
 
 
 def check_size(what: str, size: int, limit: int) -> None:
