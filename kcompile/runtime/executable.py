@@ -21,8 +21,6 @@ from kcompile.runtime.late import LateUpdates, place_of
 from kcompile.runtime.storage import Buffer, aligned_empty, exclusive, storage_of
 
 if TYPE_CHECKING:
-    import onnx
-
     from kcompile.passes.emit import Emitted
     from kcompile.passes.pipelines import Pipeline
     from kcompile.passes.report import Report
@@ -237,8 +235,8 @@ class Executable:
     # -- looking at it
 
     @property
-    def model(self) -> onnx.ModelProto:
-        """The whole program as an ONNX model."""
+    def model(self) -> Any:
+        """The whole program as an ONNX model (``ModelProto``)."""
         return self._whole.model
 
     @property
