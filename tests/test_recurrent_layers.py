@@ -317,7 +317,11 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: fixed().predict(X[:2]), ValueError, "exactly 3 samples .*, got 2 in all; cut or pad"),
     (lambda: fixed().predict(X, batch_size=1), ValueError, "got batch_size 1; leave batch_size out"),
     (lambda: fixed().predict_on_batch(X[:1]), ValueError, "exactly 3 samples .* got a batch of 1"),
-    (lambda: K.rnn(lambda x, s: (x, []), K.constant(X), [K.zeros((3, 2))]), ValueError, "must return as many states as it gets, 1, got 0"),
+    (
+        lambda: K.rnn(lambda x, s: (x, []), K.constant(X), [K.zeros((3, 2))]),
+        ValueError,
+        "must return as many states as it gets, 1, got 0",
+    ),
     (
         lambda: K.rnn(
             lambda x, states: (x, states), K.placeholder((None, None, 2)), [K.placeholder((None, 2))], unroll=True
