@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from kcompile import layers as L
 from kcompile.inspecting.files import describe_file
 from kcompile.models import Sequential, load_model, model_from_json
+from kcompile.optimizers import Nadam
+from tests.hostile_archives import layer
 from tests.hostile_onnx import CASES
-from tests.hostile_others import NPZ, VALUES, ZIPS
+from tests.hostile_others import NPZ, VALUES, ZIPS, with_value
 from tests.test_hostile_archives import assert_refused
 
 
@@ -51,6 +56,37 @@ def test_zips(name: str, tmp_path: Path) -> None:
 def test_values(name: str) -> None:
     text, refusal = VALUES[name]
     assert_refused(lambda: model_from_json(text), refusal)
+
+
+def test_a_count_of_steps_that_nobody_can_take(tmp_path: Path) -> None:
+    """Nadam's momentum schedule is a product over all steps, where a file lacks it."""
+    model = Sequential([L.Dense(4, input_shape=(4,))])
+    model.compile(Nadam(beta_1=1 - 1e-14, schedule_decay=1e6), "mse")
+    model.train_on_batch(np.ones((1, 4)), np.ones((1, 4)))
+    path = tmp_path / "model.h5"
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        group = file["optimizer_weights"]
+        names = list(group.attrs["weight_names"])
+        group[names[0].decode()][()] = 2**62
+        group.attrs["weight_names"] = [name for name in names if b"cache" not in name]
+    start = time.process_time()
+    assert load_model(path).loaded.has_optimizer
+    assert time.process_time() - start < 1
+
+
+def test_layers_in_any_order_take_linear_time() -> None:
+    """Keras goes through them again and again, which would take some 10 s here."""
+    config = json.loads(with_value("config", "output_layers", value=[["l4000", 0, 0]]))
+    layers = config["config"]["layers"]
+    for i in range(4000):
+        source = [[[f"l{i}" if i else "d", 0, 0, {}]]]
+        entry = {**layer("Activation", {"name": f"l{i + 1}", "activation": "relu"}), "name": f"l{i + 1}"}
+        layers.append({**entry, "inbound_nodes": source})
+    layers.reverse()
+    start = time.process_time()
+    assert len(model_from_json(json.dumps(config)).layers) == 4002
+    assert time.process_time() - start < 5
 
 
 def test_little_is_allocated(tmp_path: Path) -> None:

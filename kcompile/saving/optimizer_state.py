@@ -296,7 +296,10 @@ def _momentum_schedule(optimizer: Any, steps: int) -> float:
     """Nadam's product of momenta after that many steps (Dozat, 2016)."""
     product = 1.0
     for step in range(1, steps + 1):
-        product *= optimizer.beta_1 * (1 - 0.5 * 0.96 ** (step * optimizer.schedule_decay))
+        lacking = 0.5 * 0.96 ** (step * optimizer.schedule_decay)
+        if lacking < 2**-54:  # files can tell any number of steps
+            return product * optimizer.beta_1 ** (steps - step + 1)
+        product *= optimizer.beta_1 * (1 - lacking)
         if product == 0:
             break
     return product
