@@ -170,7 +170,7 @@ def chunk_that_is_larger_than_the_array(folder: Path) -> Path:
 @hostile("the model needs more than 3.6 TiB of weights .* but the file has")
 def units_bomb(folder: Path) -> Path:
     text = json.loads(h5py.File(io.BytesIO(benign())).attrs["model_config"])
-    text["config"]["layers"][0]["config"]["units"] = 10**12 // 4 + 1
+    text["config"]["layers"][-1]["config"]["units"] = 10**12 // 4 + 1
     return with_config(folder, json.dumps(text))
 
 

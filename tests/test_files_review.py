@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -195,3 +196,16 @@ def test_file_objects_are_read_from_their_start() -> None:
     model = Sequential([L.Dense(1, input_shape=(2,))])
     model.save(buffer)
     np.testing.assert_array_equal(load_model(buffer).get_weights()[0], model.get_weights()[0])
+
+
+def test_sequential_models_in_hdf5_have_an_input_layer_as_keras_3_needs_it() -> None:
+    """It is gone after loading, where the first layer tells the shape."""
+    model = Sequential([L.Dense(2, input_shape=(5, 4), name="first"), L.SpatialDropout1D(0.1), L.Dense(1)])
+    buffer = io.BytesIO()
+    model.save(buffer)
+    with h5py.File(buffer) as file:
+        layers = json.loads(file.attrs["model_config"])["config"]["layers"]
+    assert [layer["class_name"] for layer in layers][:2] == ["InputLayer", "Dense"]
+    assert layers[0]["config"]["batch_input_shape"] == [None, 5, 4]
+    assert {"noise_shape", "trainable"}.isdisjoint(layers[2]["config"])
+    assert load_model(buffer).get_config() == model.get_config()

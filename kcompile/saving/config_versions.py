@@ -253,6 +253,8 @@ class _Reader:
         if branches is not None:
             return {"class_name": "Model", "config": self.functional(branches["config"])}
         read = [self.value(layer, "layers") for layer in layers]
+        if len(read) > 1 and _is_implied(read[0], read[1]):
+            read = read[1:]
         if isinstance(config, list):
             return {"name": None, "layers": read}
         return {**{k: self.value(v, k) for k, v in config.items() if k != "layers"}, "layers": read}
@@ -390,6 +392,22 @@ def _layer_name(entry: Mapping[str, Any]) -> str:
     if not isinstance(name, str):
         raise KCompileError(f"the name of a layer ({shown(entry.get('class_name'))}) is {shown(name)}, not a string")
     return name
+
+
+def _is_implied(start: Any, first: Any) -> bool:
+    """Whether an input layer says nothing that the first layer does not say itself."""
+    if not all(isinstance(each, Mapping) and isinstance(each.get("config"), Mapping) for each in (start, first)):
+        return False
+    given, own = start["config"], first["config"]
+    shape = given.get("batch_input_shape")
+    return (
+        start.get("class_name") == "InputLayer"
+        and isinstance(shape, (list, tuple))
+        and isinstance(own.get("batch_input_shape"), (list, tuple))
+        and list(shape) == list(own["batch_input_shape"])
+        and given.get("dtype") == own.get("dtype")
+        and given.get("name") == f"{own.get('name')}_input"
+    )
 
 
 def _is_functional(entry: Mapping[str, Any]) -> bool:

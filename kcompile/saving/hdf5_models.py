@@ -96,8 +96,20 @@ def _with_modules(config: dict[str, Any]) -> dict[str, Any]:
     for entry in config["layers"]:
         inner = entry["config"]
         inner = _with_modules(inner) if "layers" in inner else {k: _with_module(v) for k, v in inner.items()}
+        if entry["class_name"].startswith("SpatialDropout"):  # Keras 3 takes neither of these
+            inner = {k: v for k, v in inner.items() if k != "noise_shape" and (k, v) != ("trainable", True)}
         layers.append({**entry, "config": inner})
-    return {**config, "layers": layers}
+    return {**config, "layers": layers if "output_layers" in config else _with_input_layer(layers)}
+
+
+def _with_input_layer(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The layers of a Sequential model after their input layer, as tf.keras writes it: Keras 3 takes the shape that
+    stands in the first layer for one without the batch axis. Reading takes it away again."""
+    first = layers[0]["config"] if layers else {}
+    if not first.get("batch_input_shape") or layers[0]["class_name"] == "InputLayer":
+        return layers
+    start = {"batch_input_shape": first["batch_input_shape"], "dtype": first["dtype"], "sparse": False}
+    return [{"class_name": "InputLayer", "config": {**start, "name": f"{first['name']}_input"}}, *layers]
 
 
 def _with_module(item: Any) -> Any:
