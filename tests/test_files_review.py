@@ -15,6 +15,7 @@ import pytest
 
 from kcompile import layers as L
 from kcompile.callbacks import ModelCheckpoint
+from kcompile.cli import main
 from kcompile.models import Input, Model, Sequential, load_model, model_from_json
 
 
@@ -209,3 +210,24 @@ def test_sequential_models_in_hdf5_have_an_input_layer_as_keras_3_needs_it() -> 
     assert layers[0]["config"]["batch_input_shape"] == [None, 5, 4]
     assert {"noise_shape", "trainable"}.isdisjoint(layers[2]["config"])
     assert load_model(buffer).get_config() == model.get_config()
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "says"),
+    [
+        ("m.h5", {}, "written by save"),
+        (None, {}, "a path is needed, got None; to_onnx"),
+        ("m.onnx", {"dims": 3}, "dims are shapes by the names of inputs, got 3"),
+        ("m.onnx", {"metadata": ["a"]}, "metadata are strings by strings"),
+    ],
+)
+def test_exports_that_make_no_sense(tmp_path: Path, path: Any, arguments: dict[str, Any], says: str) -> None:
+    model = Sequential([L.Dense(1, input_shape=(2,))])
+    with pytest.raises(ValueError, match=says):
+        model.export(path if path is None else tmp_path / path, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_file_to_convert(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", "."]) == 2
+    assert "'.' is a folder" in capsys.readouterr().err

@@ -46,6 +46,8 @@ def targets(sources: Sequence[Path], output: str | None, others: Sequence[Path] 
         KCompileError: several sources would become one file; a source or one of ``others`` would be overwritten.
         OSError: the folder cannot be made.
     """
+    if nameless := [source for source in sources if not source.name]:
+        raise KCompileError(f"{str(nameless[0])!r} is a folder; name the files to convert")
     if output is None:
         found = [source.with_suffix(".onnx") for source in sources]
     elif len(sources) > 1 or output.endswith(("/", "\\")) or Path(output).is_dir():

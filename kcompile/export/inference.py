@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kcompile.errors import DataTypeError, KCompileError, check_flag
+from kcompile.errors import DataTypeError, KCompileError, check_flag, shown
 from kcompile.export.files import write_model
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.builder import Target
@@ -131,7 +131,11 @@ def export_model(
     """
     from kcompile.export.notes import notes
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise DataTypeError(f"export: a path is needed, got {shown(path)}; to_onnx gives the model in memory")
     target = Path(path)
+    if target.suffix in (".h5", ".hdf5", ".keras"):
+        raise KCompileError(f"export: {str(target)!r} would not be what its name says; such files are written by save")
     if check_flag("export", "ort", ort) and target.suffix == ".ort":
         raise KCompileError(f"export: {str(target)!r} would be both files; name the ONNX file, as in model.onnx")
     emitted, sizes, lost = _converted(model, opset, dims, batch_size, fp16, int8, metadata, per_channel)
@@ -188,6 +192,8 @@ def lowered(
 
     target = Target(opset=check_opset(opset))
     require_built(model)
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise DataTypeError(f"export: metadata are strings by strings, got {shown(metadata)}")
     for key, text in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise DataTypeError(f"export: metadata are strings by strings, got {key!r}: {text!r}")

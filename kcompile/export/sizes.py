@@ -6,7 +6,7 @@ import keyword
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kcompile.errors import KCompileError, listed, unknown_name
+from kcompile.errors import DataTypeError, KCompileError, listed, shown, unknown_name
 from kcompile.ir.core import Graph, Input, Value
 from kcompile.ir.dims import Dim, name_of, named, names_in
 
@@ -23,6 +23,7 @@ def sizes_of(graph: Graph, dims: Dims | None, batch_size: int | None) -> dict[st
         batch_size: the size of every input's first axis.
 
     Raises:
+        DataTypeError: ``dims`` is no dict.
         KCompileError: there is no such input, its rank or a known size is another, or one size would get two values.
     """
     sizes: dict[str, Dim] = {}
@@ -32,6 +33,8 @@ def sizes_of(graph: Graph, dims: Dims | None, batch_size: int | None) -> dict[st
         for label, value in inputs.items():
             if value.rank:
                 _set(sizes, value, 0, batch_size, f"batch_size of input {label!r}")
+    if dims is not None and not isinstance(dims, Mapping):
+        raise DataTypeError(f"export: dims are shapes by the names of inputs, got {shown(dims)}")
     for label, shape in (dims or {}).items():
         if label not in inputs:
             raise unknown_name("input in dims", label, inputs)
