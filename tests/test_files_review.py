@@ -231,3 +231,13 @@ def test_exports_that_make_no_sense(tmp_path: Path, path: Any, arguments: dict[s
 def test_a_folder_is_no_file_to_convert(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "."]) == 2
     assert "'.' is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("dialect", "arrays"), [("keras", 2), ("tf_keras", 0)])
+def test_states_of_layers_stand_where_each_keras_expects_them(dialect: str, arrays: int) -> None:
+    model = Sequential([L.LSTM(2, batch_input_shape=(2, 3, 1), stateful=True, name="lstm")])
+    buffer = io.BytesIO()
+    model.save(buffer, save_format=dialect)
+    with zipfile.ZipFile(buffer) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        assert len(file["layers/lstm/vars"]) == arrays
+    load_model(buffer)

@@ -142,13 +142,14 @@ def snake_case(name: str) -> str:
 # ---- writing
 
 
-def write_weights(group: Any, model: Network) -> None:
-    """Write all weights into an empty ``h5py.Group``."""
+def write_weights(group: Any, model: Network, states: bool = True) -> None:
+    """Write all weights into an empty ``h5py.Group``; with the states of stateful layers, which Keras 3 counts among
+    their variables, and tf.keras does not."""
     for part in parts_of(model):
         if isinstance(part.layer, InputLayer):
             continue
         arrays = [w.numpy() for w in part.weights]
-        if part.extra:
+        if part.extra and states:
             arrays += [s.numpy() for s in _states(part.layer)]
         place = group.create_group(f"{part.path}/vars" if part.path else "vars")
         place.attrs["name"] = part.layer.name

@@ -64,7 +64,7 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
         metadata[OWN_TRAINING] = compiled  # in our words, some of which other versions do not have
 
     def write(root: Any) -> None:
-        write_weights(root, model)
+        write_weights(root, model, states=chosen == KERAS_3)
         root.attrs[training_state.ATTRIBUTE] = json.dumps(training_state.state_of(model)).encode()
         if compiled is not None:
             write_optimizer(root, model, chosen)
