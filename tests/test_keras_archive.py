@@ -21,8 +21,9 @@ from tests.golden import load
 from tests.golden.cases.archives import CASES
 from tests.golden.compare import assert_all_close
 from tests.layer_samples import SAMPLES, doubled
+from tests.saving_samples import assert_equal, disturbed, listed, saved
 from tests.small_models import ZOO, random_inputs
-from tests.test_saving_hdf5 import OPTIMIZERS, assert_equal, disturbed, listed, saved
+from tests.test_saving_hdf5 import OPTIMIZERS
 
 GOLDEN = load("archives")
 TRAINING_TOLERANCE = 5e-5  # Keras 3 moves the variance of images by the biased one; see tests/golden/README.md
