@@ -63,6 +63,7 @@ from kcompile.layers.merge import (
     multiply,
     subtract,
 )
+from kcompile.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
 from kcompile.layers.normalization import BatchNormalization
 from kcompile.layers.padding import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
 from kcompile.layers.pooling import (
@@ -168,6 +169,7 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AlphaDropout",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -214,6 +216,8 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
