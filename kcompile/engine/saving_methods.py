@@ -29,7 +29,7 @@ class SavingMethods:
 
         Raises:
             OSError: it cannot be written.
-            ValueError: the model is subclassed or computes outside of layers; save its weights, or export it.
+            ValueError: the model computes with variables outside of layers; save its weights, or export it.
         """
         from kcompile.saving.models import save_model
 

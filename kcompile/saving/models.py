@@ -45,7 +45,7 @@ def save_model(
 
     Raises:
         OSError: the folder does not exist, the disk is full, a file exists and must not be replaced.
-        ValueError: a model that no configuration can describe (subclassed, or computing outside of layers).
+        ValueError: a model that no configuration can describe (one that computes with variables outside of layers).
     """
     from kcompile.saving.hdf5_models import hdf5_bytes, write_model
 
