@@ -236,6 +236,16 @@ def records(folder: Path) -> Path:
     return in_place_of_the_kernel(folder, lambda g, name: g.create_dataset(name, (4, 4), dtype))
 
 
+@hostile("kernel:0 has elements of an unknown type")
+def numbers_without_an_exponent(folder: Path) -> Path:
+    def make(group: Any, name: str) -> None:
+        kind = h5py.h5t.IEEE_F32LE.copy()
+        kind.set_ebias(0)
+        h5py.h5d.create(group.id, name.encode(), kind, h5py.h5s.create_simple((4, 4)))
+
+    return in_place_of_the_kernel(folder, make)
+
+
 @hostile("kernel:0 is not an array")
 def group_in_place_of_an_array(folder: Path) -> Path:
     return in_place_of_the_kernel(folder, lambda g, name: g.create_group(name))

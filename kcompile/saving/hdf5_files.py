@@ -251,7 +251,7 @@ class StoredArray:
         self.shape: tuple[int, ...] = dataset.shape
         try:
             self.dtype = np.dtype(dataset.dtype)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):  # the last: a number format that means nothing
             raise UnsafeFileError(f"{self.where} has elements of an unknown type; weights are numbers") from None
         if self.dtype.kind not in "biuf" or self.dtype.itemsize > 8:
             raise UnsafeFileError(f"{self.where} has elements of type {self.dtype}; weights are numbers")
