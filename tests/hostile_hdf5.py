@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,18 @@ def references(folder: Path) -> Path:
 def records(folder: Path) -> Path:
     dtype = np.dtype([("a", "f4"), ("b", "i4")])
     return in_place_of_the_kernel(folder, lambda g, name: g.create_dataset(name, (4, 4), dtype))
+
+
+@hostile("a text at [0-9]+ claims 3690987530 bytes")
+def text_that_claims_gigabytes(folder: Path) -> Path:
+    """The length beside the reference to the first object of the heap is changed."""
+    content = bytearray(benign())
+    heap = content.find(b"GCOL\x01\x00\x00\x00")
+    place = content.find(struct.pack("<QI", heap, 1)) - 4
+    content[place : place + 4] = struct.pack("<I", 3690987530)
+    path = folder / "model.h5"
+    path.write_bytes(content)
+    return path
 
 
 @hostile("kernel:0 has elements of an unknown type")

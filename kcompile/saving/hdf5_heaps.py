@@ -12,13 +12,20 @@ import contextlib
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kcompile.saving.limits import UnsafeFileError
+from kcompile.saving.limits import ATTRIBUTE_BYTES, GIB, MIB, UnsafeFileError
 
 _SIGNATURE = b"GCOL\x01\x00\x00\x00"
 _HEADER = struct.Struct("<HHIQ")  # index (0: free space), references, nothing, size
+_REFERENCE = struct.Struct("<IQI")  # length, address of the heap, index
+
+SEARCHED_BYTES = 64 * MIB
+"""The largest file that is searched for references. In a larger one, 4 GB are no more than compression can do."""
+
+SEARCH_WORK = 4 * GIB
+"""The most bytes that are looked at, files of a few heaps being searched once for each."""
 
 
 def check_heaps(source: Any, label: str) -> None:
@@ -33,10 +40,13 @@ def check_heaps(source: Any, label: str) -> None:
     with _bytes_of(source) as content:
         if _sizes(content) != (8, 8):
             raise UnsafeFileError(f"{label} is damaged: its addresses and sizes do not have 8 bytes")
+        heaps: dict[int, dict[int, int]] = {}
         start = content.find(_SIGNATURE)
         while start >= 0:
-            _check_heap(content, start, label)
+            heaps[start] = _objects_of_heap(content, start, label)
             start = content.find(_SIGNATURE, start + 8)
+        if len(content) <= SEARCHED_BYTES:
+            _check_references(content, heaps, label)
 
 
 @contextlib.contextmanager
@@ -61,7 +71,9 @@ def _sizes(content: Any) -> tuple[int, int]:
     return (start[13], start[14]) if start[8] < 2 else (start[9], start[10])
 
 
-def _check_heap(content: Any, start: int, label: str) -> None:
+def _objects_of_heap(content: Any, start: int, label: str) -> dict[int, int]:
+    """The bytes of each object, by its number."""
+    objects: dict[int, int] = {}
     size = int.from_bytes(content[start + 8 : start + 16], "little")
     end, place = start + size, start + 16
     if size < 16 or end > len(content):
@@ -72,4 +84,26 @@ def _check_heap(content: Any, start: int, label: str) -> None:
         step = length if index == 0 else _HEADER.size + -(-length // 8) * 8
         if step < _HEADER.size or place + step > end:
             raise UnsafeFileError(f"{label} is damaged: object {index} of a global heap at {start} has {length} bytes")
+        if index:
+            objects[index] = length
         place += step
+    return objects
+
+
+def _check_references(content: Any, heaps: Mapping[int, Mapping[int, int]], label: str) -> None:
+    """Refuse long texts that claim more bytes than the file has: the library makes room for them before it looks.
+
+    What refers to an object of a heap is 16 bytes: a length, the address of the heap, the number of the object. It lies
+    anywhere in the file, so they are searched for.
+    """
+    if len(heaps) * len(content) > SEARCH_WORK:
+        raise UnsafeFileError(f"{label} has {len(heaps)} global heaps, more than a model needs")
+    most = max(len(content), ATTRIBUTE_BYTES)
+    for start, objects in heaps.items():
+        address = struct.pack("<Q", start)
+        place = content.find(address, 4)
+        while place >= 0:
+            length, _, index = _REFERENCE.unpack(content[place - 4 : place + 12].ljust(16, b"\0"))
+            if index in objects and length > most:
+                raise UnsafeFileError(f"{label} is damaged: a text at {place - 4} claims {length} bytes")
+            place = content.find(address, place + 1)
