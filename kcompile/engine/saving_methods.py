@@ -33,7 +33,7 @@ class SavingMethods:
         """
         from kcompile.saving.models import save_model
 
-        save_model(self, filepath, overwrite, include_optimizer, save_format)  # type: ignore[arg-type]
+        save_model(self, filepath, overwrite, include_optimizer, save_format)  # type: ignore[arg-type]  # a part of Model
 
     def save_weights(self, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
         """Write all weights, of any model that is built.
@@ -49,7 +49,7 @@ class SavingMethods:
         """
         from kcompile.saving.models import save_weights
 
-        save_weights(self, filepath, overwrite, save_format)  # type: ignore[arg-type]
+        save_weights(self, filepath, overwrite, save_format)  # type: ignore[arg-type]  # a part of Model
 
     def load_weights(
         self, filepath: Any, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
@@ -71,4 +71,4 @@ class SavingMethods:
         """
         from kcompile.saving.models import load_weights
 
-        load_weights(self, filepath, by_name, skip_mismatch, reshape)  # type: ignore[arg-type]
+        load_weights(self, filepath, by_name, skip_mismatch, reshape)  # type: ignore[arg-type]  # a part of Model

@@ -112,7 +112,7 @@ class _Writer:
             written = {"module": "keras", "class_name": name, "config": self.sequential(model), "registered_name": None}
         else:
             module = "keras.src.models.functional" if self.is_3 else "keras.src.engine.functional"
-            written = {"module": module, "class_name": "Functional", "config": self.functional(model, config)}
+            written = {"module": module, "class_name": "Functional", "config": self.functional(model)}
             written["registered_name"] = "Functional"
         if not builtin:
             written.update(module=type(model).__module__, class_name=name, registered_name=name)
@@ -134,7 +134,7 @@ class _Writer:
             config["build_input_shape"] = plain(model.input_shape)
         return config
 
-    def functional(self, model: Network, native: Mapping[str, Any]) -> dict[str, Any]:
+    def functional(self, model: Network) -> dict[str, Any]:
         numbers = _node_numbers(model, 0 if self.is_3 else 1)
         layers = []
         for layer in model.layers:
