@@ -6,12 +6,14 @@ where Keras 2.3.1 and tf.keras differ, see tests/golden/README.md.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from kcompile.backend import config, nn
 from kcompile.backend import math as m
+from kcompile.engine.target_shapes import matched, weights_for
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.errors import DataTypeError, check_number, check_one_of
 from kcompile.utils.generic_utils import deserialize_keras_object, lookup, names_of, serialize_keras_object
@@ -173,18 +175,31 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} must define call(y_true, y_pred)")
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        """The reduced loss; ``sample_weight`` has a value per sample (or per value), and broadcasts."""
-        values = self.call(as_tensor(y_true), as_tensor(y_pred))
+        """The reduced loss of arrays or tensors: a scalar, or with the reduction ``none`` a value per sample (or step).
+
+        Ranks that differ by a last axis of size 1 are made equal, as in Keras 2.3 and tf.keras; ``sample_weight`` has a
+        value per sample (or per value). What the mask of ``y_pred`` leaves out does not count, as in tf.keras.
+
+        Raises:
+            ShapeError: shapes that differ otherwise.
+        """
+        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        values = self._values(y_true, y_pred, sample_weight is not None)
+        mask = y_pred._keras_mask
+        if mask is not None and values.ndim >= mask.ndim:
+            kept = m.cast(mask, values.dtype)
+            if self.reduction not in ("none", "sum"):
+                kept = kept / m.maximum(m.mean(kept), config.epsilon())
+            values = values * weights_for(values, kept, self.name)
         if sample_weight is not None:
-            w = as_float(sample_weight)
-            while w.ndim < values.ndim:
-                w = w[..., None]
-            if w.ndim == values.ndim + 1 and w.shape[-1] == 1:
-                w = w[..., 0]
-            values = values * w
+            values = values * weights_for(values, sample_weight, self.name)
         if self.reduction == "none":
             return values
         return m.sum(values) if self.reduction == "sum" else m.mean(values)
+
+    def _values(self, y_true: Tensor, y_pred: Tensor, weighted: bool) -> Tensor:
+        """A value per sample or step."""
+        return _per_sample(self.call(y_true, y_pred))
 
     def get_config(self) -> dict[str, Any]:
         return {"reduction": self.reduction, "name": self.name}
@@ -205,8 +220,11 @@ class LossFunctionWrapper(Loss):
         self._arguments = kwargs
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
-        result: Tensor = as_tensor(self.fn(y_true, y_pred, **self._arguments))
-        return result
+        return self._values(as_tensor(y_true), as_tensor(y_pred), False)
+
+    def _values(self, y_true: Tensor, y_pred: Tensor, weighted: bool) -> Tensor:
+        kind = "any" if self._arguments.get("axis", -1) != -1 else target_kind(self)
+        return _per_sample(self.fn(*matched(y_true, y_pred, kind, self.name, weighted), **self._arguments))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._arguments}
@@ -303,28 +321,49 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
 
 def target_kind(loss: Any) -> str:
     """What targets the loss takes: ``same``, ``binary``, ``categorical``, ``sparse``, or ``any`` for a user's own."""
-    function = loss.fn if isinstance(loss, LossFunctionWrapper) else loss
+    function = function_of(loss)
     if function in _FUNCTIONS.values():
         return _KINDS.get(function.__name__, "same")
     return "any"
 
 
+def function_of(loss: Any) -> Any:
+    """The function that a loss computes, without what wraps it or gives it keyword arguments."""
+    while True:
+        if isinstance(loss, LossFunctionWrapper):
+            loss = loss.fn
+        elif isinstance(loss, functools.partial) and not loss.args:
+            loss = loss.func
+        else:
+            return loss
+
+
+def name_of(loss: Any) -> str:
+    """What messages call a loss."""
+    own = getattr(loss, "name", None)
+    function = function_of(loss)
+    return own if isinstance(own, str) else getattr(function, "__name__", type(function).__name__)
+
+
 def reads_logits(loss: Any) -> bool:
     """Whether the loss applies softmax or sigmoid itself."""
-    return isinstance(loss, LossFunctionWrapper) and bool(loss._arguments.get("from_logits"))
+    given: Any = {}
+    while isinstance(loss, (LossFunctionWrapper, functools.partial)):
+        own = loss._arguments if isinstance(loss, LossFunctionWrapper) else loss.keywords
+        loss, given = loss.fn if isinstance(loss, LossFunctionWrapper) else loss.func, {**own, **given}
+    return bool(given.get("from_logits"))
 
 
-def per_sample(loss: Any) -> Callable[[Any, Any], Tensor]:
-    """The function that gives a value per sample (or time step)."""
-    function = loss.call if isinstance(loss, Loss) else loss
+def per_sample(loss: Any, weighted: bool = False) -> Callable[[Any, Any], Tensor]:
+    """The function that gives a value per sample (or time step); ``weighted``: these will have weights."""
+    wrapped = loss if isinstance(loss, Loss) else LossFunctionWrapper(loss, name=name_of(loss))
+    return lambda y_true, y_pred: wrapped._values(y_true, y_pred, weighted)
 
-    def values(y_true: Any, y_pred: Any) -> Tensor:
-        result = function(y_true, y_pred)
-        if result is None:
-            raise DataTypeError("the loss returned None; return a tensor with one value per sample")
-        return as_tensor(result)
 
-    return values
+def _per_sample(result: Any) -> Tensor:
+    if result is None:
+        raise DataTypeError("the loss returned None; return a tensor with one value per sample")
+    return as_tensor(result)
 
 
 def reduction_of(loss: Any) -> str:

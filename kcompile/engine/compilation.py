@@ -42,8 +42,7 @@ class OutputPlan:
         from kcompile import losses
 
         kind = losses.target_kind(self.loss)
-        name = getattr(self.loss, "name", None) or getattr(self.loss, "__name__", str(self.loss))
-        return TargetSpec(self.name, shape, kind, name, dtype, self.class_axis, self.mode)
+        return TargetSpec(self.name, shape, kind, losses.name_of(self.loss), dtype, self.class_axis, self.mode)
 
 
 @dataclass
@@ -150,7 +149,7 @@ def warn_of_unfit_losses(model: Network, plans: Sequence[OutputPlan]) -> None:
     for plan in plans:
         output = model.outputs[plan.index]
         activation = _last_activation(output)
-        function = plan.loss.fn if isinstance(plan.loss, losses.LossFunctionWrapper) else plan.loss
+        function = losses.function_of(plan.loss)
         if activation is not None and losses.target_kind(plan.loss) != "any":
             warn_of_loss_and_activation(
                 function.__name__, activation, plan.name, output.shape[-1], losses.reads_logits(plan.loss)

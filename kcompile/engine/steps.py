@@ -90,9 +90,9 @@ class StepGraph:
 
         output = self.model.outputs[plan.index]
         with ir.scope(f"loss/{plan.name}"):
-            values = _called("loss", plan.loss, losses.per_sample(plan.loss), plan.name, y, output)
-            if values.ndim == 0:
-                return values
+            values = _called("loss", plan.loss, losses.per_sample(plan.loss, w is not None), plan.name, y, output)
+            if values.ndim == 0:  # a user's own loss: one number for all samples, which have their weights in common
+                return values if w is None else values * m.mean(w)
             mask = output._keras_mask
             if mask is not None and values.ndim >= mask.ndim:
                 valid = m.cast(mask, values.dtype)

@@ -14,6 +14,7 @@ from kcompile.backend import math as m
 from kcompile.backend.functions import Function, evaluate, substitute
 from kcompile.backend.variables import Variable, recorded_updates
 from kcompile.engine.layer import Layer
+from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Array, Tensor, as_float, as_tensor
 from kcompile.ir.ops import shaping
 from kcompile.utils.generic_utils import serialize_keras_object
@@ -202,9 +203,19 @@ class MeanMetricWrapper(Mean):
         self._fn_kwargs = kwargs
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
-        """Add the function's values for a batch."""
-        values = self._fn(as_tensor(y_true), as_tensor(y_pred), **self._fn_kwargs)
-        return self._added(values, sample_weight)
+        """Add the function's values for a batch; ranks that differ by a last axis of size 1 are made equal.
+
+        Raises:
+            ShapeError: shapes that differ otherwise.
+        """
+        y_true, y_pred = self._matched(y_true, y_pred, sample_weight)
+        return self._added(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
+
+    def _matched(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Tensor, Tensor]:
+        from kcompile.metrics.functions import target_kind
+
+        kind = "any" if self._fn_kwargs.get("axis", -1) != -1 else target_kind(self._fn)
+        return matched(as_tensor(y_true), as_tensor(y_pred), kind, self.name, sample_weight is not None)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments; those of subclasses do not name the function, which is theirs."""

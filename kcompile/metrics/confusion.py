@@ -10,6 +10,7 @@ import numpy as np
 from kcompile.backend import config, nn
 from kcompile.backend import math as m
 from kcompile.backend.variables import Variable
+from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.errors import KCompileError, check_one_of, check_positive_int
 from kcompile.ir.ops import comparison, indexing, linalg, shaping
@@ -22,6 +23,7 @@ NEVER = -1e10
 
 
 def confusion(
+    owner: str,
     y_true: Any,
     y_pred: Any,
     thresholds: Sequence[float],
@@ -30,8 +32,12 @@ def confusion(
     top_k: int | None = None,
     class_id: int | None = None,
 ) -> dict[str, Tensor]:
-    """Weighted counts for each threshold: vectors of ``len(thresholds)``."""
-    y_true, y_pred = as_float(y_true), as_float(y_pred)
+    """Weighted counts for each threshold: vectors of ``len(thresholds)``.
+
+    Raises:
+        ShapeError: the shapes of targets and predictions differ by more than a last axis of size 1.
+    """
+    y_true, y_pred = matched(as_float(y_true), as_float(y_pred), "same", owner)
     if top_k is not None:
         best, _ = indexing.top_k(y_pred.value, top_k)
         least = shaping.slice_axes(best, [best.rank - 1], [top_k - 1], [top_k])
@@ -84,7 +90,8 @@ class _Counts(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
         """Count the decisions of a batch."""
-        found = confusion(y_true, y_pred, self.thresholds, self.wanted, sample_weight, self.top_k, self.class_id)
+        chosen = (self.thresholds, self.wanted, sample_weight, self.top_k, self.class_id)
+        found = confusion(self.name, y_true, y_pred, *chosen)
         return [(self.counts[name], self.counts[name] + value) for name, value in found.items()]
 
     def _shaped(self, result: Tensor) -> Tensor:
@@ -307,7 +314,7 @@ class MeanIoU(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
         """Count the pairs of target and predicted class of a batch."""
-        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
         w = None if sample_weight is None else weighted(as_float(y_pred), sample_weight)[1]
         hot = [
             indexing.one_hot(shaping.reshape(e.cast(x.value, "int64"), (-1,)), self.num_classes, config.floatx())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kcompile import losses
 from kcompile.backend import config, nn
 from kcompile.backend import math as m
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
@@ -112,3 +113,19 @@ def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
 def fmeasure(y_true: Any, y_pred: Any) -> Tensor:
     """:func:`fbeta_score` with beta 1."""
     return fbeta_score(y_true, y_pred, beta=1)
+
+
+_KINDS: dict[Any, str] = {
+    accuracy: "same",
+    binary_accuracy: "same",
+    categorical_accuracy: "categorical",
+    sparse_categorical_accuracy: "sparse",
+    top_k_categorical_accuracy: "categorical",
+    sparse_top_k_categorical_accuracy: "sparse",
+    **dict.fromkeys((cosine_similarity, matthews_correlation, precision, recall, fbeta_score, fmeasure), "same"),
+}
+
+
+def target_kind(function: Any) -> str:
+    """What targets a metric function takes, in the words of :func:`kcompile.losses.target_kind`."""
+    return _KINDS.get(losses.function_of(function)) or losses.target_kind(function)

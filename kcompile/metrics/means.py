@@ -7,6 +7,7 @@ from typing import Any
 
 from kcompile import losses
 from kcompile.backend import math as m
+from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.metrics import functions
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Update, divide_no_nan
@@ -89,7 +90,8 @@ class RootMeanSquaredError(Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
         """Add the squared errors of a batch."""
-        errors = m.square(as_float(y_pred) - as_tensor(y_true))
+        y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
+        errors = m.square(as_float(y_pred) - y_true)
         return self._added(errors, sample_weight)
 
     def result(self) -> Tensor:
@@ -112,8 +114,10 @@ class MeanRelativeError(Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
         """Add the relative errors of a batch."""
-        error = m.abs(as_float(y_true) - as_tensor(y_pred))
-        relative = divide_no_nan(error, as_float(self.normalizer) + m.abs(error) * 0.0)
+        y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
+        error = m.abs(as_float(y_true) - y_pred)
+        normalizer, error = matched(as_float(self.normalizer), error, "any", self.name)
+        relative = divide_no_nan(error, normalizer + m.abs(error) * 0.0)
         return self._added(relative, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
