@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from kcompile.engine.lists import as_list, one_or_list
 from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network, _renew
 from kcompile.engine.op_layer import wrap_operations
+from kcompile.engine.replay import as_called, in_its_first_call
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import DataTypeError, KCompileError
@@ -55,10 +57,12 @@ def _clone_functional(model: Network, input_tensors: Any, make: Callable[[Layer]
         if all(id(y) in new for y in node.output_tensors):
             continue
         if node.layer not in clones:
-            clones[node.layer] = make(node.layer)
+            with in_its_first_call(node.layer):
+                clones[node.layer] = make(node.layer)
         arguments = {key: _renew(value, new) for key, value in node.arguments.items()}
         inputs = [new.get(id(x), x) for x in node.input_tensors]
-        outputs = clones[node.layer](inputs if node.nested else inputs[0], **arguments)
+        with as_called(node, clones[node.layer]):
+            outputs = clones[node.layer](inputs if node.nested else inputs[0], **arguments)
         new.update({id(old): y for old, y in zip(node.output_tensors, flatten(outputs), strict=True)})
     inputs, outputs = ([new[id(x)] for x in ends] for ends in (model.inputs, model.outputs))
     return type(model)(inputs=one_or_list(inputs), outputs=one_or_list(outputs), name=model.name)
@@ -88,8 +92,12 @@ def _clone_sequential(model: Sequential, input_tensors: Any, make: Callable[[Lay
     if input_tensors is not None:
         tensors = _inputs(model, input_tensors) if model._functional else as_list(input_tensors)
         clone.add(_with_history(tensors[0]))
+    nodes = {node.layer: node for node in model._nodes}
     for layer in stack:
-        clone.add(make(layer))
+        with in_its_first_call(layer):
+            copy = make(layer)
+        with as_called(nodes[layer], copy) if layer in nodes else contextlib.nullcontext():
+            clone.add(copy)
     if model._functional and not clone._functional:
         clone.build(tuple(model.inputs[0].shape))
     return clone

@@ -10,6 +10,7 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.data_checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.engine.data_weights import sample_weight_modes
 from kcompile.engine.layer import Layer
+from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.network import Network
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import DataTypeError, KCompileError, check_number, listed, shown, unknown_name
@@ -92,12 +93,12 @@ def resolve(
             if plain[i] or weighted[i]:
                 raise KCompileError(f"output {name!r} has metrics but no loss; give it a loss, or remove its metrics")
             continue
-        resolved = losses.get(chosen[i])
+        resolved = losses.get(as_meant_now(chosen[i]))
         weight = check_number("compile", f"loss_weights of output {name!r}", factors[i])
         plan = OutputPlan(i, name, resolved, weight, mode=modes[i])
         shape = tuple(model.outputs[i].shape)
-        plan.metrics = [metric_functions.resolve(m, shape, resolved) for m in plain[i]]
-        plan.weighted_metrics = [metric_functions.resolve(m, shape, resolved) for m in weighted[i]]
+        plan.metrics = [metric_functions.resolve(as_meant_now(m), shape, resolved) for m in plain[i]]
+        plan.weighted_metrics = [metric_functions.resolve(as_meant_now(m), shape, resolved) for m in weighted[i]]
         plans.append(plan)
     several = len(names) > 1
     labels = ["loss"]

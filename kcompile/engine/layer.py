@@ -17,6 +17,7 @@ from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
 from kcompile.engine.layer_weights import LayerWeights
 from kcompile.engine.lists import as_list, is_shape_list
+from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec, Node
 from kcompile.engine.tensor import Tensor, as_tensor
@@ -242,6 +243,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             if "mask" in names and kwargs.get("mask") is None and any(m is not None for m in masks):
                 kwargs["mask"] = masks if nested else masks[0]
             # 5. The call, recorded or traced in both phases.
+            meanings = LayerMeanings(self)
             added = len(self._losses), len(self._updates)
             try:
                 outputs = self._traced_call(arranged, names, kwargs)
@@ -261,7 +263,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         for y, m in zip(results, output_masks, strict=True):
             y._keras_mask = m
         node_index = len(self._inbound_nodes)
-        Node(self, tensors, results, masks, output_masks, given, nested)
+        Node(self, tensors, results, masks, output_masks, given, nested, meanings)
         for i, y in enumerate(results):
             y._keras_history = (self, node_index, i)
             remember(y)

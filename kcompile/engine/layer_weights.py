@@ -11,6 +11,7 @@ from kcompile.backend import config
 from kcompile.backend.variables import Variable
 from kcompile.engine import loading
 from kcompile.engine.lists import unique
+from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.errors import DataTypeError, KCompileError, NotReadyError, ShapeError
 
@@ -84,8 +85,9 @@ class LayerWeights:
         if value.shape != shape:
             raise ShapeError(f"layer {self.name!r}: the initializer of {name!r} made shape {value.shape}, not {shape}")
         name = name or f"weight_{len(self._trainable_weights) + len(self._non_trainable_weights)}"
-        weight = Variable(value, dtype, f"{self.name}/{name}", role, constraints.get(constraint), bool(trainable))
-        regularizer = regularizers.get(regularizer)
+        constraint = as_meant_now(constraints.get(constraint))
+        weight = Variable(value, dtype, f"{self.name}/{name}", role, constraint, bool(trainable))
+        regularizer = as_meant_now(regularizers.get(regularizer))
         if regularizer is not None:
             self._regularized.append((weight, regularizer))
         (self._trainable_weights if trainable else self._non_trainable_weights).append(weight)

@@ -13,6 +13,7 @@ from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
 from kcompile.engine.nest import flatten
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
+from kcompile.engine.replay import as_called
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import move_inside, without_trace
 from kcompile.errors import DataTypeError, KCompileError, ShapeError, listed, shown, unknown_name
@@ -237,7 +238,8 @@ class Network(Layer):
             if training is not None and "training" in _call_arguments(type(node.layer)):
                 arguments.setdefault("training", training)
             inputs = [new.get(id(x), x) for x in node.input_tensors]
-            outputs = node.layer(inputs if node.nested else inputs[0], **arguments)
+            with as_called(node):
+                outputs = node.layer(inputs if node.nested else inputs[0], **arguments)
             new.update({id(old): y for old, y in zip(node.output_tensors, flatten(outputs), strict=True)})
         return [new[id(y)] for y in self.outputs]
 

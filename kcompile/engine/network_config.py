@@ -15,6 +15,7 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.lists import one_or_list
 from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network
+from kcompile.engine.replay import layer_config
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, listed, shown, unknown_name
 
@@ -53,7 +54,7 @@ def network_config(model: Network) -> dict[str, Any]:
             {
                 "name": layer.name,
                 "class_name": type(layer).__name__,
-                "config": layer.get_config(),
+                "config": layer_config(layer),
                 "inbound_nodes": calls,
             }
         )
@@ -224,7 +225,7 @@ def sequential_config(model: Sequential) -> dict[str, Any]:
     The input shape stands in the first layer's ``batch_input_shape``, in an input layer if the model was given one, or
     in ``build_input_shape`` if data or ``build`` told it.
     """
-    layers = [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in model._stack]
+    layers = [{"class_name": type(layer).__name__, "config": layer_config(layer)} for layer in model._stack]
     config: dict[str, Any] = {"name": model.name, "layers": layers}
     if model._functional and not _knows_input(model._stack[0]):
         config["build_input_shape"] = tuple(model.inputs[0].shape)

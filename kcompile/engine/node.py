@@ -10,6 +10,7 @@ from kcompile.errors import KCompileError, ShapeError, shown
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
+    from kcompile.engine.meanings import LayerMeanings
 
 
 class Node:
@@ -22,6 +23,7 @@ class Node:
         input_masks, output_masks: a mask or ``None`` for each.
         arguments: the keyword arguments of the call.
         nested: whether the layer was given a list.
+        meanings: what the layer's functions read when it was called.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Node:
         output_masks: Sequence[Tensor | None],
         arguments: dict[str, Any],
         nested: bool,
+        meanings: LayerMeanings | None = None,
     ) -> None:
         self.layer = self.outbound_layer = layer
         self.input_tensors = list(input_tensors)
@@ -43,6 +46,7 @@ class Node:
         self.output_shapes = [tuple(x.shape) for x in output_tensors]
         self.arguments = arguments
         self.nested = nested
+        self.meanings = meanings
         histories = [x._keras_history for x in input_tensors if x._keras_history is not None]
         self.inbound_layers = [history[0] for history in histories]
         self.node_indices = [history[1] for history in histories]

@@ -8,6 +8,7 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.engine.layer import Layer
+from kcompile.engine.replay import kept
 from kcompile.errors import DataTypeError, unknown_name
 from kcompile.utils.generic_utils import get_custom_objects
 
@@ -51,7 +52,7 @@ class Lambda(Layer):
         if "mask" in takes:
             arguments["mask"] = mask
         if "training" not in takes:
-            return self.function(inputs, **arguments)
+            return kept(inputs, self.function(inputs, **arguments), {"mask": mask, "training": training})
         phase = K.learning_phase() if training is None else training
         if not K.is_tensor(phase):
             return self.function(inputs, training=bool(phase), **arguments)

@@ -16,6 +16,7 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.network_config import describes_layers
 from kcompile.engine.node import Node
+from kcompile.engine.replay import layer_config
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.tensor import Tensor
 from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
@@ -212,7 +213,7 @@ class _Writer:
             return self.model(layer)
         name = type(layer).__name__
         written: dict[str, Any] = self.value(
-            {"class_name": name, "config": layer.get_config()}, "layer", f"layer {layer.name!r} ({name})"
+            {"class_name": name, "config": layer_config(layer)}, "layer", f"layer {layer.name!r} ({name})"
         )
         if not type(layer).__module__.startswith("kcompile."):
             written.update(module=type(layer).__module__, registered_name=name)

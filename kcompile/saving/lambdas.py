@@ -14,7 +14,8 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.errors import KCompileError, warn
+from kcompile.errors import KCompileError, listed, warn
+from kcompile.saving.lambda_names import with_numbers
 from kcompile.saving.limits import UnsafeFileError
 
 _THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -81,12 +82,13 @@ def written(function: Any, owner: str) -> dict[str, Any]:
     Raises:
         ValueError: it has no bytecode (a callable object, or a built-in function).
     """
-    code = getattr(function, "__code__", None)
-    if code is None:
+    if not isinstance(function, types.FunctionType):
         raise KCompileError(f"{owner} cannot be saved: {function!r} is no Python function; give it a name")
+    code, missing = with_numbers(function)
     warn(
         f"{owner} is a lambda, which is saved as bytecode: only Python {_THIS_PYTHON} can load it, with "
         "safe_mode=False; a function with a name, passed in custom_objects, is safer and lasts"
+        + (f"; it reads {listed(missing)}, which the file does not hold" if missing else "")
     )
     closure = [cell.cell_contents for cell in function.__closure__ or ()]
     config = {

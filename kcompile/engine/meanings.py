@@ -1,0 +1,235 @@
+"""What the names in a user's function meant when it was called.
+
+A function made in a loop (``Lambda(lambda t: t[:, k:k + 1])``) reads ``k`` when it runs. The front end runs functions
+again later: in a model that is called as a layer, in copies, at the next shape of a batch. What the names meant at the
+first call is kept here, so that a model computes the same in all its uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import functools
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kcompile.engine.layer import Layer
+
+_NOTHING = object()
+
+
+class Meanings:
+    """A function, and what its free names (of closures and of its module) mean now.
+
+    Args:
+        function: what ``isinstance(function, types.FunctionType)``; see :func:`meant_now` for other callables.
+    """
+
+    def __init__(self, function: types.FunctionType, known: dict[int, Meanings] | None = None) -> None:
+        known = {} if known is None else known
+        known[id(function)] = self
+        self.function = function
+        names = function.__globals__
+        self.globals = {name: names[name] for name in _names(function.__code__) if name in names}
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        self.cells = {name: _content(cell) for name, cell in cells}
+        self.helpers = {
+            id(value): known.get(id(value)) or Meanings(value, known)
+            for value in (*self.globals.values(), *self.cells.values())
+            if _is_users(value) and value is not function
+        }
+        self.helpers[id(function)] = self
+
+    def changed(self, seen: set[int] | None = None) -> bool:
+        """Whether a name means something else by now."""
+        seen = set() if seen is None else seen
+        if id(self) in seen:
+            return False
+        seen.add(id(self))
+        now = self.function.__globals__
+        if any(not _same(now.get(name, _NOTHING), value) for name, value in self.globals.items()):
+            return True
+        cells = zip(self.cells.values(), self.function.__closure__ or (), strict=True)
+        if any(not _same(_content(cell), value) for value, cell in cells):
+            return True
+        return any(helper.changed(seen) for helper in self.helpers.values())
+
+    def then(self) -> types.FunctionType:
+        """The function with its names as they were: itself if they still mean the same."""
+        return self._restored({}) if self.changed() else self.function
+
+    def _restored(self, made: dict[int, types.FunctionType]) -> types.FunctionType:
+        if id(self) in made:
+            return made[id(self)]
+        old, written = self.function, _written(self.function.__code__)
+        cells = tuple(
+            cell if name in written else types.CellType()
+            for name, cell in zip(self.cells, old.__closure__ or (), strict=True)
+        )
+        new = types.FunctionType(old.__code__, dict(old.__globals__), old.__name__, old.__defaults__, cells)
+        new.__kwdefaults__, new.__qualname__ = old.__kwdefaults__, old.__qualname__
+        new.__dict__.update(old.__dict__)
+        made[id(self)] = new
+
+        def meaning(value: Any) -> Any:
+            helper = self.helpers.get(id(value))
+            return value if helper is None else helper._restored(made)
+
+        new.__globals__.update({name: meaning(v) for name, v in self.globals.items() if name not in written})
+        for cell, (name, value) in zip(cells, self.cells.items(), strict=True):
+            if name not in written and value is not _NOTHING:
+                cell.cell_contents = meaning(value)
+        return new
+
+
+def meant_now(function: Any) -> Callable[[], Any]:
+    """A callable that gives ``function`` with the present meanings of its names, whenever it is asked.
+
+    Functions of this package and callables without names of their own are given as they are.
+    """
+    if isinstance(function, functools.partial):
+        inner = meant_now(function.func)
+        return lambda: _if_other(inner(), function.func, function, _partial_of(function))
+    if isinstance(function, types.MethodType):
+        owner, method = function.__self__, meant_now(function.__func__)
+        return lambda: _if_other(method(), function.__func__, function, lambda new: types.MethodType(new, owner))
+    return Meanings(function).then if _is_users(function) else lambda: function
+
+
+def as_meant_now(function: Any) -> Any:
+    """``function`` itself, or what calls it with the present meanings of its names."""
+    target = function
+    while isinstance(target, (functools.partial, types.MethodType)):
+        target = target.func if isinstance(target, functools.partial) else target.__func__
+    if not _is_users(target):
+        return function
+    then = meant_now(function)
+
+    def held(*args: Any, **kwargs: Any) -> Any:
+        return then()(*args, **kwargs)
+
+    functools.update_wrapper(held, function)
+    return held
+
+
+class LayerMeanings:
+    """The functions of a layer and of those inside it, with what their names mean now.
+
+    They are those that it keeps as attributes, and, of classes that users wrote, methods.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+        self._found: list[tuple[int, str, Any, Callable[[], Any]]] = []
+        for index, item in enumerate(_without_models(layer)):
+            functions = {**_methods(type(item)), **vars(item)}
+            for name, value in functions.items():
+                if isinstance(value, types.MethodType) and name in _methods(type(item)):
+                    value = value.__func__  # one that is restored at the moment
+                if isinstance(value, (types.FunctionType, functools.partial)):
+                    self._found.append((index, name, value, meant_now(value)))
+
+    @contextlib.contextmanager
+    def restored(self, copy: Layer | None = None) -> Iterator[None]:
+        """Inside, the functions that the layers had then are in their places, with what their names meant.
+
+        Args:
+            copy: a layer made with the attributes of the first one, whose methods are restored.
+        """
+        layers = _without_models(copy or self._layer)
+        before: list[tuple[Layer, str, Any]] = []
+        try:
+            for index, name, function, then in self._found:
+                restored = then()
+                method = index < len(layers) and name in _methods(type(layers[index]))
+                now = _methods(type(layers[index]))[name] if method else function
+                if restored is now or (copy is not None and not method):
+                    continue
+                layer, own = layers[index], vars(layers[index])
+                before.append((layer, name, own.get(name, _NOTHING)))
+                own[name] = types.MethodType(restored, layer) if method else restored
+            yield
+        finally:
+            for layer, name, value in reversed(before):
+                if value is _NOTHING:
+                    vars(layer).pop(name, None)
+                else:
+                    vars(layer)[name] = value
+
+    def differs(self, other: LayerMeanings) -> str | None:
+        """The name of a variable that means something else in ``other``, if there is one."""
+        for (*_, mine), (*_, theirs) in zip(self._found, other._found, strict=False):
+            a, b = getattr(mine, "__self__", None), getattr(theirs, "__self__", None)
+            if isinstance(a, Meanings) and isinstance(b, Meanings) and a.function is b.function:
+                for name, value in {**a.globals, **a.cells}.items():
+                    if not _same(value, {**b.globals, **b.cells}.get(name, _NOTHING)):
+                        return name
+        return None
+
+
+def _without_models(layer: Layer) -> list[Layer]:
+    """The layer and those inside it, but not those of models that are graphs: their own calls tell about them."""
+    if getattr(layer, "_functional", False):
+        return [layer]
+    return [layer, *(item for sublayer in layer.sublayers for item in _without_models(sublayer))]
+
+
+@functools.lru_cache(maxsize=1024)
+def _methods(cls: type) -> dict[str, Any]:
+    """The functions of a user's class, those of the bases that users wrote among them."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if base.__module__.startswith("kcompile.") or base is object:
+            break
+        for name, value in vars(base).items():
+            if isinstance(value, types.FunctionType):
+                found.setdefault(name, value)
+    return found
+
+
+def _is_users(value: Any) -> bool:
+    """Whether ``value`` is a Python function that is none of ours, nor of a package that users do not write."""
+    if not isinstance(value, types.FunctionType):
+        return False
+    package = (value.__module__ or "").partition(".")[0]
+    return package not in ("kcompile", "numpy", "builtins")
+
+
+@functools.lru_cache(maxsize=1024)
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """The names that a function reads from its module, attributes' names among them: those are no harm."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return tuple(dict.fromkeys([*code.co_names, *(name for part in inner for name in _names(part))]))
+
+
+@functools.lru_cache(maxsize=1024)
+def _written(code: types.CodeType) -> frozenset[str]:
+    """The names outside itself that a function assigns (``global``, ``nonlocal``): those stay what they are."""
+    operations = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF")
+    own = {i.argval for i in dis.get_instructions(code) if i.opname in operations}
+    inner = [_written(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return frozenset(own.union(*inner))
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return _NOTHING
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    return type(a) is type(b) and isinstance(a, (int, float, str, bytes, bool, complex)) and a == b
+
+
+def _if_other(new: Any, old: Any, unchanged: Any, changed: Callable[[Any], Any]) -> Any:
+    return unchanged if new is old else changed(new)
+
+
+def _partial_of(function: functools.partial[Any]) -> Callable[[Any], Any]:
+    arguments: Sequence[Any] = function.args
+    return lambda new: functools.partial(new, *arguments, **function.keywords)
