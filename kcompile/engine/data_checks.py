@@ -298,9 +298,9 @@ def split_point(samples: int, validation_split: Any) -> int:
     return point
 
 
-def check_batch_size(owner: str, batch_size: Any) -> int | None:
+def check_batch_size(owner: str, batch_size: Any, argument: str = "batch_size") -> int | None:
     """Return `batch_size` as an int of at least 1, or None."""
-    return None if batch_size is None else check_int(owner, "batch_size", batch_size, 1)
+    return None if batch_size is None else check_int(owner, argument, batch_size, 1)
 
 
 def check_steps(owner: str, argument: str, steps: Any) -> int | None:

@@ -14,6 +14,7 @@ from kcompile.engine.fixed_batches import batch_size_for
 from kcompile.engine.model_batches import Batches, array_batches, as_step, source_batches, with_graph_built
 from kcompile.engine.steps import Step, first_bad
 from kcompile.engine.tensor import Array
+from kcompile.engine.totals import Totals
 from kcompile.errors import KCompileError
 
 if TYPE_CHECKING:
@@ -22,33 +23,6 @@ if TYPE_CHECKING:
 
 class NonFiniteLoss(KCompileError, ArithmeticError):
     """The loss of a training step is NaN or infinite; the weights are those before that step."""
-
-
-class Totals:
-    """Losses summed over an epoch on the host, weighted by batch size; metrics live in the graph."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.names = list(model.metrics_names)
-        self.metrics = model.metrics
-        self.sums = [0.0] * (len(self.names) - len(self.metrics))
-        self.samples = 0
-        model.reset_metrics()
-
-    def add(self, losses: Sequence[float], size: int) -> None:
-        self.samples += size
-        for i, loss in enumerate(losses):
-            self.sums[i] += loss * size
-
-    def values(self) -> dict[str, float]:
-        """The averages so far by name."""
-        count = max(self.samples, 1)
-        losses = [total / count for total in self.sums]
-        return dict(zip(self.names, [*losses, *(metric.value() for metric in self.metrics)], strict=True))
-
-    def batch_values(self, results: Sequence[float]) -> dict[str, float]:
-        """The losses of one batch, and the metrics so far."""
-        return dict(zip(self.names, [*results, *(metric.value() for metric in self.metrics)], strict=True))
 
 
 def explain(
@@ -144,6 +118,13 @@ def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
     finally:
         if source is not None:
             source.close()
+    return as_returned(model, values, a["return_dict"])
+
+
+def as_returned(model: Model, values: dict[str, float], return_dict: bool) -> Any:
+    """Loss and metrics as evaluate and ``*_on_batch`` return them."""
+    if return_dict:
+        return values
     found = [values[name] for name in model.metrics_names]
     return found if len(found) > 1 else found[0]
 
@@ -156,7 +137,14 @@ def _callback_list(model: Model, given: Any, verbose: int) -> CallbackList:
 
 
 def on_batch(
-    model: Model, training: bool, x: Any, y: Any, sample_weight: Any, class_weight: Any, reset_metrics: bool
+    model: Model,
+    training: bool,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    reset_metrics: bool,
+    return_dict: bool,
 ) -> Any:
     """One step on one batch; see ``train_on_batch`` and ``test_on_batch``."""
     with model._built_for(x):
@@ -165,10 +153,11 @@ def on_batch(
             whole_data=False, floatx=config.floatx(),
         )  # fmt: skip
         step, batch, _, _ = as_step(model, data, training)
-    if reset_metrics:
-        model.reset_metrics()
+    totals = model._totals
+    if reset_metrics or totals is None:
+        totals = Totals(model)
     losses = [float(r) for r in step(batch, "finite" if training and model.on_nan == "raise" else "always")]
     if step.refused:
         raise NonFiniteLoss(explain(model, step, batch, losses[0], None, 0, 0))
-    values = [*losses, *(metric.value() for metric in model.metrics)]
-    return values if len(values) > 1 else values[0]
+    totals.add(losses, data.samples)
+    return as_returned(model, totals.values(), return_dict)

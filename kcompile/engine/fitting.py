@@ -18,11 +18,13 @@ from kcompile.engine.data import (
     training_data,
     validation_arrays,
 )
-from kcompile.engine.evaluation import NonFiniteLoss, Totals, explain, run_evaluation
+from kcompile.engine.evaluation import NonFiniteLoss, explain, run_evaluation
 from kcompile.engine.fixed_batches import batch_size_for
 from kcompile.engine.model_batches import Batches, array_batches, grouped, source_batches, with_graph_built
 from kcompile.engine.steps import Step, first_bad
 from kcompile.engine.tensor import Array
+from kcompile.engine.totals import Totals
+from kcompile.errors import DataError
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -128,6 +130,7 @@ class _Run:
         a = self.arguments
         self._steps = checks.check_steps("fit", "steps_per_epoch", a["steps_per_epoch"])
         self._validation_steps = checks.check_steps("fit", "validation_steps", a["validation_steps"])
+        self._validation_size = checks.check_batch_size("fit", a["validation_batch_size"], "validation_batch_size")
         try:
             self._open(x, y)
         except BaseException:
@@ -179,6 +182,8 @@ class _Run:
     def _open_validation(self, given: Any, prepared: ModelData | None) -> None:
         a = self.arguments
         if is_batch_source(given):
+            if self._validation_size is not None:
+                raise DataError("fit: validation_batch_size can't be given when validation_data yields batches.")
             self._validation_source = BatchSource(
                 given, argument="validation_data", workers=a["workers"],
                 use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
@@ -193,7 +198,8 @@ class _Run:
         self._pending_validation = given if self._validation is None and self._validation_source is None else None
         if self._validation is not None:
             self.validation_samples = self._validation.samples
-            batch_size_for("fit: validation data", self.model._feed_specs(), self.batch_size, self.validation_samples)
+            size = self._validation_size or self.batch_size
+            batch_size_for("fit: validation data", self.model._feed_specs(), size, self.validation_samples)
 
     @property
     def validates(self) -> bool:
@@ -241,9 +247,8 @@ class _Run:
             steps = self._validation_steps or self._validation_source.steps
             return run_evaluation(self.model, source_batches(self.model, self._validation_source, steps, False))
         assert self._validation is not None
-        return run_evaluation(
-            self.model, array_batches(self.model, self._validation, self.batch_size or 32, self._validation_steps)
-        )
+        size = self._validation_size or self.batch_size or 32
+        return run_evaluation(self.model, array_batches(self.model, self._validation, size, self._validation_steps))
 
     def note_bad_sample(self, error: NonFiniteLoss) -> None:
         """Say where the user's arrays hold a number that is none: a batch's rows are shuffled."""

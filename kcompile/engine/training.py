@@ -11,17 +11,20 @@ import numpy as np
 
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
-from kcompile.engine import evaluation, fitting, prediction
-from kcompile.engine.arguments import arguments_of, legacy
+from kcompile.engine import prediction
+from kcompile.engine.arguments import arguments_of
 from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
-from kcompile.engine.data import FeedSpec, TargetSpec, standardize
+from kcompile.engine.data import FeedSpec, TargetSpec
 from kcompile.engine.data_adapters import is_array_like, raw_array
+from kcompile.engine.execution_options import ExecutionOptions
 from kcompile.engine.generator_methods import GeneratorMethods
 from kcompile.engine.lists import as_list
+from kcompile.engine.loop_methods import LoopMethods
 from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
 from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor
+from kcompile.engine.totals import Totals
 from kcompile.errors import DataError, KCompileError, NotReadyError, check_no_extra_arguments, check_positive_int
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from kcompile.export import ExportReport
 
 
-class Model(SavingMethods, GeneratorMethods, Network):
+class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Network):
     """A network that can be trained.
 
     ``Model(inputs, outputs)`` groups the layers between tensors; a subclass that defines ``call`` builds its graph
@@ -37,6 +40,7 @@ class Model(SavingMethods, GeneratorMethods, Network):
     """
 
     _one_input = False  # whether a list is always the samples of one input
+    _totals: Totals | None = None  # the losses since the metrics were last reset
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,6 +73,8 @@ class Model(SavingMethods, GeneratorMethods, Network):
         target_tensors: Any = None,
         steps_per_execution: int | None = None,
         on_nan: str = "raise",
+        run_eagerly: bool | None = None,
+        jit_compile: bool | str | None = None,
         **kwargs: Any,
     ) -> None:
         """Choose how the model is trained.
@@ -85,6 +91,8 @@ class Model(SavingMethods, GeneratorMethods, Network):
             steps_per_execution: batches per run of the compiled graph.
             on_nan: what ``fit`` does when the loss is not a finite number: ``raise`` (the weights stay those before
                 that step) or ``ignore``.
+            run_eagerly, jit_compile: taken as in tf.keras and Keras 3, and change nothing: a step is always traced
+                once and compiled. A warning says so.
 
         Raises:
             ValueError: unknown names (with near matches), or entries that do not fit the outputs.
@@ -96,6 +104,7 @@ class Model(SavingMethods, GeneratorMethods, Network):
             raise KCompileError("compile: target_tensors is not supported; pass targets to fit as arrays")
         if on_nan not in ("raise", "ignore"):
             raise KCompileError(f"compile: on_nan is {on_nan!r}; use 'raise' or 'ignore'")
+        self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
         arguments = {
             "optimizer": optimizer, "loss": loss, "metrics": metrics, "loss_weights": loss_weights,
             "sample_weight_mode": sample_weight_mode, "weighted_metrics": weighted_metrics,
@@ -116,6 +125,7 @@ class Model(SavingMethods, GeneratorMethods, Network):
         self._compile_arguments = arguments
         self.on_nan = on_nan
         self._steps.clear()
+        self._totals = None
         self.loss = loss
         self.optimizer, self._compiled = arguments["optimizer"], None
         if compiled is not None:
@@ -182,6 +192,8 @@ class Model(SavingMethods, GeneratorMethods, Network):
         """Start all metrics anew."""
         for metric in self.metrics:
             metric.reset_states()
+        if self._totals is not None:
+            self._totals.clear()
 
     def _random_counter(self) -> Variable:
         """The model's own count of steps that drew random numbers, so that training is the same in every run."""
@@ -317,133 +329,6 @@ class Model(SavingMethods, GeneratorMethods, Network):
             self._steps[key] = StepGraph(self, targets, weighted, training).compile(name)
         return self._steps[key]
 
-    # -- loops over batches
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: int = 1,
-        callbacks: Any = None,
-        validation_split: float = 0.0,
-        validation_data: Any = None,
-        shuffle: bool | str = True,
-        class_weight: Any = None,
-        sample_weight: Any = None,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        validation_steps: int | None = None,
-        validation_freq: Any = 1,
-        max_queue_size: int = 10,
-        workers: int = 1,
-        use_multiprocessing: bool = False,
-        **kwargs: Any,
-    ) -> History:
-        """Train for a number of epochs.
-
-        Args:
-            x: an array, a list or dictionary of arrays, a generator or a Sequence of batches ``(x, y)`` or
-                ``(x, y, sample_weight)``.
-            y: targets, in the same forms (not with generators).
-            batch_size: samples per step, default 32 (not with generators).
-            epochs: the number of the last epoch; Keras 1: ``nb_epoch``.
-            verbose: 0 silent, 1 progress bar, 2 a line per epoch.
-            callbacks: a list of callbacks.
-            validation_split: the last fraction of the samples is kept for validation.
-            validation_data: ``(x, y)``, ``(x, y, sample_weight)``, a generator or a Sequence.
-            shuffle: samples are drawn in a new order each epoch; ``"batch"`` moves whole batches.
-            class_weight: factor of the loss for each class, a dictionary (or one per output).
-            sample_weight: factor of the loss for each sample (or time step).
-            initial_epoch: the number of the first epoch.
-            steps_per_epoch, validation_steps: batches; needed for generators.
-            validation_freq: validate every so many epochs, or after the listed ones.
-            max_queue_size, workers, use_multiprocessing: how generators are run.
-
-        Returns:
-            a History: ``history.history`` maps names to one number per epoch.
-
-        Raises:
-            ValueError: data or arguments that do not fit the model, before anything has changed; or a loss that is
-                not a number (see ``compile``).
-        """
-        self._require_compiled("fit")
-        epochs = legacy(kwargs, "nb_epoch", epochs)
-        check_no_extra_arguments("fit", kwargs, arguments_of(Model.fit))
-        return fitting.fit(
-            self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
-            validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
-            class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps, validation_freq=validation_freq,
-            max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
-        )  # fmt: skip
-
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: int = 1,
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Any = None,
-        max_queue_size: int = 10,
-        workers: int = 1,
-        use_multiprocessing: bool = False,
-    ) -> Any:
-        """Loss and metrics on data; arguments as for :meth:`fit`.
-
-        Returns:
-            the loss, or a list ordered as :attr:`metrics_names`.
-        """
-        self._require_compiled("evaluate")
-        return evaluation.evaluate(
-            self, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
-            callbacks=callbacks, max_queue_size=max_queue_size, workers=workers,
-            use_multiprocessing=use_multiprocessing,
-        )  # fmt: skip
-
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: int = 0,
-        steps: int | None = None,
-        callbacks: Any = None,
-        max_queue_size: int = 10,
-        workers: int = 1,
-        use_multiprocessing: bool = False,
-    ) -> Any:
-        """The outputs for data, as arrays; arguments as for :meth:`fit`."""
-        return prediction.predict(
-            self, x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks,
-            max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
-        )  # fmt: skip
-
-    # -- single batches
-
-    def train_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, reset_metrics: bool = True
-    ) -> Any:
-        """One training step; returns the loss, or a list ordered as :attr:`metrics_names`."""
-        self._require_compiled("train_on_batch")
-        return evaluation.on_batch(self, True, x, y, sample_weight, class_weight, reset_metrics)
-
-    def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, reset_metrics: bool = True, class_weight: Any = None
-    ) -> Any:
-        """Loss and metrics of one batch; returns the loss, or a list ordered as :attr:`metrics_names`."""
-        self._require_compiled("test_on_batch")
-        return evaluation.on_batch(self, False, x, y, sample_weight, class_weight, reset_metrics)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """The outputs for one batch."""
-        with self._built_for(x):
-            data = standardize(x, inputs=self._feed_specs(), allow_empty=True, floatx=config.floatx())
-        outputs = self._predict_arrays([np.ascontiguousarray(a) for a in _whole(data)])
-        return outputs if self._nested_output or len(outputs) > 1 else outputs[0]
-
     # -- prediction
 
     def _predict_arrays(self, arrays: Sequence[Array]) -> list[Array]:
@@ -476,11 +361,6 @@ class Model(SavingMethods, GeneratorMethods, Network):
 
 
 # ---- helpers
-
-
-def _whole(data: Any) -> list[Array]:
-    """The inputs of standardized data as arrays of the types that the model takes."""
-    return [np.asarray(a[:], dtype=t) for a, t in zip(data.x, data.input_dtypes, strict=True)]
 
 
 def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
