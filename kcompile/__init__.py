@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         regularizers,
         utils,
     )
+    from kcompile.engine.gradient_tape import GradientTape
     from kcompile.engine.input_layer import Input
     from kcompile.engine.sequential import Sequential
     from kcompile.engine.training import Model
@@ -39,6 +40,7 @@ _MODULES = (
     "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "saving", "utils",
 )  # fmt: skip
 _NAMES = {
+    "GradientTape": "kcompile.engine.gradient_tape",
     "Input": "kcompile.engine.input_layer",
     "Model": "kcompile.engine.training",
     "Sequential": "kcompile.engine.sequential",
@@ -64,6 +66,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "GradientTape",
     "Input",
     "Model",
     "Sequential",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ _epsilon = 1e-7
 _image_data_format = "channels_last"
 _uids: defaultdict[str, int] = defaultdict(int)
 _learning_phase: int | None = None
+_phase_here: ContextVar[int | None] = ContextVar("phase", default=None)
 
 
 def floatx() -> str:
@@ -114,8 +118,19 @@ def set_learning_phase(value: int | bool) -> None:
 
 
 def fixed_learning_phase() -> int | None:
-    """What :func:`set_learning_phase` fixed, or ``None``."""
-    return _learning_phase
+    """What :func:`phase_of_context` or :func:`set_learning_phase` fixed, or ``None``."""
+    here = _phase_here.get()
+    return _learning_phase if here is None else here
+
+
+@contextlib.contextmanager
+def phase_of_context(value: int | bool) -> Iterator[None]:
+    """Inside, the learning phase is 1 (training) or 0 (test), whatever it is elsewhere."""
+    token = _phase_here.set(int(value))
+    try:
+        yield
+    finally:
+        _phase_here.reset(token)
 
 
 def clear_session() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.backend.random import random_counter
-from kcompile.backend.variables import Variable
+from kcompile.backend.variables import Variable, current_trace
 from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError
 from kcompile.ir.ops import elementwise as e
@@ -26,6 +26,8 @@ def gradients(loss: Any, variables: Any) -> list[Tensor | None]:
     """
     wrt = list(variables) if isinstance(variables, (list, tuple)) else [variables]
     losses = list(loss) if isinstance(loss, (list, tuple)) else [loss]
+    if (trace := current_trace()) is not None:
+        return trace.gradients(losses, wrt)
     results = differentiate([x.value for x in losses], [x.value for x in wrt])
     return [None if g is None else Tensor(g) for g in results]
 
@@ -189,6 +191,11 @@ def evaluate(tensors: Sequence[Tensor]) -> list[Array]:
         ValueError: one depends on a model input.
     """
     leaves = [node for node in ir.toposort([t.value for t in tensors]) if not node.inputs]
+    if current_trace() is not None and any(isinstance(node.op, (ir.Input, ir.Variable)) for node in leaves):
+        raise KCompileError(
+            f"{tensors[0]!r} has no number while a step is being traced (once, for all batches), so NumPy, float(), if "
+            "and the like cannot use it; compute with K functions, and choose with K.switch"
+        )
     inputs = {node.op.label for node in leaves if isinstance(node.op, ir.Input)}
     if inputs:
         raise KCompileError(

@@ -8,7 +8,7 @@ from typing import Any
 from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend import math as m
-from kcompile.backend.variables import learning_phase
+from kcompile.backend.variables import current_trace, learning_phase
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype, promote
 from kcompile.errors import KCompileError
 from kcompile.ir.ops import comparison, indexing, normalization, reduction, shaping
@@ -181,6 +181,8 @@ def switch(condition: Any, then_expression: Any, else_expression: Any) -> Tensor
     The condition is a scalar, or has the leading axes of the expressions; expressions may be functions without
     arguments.
     """
+    if callable(then_expression) and callable(else_expression) and (trace := current_trace()) is not None:
+        return trace.branch(condition, then_expression, else_expression)
     x = as_tensor(then_expression() if callable(then_expression) else then_expression)
     y = as_tensor(else_expression() if callable(else_expression) else else_expression)
     a, b = common_dtype(x.value, y.value)

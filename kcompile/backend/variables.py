@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,7 +20,55 @@ from kcompile.ir.ops import shaping
 from kcompile.ir.ops.control import learning_phase as learning_phase_leaf
 from kcompile.runtime.storage import Storage, attach
 
-_recorded: ContextVar[list[tuple[Variable, Tensor]] | None] = ContextVar("recorded", default=None)
+_recorded: ContextVar[Recorder | None] = ContextVar("recorded", default=None)
+_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+
+
+class Recorder(Protocol):
+    """What symbolic assignments go to."""
+
+    def append(self, pair: tuple[Variable, Tensor], /) -> None:
+        """Take note that the variable gets that value."""
+
+
+class Trace(Recorder, Protocol):
+    """A step of a user's own that is being traced; see :mod:`kcompile.engine.step_trace`."""
+
+    def read(self, variable: Variable) -> ir.Value | None:
+        """What stands for the variable after the assignments so far; ``None``: it itself."""
+
+    def gradients(self, targets: Sequence[Tensor], sources: Sequence[Tensor]) -> list[Tensor | None]:
+        """The gradients of the sum of ``targets``."""
+
+    def branch(self, condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+        """Both branches, joined by the condition, and what they assign."""
+
+
+def current_trace() -> Trace | None:
+    """The step that is being traced in this context, if any."""
+    return _trace.get()
+
+
+@contextlib.contextmanager
+def tracing(trace: Trace) -> Iterator[None]:
+    """Inside, variables, assignments and gradients are those of ``trace``."""
+    tokens = _trace.set(trace), _recorded.set(trace)
+    try:
+        yield
+    finally:
+        _trace.reset(tokens[0])
+        _recorded.reset(tokens[1])
+
+
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """Inside, variables are read and assigned now, also while a step is traced: for what builds weights."""
+    tokens = _trace.set(None), _recorded.set(None)
+    try:
+        yield
+    finally:
+        _trace.reset(tokens[0])
+        _recorded.reset(tokens[1])
 
 
 @contextlib.contextmanager
@@ -60,20 +108,37 @@ class Variable(Tensor):
             dtype = config.floatx() if array.dtype.kind == "f" else array.dtype.name
         self.label = name or f"variable_{config.get_uid('variable')}"
         leaf = ir.variable_value(self.label, dtype, array.shape, role)
+        assert isinstance(leaf.op, ir.Variable)
+        self.leaf = leaf
+        self.variable = leaf.op
         super().__init__(leaf, name=f"{self.label}:0")
         self.storage = Storage(array, leaf.dtype)
-        assert isinstance(leaf.op, ir.Variable)
         attach(leaf.op, self.storage)
         self.constraint = constraint
         self.trainable = trainable
+        """Whether optimizers change it; ``leaf`` and ``variable`` are its IR value and the variable itself."""
 
     @property
-    def variable(self) -> ir.Variable:
-        """The IR variable."""
-        assert isinstance(self.value.op, ir.Variable)
-        return self.value.op
+    def value(self) -> ir.Value:
+        """The IR value that reading gives: the variable, or what a step that is being traced assigned to it."""
+        trace = _trace.get()
+        return self.leaf if trace is None else trace.read(self) or self.leaf
+
+    @value.setter
+    def value(self, value: ir.Value) -> None:
+        assert value is self.leaf
 
     def numpy(self) -> Array:
+        """The value now, as an array.
+
+        Raises:
+            ValueError: inside a step that is being traced, which would take the value for a constant.
+        """
+        if _trace.get() is not None:
+            raise KCompileError(
+                f"variable {self.label!r} has no number while a step is being traced (once, for all batches); compute "
+                "with the variable itself, by K functions"
+            )
         return self.storage.read()
 
     def assign(self, value: Any) -> Variable:

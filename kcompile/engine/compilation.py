@@ -69,8 +69,11 @@ def resolve(
     sample_weight_mode: Any,
     weighted_metrics: Any,
     steps_per_execution: Any,
+    free: bool = False,
 ) -> Compilation:
     """Check and resolve the arguments of ``compile``.
+
+    ``free``: an output may have metrics without a loss, for steps of the user's own.
 
     Raises:
         ValueError: unknown names (with near matches), or lists and dictionaries that do not fit the outputs.
@@ -90,10 +93,11 @@ def resolve(
     plans: list[OutputPlan] = []
     for i, name in enumerate(names):
         if chosen[i] is None:
-            if plain[i] or weighted[i]:
+            if (plain[i] or weighted[i]) and not free:
                 raise KCompileError(f"output {name!r} has metrics but no loss; give it a loss, or remove its metrics")
-            continue
-        resolved = losses.get(as_meant_now(chosen[i]))
+            if not plain[i] and not weighted[i]:
+                continue
+        resolved = None if chosen[i] is None else losses.get(as_meant_now(chosen[i]))
         weight = check_number("compile", f"loss_weights of output {name!r}", factors[i])
         plan = OutputPlan(i, name, resolved, weight, mode=modes[i])
         shape = tuple(model.outputs[i].shape)

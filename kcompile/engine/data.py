@@ -24,6 +24,7 @@ from kcompile.engine.data_checks import (
     split_point,
 )
 from kcompile.engine.data_weights import check_sample_weight, class_weights_of, order_weights
+from kcompile.engine.free_data import FreeSpecs
 from kcompile.engine.sequence_workers import BatchSource, is_batch_source
 from kcompile.errors import DataError, ShapeError
 
@@ -60,6 +61,8 @@ class ModelData:
     samples: int
     input_dtypes: tuple[str, ...]
     target_dtypes: tuple[str, ...] = ()
+    form: Any = None
+    """How a step of the user's own gets the arrays; see :mod:`kcompile.engine.free_data`."""
 
     def arrays(self) -> list[Array]:
         """Everything to feed: x, then y, then the weights that exist."""
@@ -127,6 +130,8 @@ def standardize(
         ShapeError, DataError, DataTypeError: all subclasses of ValueError; the message names argument and
             values.
     """
+    if isinstance(inputs, FreeSpecs):
+        return inputs.standardize(x, y, sample_weight, class_weight, prefix, allow_empty, whole_data, floatx)
     named_x = order_by_name(
         x, [spec.name for spec in inputs], f"{prefix}x", "input", [s.shape for s in inputs]
     )

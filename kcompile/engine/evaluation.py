@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.backend import config
 from kcompile.callbacks import BatchLogs, CallbackList
+from kcompile.engine import custom_steps
 from kcompile.engine import data_checks as checks
 from kcompile.engine.data import BatchSource, is_batch_source, refuse_array_arguments, standardize, steps_and_batch_size
 from kcompile.engine.fixed_batches import batch_size_for
@@ -64,7 +65,7 @@ def run_evaluation(
         if callbacks is not None and callbacks.has_test_batch:
             callbacks.on_test_batch_begin(index, {"batch": index, "size": size})
         losses = [float(r) for r in step(batch, "always")]
-        totals.add(losses, size)
+        totals.add(losses, size, step.log_names)
         if callbacks is not None and callbacks.has_test_batch:
             values = BatchLogs(index, size, totals.names, lambda found=losses: totals.batch_values(found))
             callbacks.on_test_batch_end(index, values)
@@ -84,7 +85,8 @@ def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
     if is_batch_source(x):
         refuse_array_arguments("evaluate", y=y, sample_weight=a["sample_weight"], batch_size=a["batch_size"])
         source = BatchSource(
-            with_graph_built(model, x), argument="x", workers=a["workers"],
+            with_graph_built(model, x), argument="x", with_targets=custom_steps.wants_targets(model),
+            workers=a["workers"],
             use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
         )  # fmt: skip
         try:
@@ -95,12 +97,12 @@ def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
         batches, unit = source_batches(model, source, target, False), "steps"
     else:
         size = checks.check_batch_size("evaluate", a["batch_size"])
-        with model._built_for(x):
+        with custom_steps.ready(model, x):
+            specs = custom_steps.training_specs(model)
             data = standardize(
-                x, y, a["sample_weight"], inputs=model._feed_specs(), targets=model._target_specs(),
-                floatx=config.floatx(),
-            )  # fmt: skip
-        size = batch_size_for("evaluate", model._feed_specs(), size, data.samples)
+                x, y, a["sample_weight"], inputs=specs, targets=model._target_specs(), floatx=config.floatx()
+            )
+        size = batch_size_for("evaluate", specs, size, data.samples)
         count, size = steps_and_batch_size(data.samples, size, steps)
         batches, unit = array_batches(model, data, size, steps), "samples"
         target = data.samples if steps is None else count
@@ -125,6 +127,8 @@ def as_returned(model: Model, values: dict[str, float], return_dict: bool) -> An
     """Loss and metrics as evaluate and ``*_on_batch`` return them."""
     if return_dict:
         return values
+    if custom_steps.own_steps(model):
+        return custom_steps.ordered_logs(model, values)
     found = [values[name] for name in model.metrics_names]
     return found if len(found) > 1 else found[0]
 
@@ -147,10 +151,18 @@ def on_batch(
     return_dict: bool,
 ) -> Any:
     """One step on one batch; see ``train_on_batch`` and ``test_on_batch``."""
-    with model._built_for(x):
+    logs = logs_on_batch(model, training, x, y, sample_weight, class_weight, reset_metrics)
+    return as_returned(model, logs, return_dict)
+
+
+def logs_on_batch(
+    model: Model, training: bool, x: Any, y: Any, sample_weight: Any, class_weight: Any, reset_metrics: bool
+) -> dict[str, float]:
+    """Losses and metrics of one step on one batch, by name."""
+    with custom_steps.ready(model, x):
         data = standardize(
-            x, y, sample_weight, class_weight, inputs=model._feed_specs(), targets=model._target_specs(),
-            whole_data=False, floatx=config.floatx(),
+            x, y, sample_weight, class_weight, inputs=custom_steps.training_specs(model),
+            targets=model._target_specs(), whole_data=False, floatx=config.floatx(),
         )  # fmt: skip
         step, batch, _, _ = as_step(model, data, training)
     totals = model._totals
@@ -159,5 +171,5 @@ def on_batch(
     losses = [float(r) for r in step(batch, "finite" if training and model.on_nan == "raise" else "always")]
     if step.refused:
         raise NonFiniteLoss(explain(model, step, batch, losses[0], None, 0, 0))
-    totals.add(losses, data.samples)
-    return as_returned(model, totals.values(), return_dict)
+    totals.add(losses, data.samples, step.log_names)
+    return totals.values()

@@ -9,6 +9,7 @@ import numpy as np
 
 from kcompile.backend import config
 from kcompile.callbacks import BatchLogs, CallbackList, History, ProgbarLogger, TerminateOnNaN
+from kcompile.engine import custom_steps
 from kcompile.engine import data_checks as checks
 from kcompile.engine.data import (
     BatchSource,
@@ -96,7 +97,7 @@ def _train_batch(
         raise NonFiniteLoss(explain(model, step, arrays, loss, epoch, index + bad, index))
     for position in range(max(count, 1)):
         losses = [float(r[position]) if count else float(r) for r in results]
-        totals.add(losses, size)
+        totals.add(losses, size, step.log_names)
     if callbacks.has_train_batch_end:
         logs = BatchLogs(last, size * max(count, 1), totals.names, lambda: totals.batch_values(losses), totals.values)
         callbacks.on_train_batch_end(last, logs)
@@ -147,7 +148,7 @@ class _Run:
             )  # fmt: skip
             self._open_source(x)
         else:
-            with self.model._built_for(x):
+            with custom_steps.ready(self.model, x):
                 self._open_arrays(x, y)
 
     def _open_arrays(self, x: Any, y: Any) -> None:
@@ -156,16 +157,16 @@ class _Run:
         shuffle = checks.check_shuffle(a["shuffle"])
         data, validation = training_data(
             x, y, a["sample_weight"], a["class_weight"], validation_split=a["validation_split"],
-            validation_data=a["validation_data"], inputs=model._feed_specs(), targets=model._target_specs(),
-            floatx=config.floatx(),
+            validation_data=a["validation_data"], inputs=custom_steps.training_specs(model),
+            targets=model._target_specs(), floatx=config.floatx(),
         )  # fmt: skip
-        size = batch_size_for("fit", model._feed_specs(), size, data.samples)
+        size = batch_size_for("fit", custom_steps.training_specs(model), size, data.samples)
         self.batch_size, steps = None, self._steps
         self.batch_size = size or (32 if steps is None else max(1, -(-data.samples // steps)))
         self.samples = data.samples if steps is None else None
         self._steps = steps
-        self._step = model._step(True, data.y, data.weights)
-        group = model._compiled.steps_per_execution
+        self._step = custom_steps.step_for(model, True, data)
+        group = model._steps_per_execution
         self._feeder = data.feeder(self.batch_size, shuffle, steps_per_execution=group)
         self._open_validation(a["validation_data"], validation)
 
@@ -173,7 +174,8 @@ class _Run:
         a = self.arguments
         x = with_graph_built(self.model, x)
         self._source = BatchSource(
-            x, argument="x", workers=a["workers"], use_multiprocessing=a["use_multiprocessing"],
+            x, argument="x", with_targets=custom_steps.wants_targets(self.model), workers=a["workers"],
+            use_multiprocessing=a["use_multiprocessing"],
             max_queue_size=a["max_queue_size"], shuffle=bool(checks.check_shuffle(a["shuffle"])),
         )  # fmt: skip
         self._source.wanted(self._steps, "steps_per_epoch")
@@ -185,21 +187,22 @@ class _Run:
             if self._validation_size is not None:
                 raise DataError("fit: validation_batch_size can't be given when validation_data yields batches.")
             self._validation_source = BatchSource(
-                given, argument="validation_data", workers=a["workers"],
-                use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
+                given, argument="validation_data", with_targets=custom_steps.wants_targets(self.model),
+                workers=a["workers"], use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
             )  # fmt: skip
             self._validation_source.wanted(self._validation_steps, "validation_steps")
         elif prepared is not None:
             self._validation = prepared
-        elif given is not None and self.model._functional:
+        elif given is not None and (self.model._functional or custom_steps.own_steps(self.model)):
             self._validation = validation_arrays(
-                given, inputs=self.model._feed_specs(), targets=self.model._target_specs(), floatx=config.floatx()
+                given, inputs=custom_steps.training_specs(self.model), targets=self.model._target_specs(),
+                floatx=config.floatx(),
             )
         self._pending_validation = given if self._validation is None and self._validation_source is None else None
         if self._validation is not None:
             self.validation_samples = self._validation.samples
-            size = self._validation_size or self.batch_size
-            batch_size_for("fit: validation data", self.model._feed_specs(), size, self.validation_samples)
+            size, specs = self._validation_size or self.batch_size, custom_steps.training_specs(self.model)
+            batch_size_for("fit: validation data", specs, size, self.validation_samples)
 
     @property
     def validates(self) -> bool:
@@ -222,7 +225,7 @@ class _Run:
 
     def batches(self, steps: int | None) -> Batches:
         """The batches of one epoch, each with the step that takes it."""
-        group = self.model._compiled.steps_per_execution if self.model._compiled else 1
+        group = self.model._steps_per_execution
         if self._feeder is not None:
             step = self._step
             if group > 1:
@@ -240,7 +243,8 @@ class _Run:
     def validate(self) -> dict[str, float]:
         if self._validation is None and self._validation_source is None:
             self._validation = validation_arrays(
-                self._pending_validation, inputs=self.model._feed_specs(), targets=self.model._target_specs(),
+                self._pending_validation, inputs=custom_steps.training_specs(self.model),
+                targets=self.model._target_specs(),
                 floatx=config.floatx(),
             )  # fmt: skip
         if self._validation_source is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.nn import switch
-from kcompile.backend.variables import Variable, learning_phase
+from kcompile.backend.variables import Variable, at_once, learning_phase
 from kcompile.engine.history import remember
 from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
@@ -20,6 +20,7 @@ from kcompile.engine.lists import as_list, is_shape_list
 from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec, Node
+from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import without_trace
 from kcompile.errors import (
@@ -65,6 +66,8 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         "input_dtype", "activity_regularizer",
     )  # fmt: skip
 
+    _is_metric = False
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Notes the arguments of a class that defines no ``get_config``: they are its configuration, as in Keras 3."""
         layer = super().__new__(cls)
@@ -87,6 +90,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         if name is not None and not name:
             raise KCompileError(f"{type(self).__name__}: name must not be empty")
         self._tracked: list[Any] = []
+        self._own_metrics: list[Any] = []
         self._trainable_weights: list[Variable] = []
         self._non_trainable_weights: list[Variable] = []
         self._losses: list[tuple[Tensor, Any]] = []
@@ -198,8 +202,9 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         tracked = self.__dict__.get("_tracked")
         if tracked is not None and not name.startswith("_"):
             for item in value if isinstance(value, (list, tuple)) else [value]:
-                if isinstance(item, Layer) and all(item is not old for old in tracked):
-                    tracked.append(item)
+                kept = self._own_metrics if getattr(item, "_is_metric", False) and not self._is_metric else tracked
+                if isinstance(item, Layer) and all(item is not old for old in kept):
+                    kept.append(item)
                 elif isinstance(item, Variable) and not isinstance(value, (list, tuple)):
                     known = (*self._trainable_weights, *self._non_trainable_weights)
                     if all(item is not old for old in known):
@@ -220,6 +225,10 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         Raises:
             ValueError: the inputs do not fit what the layer expects.
         """
+        step = current_step()
+        return self._called(inputs, *args, **kwargs) if step is None else step.called_layer(self, inputs, args, kwargs)
+
+    def _called(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         # 1. Arguments: positional ones by name; masks and the training flag where `call` takes them.
         names = _call_arguments(type(self))
         for name, value in zip(names[1:], args, strict=False):
@@ -287,7 +296,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             raise DataTypeError(f"layer {self.name!r} is called on tensors or arrays, got {shown(x)}")
         if not isinstance(x, Tensor):
             return as_tensor(x)
-        if x._keras_history is None and not isinstance(x, Variable):
+        if x._keras_history is None and not isinstance(x, Variable) and current_step() is None:
             from kcompile.engine.op_layer import wrap_operations  # a layer itself
 
             return wrap_operations(x)
@@ -311,11 +320,12 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
                 spec.check(x, self, i, len(tensors))
 
     def _build(self, shapes: list[Shape], nested: bool) -> None:
-        self.build(shapes if nested else shapes[0])
-        self.built = True
-        if self._initial_weights is not None:
-            self.set_weights(self._initial_weights)
-            self._initial_weights = None
+        with at_once():
+            self.build(shapes if nested else shapes[0])
+            self.built = True
+            if self._initial_weights is not None:
+                self.set_weights(self._initial_weights)
+                self._initial_weights = None
 
     def _traced_call(self, inputs: Any, names: Sequence[str], kwargs: dict[str, Any]) -> Any:
         """``call``, where a user's Python branch on ``training`` is followed both ways.

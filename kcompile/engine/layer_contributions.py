@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kcompile.backend.variables import Variable
 from kcompile.engine.lists import as_list
+from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import with_sublayers
 from kcompile.errors import check_one_of
@@ -34,6 +35,9 @@ class LayerContributions:
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Add pairs ``(variable, new value)`` to be applied by each training step."""
         pairs = updates if isinstance(updates, list) else [updates]
+        if (step := current_step()) is not None:
+            step.layer_updates(cast("Layer", self), pairs)
+            return
         self._updates.extend((pair, inputs) for pair in pairs)
 
     def add_metric(self, value: Any, name: str | None = None, aggregation: str | None = "mean") -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.backend import config
+from kcompile.engine import custom_steps
 from kcompile.engine.data import BatchSource, ModelData, standardized_batches
 from kcompile.engine.fixed_batches import check_batch
 from kcompile.engine.steps import Step
@@ -27,8 +28,8 @@ def source_batches(
 ) -> Batches:
     """The batches of one epoch of a generator or Sequence."""
     found = standardized_batches(
-        source, steps, inputs=model._feed_specs(), targets=model._target_specs(), class_weight=class_weight,
-        floatx=config.floatx(),
+        source, steps, inputs=custom_steps.training_specs(model), targets=model._target_specs(),
+        class_weight=class_weight, floatx=config.floatx(),
     )  # fmt: skip
     for data in found:
         yield as_step(model, data, training)
@@ -36,7 +37,7 @@ def source_batches(
 
 def with_graph_built(model: Model, source: Any) -> Any:
     """The source of batches, after a model without a graph was built from the first one (which is put back)."""
-    if model._functional:
+    if model._functional or custom_steps.own_steps(model):
         return source
     drawn: list[Any] = [source[0]] if hasattr(source, "__getitem__") else list(itertools.islice(iter(source), 1))
     if drawn and drawn[0] is not None:
@@ -59,7 +60,7 @@ def grouped(batches: Batches, model: Model) -> Batches:
             waiting.clear()
 
     for item in batches:
-        group = model._compiled.steps_per_execution
+        group = model._steps_per_execution
         if group == 1:
             yield item
             continue
@@ -77,13 +78,13 @@ def _shapes(batch: Batch) -> list[tuple[int, ...]]:
 
 def as_step(model: Model, data: ModelData, training: bool) -> Batch:
     """One standardized batch with its step."""
-    check_batch(model._feed_specs(), data.samples)
+    check_batch(custom_steps.training_specs(model), data.samples)
     arrays = [np.ascontiguousarray(a[:], dtype=t) for a, t in zip(data.arrays(), data.dtypes(), strict=True)]
-    return model._step(training, data.y, data.weights), arrays, data.samples, 0
+    return custom_steps.step_for(model, training, data), arrays, data.samples, 0
 
 
 def array_batches(model: Model, data: ModelData, batch_size: int, steps: int | None = None) -> Batches:
     """Batches of arrays in their order, for evaluation."""
-    step = model._step(False, data.y, data.weights)
+    step = custom_steps.step_for(model, False, data)
     for batch in data.feeder(batch_size).epoch(steps):
         yield step, [np.ascontiguousarray(a) for a in batch], len(batch[0]), 0

@@ -35,7 +35,7 @@ class BatchSource:
         data: the source. A `Sequence` and an iterable with `__len__` know their number of batches.
         argument: its name in messages ("x", "validation_data", "generator").
         with_targets: fit and evaluate need `(x, y)` or `(x, y, sample_weight)`; predict takes x, alone or
-            first of a tuple.
+            first of a tuple. None: x, alone or with the rest, as a `train_step` of the user's own unpacks it.
         workers: threads or processes that prepare batches; 0 prepares them in the training loop itself.
         use_multiprocessing: processes instead of threads.
         max_queue_size: batches to prepare ahead.
@@ -54,7 +54,7 @@ class BatchSource:
         data: Any,
         *,
         argument: str = "generator",
-        with_targets: bool = True,
+        with_targets: bool | None = True,
         workers: int = 1,
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
@@ -177,6 +177,9 @@ class BatchSource:
                     f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}."
                 )
             return (batch[0], batch[1], batch[2] if len(batch) == 3 else None)
+        if self.with_targets is None and isinstance(batch, (tuple, list)) and len(batch) in (1, 2, 3):
+            x, y, weights = (*batch, None, None)[:3]
+            return x, y, weights
         if isinstance(batch, tuple):
             if len(batch) not in (1, 2, 3):
                 raise DataError(

@@ -85,24 +85,7 @@ class StepGraph:
         self.metric_updates = self._metric_updates()
 
     def _loss(self, plan: OutputPlan, y: Tensor, w: Tensor | None) -> Tensor:
-        """The weighted mean of the loss over samples (and time steps), as a scalar."""
-        from kcompile import losses
-
-        output = self.model.outputs[plan.index]
-        with ir.scope(f"loss/{plan.name}"):
-            values = _called("loss", plan.loss, losses.per_sample(plan.loss, w is not None), plan.name, y, output)
-            if values.ndim == 0:  # a user's own loss: one number for all samples, which have their weights in common
-                return values if w is None else values * m.mean(w)
-            mask = output._keras_mask
-            if mask is not None and values.ndim >= mask.ndim:
-                valid = m.cast(mask, values.dtype)
-                # The mean goes over the entries that the mask keeps.
-                valid = valid / m.maximum(m.mean(valid), config.epsilon())
-                w = valid if w is None else _spread(w, valid.ndim) * valid
-            if w is not None:
-                values = values * _spread(w, values.ndim)
-            reduction = losses.reduction_of(plan.loss)
-            return m.sum(values) if reduction == "sum" else m.mean(values)
+        return output_loss(plan, self.model.outputs[plan.index], y, w)
 
     def _added_losses(self) -> list[Tensor]:
         return [loss for loss in self.model.losses if self._belongs(loss)]
@@ -117,10 +100,10 @@ class StepGraph:
             mask = None if output._keras_mask is None else m.cast(output._keras_mask, output.dtype)
             with ir.scope(f"metrics/{plan.name}"):
                 for metric in plan.metrics:
-                    updates += _called("metric", metric, metric.symbolic_update, plan.name, y, output, mask)
+                    updates += called("metric", metric, metric.symbolic_update, plan.name, y, output, mask)
                 for metric in plan.weighted_metrics:
-                    both = w if mask is None else mask if w is None else _spread(w, mask.ndim) * mask
-                    updates += _called("metric", metric, metric.symbolic_update, plan.name, y, output, both)
+                    both = w if mask is None else mask if w is None else spread(w, mask.ndim) * mask
+                    updates += called("metric", metric, metric.symbolic_update, plan.name, y, output, both)
         for metric, value in self.model._added_metrics():
             updates += metric.symbolic_update(value)
         return updates
@@ -134,7 +117,7 @@ class StepGraph:
         pipeline = TRAINING if self.training else INFERENCE
         graph = self._graph(name, report)
         if self.training and self.model.on_nan == "raise":
-            graph = _with_update_sum(graph, self.model._collected_trainable_weights)
+            graph = with_update_sum(graph, self.model._collected_trainable_weights)
         return Step(graph, pipeline, report, fixed=self.training)
 
     def optimized(self, name: str) -> ir.Graph:
@@ -150,7 +133,7 @@ class StepGraph:
         forward = self._forward(name)
         graph = run_pipeline(forward, FORWARD_TRAINING if self.training else FORWARD_INFERENCE, report=report)
         if not self.training:
-            return _without_idle_counters(graph)  # evaluating does not change the training that goes on after it
+            return without_idle_counters(graph)  # evaluating does not change the training that goes on after it
         # Gradients are taken of the optimized forward graph, so that backward ops are born in the right layout.
         updates = dict(graph.updates)
         with ir.scope("optimizer"):
@@ -185,7 +168,7 @@ class StepGraph:
         )
 
 
-def _with_update_sum(graph: ir.Graph, params: Sequence[Variable]) -> ir.Graph:
+def with_update_sum(graph: ir.Graph, params: Sequence[Variable]) -> ir.Graph:
     """``graph`` with one more output, which is a number only if the new weights are: the sum of the smaller ones.
 
     A gradient that overflows on its way back reaches the biases of the layers below as well as their kernels; summing
@@ -199,7 +182,27 @@ def _with_update_sum(graph: ir.Graph, params: Sequence[Variable]) -> ir.Graph:
     return ir.Graph(graph.inputs, {**graph.outputs, UPDATE_SUM: total}, graph.updates, graph.name)
 
 
-def _called(kind: str, owner: Any, function: Callable[..., Any], output: str, *arguments: Any) -> Any:
+def output_loss(plan: OutputPlan, output: Tensor, y: Tensor, w: Tensor | None) -> Tensor:
+    """The weighted mean of the loss over samples (and time steps), as a scalar."""
+    from kcompile import losses
+
+    with ir.scope(f"loss/{plan.name}"):
+        values = called("loss", plan.loss, losses.per_sample(plan.loss, w is not None), plan.name, y, output)
+        if values.ndim == 0:  # a user's own loss: one number for all samples, which have their weights in common
+            return values if w is None else values * m.mean(w)
+        mask = output._keras_mask
+        if mask is not None and values.ndim >= mask.ndim:
+            valid = m.cast(mask, values.dtype)
+            # The mean goes over the entries that the mask keeps.
+            valid = valid / m.maximum(m.mean(valid), config.epsilon())
+            w = valid if w is None else spread(w, valid.ndim) * valid
+        if w is not None:
+            values = values * spread(w, values.ndim)
+        reduction = losses.reduction_of(plan.loss)
+        return m.sum(values) if reduction == "sum" else m.mean(values)
+
+
+def called(kind: str, owner: Any, function: Callable[..., Any], output: str, *arguments: Any) -> Any:
     """What a loss or metric makes of targets and predictions; shapes that it cannot join are the user's to know."""
     name = getattr(owner, "name", None) or getattr(owner, "__name__", type(owner).__name__)
     try:
@@ -236,7 +239,7 @@ def _merge(updates: dict[Variable, Tensor], pairs: Sequence[Any]) -> None:
         updates[variable] = new
 
 
-def _spread(w: Tensor, rank: int) -> Tensor:
+def spread(w: Tensor, rank: int) -> Tensor:
     """Weights with trailing axes of size 1, to multiply values of ``rank`` axes."""
     value = w.value
     if value.rank > rank:
@@ -262,12 +265,12 @@ def predict_graph(model: Model, name: str = "predict", counting: bool = False) -
     graph = build_graph(model.inputs, model.outputs, list(states.items()), name, names, model.input_names)
     if counting:
         # Branches of the training phase fall away first, with the dropouts in them.
-        return _without_idle_counters(simplify(specialize_inference(graph)))
+        return without_idle_counters(simplify(specialize_inference(graph)))
     kept = {variable: value for variable, value in graph.updates.items() if variable.role == "state"}
     return specialize_inference(ir.Graph(graph.inputs, graph.outputs, kept, graph.name))
 
 
-def _without_idle_counters(graph: ir.Graph) -> ir.Graph:
+def without_idle_counters(graph: ir.Graph) -> ir.Graph:
     """The graph with random counters standing still that only branches of the other learning phase read."""
     kept = {variable: value for variable, value in graph.updates.items() if variable.role != "rng"}
     rest = ir.Graph(graph.inputs, graph.outputs, kept, graph.name)
@@ -310,6 +313,8 @@ class Step:
         """Whether the state that the last call computed was not kept."""
         self.update_sums: Array | None = None
         """The sum of the new weights in the last call, one for each batch that it ran."""
+        self.log_names: tuple[str, ...] | None = None
+        """What a step of the user's own returns after the first output; ``None``: losses."""
         self._sums = UPDATE_SUM in graph.outputs
         self._graph = graph
         self._pipeline = pipeline
@@ -388,6 +393,7 @@ class Step:
             from kcompile.passes.report import Report
 
             self._many = Step(self._graph, self._pipeline, Report(), self._fixed, repeated=True)
+            self._many.log_names = self.log_names
         return self._many
 
 

@@ -11,17 +11,20 @@ import numpy as np
 
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
-from kcompile.engine import prediction
+from kcompile.engine import custom_steps, prediction
 from kcompile.engine.arguments import arguments_of
 from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
+from kcompile.engine.compiled_containers import Containers
 from kcompile.engine.data import FeedSpec, TargetSpec
 from kcompile.engine.data_adapters import is_array_like, raw_array
 from kcompile.engine.execution_options import ExecutionOptions
+from kcompile.engine.export_methods import ExportMethods
 from kcompile.engine.generator_methods import GeneratorMethods
 from kcompile.engine.lists import as_list
 from kcompile.engine.loop_methods import LoopMethods
 from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
+from kcompile.engine.step_methods import StepMethods
 from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.totals import Totals
@@ -29,10 +32,9 @@ from kcompile.errors import DataError, KCompileError, NotReadyError, check_no_ex
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
-    from kcompile.export import ExportReport
 
 
-class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Network):
+class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Network):
     """A network that can be trained.
 
     ``Model(inputs, outputs)`` groups the layers between tensors; a subclass that defines ``call`` builds its graph
@@ -55,6 +57,8 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
         self._collected_updates: list[Any] = []
         self._collected_switches: dict[Variable, bool] = {}
         self._metric_objects: dict[str, Any] = {}
+        self._containers = Containers(self)
+        self._forms: dict[bool, list[Any]] = {}
         self.optimizer: Any = None
         self.loss: Any = None
         self.stop_training = False
@@ -110,6 +114,7 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
             "sample_weight_mode": sample_weight_mode, "weighted_metrics": weighted_metrics,
             "steps_per_execution": steps_per_execution,
         }  # fmt: skip
+        custom_steps.refuse_functions(self)
         # Everything is checked before anything changes; what depends on outputs waits for the graph.
         if self._functional:
             compiled = self._resolve(arguments)
@@ -124,7 +129,7 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
             compiled = None
         self._compile_arguments = arguments
         self.on_nan = on_nan
-        self._steps.clear()
+        self._forget_steps()
         self._totals = None
         self.loss = loss
         self.optimizer, self._compiled = arguments["optimizer"], None
@@ -133,11 +138,18 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
 
     def _resolve(self, arguments: dict[str, Any]) -> Compilation:
         """The arguments of ``compile`` for the outputs of this model."""
-        compiled = resolve(self, **arguments)
-        if not compiled.outputs and not self.losses:
+        own = custom_steps.own_steps(self)
+        compiled = resolve(self, **arguments, free=own)
+        if not compiled.outputs and not self.losses and not own:
             raise KCompileError(f"model {self.name!r} has no loss: pass loss= to compile, or add one with add_loss")
         warn_of_unfit_losses(self, compiled.outputs)
         return compiled
+
+    def _forget_steps(self) -> None:
+        """Compiled steps are made anew when they are next needed."""
+        self._steps.clear()
+        self._forms.clear()
+        self._containers = Containers(self)
 
     def _finish_compile(self) -> None:
         assert self._compile_arguments is not None
@@ -154,12 +166,16 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
 
     @property
     def metrics_names(self) -> list[str]:
-        """The names of what evaluate returns: ``loss`` first."""
+        """The names of what evaluate returns: ``loss`` first; of metrics, where a step is the user's own."""
+        if custom_steps.own_steps(self):
+            return [metric.name for metric in self.metrics]
         return list(self._compiled.metrics_names) if self._compiled else ["loss"]
 
     @property
     def metrics(self) -> list[Any]:
         """The Metric objects, in the order of :attr:`metrics_names`."""
+        if custom_steps.own_steps(self):
+            return custom_steps.metrics_of(self)
         if self._compiled is None:
             return []
         return [*self._compiled.metrics, *(metric for metric, _ in self._added_metrics())]
@@ -182,6 +198,8 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
     def _symbolic_step(self, what: str) -> StepGraph:
         """The step from which scripts take symbolic tensors; the same ones until ``compile``."""
         self._require_compiled(what)
+        if custom_steps.own_steps(self):
+            raise NotReadyError(f"model {self.name!r} has a step of its own, so only that step knows its {what}")
         if self._symbolic is None:
             specs = self._target_specs()
             ranks = [2 if spec.sample_weight_mode == "temporal" else 1 for spec in specs]
@@ -213,6 +231,11 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
                     self._metric_objects[name] = Mean(name=name)
                 found.append((self._metric_objects[name], value))
         return found
+
+    @property
+    def _steps_per_execution(self) -> int:
+        given = (self._compile_arguments or {}).get("steps_per_execution")
+        return 1 if given is None else int(given)
 
     def _require_compiled(self, what: str) -> None:
         if self._compile_arguments is None:
@@ -255,6 +278,8 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
         return found
 
     def _target_specs(self) -> list[TargetSpec]:
+        if self._compiled is None or not self._functional:
+            return []
         return [plan.target(tuple(self.outputs[plan.index].shape), config.floatx()) for plan in self._compiled.outputs]
 
     def _target_shape(self, spec: TargetSpec, y: Any) -> tuple[int | None, ...]:
@@ -314,7 +339,7 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
         self._functional = True
         self._subclassed = True
         self.built = True
-        if self._compile_arguments is not None:
+        if self._compile_arguments is not None and not custom_steps.own_steps(self):
             self._finish_compile()
 
     # -- steps
@@ -335,29 +360,6 @@ class Model(SavingMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Netw
         if self._predictor is None:
             self._predictor = prediction.Predictor(self)
         return self._predictor(arrays)
-
-    # -- export
-
-    def export(self, path: Any, **options: Any) -> ExportReport:
-        """Write the inference graph as an ONNX file; see :func:`kcompile.export.export_model`."""
-        from kcompile.export import export_model
-
-        check_no_extra_arguments("export", options, arguments_of(export_model)[2:])
-        return export_model(self, path, **options)
-
-    def to_onnx(self, **options: Any) -> Any:
-        """The inference graph as ``ModelProto``; see :func:`kcompile.export.to_onnx`."""
-        from kcompile.export import to_onnx
-
-        check_no_extra_arguments("to_onnx", options, arguments_of(to_onnx)[1:])
-        return to_onnx(self, **options)
-
-    def export_training(self, folder: Any, **options: Any) -> None:
-        """Write the steps, the model, the state and a manifest; see :func:`kcompile.export.export_training`."""
-        from kcompile.export import export_training
-
-        check_no_extra_arguments("export_training", options, arguments_of(export_training)[2:])
-        export_training(self, folder, **options)
 
 
 # ---- helpers

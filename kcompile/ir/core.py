@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -141,14 +142,18 @@ class Value:
 
 
 class Node:
-    """An op applied to values. ``scope`` tells who asked for it, for example the layer ``dense_1``."""
+    """An op applied to values.
 
-    __slots__ = ("inputs", "op", "outputs", "scope")
+    ``scope`` tells who asked for it, for example the layer ``dense_1``; ``serial`` grows with each node that is made.
+    """
+
+    __slots__ = ("inputs", "op", "outputs", "scope", "serial")
 
     def __init__(self, op: Op, inputs: tuple[Value, ...], types: Sequence[TensorType], scope: str) -> None:
         self.op = op
         self.inputs = inputs
         self.scope = scope
+        self.serial = next(_serials)
         self.outputs = tuple(Value(self, index, type) for index, type in enumerate(types))
 
     def __repr__(self) -> str:
@@ -156,6 +161,8 @@ class Node:
 
 
 _scope: ContextVar[str] = ContextVar("scope", default="")
+
+_serials = itertools.count()
 
 
 @contextlib.contextmanager

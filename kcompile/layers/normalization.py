@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kcompile import backend as K
 from kcompile import constraints, initializers, ir, regularizers
 from kcompile.backend.variables import Variable
@@ -90,7 +92,7 @@ class BatchNormalization(Layer):
         # Graphs exist before `trainable` is set for good, so they read it from a switch.
         self._trainable = value
         if "_switch" in self.__dict__:
-            self._switch.assign(bool(value))
+            self._switch.storage.write(np.asarray(bool(value)))
 
     # -- weights
 
@@ -146,11 +148,15 @@ class BatchNormalization(Layer):
         over = [axis for axis in range(K.ndim(inputs)) if axis != self.axis % K.ndim(inputs)]
         trained, mean, variance = K.normalize_batch_in_training(inputs, self.gamma, self.beta, over, self.epsilon)
         moved = [
-            K.moving_average_update(self.moving_mean, mean, self.momentum),
-            K.moving_average_update(self.moving_variance, self._unbiased(variance, inputs, over), self.momentum),
+            self._moved(self.moving_mean, mean),
+            self._moved(self.moving_variance, self._unbiased(variance, inputs, over)),
         ]
         self.add_update(moved, inputs)
         return K.in_train_phase(trained, quiet, training=self._unless_frozen(phase))
+
+    def _moved(self, average: Variable, value: Tensor) -> tuple[Variable, Tensor]:
+        """The update of a moving average, to be made unless the layer is frozen."""
+        return average, average * self.momentum + value * (1.0 - self.momentum)
 
     def _unless_frozen(self, phase: Any) -> Tensor:
         """The learning phase, but always inference while the layer is not trainable."""

@@ -12,7 +12,7 @@ import numpy as np
 from kcompile import ir
 from kcompile.backend import math as m
 from kcompile.backend.functions import Function, evaluate, substitute
-from kcompile.backend.variables import Variable, recorded_updates
+from kcompile.backend.variables import Variable, current_trace, recorded_updates
 from kcompile.engine.layer import Layer
 from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Array, Tensor, as_float, as_tensor
@@ -28,6 +28,8 @@ class Metric(Layer):
     Subclasses make their state with ``add_weight``, change it in ``update_state`` with ``variable.assign`` or
     ``assign_add`` (or return pairs ``(variable, new value)``), and compute ``result`` from it.
     """
+
+    _is_metric = True
 
     def __init__(self, name: str | None = None, dtype: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, dtype=dtype, **kwargs)
@@ -83,6 +85,10 @@ class Metric(Layer):
         elif isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Variable):
             pairs = [*pairs, returned]
         merged = _chained(pairs)
+        if current_trace() is not None and not _tracing.symbolic:
+            for variable, value in merged.items():
+                variable.assign(value)
+            return None
         depends = [n for n in ir.toposort([v.value for v in merged.values()]) if isinstance(n.op, ir.Input)]
         if depends or _tracing.symbolic:
             return list(merged.items())

@@ -14,11 +14,12 @@ from kcompile.backend.nn import switch
 from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.errors import DataTypeError, KCompileError, check_number, did_you_mean
+from kcompile.optimizers.applying import ApplyingMethods
 
 Update = tuple[Variable, Tensor]
 
 
-class Optimizer:
+class Optimizer(ApplyingMethods):
     """Turns a loss into updates of weights.
 
     Args:
@@ -114,6 +115,10 @@ class Optimizer:
                 f"the loss does not depend on {', '.join(missing)} in a differentiable way, so it cannot be trained; "
                 "set trainable=False on that layer, or check for K.argmax, K.round and K.stop_gradient"
             )
+        return self.clipped([g for g in grads if g is not None])
+
+    def clipped(self, grads: list[Tensor]) -> list[Tensor]:
+        """Gradients within the limits of ``clipnorm`` and its kin."""
         limit = self.clipnorm or self.global_clipnorm
         if limit:
             total = m.sum(m.square(grads[0]))
@@ -144,7 +149,12 @@ class Optimizer:
                 owner = type(self).__name__
                 raise DataTypeError(f"{owner}.get_updates takes (loss, params), or Keras 1's (params, [], loss)")
             loss, params = more[0], loss
-        grads = self.get_gradients(loss, params) if params else []
+        if self.steps_by_hooks():
+            return self.updates_by_hooks(loss, params)
+        return self.updates_for(self.get_gradients(loss, params) if params else [], params)
+
+    def updates_for(self, grads: Sequence[Tensor], params: Sequence[Variable]) -> list[Update]:
+        """The updates of one step from the (clipped) gradients: iterations, weights (constrained), slots."""
         updates: list[Update] = [(self.iterations, self.iterations + 1)]
         step = self.prepare(updates)
         for p, g in zip(params, grads, strict=True):

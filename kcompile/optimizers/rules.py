@@ -144,7 +144,7 @@ class Adagrad(Optimizer):
             known = ("accumulator", p) in self._slots
             slot = self.slot("accumulator", p)
             if not known and self.initial_accumulator_value:
-                slot.assign(slot.numpy() + self.initial_accumulator_value)
+                slot.storage.write(slot.storage.read() + self.initial_accumulator_value)
             a = slot + m.square(g)
             root = _root(a + self.epsilon) if self.epsilon_in_root else _root(a) + self.epsilon
             return p - g * lr / root, [(slot, a)]

@@ -1,5 +1,6 @@
 """keras.utils: small tools around models and data."""
 
+from kcompile.utils.data_unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kcompile.utils.generic_utils import (
     CustomObjectScope,
     custom_object_scope,
@@ -28,8 +29,10 @@ __all__ = [
     "get_custom_objects",
     "get_source_inputs",
     "normalize",
+    "pack_x_y_sample_weight",
     "print_summary",
     "serialize_keras_object",
     "set_random_seed",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]

@@ -1,0 +1,312 @@
+"""Steps of a user's own: ``train_step``, ``test_step`` and what they are made of, traced into a step graph."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcompile import ir
+from kcompile.backend import math as m
+from kcompile.backend.functions import build_graph
+from kcompile.backend.variables import Variable, placeholder
+from kcompile.engine.compilation import switches
+from kcompile.engine.data import FeedSpec, ModelData
+from kcompile.engine.free_data import Form, FreeSpecs, widened
+from kcompile.engine.resolver import Resolver
+from kcompile.engine.step_trace import Assigned, Differentiated, StepTrace
+from kcompile.engine.steps import Step, with_update_sum, without_idle_counters
+from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.traces import with_sublayers
+from kcompile.errors import DataTypeError, KCompileError, shown
+from kcompile.ir.ops import elementwise as e
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+    from kcompile.passes.report import Report
+
+TRAINING_HOOKS = ("train_step", "test_step", "compute_loss", "compute_metrics", "get_metrics_result")
+REFUSED = ("make_train_function", "make_test_function", "make_predict_function")
+
+
+def overridden(model: Model, name: str) -> bool:
+    """Whether a subclass (or the instance) defines a method of Model anew."""
+    from kcompile.engine.training import Model as Base
+
+    return getattr(getattr(model, name), "__func__", None) is not getattr(Base, name)
+
+
+def own_steps(model: Model) -> bool:
+    """Whether training and evaluation run code of the user's own."""
+    return any(overridden(model, name) for name in TRAINING_HOOKS)
+
+
+def refuse_functions(model: Model) -> None:
+    """Refuse what would be skipped: functions on iterators, which have no place here.
+
+    Raises:
+        ValueError: one of :data:`REFUSED` is overridden.
+    """
+    for name in REFUSED:
+        if overridden(model, name):
+            step = {"make_train_function": "train_step", "make_test_function": "test_step"}.get(name, "predict_step")
+            raise KCompileError(
+                f"model {model.name!r} ({type(model).__name__}) overrides {name}, which nothing calls here: the loop "
+                f"over batches is kcompile's own; define {step}(self, data) instead"
+            )
+
+
+def training_specs(model: Model) -> Sequence[FeedSpec]:
+    """What fit and evaluate feed: what the model takes, or whatever a step of the user's own gets."""
+    if not own_steps(model):
+        return model._feed_specs()
+    functional = model._functional
+    targets = model._target_specs() if functional and model._compiled is not None else []
+    return FreeSpecs(model._feed_specs() if functional else [], targets)
+
+
+def metrics_of(model: Model) -> list[Any]:
+    """The metrics of a model with a step of its own: those of ``compile`` as far as they are in use, then its own."""
+    containers = model._containers
+    found = [*containers.loss.metrics, *containers.metrics.metrics]
+    for layer in with_sublayers(model):
+        found += layer._own_metrics
+    found += [metric for metric, _ in model._added_metrics()]
+    return list(dict.fromkeys(found))
+
+
+@contextlib.contextmanager
+def ready(model: Model, x: Any) -> Iterator[None]:
+    """Inside, the model can train: it is built for ``x``, or has a step of its own, which builds what it uses."""
+    if own_steps(model) and not _unbuilt_stack(model):
+        yield
+        return
+    with model._built_for(x):
+        yield
+
+
+def _unbuilt_stack(model: Model) -> bool:
+    """Whether it is a Sequential model that waits for its first data."""
+    return model._one_input and not model._functional
+
+
+def wants_targets(model: Model) -> bool | None:
+    """Whether batches of generators must have targets; ``None``: they are what the model's own step unpacks."""
+    return None if own_steps(model) else True
+
+
+def step_for(model: Model, training: bool, data: ModelData) -> Step:
+    """The compiled step that takes this data."""
+    if data.form is None:
+        return model._step(training, data.y, data.weights)
+    form: Form = data.form
+    key = (training, form.key)
+    if key not in model._steps:
+        model._steps[key] = _step_for_form(model, training, form)
+    return model._steps[key]
+
+
+def _step_for_form(model: Model, training: bool, form: Form) -> Step:
+    """A step for this form: a new one, or one for all sizes where sizes differ from those seen before."""
+    seen = model._forms.setdefault(training, [])
+    for i, known in enumerate(seen):
+        joined = widened(known, form)
+        if joined is None:
+            continue
+        key = (training, joined.key)
+        if key not in model._steps:
+            model._steps[key] = OwnStep(model, training, joined).compile()
+        seen[i] = joined
+        return model._steps[key]
+    step = OwnStep(model, training, form).compile()
+    seen.append(form)
+    return step
+
+
+class OwnStep:
+    """The graph of ``train_step`` or ``test_step`` for data of one form.
+
+    Attributes:
+        names: of the logs, in their order.
+    """
+
+    def __init__(self, model: Model, training: bool, form: Form) -> None:
+        self.model = model
+        self.training = training
+        self.name = "train_step" if training else "test_step"
+        self.feeds = [placeholder(shape=leaf.shape, dtype=leaf.dtype, name=leaf.name) for leaf in form.leaves()]
+        function = model.train_step if training else model.test_step
+        # What the first run builds (layers, the state of optimizers) is there in the second, which is what counts.
+        self._run(function, form)
+        self.trace, self.logs = self._run(function, form)
+        self.names = tuple(self.logs)
+        objectives = [m.mean(x) if x.ndim else x for x in self.trace.objectives]
+        self.objective = functools.reduce(lambda a, b: a + b, objectives) if objectives else as_tensor(0.0)
+
+    def _run(self, function: Callable[[Any], Any], form: Form) -> tuple[StepTrace, dict[str, Tensor]]:
+        return traced(self.model, self.name, function, form.filled(self.feeds), lambda found: self._checked(found, ""))
+
+    def _checked(self, logs: Any, prefix: str) -> dict[str, Tensor]:
+        owner = f"{self.name} of model {self.model.name!r}"
+        if not isinstance(logs, Mapping):
+            raise DataTypeError(f"{owner} must return a dictionary of logs, as {{'loss': loss}}, got {shown(logs)}")
+        found: dict[str, Tensor] = {}
+        for key, value in logs.items():
+            if isinstance(value, Mapping):
+                found.update(self._checked(value, f"{prefix}{key}_"))
+                continue
+            try:
+                x = as_tensor(value)
+            except (TypeError, ValueError) as error:
+                raise DataTypeError(f"{owner}: log {key!r} must be a number or a tensor, got {shown(value)}") from error
+            x = Tensor(e.cast(x.value, "float32")) if x.value.type.is_float or x.dtype == "bool" else x
+            found[f"{prefix}{key}"] = m.mean(x) if x.ndim else x
+        return found
+
+    def compile(self) -> Step:
+        """The compiled step; its outputs are the sum of what was differentiated, and the logs."""
+        from kcompile.passes.pipelines import INFERENCE, TRAINING
+        from kcompile.passes.report import Report
+
+        report = Report()
+        graph = self._graph({"objective": self.objective, **self._outputs()}, report)
+        if self.training and self.model.on_nan == "raise":
+            weights = [v for v in self.trace.updates if v.variable.role == "weight"]
+            graph = with_update_sum(graph, weights)
+        step = Step(graph, TRAINING if self.training else INFERENCE, report, fixed=self.training)
+        step.log_names = self.names
+        return step
+
+    def optimized(self) -> ir.Graph:
+        """The step as an optimized graph whose outputs are the logs."""
+        from kcompile.passes.pipelines import INFERENCE, TRAINING, run_pipeline
+
+        return run_pipeline(self._graph(self._outputs(), None), TRAINING if self.training else INFERENCE)
+
+    def _outputs(self) -> dict[str, Tensor]:
+        taken = {"objective", *(x.value.op.label for x in self.feeds if isinstance(x.value.op, ir.Input))}
+        names: dict[str, Tensor] = {}
+        for name, value in self.logs.items():
+            while name in taken or name in names:
+                name += "_log"
+            names[name] = value
+        return names
+
+    def _graph(self, outputs: Mapping[str, Tensor], report: Report | None) -> ir.Graph:
+        model = self.model
+        graph = closed_graph(model, self.trace, self.feeds, outputs, self.training, self.name, report)
+        return graph if self.training else without_idle_counters(graph)
+
+
+def traced(
+    model: Model, name: str, function: Callable[[Any], Any], data: Any, finish: Callable[[Any], Any]
+) -> tuple[StepTrace, Any]:
+    """Run a step's code on symbolic data: what it did, and ``finish`` of what it returned."""
+    trace = StepTrace()
+    try:
+        with trace.running():
+            result = finish(function(data))
+    except Exception as error:
+        if isinstance(error, ir.IRError):
+            raise KCompileError(f"{name} of model {model.name!r} cannot be computed: {error}") from error
+        error.add_note(
+            f"Raised in {name} of model {model.name!r}, which is traced once on symbolic tensors; it may use layers, "
+            "K functions, GradientTape, optimizers and metrics."
+        )
+        raise
+    return trace, result
+
+
+def closed_graph(
+    model: Model, trace: StepTrace, feeds: Sequence[Tensor], outputs: Mapping[str, Tensor], training: bool, name: str,
+    report: Report | None,
+) -> ir.Graph:  # fmt: skip
+    """The graph of a trace: its forward part optimized, gradients taken of that, assignments put in place."""
+    from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, run_pipeline
+
+    # 1. Everything that the definitions need becomes an output, their leaves inputs.
+    wanted: list[ir.Value] = []
+    leaves: list[ir.Value] = []
+    for definition in trace.definitions:
+        if isinstance(definition, Assigned):
+            wanted.append(definition.value)
+            leaves.append(definition.leaf)
+        else:
+            wanted += [*definition.targets, *(definition.seeds or [])]
+            leaves += definition.leaves
+    fixed = switches(model)
+    for layer in trace.called:
+        fixed.update(switches(layer))
+    results = [*outputs.values(), *map(Tensor, wanted)]
+    graph = build_graph(
+        [*feeds, *map(Tensor, leaves)], results, (), name, [f"result_{i}" for i in range(len(results))],
+        [*(x.value.op.label for x in feeds), *(leaf.op.label for leaf in leaves)],
+        counter=model._random_counter(), fixed=fixed,
+    )  # fmt: skip
+    graph = run_pipeline(graph, FORWARD_TRAINING if training else FORWARD_INFERENCE, report=report)
+    found = iter(graph.outputs.values())
+    values = [next(found) for _ in outputs]
+    inputs = dict(zip([*(x.value for x in feeds), *leaves], graph.inputs, strict=True))
+    # 2. Gradients, with what was assigned still standing for itself: gradients stop there.
+    gradients = _gradients(trace, list(found), inputs)
+    # 3. What was assigned, in order.
+    final = gradients.then()
+    for definition, parts in zip(trace.definitions, gradients.parts, strict=True):
+        if isinstance(definition, Assigned):
+            final.define(inputs[definition.leaf], final.resolved(parts)[0])
+    updates = {v.variable: final.resolved([inputs[leaf]])[0] for v, leaf in trace.updates.items()}
+    results_now = final.resolved(gradients.resolver.resolved(values))
+    counters = dict(zip(graph.updates, final.resolved(list(graph.updates.values())), strict=True))
+    return ir.Graph(
+        graph.inputs[: len(feeds)], dict(zip(outputs, results_now, strict=True)), {**counters, **updates}, name
+    )
+
+
+class _Taken:
+    """Gradients that were taken: ``parts`` of each definition, with gradients in the place of their leaves."""
+
+    def __init__(self) -> None:
+        self.resolver = Resolver()
+        self.parts: list[list[ir.Value]] = []
+
+    def then(self) -> Resolver:
+        """A resolver for what comes after."""
+        return Resolver()
+
+
+def _gradients(trace: StepTrace, found: list[ir.Value], inputs: dict[ir.Value, ir.Value]) -> _Taken:
+    from kcompile.passes.autodiff import gradients as differentiate
+
+    taken = _Taken()
+    waiting = iter(found)
+    for definition in trace.definitions:
+        if isinstance(definition, Assigned):
+            taken.parts.append(taken.resolver.resolved([next(waiting)]))
+            continue
+        taken.parts.append([])
+        targets = taken.resolver.resolved([next(waiting) for _ in definition.targets])
+        seeds = None
+        if definition.seeds is not None:
+            seeds = taken.resolver.resolved([next(waiting) for _ in definition.seeds])
+        wrt = [inputs.get(value, value) for value in definition.wrt]
+        with ir.scope("gradients"):
+            for leaf, g in zip(definition.leaves, differentiate(targets, wrt, seeds), strict=True):
+                zero = ir.constant(np.zeros(leaf.type.static_shape), leaf.dtype)  # what folding showed to be constant
+                taken.resolver.define(inputs[leaf], zero if g is None else g)
+    return taken
+
+
+def ordered_logs(model: Model, logs: Mapping[str, float]) -> Any:
+    """Logs as evaluate returns them: those of :attr:`Model.metrics_names`, then others sorted; one alone as it is."""
+    names = [name for name in model.metrics_names if name in logs]
+    found = [logs[name] for name in [*names, *sorted(set(logs) - set(names))]]
+    return found[0] if len(found) == 1 else found
+
+
+__all__ = [
+    "Differentiated", "OwnStep", "Variable", "closed_graph", "ordered_logs", "overridden", "own_steps",
+    "refuse_functions", "step_for", "traced", "training_specs",
+]  # fmt: skip

@@ -1,0 +1,36 @@
+"""Models to ONNX files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kcompile.engine.arguments import arguments_of
+from kcompile.errors import check_no_extra_arguments
+
+if TYPE_CHECKING:
+    from kcompile.export import ExportReport
+
+
+class ExportMethods:
+    """``export``, ``to_onnx`` and ``export_training``; a part of :class:`~kcompile.engine.training.Model`."""
+
+    def export(self, path: Any, **options: Any) -> ExportReport:
+        """Write the inference graph as an ONNX file; see :func:`kcompile.export.export_model`."""
+        from kcompile.export import export_model
+
+        check_no_extra_arguments("export", options, arguments_of(export_model)[2:])
+        return export_model(self, path, **options)
+
+    def to_onnx(self, **options: Any) -> Any:
+        """The inference graph as ``ModelProto``; see :func:`kcompile.export.to_onnx`."""
+        from kcompile.export import to_onnx
+
+        check_no_extra_arguments("to_onnx", options, arguments_of(to_onnx)[1:])
+        return to_onnx(self, **options)
+
+    def export_training(self, folder: Any, **options: Any) -> None:
+        """Write the steps, the model, the state and a manifest; see :func:`kcompile.export.export_training`."""
+        from kcompile.export import export_training
+
+        check_no_extra_arguments("export_training", options, arguments_of(export_training)[2:])
+        export_training(self, folder, **options)

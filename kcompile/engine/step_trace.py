@@ -1,0 +1,277 @@
+"""A step of a user's own (``train_step``), run once on symbolic tensors: what it reads, assigns and differentiates.
+
+Eager code sees a variable's new value as soon as it is assigned. Here an assignment makes a leaf that stands for the
+new value in everything that is read later; the leaves are replaced by what they stand for when the step is finished.
+So a step may train one network, and then another through it. Gradients are leaves too: they are taken of the optimized
+forward graph, as those of the built-in step are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcompile import ir
+from kcompile.backend import config
+from kcompile.backend.variables import Variable, tracing
+from kcompile.engine.nest import map_structure
+from kcompile.engine.resolver import Resolver
+from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.traces import NOTES, with_sublayers
+from kcompile.errors import KCompileError, ShapeError
+from kcompile.ir.ops import elementwise as e
+from kcompile.passes.autodiff import gradients as differentiate
+
+if TYPE_CHECKING:
+    from kcompile.engine.layer import Layer
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """``leaf`` stands for ``value``, but is a constant to gradients."""
+
+    leaf: ir.Value
+    value: ir.Value
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """Each of ``leaves`` stands for the gradient of ``targets`` with respect to one of ``wrt``."""
+
+    targets: list[ir.Value]
+    seeds: list[ir.Value] | None
+    leaves: list[ir.Value]
+    wrt: list[ir.Value]
+
+
+Recorded = Callable[[ir.Node], bool]
+
+
+@dataclass
+class StepTrace:
+    """What one run of a step's code did, in order."""
+
+    definitions: list[Assigned | Differentiated] = field(default_factory=list)
+    objectives: list[Tensor] = field(default_factory=list)
+    called: dict[Layer, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._now: dict[Variable, ir.Value] = {}
+        self._earlier: dict[Variable, list[ir.Value]] = {}
+        self._gradients = Resolver()  # what gradients' leaves stand for, before any optimization
+        self._stack: list[Layer] = []
+        self._notes: dict[tuple[Layer, str], list[Any]] = {}
+        self._count = 0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Inside, code is traced; afterwards, the layers that it called know nothing of that."""
+        try:
+            with tracing(self), config.phase_of_context(0):
+                yield
+        finally:
+            for (layer, notes), before in self._notes.items():
+                getattr(layer, notes)[:] = before
+
+    # -- variables
+
+    def read(self, variable: Variable) -> ir.Value | None:
+        """What stands for the variable now; ``None``: nothing was assigned to it."""
+        return self._now.get(variable)
+
+    def append(self, pair: tuple[Variable, Any], /) -> None:
+        """Assign: from now on, the variable is that value."""
+        variable, value = pair
+        new = e.cast(as_tensor(value).value, variable.dtype)
+        if new is variable.value:
+            return
+        if new.shape != variable.leaf.shape:
+            raise ShapeError(
+                f"variable {variable.label!r} has shape {tuple(variable.shape)}; got a value of shape "
+                f"{tuple(Tensor(new).shape)}"
+            )
+        self._earlier.setdefault(variable, [variable.leaf])
+        leaf = self._leaf(f"{variable.label}_assigned", new)
+        self.definitions.append(Assigned(leaf, new))
+        self._earlier[variable].append(leaf)
+        self._now[variable] = leaf
+
+    @property
+    def updates(self) -> dict[Variable, ir.Value]:
+        """The last value of each variable that was assigned."""
+        return dict(self._now)
+
+    def expressions(self, leaves: Sequence[ir.Value]) -> list[ir.Value]:
+        """What gradients' leaves stand for, before any optimization."""
+        return self._gradients.resolved(leaves)
+
+    def branch(self, condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+        """Run both; what they return and assign is joined by the condition."""
+        from kcompile.backend.nn import switch
+
+        before = dict(self._now)
+        results, ends = [], []
+        for function in (then, otherwise):
+            self._now = dict(before)
+            results.append(function())
+            ends.append(self._now)
+        self._now = before
+        for variable in dict.fromkeys([*ends[0], *ends[1]]):
+            first, second = (end.get(variable, variable.leaf) for end in ends)
+            if first is not second:
+                self.append((variable, switch(condition, Tensor(first), Tensor(second))))
+        if any(result is None or isinstance(result, (list, tuple, dict)) for result in results):
+            return None
+        return switch(condition, *results)
+
+    # -- gradients
+
+    def gradients(
+        self,
+        targets: Sequence[Tensor],
+        sources: Sequence[Tensor],
+        output_gradients: Sequence[Tensor] | None = None,
+        recorded: Recorded | None = None,
+    ) -> list[Tensor | None]:
+        """The gradients of the sum of ``targets``; ``None`` where they do not depend on a source.
+
+        Args:
+            targets: floating point tensors.
+            sources: variables or other tensors.
+            output_gradients: the gradient of each target, default ones.
+            recorded: which nodes gradients go through, default all.
+        """
+        stands_for = [self._earlier.get(x, [x.leaf]) if isinstance(x, Variable) else [x.value] for x in sources]
+        wrt = [value for values in stands_for for value in values]
+        losses = [x.value for x in targets]
+        if recorded is not None:
+            losses = self._without_unrecorded(losses, set(wrt), recorded)
+        seeds = None if output_gradients is None else [x.value for x in output_gradients]
+        plain = self._gradients.resolved([*losses, *(seeds or [])])
+        found = differentiate(plain[: len(losses)], wrt, plain[len(losses) :] if seeds is not None else None)
+        request = Differentiated(losses, seeds, [], [])
+        results: list[Tensor | None] = []
+        expressions = iter(found)
+        for x, values in zip(sources, stands_for, strict=True):
+            total: Tensor | None = None
+            for value, expression in zip(values, expressions, strict=False):
+                if expression is None:
+                    continue
+                part = Tensor(expression)
+                if isinstance(x, Variable):
+                    part = Tensor(self._leaf(f"{x.label}_gradient", expression))
+                    self._gradients.define(part.value, expression)
+                    request.leaves.append(part.value)
+                    request.wrt.append(value)
+                total = part if total is None else total + part
+            results.append(total)
+        if request.leaves:
+            self.definitions.append(request)
+        self.objectives += targets
+        return results
+
+    def _without_unrecorded(
+        self, losses: list[ir.Value], wrt: set[ir.Value], recorded: Recorded
+    ) -> list[ir.Value]:
+        """The losses as functions of what was computed outside of the recording, which is taken for constant."""
+        frontier: dict[ir.Value, None] = {}
+        seen: set[ir.Value] = set()
+        waiting = list(losses)
+        while waiting:
+            value = waiting.pop()
+            if value in seen or value in wrt:
+                continue
+            seen.add(value)
+            if recorded(value.node):
+                waiting += value.node.inputs
+            elif value.node.inputs:
+                frontier[value] = None
+        reached = set(wrt)
+        for node in ir.toposort(self._gradients.resolved(list(frontier))):
+            if any(value in reached for value in node.inputs):
+                reached.update(node.outputs)
+        cut = Resolver()
+        for value in frontier:
+            if self._gradients.resolved([value])[0] in reached:
+                leaf = self._leaf("not_recorded", value)
+                self.definitions.append(Assigned(leaf, value))
+                cut.define(value, leaf)
+        return cut.resolved(losses)
+
+    def _leaf(self, label: str, like: ir.Value) -> ir.Value:
+        self._count += 1
+        return ir.input_value(f"{label}_{self._count}", like.dtype, like.shape)
+
+    # -- layers
+
+    def called_layer(self, layer: Layer, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the layer gives; arrays are constants, and a layer that does not take ``training`` hands it on."""
+        from kcompile.engine.layer import _call_arguments
+
+        names = _call_arguments(type(layer))
+        kwargs.update(zip(names[1:], args, strict=False))
+        training = kwargs.get("training")
+        if "training" not in names and "kwargs" not in names:
+            kwargs.pop("training", None)
+        with self.calling(layer, training):
+            return layer._called(map_structure(_as_tensor, inputs), **kwargs)
+
+    @contextlib.contextmanager
+    def calling(self, layer: Layer, training: Any) -> Iterator[None]:
+        """Inside, ``layer`` is called; what it calls is in the same phase, unless it says otherwise."""
+        inside = with_sublayers(layer)
+        for item in inside:
+            for notes in NOTES:
+                self._notes.setdefault((item, notes), list(getattr(item, notes)))
+        if not self._stack:  # losses are those of the last call
+            self.called[layer] = None
+            for item in inside:
+                item._losses.clear()
+        self._stack.append(layer)
+        try:
+            if isinstance(training, (bool, int)):
+                with config.phase_of_context(bool(training)):
+                    yield
+            else:
+                yield
+        finally:
+            self._stack.pop()
+
+    def layer_updates(self, layer: Layer, pairs: Sequence[Any]) -> None:
+        """The updates of a layer, made at once; none while it, or a layer around it, is frozen."""
+        if all(item.trainable or item.stateful for item in [*self._stack, layer]):
+            for pair in pairs:
+                if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                    raise KCompileError(f"layer {layer.name!r}: add_update takes pairs (variable, value), got {pair!r}")
+                self.append((pair[0], pair[1]))
+
+
+def _as_tensor(x: Any) -> Any:
+    return as_tensor(x) if isinstance(x, (np.ndarray, np.generic, int, float)) else x
+
+
+def current_step() -> StepTrace | None:
+    """The step that is being traced in this context, if any."""
+    from kcompile.backend.variables import current_trace
+
+    trace = current_trace()
+    return trace if isinstance(trace, StepTrace) else None
+
+
+def updates_of(function: Callable[[], Any]) -> list[tuple[Variable, Tensor]]:
+    """What code assigns to variables, as functions of the values before."""
+    trace = StepTrace()
+    with trace.running():
+        function()
+    final = Resolver()
+    for definition in trace.definitions:
+        if isinstance(definition, Assigned):
+            final.define(definition.leaf, final.resolved([definition.value])[0])
+        else:
+            for leaf, expression in zip(definition.leaves, trace.expressions(definition.leaves), strict=True):
+                final.define(leaf, final.resolved([expression])[0])
+    return [(v, Tensor(final.resolved([value])[0])) for v, value in trace.updates.items()]
