@@ -11,6 +11,7 @@ from kcompile.engine.compilation import Compilation, OutputPlan, resolve
 from kcompile.engine.steps import called, output_loss, spread
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import DataError, unknown_name
+from kcompile.ir.ops import shaping
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -179,7 +180,7 @@ def aligned(y: Tensor, y_pred: Tensor, plan: OutputPlan) -> Tensor:
     sparse = plan.loss is not None and losses.target_kind(plan.loss) == "sparse"
     if y.ndim == y_pred.ndim - 1 and (y_pred.shape[-1] == 1 or sparse or y.ndim == 1):
         axis = plan.class_axis if sparse else -1
-        return m.expand_dims(y, axis % y_pred.ndim)
+        return Tensor(shaping.expand_dims(y.value, axis % y_pred.ndim))
     return y
 
 

@@ -51,7 +51,7 @@ class Form:
             return x, y, weights
         if y is not None:
             return x, y
-        return (x,) if isinstance(x, (list, tuple, Mapping)) else x
+        return (x,) if isinstance(x, (list, tuple)) else x
 
     @property
     def key(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from kcompile.errors import DataTypeError, shown
@@ -30,4 +29,4 @@ def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> 
         return x, y, sample_weight
     if y is not None:
         return x, y
-    return (x,) if isinstance(x, (list, tuple, Mapping)) else x
+    return (x,) if isinstance(x, (list, tuple)) else x
