@@ -12,7 +12,7 @@ import numpy as np
 from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.shape import as_dims
-from kcompile.backend.variables import Variable
+from kcompile.backend.variables import Variable, at_once
 from kcompile.engine.tensor import Tensor, as_float
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import random as random_ops
@@ -24,7 +24,8 @@ def random_counter() -> Variable:
     """The number of graph runs so far that drew random numbers: the one piece of random state (role ``rng``)."""
     global _counter
     if _counter is None:
-        _counter = Variable(np.zeros((), np.uint32), "uint32", "random_counter", role="rng", trainable=False)
+        with at_once():
+            _counter = Variable(np.zeros((), np.uint32), "uint32", "random_counter", role="rng", trainable=False)
     return _counter
 
 

@@ -92,7 +92,13 @@ class Variable(Tensor):
         role: see :class:`kcompile.ir.Variable`.
         constraint: a function applied to the value after each optimizer update.
         trainable: whether optimizers change it.
+
+    Raises:
+        ValueError: in the code of a step that is being traced.
     """
+
+    made = 0
+    """How many there have been."""
 
     def __init__(
         self,
@@ -103,9 +109,15 @@ class Variable(Tensor):
         constraint: Any = None,
         trainable: bool = True,
     ) -> None:
+        if _trace.get() is not None:
+            raise KCompileError(
+                f"variable {name or 'without a name'} would be made while a step is being traced, once for all batches; "
+                "make variables, layers and metrics in __init__ (or in a layer's build)"
+            )
         array = np.asarray(value)
         if dtype is None:
             dtype = config.floatx() if array.dtype.kind == "f" else array.dtype.name
+        Variable.made += 1
         self.label = name or f"variable_{config.get_uid('variable')}"
         leaf = ir.variable_value(self.label, dtype, array.shape, role)
         assert isinstance(leaf.op, ir.Variable)
@@ -269,12 +281,12 @@ def identity(x: Any, name: str | None = None) -> Tensor:
 
 
 def zeros(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
-    """A variable filled with zeros; a tensor if a size is symbolic, such as ``K.shape(x)[0]``."""
+    """A variable filled with zeros; a tensor if a size is symbolic, such as ``K.shape(x)[0]``, and in a step's code."""
     return _filled(0, shape, dtype, name)
 
 
 def ones(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
-    """A variable filled with ones; a tensor if a size is symbolic, such as ``K.shape(x)[0]``."""
+    """A variable filled with ones; a tensor if a size is symbolic, such as ``K.shape(x)[0]``, and in a step's code."""
     return _filled(1, shape, dtype, name)
 
 
@@ -283,14 +295,16 @@ def _filled(number: int, shape: Any, dtype: str | None, name: str | None) -> Ten
     dtype = dtype or config.floatx()
     if any(isinstance(dim, int) and dim < 0 for dim in dims):
         raise ShapeError(f"a tensor cannot be filled in shape {tuple(shape)}; use sizes, or K.shape(x)[0]")
-    if all(isinstance(dim, int) for dim in dims):
+    if all(isinstance(dim, int) for dim in dims) and _trace.get() is None:
         return Variable(np.full(as_integers(dims), number), dtype, name)
     return Tensor(shaping.expand(ir.constant(number, dtype), dims), name)
 
 
-def eye(size: int | tuple[int, int], dtype: str | None = None, name: str | None = None) -> Variable:
-    """A variable that holds an identity matrix."""
+def eye(size: int | tuple[int, int], dtype: str | None = None, name: str | None = None) -> Tensor:
+    """A variable that holds an identity matrix; a constant in the code of a step."""
     n, m = size if isinstance(size, tuple) else (size, size)
+    if _trace.get() is not None:
+        return Tensor(ir.constant(np.eye(n, m), dtype or config.floatx()), name)
     return Variable(np.eye(n, m), dtype or config.floatx(), name)
 
 

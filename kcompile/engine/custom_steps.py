@@ -15,7 +15,7 @@ from kcompile.backend.functions import build_graph
 from kcompile.backend.variables import Variable, placeholder
 from kcompile.engine.compilation import switches
 from kcompile.engine.data import FeedSpec, ModelData
-from kcompile.engine.free_data import Form, FreeSpecs, widened
+from kcompile.engine.free_data import Form, FreeSpecs, Leaf, widened
 from kcompile.engine.resolver import Resolver
 from kcompile.engine.step_trace import Assigned, Differentiated, StepTrace
 from kcompile.engine.steps import Step, with_update_sum, without_idle_counters
@@ -126,6 +126,27 @@ def _step_for_form(model: Model, training: bool, form: Form) -> Step:
     return step
 
 
+def known_step(model: Model, training: bool, weighted: bool = False) -> OwnStep:
+    """The step for data like those that the model has seen, for export.
+
+    Args:
+        weighted: with a weight for each sample, also where the data had none.
+
+    Raises:
+        ValueError: the model has seen no data.
+    """
+    forms = model._forms.get(training) or model._forms.get(not training)
+    if not forms:
+        raise KCompileError(
+            f"model {model.name!r} has a step of its own, so only data tell what it is fed; call fit or train_on_batch "
+            "first"
+        )
+    form: Form = forms[-1]
+    if weighted and form.weights is None:
+        form = Form(form.x, form.y, Leaf("sample_weight", (None,), "float32"))
+    return OwnStep(model, training, form)
+
+
 class OwnStep:
     """The graph of ``train_step`` or ``test_step`` for data of one form.
 
@@ -139,12 +160,30 @@ class OwnStep:
         self.name = "train_step" if training else "test_step"
         self.feeds = [placeholder(shape=leaf.shape, dtype=leaf.dtype, name=leaf.name) for leaf in form.leaves()]
         function = model.train_step if training else model.test_step
-        # What the first run builds (layers, the state of optimizers) is there in the second, which is what counts.
-        self._run(function, form)
-        self.trace, self.logs = self._run(function, form)
+        self.trace, self.logs = self._settled(lambda: self._run(function, form))
         self.names = tuple(self.logs)
         objectives = [m.mean(x) if x.ndim else x for x in self.trace.objectives]
         self.objective = functools.reduce(lambda a, b: a + b, objectives) if objectives else as_tensor(0.0)
+
+    def _settled(self, run: Callable[[], tuple[StepTrace, dict[str, Tensor]]]) -> tuple[StepTrace, dict[str, Tensor]]:
+        """The trace once everything is built; two runs must do the same, or else steps would differ.
+
+        Raises:
+            ValueError: they do not: the code draws numbers from NumPy, or counts in Python.
+        """
+        before = Variable.made
+        first = run()
+        built = Variable.made != before  # layers, the state of optimizers
+        second = run()
+        if built:
+            first, second = second, run()
+        if first[0].signature(list(first[1].values())) != second[0].signature(list(second[1].values())):
+            raise KCompileError(
+                f"{self.name} of model {self.model.name!r} is traced once for all batches, but its code does not do the "
+                "same in every run: draw random numbers by K.random_normal and its kin (not np.random), count in a "
+                "variable with assign_add (not in Python), and choose with K.switch"
+            )
+        return second
 
     def _run(self, function: Callable[[Any], Any], form: Form) -> tuple[StepTrace, dict[str, Tensor]]:
         return traced(self.model, self.name, function, form.filled(self.feeds), lambda found: self._checked(found, ""))
@@ -185,6 +224,13 @@ class OwnStep:
         from kcompile.passes.pipelines import INFERENCE, TRAINING, run_pipeline
 
         return run_pipeline(self._graph(self._outputs(), None), TRAINING if self.training else INFERENCE)
+
+    def plain(self) -> ir.Graph:
+        """The logs as they are computed, before any optimization."""
+        final = self.trace.plain()
+        outputs = self._outputs()
+        values = [Tensor(value) for value in final.resolved([x.value for x in outputs.values()])]
+        return build_graph(self.feeds, values, (), "forward", list(outputs), counter=self.model._random_counter())
 
     def _outputs(self) -> dict[str, Tensor]:
         taken = {"objective", *(x.value.op.label for x in self.feeds if isinstance(x.value.op, ir.Input))}

@@ -109,6 +109,28 @@ class StepTrace:
         """What gradients' leaves stand for, before any optimization."""
         return self._gradients.resolved(leaves)
 
+    def plain(self) -> Resolver:
+        """Replaces all leaves by what they stand for, without any optimization."""
+        final = Resolver()
+        for definition in self.definitions:
+            if isinstance(definition, Assigned):
+                final.define(definition.leaf, final.resolved([definition.value])[0])
+            else:
+                for leaf, expression in zip(definition.leaves, self.expressions(definition.leaves), strict=True):
+                    final.define(leaf, final.resolved([expression])[0])
+        return final
+
+    def signature(self, results: Sequence[Tensor]) -> list[Any]:
+        """What two runs of the same code have in common: its operations, and the numbers in them."""
+        values = [x.value for x in results]
+        for definition in self.definitions:
+            values += [definition.value] if isinstance(definition, Assigned) else definition.targets
+        found: list[Any] = []
+        for node in ir.toposort(values):
+            array = ir.constant_of(node.outputs[0])
+            found.append(node.op.name if array is None else (array.dtype.str, array.shape, array.tobytes()))
+        return [*found, *(variable.label for variable in self._now)]
+
     def branch(self, condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """Run both; what they return and assign is joined by the condition."""
         from kcompile.backend.nn import switch
@@ -267,11 +289,5 @@ def updates_of(function: Callable[[], Any]) -> list[tuple[Variable, Tensor]]:
     trace = StepTrace()
     with trace.running():
         function()
-    final = Resolver()
-    for definition in trace.definitions:
-        if isinstance(definition, Assigned):
-            final.define(definition.leaf, final.resolved([definition.value])[0])
-        else:
-            for leaf, expression in zip(definition.leaves, trace.expressions(definition.leaves), strict=True):
-                final.define(leaf, final.resolved([expression])[0])
+    final = trace.plain()
     return [(v, Tensor(final.resolved([value])[0])) for v, value in trace.updates.items()]

@@ -52,24 +52,12 @@ def export_training(
         ValueError: the model is not compiled or not built.
         OSError: the folder cannot be written.
     """
-    from kcompile.engine.steps import StepGraph, predict_graph
     from kcompile.passes.emit import emit
-    from kcompile.passes.pipelines import INFERENCE, run_pipeline
 
     model._require_compiled("export_training")
-    require_built(model)
     target = Target(opset=check_opset(opset))
-    specs = model._target_specs()
-    unknown = [spec.name for spec in specs if spec.kind == "any" and any(d is None for d in (spec.shape or ())[1:])]
-    if unknown:
-        raise KCompileError(f"export_training: the target shape of output {unknown[0]!r} is not known; fix its sizes")
-    shapes = [model._target_shape(spec, None) for spec in specs]
-    ranks = [(2 if spec.sample_weight_mode == "temporal" else 1) if sample_weight else 0 for spec in specs]
-    graphs: dict[str, Graph] = {}
-    for name, training in (("train_step", True), ("eval_step", False)):
-        graphs[name] = StepGraph(model, shapes, ranks, training).optimized(name)
-    graphs["model"] = run_pipeline(predict_graph(model, graph_name(model.name)), INFERENCE)
-    values = {v: storage_of(v).read() for v in graphs["model"].variables()}
+    graphs = _graphs(model, sample_weight)
+    values = {v: storage_of(v).read() for v in graphs["model"].variables()} if "model" in graphs else None
     labels = _state_names(model, list(graphs.values()))
     emitted = {
         name: emit(graph, target, defaults=values if name == "model" else None, labels=labels)
@@ -94,6 +82,34 @@ def export_training(
         write_model(result.model, result.weights, root / f"{name}.onnx")
     text = json.dumps(manifest, indent=2)
     write_atomically(root / "manifest.json", text.encode())  # last: it says that the rest is there
+
+
+def _graphs(model: Model, sample_weight: bool) -> dict[str, Graph]:
+    """The graphs of the files; no ``model`` where a model with a step of its own has no ``call``."""
+    from kcompile.engine import custom_steps
+    from kcompile.engine.network import Network
+    from kcompile.engine.steps import StepGraph, predict_graph
+    from kcompile.passes.pipelines import INFERENCE, run_pipeline
+
+    graphs: dict[str, Graph] = {}
+    if custom_steps.own_steps(model):
+        for name, training in (("train_step", True), ("eval_step", False)):
+            graphs[name] = custom_steps.known_step(model, training, sample_weight).optimized()
+        if not model._functional and type(model).call is Network.call:
+            return graphs
+        require_built(model)
+    else:
+        require_built(model)
+        specs = model._target_specs()
+        free = [spec.name for spec in specs if spec.kind == "any" and any(d is None for d in (spec.shape or ())[1:])]
+        if free:
+            raise KCompileError(f"export_training: the target shape of output {free[0]!r} is not known; fix its sizes")
+        shapes = [model._target_shape(spec, None) for spec in specs]
+        ranks = [(2 if spec.sample_weight_mode == "temporal" else 1) if sample_weight else 0 for spec in specs]
+        for name, training in (("train_step", True), ("eval_step", False)):
+            graphs[name] = StepGraph(model, shapes, ranks, training).optimized(name)
+    graphs["model"] = run_pipeline(predict_graph(model, graph_name(model.name)), INFERENCE)
+    return graphs
 
 
 def _state_names(model: Model, graphs: Sequence[Graph]) -> dict[Variable, str]:

@@ -130,9 +130,13 @@ def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
 
 
 def _training(model: Model, report: Report) -> tuple[Graph, Graph]:
+    from kcompile.engine import custom_steps
     from kcompile.engine.steps import StepGraph
     from kcompile.passes.pipelines import TRAINING, run_pipeline
 
+    if custom_steps.own_steps(model):
+        own = custom_steps.known_step(model, True)
+        return own.plain(), run_pipeline(own._graph(own._outputs(), report), TRAINING, report=report)
     specs = model._target_specs()
     step = StepGraph(model, [model._target_shape(spec, None) for spec in specs], [0] * len(specs), training=True)
     with_gradients = step._graph("train_step", report)

@@ -11,7 +11,7 @@ from kcompile.backend import config
 from kcompile.backend import math as m
 from kcompile.backend.functions import gradients
 from kcompile.backend.nn import switch
-from kcompile.backend.variables import Variable
+from kcompile.backend.variables import Variable, at_once
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.errors import DataTypeError, KCompileError, check_number, did_you_mean
 from kcompile.optimizers.applying import ApplyingMethods
@@ -181,7 +181,8 @@ class Optimizer(ApplyingMethods):
         if key not in self._slots:
             value = np.zeros(param.storage.shape, np.float32)
             label = f"{param.label}/{name}"
-            self._slots[key] = Variable(value, param.dtype, label, role="slot", trainable=False)
+            with at_once():
+                self._slots[key] = Variable(value, param.dtype, label, role="slot", trainable=False)
             self._scales[self._slots[key]] = scale
         return self._slots[key]
 
@@ -190,7 +191,8 @@ class Optimizer(ApplyingMethods):
         key = (name, None)
         if key not in self._slots:
             label = f"{type(self).__name__}/{name}"
-            self._slots[key] = Variable(np.float32(value), config.floatx(), label, role="slot", trainable=False)
+            with at_once():
+                self._slots[key] = Variable(np.float32(value), config.floatx(), label, role="slot", trainable=False)
         return self._slots[key]
 
     @property
