@@ -111,8 +111,8 @@ class Variable(Tensor):
     ) -> None:
         if _trace.get() is not None:
             raise KCompileError(
-                f"variable {name or 'without a name'} would be made while a step is being traced, once for all batches; "
-                "make variables, layers and metrics in __init__ (or in a layer's build)"
+                f"variable {name or 'without a name'} would be made while a step is being traced, once for all "
+                "batches; make variables, layers and metrics in __init__ (or in a layer's build)"
             )
         array = np.asarray(value)
         if dtype is None:
@@ -281,12 +281,12 @@ def identity(x: Any, name: str | None = None) -> Tensor:
 
 
 def zeros(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
-    """A variable filled with zeros; a tensor if a size is symbolic, such as ``K.shape(x)[0]``, and in a step's code."""
+    """A variable filled with zeros; a tensor if a size is symbolic (``K.shape(x)[0]``), and in a step's code."""
     return _filled(0, shape, dtype, name)
 
 
 def ones(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
-    """A variable filled with ones; a tensor if a size is symbolic, such as ``K.shape(x)[0]``, and in a step's code."""
+    """A variable filled with ones; a tensor if a size is symbolic (``K.shape(x)[0]``), and in a step's code."""
     return _filled(1, shape, dtype, name)
 
 

@@ -98,6 +98,8 @@ class CompiledLoss:
         size = _batch_size(y_pred)
         matched = [item for item in self._containers.matched(y_true, y_pred, sample_weight) if item[0].loss is not None]
         several = len(self._containers.model._compiled.outputs) > 1
+        if not matched and not regularization_losses:
+            return as_tensor(0.0)  # nothing to show
         if self._total is None:
             self._total = _mean("loss")
         for plan, y, output, w in matched:

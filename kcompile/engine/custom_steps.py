@@ -160,30 +160,12 @@ class OwnStep:
         self.name = "train_step" if training else "test_step"
         self.feeds = [placeholder(shape=leaf.shape, dtype=leaf.dtype, name=leaf.name) for leaf in form.leaves()]
         function = model.train_step if training else model.test_step
-        self.trace, self.logs = self._settled(lambda: self._run(function, form))
+        self.trace, self.logs = settled(
+            f"{self.name} of model {model.name!r}", lambda: self._run(function, form), lambda logs: list(logs.values())
+        )
         self.names = tuple(self.logs)
         objectives = [m.mean(x) if x.ndim else x for x in self.trace.objectives]
         self.objective = functools.reduce(lambda a, b: a + b, objectives) if objectives else as_tensor(0.0)
-
-    def _settled(self, run: Callable[[], tuple[StepTrace, dict[str, Tensor]]]) -> tuple[StepTrace, dict[str, Tensor]]:
-        """The trace once everything is built; two runs must do the same, or else steps would differ.
-
-        Raises:
-            ValueError: they do not: the code draws numbers from NumPy, or counts in Python.
-        """
-        before = Variable.made
-        first = run()
-        built = Variable.made != before  # layers, the state of optimizers
-        second = run()
-        if built:
-            first, second = second, run()
-        if first[0].signature(list(first[1].values())) != second[0].signature(list(second[1].values())):
-            raise KCompileError(
-                f"{self.name} of model {self.model.name!r} is traced once for all batches, but its code does not do the "
-                "same in every run: draw random numbers by K.random_normal and its kin (not np.random), count in a "
-                "variable with assign_add (not in Python), and choose with K.switch"
-            )
-        return second
 
     def _run(self, function: Callable[[Any], Any], form: Form) -> tuple[StepTrace, dict[str, Tensor]]:
         return traced(self.model, self.name, function, form.filled(self.feeds), lambda found: self._checked(found, ""))
@@ -245,6 +227,29 @@ class OwnStep:
         model = self.model
         graph = closed_graph(model, self.trace, self.feeds, outputs, self.training, self.name, report)
         return graph if self.training else without_idle_counters(graph)
+
+
+def settled(
+    owner: str, run: Callable[[], tuple[StepTrace, Any]], tensors: Callable[[Any], Sequence[Tensor]]
+) -> tuple[StepTrace, Any]:
+    """The trace once everything is built, and what the code returned; two runs must do the same, or steps would differ.
+
+    Raises:
+        ValueError: they do not: the code draws numbers from NumPy, or counts in Python.
+    """
+    before = Variable.made
+    first = run()
+    built = Variable.made != before  # layers, the state of optimizers
+    second = run()
+    if built:
+        first, second = second, run()
+    if first[0].signature(tensors(first[1])) != second[0].signature(tensors(second[1])):
+        raise KCompileError(
+            f"{owner} is traced once for all batches, but its code does not do the same in every run: draw random "
+            "numbers by K.random_normal and its kin (not np.random), count in a variable with assign_add (not in "
+            "Python), and choose with K.switch"
+        )
+    return second
 
 
 def traced(
@@ -347,6 +352,10 @@ def _gradients(trace: StepTrace, found: list[ir.Value], inputs: dict[ir.Value, i
 
 def ordered_logs(model: Model, logs: Mapping[str, float]) -> Any:
     """Logs as evaluate returns them: those of :attr:`Model.metrics_names`, then others sorted; one alone as it is."""
+    if not logs:
+        raise KCompileError(
+            f"test_step of model {model.name!r} measures nothing: compile with a loss or metrics, or define test_step"
+        )
     names = [name for name in model.metrics_names if name in logs]
     found = [logs[name] for name in [*names, *sorted(set(logs) - set(names))]]
     return found[0] if len(found) == 1 else found

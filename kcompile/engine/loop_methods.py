@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.backend import config
+from kcompile.engine import custom_prediction as own
 from kcompile.engine import evaluation, fitting, prediction
 from kcompile.engine.arguments import arguments_of, legacy
 from kcompile.engine.data import ModelData, standardize
@@ -22,8 +23,6 @@ class LoopMethods:
 
     _require_compiled: Any
     _built_for: Any
-    _feed_specs: Any
-    _nested_output: Any
     _predict_arrays: Any
 
     def fit(
@@ -173,10 +172,10 @@ class LoopMethods:
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
-        with self._built_for(x):
-            data = standardize(x, inputs=self._feed_specs(), allow_empty=True, floatx=config.floatx())
-        outputs = self._predict_arrays([np.ascontiguousarray(a) for a in _whole(data)])
-        return outputs if self._nested_output or len(outputs) > 1 else outputs[0]
+        model: Any = self
+        with own.ready(model, x):
+            data = standardize(x, inputs=own.specs(model), allow_empty=True, floatx=config.floatx())
+        return own.packed(model, self._predict_arrays([np.ascontiguousarray(a) for a in _whole(data)], data.form))
 
 
 def _whole(data: ModelData) -> list[Array]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kcompile import ir
 from kcompile.backend import config
 from kcompile.callbacks import CallbackList
+from kcompile.engine import custom_prediction as own
 from kcompile.engine import data_checks as checks
-from kcompile.engine.data import BatchSource, ModelData, is_batch_source, refuse_array_arguments, standardize
+from kcompile.engine.data import BatchSource, FeedSpec, ModelData, is_batch_source, refuse_array_arguments, standardize
 from kcompile.engine.fixed_batches import batch_size_for, check_batch, fixed_batch_size
 from kcompile.engine.steps import predict_graph
 from kcompile.engine.tensor import Array
@@ -25,11 +27,16 @@ PREDICT_BATCH = 32
 
 
 class Predictor:
-    """Runs a model's inference graph: with the live weights while they change, frozen once they rest."""
+    """Runs a model's inference graph: with the live weights while they change, frozen once they rest.
 
-    def __init__(self, model: Model) -> None:
-        self.graph = predict_graph(model, counting=True)
-        self._specs = model._feed_specs() if fixed_batch_size(model._feed_specs()) is not None else None
+    Args:
+        graph: outputs from inputs.
+        specs: what the model takes, where it fixes the batch size.
+    """
+
+    def __init__(self, graph: ir.Graph, specs: Sequence[FeedSpec] | None = None) -> None:
+        self.graph = graph
+        self._specs = specs
         self._live: Executable | None = None
         self._frozen: Executable | None = None
         self._frozen_at = -1
@@ -38,6 +45,12 @@ class Predictor:
         self._storages = [
             storage_of(variable) for variable in self.graph.variables() if variable not in self.graph.updates
         ]
+
+    @classmethod
+    def of(cls, model: Model) -> Predictor:
+        """The predictor of a model that is built."""
+        specs = model._feed_specs()
+        return cls(predict_graph(model, counting=True), specs if fixed_batch_size(specs) is not None else None)
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         if self._specs is not None:
@@ -81,15 +94,15 @@ def predict(model: Model, x: Any, **a: Any) -> Any:
         outputs = _predict_source(model, x, steps, verbose, callbacks, a)
     else:
         size = checks.check_batch_size("predict", a["batch_size"])
-        with model._built_for(x):
-            data = standardize(x, inputs=model._feed_specs(), allow_empty=True, floatx=config.floatx())
-        size = batch_size_for("predict", model._feed_specs(), size, data.samples)
+        with own.ready(model, x):
+            data = standardize(x, inputs=own.specs(model), allow_empty=True, floatx=config.floatx())
+        size = batch_size_for("predict", own.specs(model), size, data.samples)
         if callbacks is not None:
             callbacks.on_predict_begin()
         outputs = _predict_data(model, data, size, steps, verbose, callbacks)
     if callbacks is not None:
         callbacks.on_predict_end()
-    return outputs if model._nested_output or len(outputs) > 1 else outputs[0]
+    return own.packed(model, outputs)
 
 
 def _predict_data(
@@ -100,7 +113,7 @@ def _predict_data(
         size = PREDICT_BATCH if steps is None else max(1, -(-samples // steps))
     whole = [(a if isinstance(a, np.ndarray) else a[:]) for a in data.x]
     if samples <= size and steps is None and callbacks is None:
-        return model._predict_arrays(_converted(whole, data, 0, samples))
+        return model._predict_arrays(_converted(whole, data, 0, samples), data.form)
     last = samples if steps is None else min(samples, steps * size)
     outputs: list[Array] = []
     bar = _progress(last, verbose)
@@ -108,7 +121,7 @@ def _predict_data(
         stop = min(start + size, last)
         if callbacks is not None and callbacks.has_predict_batch:
             callbacks.on_predict_batch_begin(index, {"batch": index, "size": stop - start})
-        results = model._predict_arrays(_converted(whole, data, start, stop))
+        results = model._predict_arrays(_converted(whole, data, start, stop), data.form)
         if not outputs:
             outputs = [np.empty((last, *r.shape[1:]), r.dtype) for r in results]
         for output, result in zip(outputs, results, strict=True):
@@ -144,14 +157,15 @@ def _predict_source(
         bar = _progress(count, verbose)
         for index, (batch, *_) in enumerate(source.epoch(count)):
             try:
-                with model._built_for(batch):
-                    data = standardize(batch, inputs=model._feed_specs(), floatx=config.floatx())
+                with own.ready(model, batch):
+                    data = standardize(batch, inputs=own.specs(model), floatx=config.floatx())
             except Exception as error:
                 error.add_note(source.position())
                 raise
             if callbacks is not None and callbacks.has_predict_batch:
                 callbacks.on_predict_batch_begin(index, {"batch": index, "size": data.samples})
-            collected.append(model._predict_arrays(_converted([q[:] for q in data.x], data, 0, data.samples)))
+            arrays = _converted([q[:] for q in data.x], data, 0, data.samples)
+            collected.append(model._predict_arrays(arrays, data.form))
             if callbacks is not None and callbacks.has_predict_batch:
                 logs = {"batch": index, "size": data.samples, "outputs": collected[-1]}
                 callbacks.on_predict_batch_end(index, logs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.compiled_containers import CompiledLoss, CompiledMetrics, Containers
 from kcompile.engine.gradient_tape import GradientTape
+from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import DataTypeError
 from kcompile.utils.data_unpacking import unpack_x_y_sample_weight
@@ -71,9 +72,15 @@ class StepMethods:
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """The results of :attr:`metrics` by name; results that are dictionaries bring names of their own."""
+        """The results of :attr:`metrics` by name; results that are dictionaries bring names of their own.
+
+        In a step, metrics that it does not update are left out: nothing was measured.
+        """
         found: dict[str, Any] = {}
+        step = current_step()
         for metric in self.metrics:
+            if step is not None and metric.weights and not any(w in step.updates for w in metric.weights):
+                continue
             result = metric.result()
             found.update(result if isinstance(result, Mapping) else {metric.name: result})
         return found
@@ -118,13 +125,15 @@ class StepMethods:
 
     def _loss_of_step(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
         """``compute_loss``, with its result tracked as ``loss`` if it tracks nothing itself."""
+        from kcompile.engine.custom_steps import overridden
+
         takes = inspect.signature(self.compute_loss).parameters
         more = {"training": training} if "training" in takes or _takes_any(takes) else {}
         loss: Any = self.compute_loss(x, y, y_pred, sample_weight, **more)
         if loss is None:
             raise DataTypeError(f"{type(self).__name__}.compute_loss returned None; return the loss, a tensor")
         loss = as_tensor(loss)
-        if not any(metric.name == "loss" for metric in self.metrics):
+        if overridden(self, "compute_loss") and not any(metric.name == "loss" for metric in self.metrics):
             self._containers.track(loss)
         return loss
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
-from kcompile.engine import custom_steps, prediction
+from kcompile.engine import custom_prediction, custom_steps, prediction
 from kcompile.engine.arguments import arguments_of
 from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
 from kcompile.engine.compiled_containers import Containers
@@ -59,6 +59,8 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
         self._metric_objects: dict[str, Any] = {}
         self._containers = Containers(self)
         self._forms: dict[bool, list[Any]] = {}
+        self._own_predictors: dict[str, Any] = {}
+        self._own_output_form: Any = None
         self.optimizer: Any = None
         self.loss: Any = None
         self.stop_training = False
@@ -356,9 +358,12 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
 
     # -- prediction
 
-    def _predict_arrays(self, arrays: Sequence[Array]) -> list[Array]:
+    def _predict_arrays(self, arrays: Sequence[Array], form: Any = None) -> list[Array]:
+        if form is not None:
+            return custom_prediction.predictor_for(self, form)(arrays)
         if self._predictor is None:
-            self._predictor = prediction.Predictor(self)
+            custom_steps.refuse_functions(self)
+            self._predictor = prediction.Predictor.of(self)
         return self._predictor(arrays)
 
 

@@ -1,0 +1,73 @@
+"""``predict_step`` of a user's own, traced into an inference graph."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kcompile.backend.variables import placeholder
+from kcompile.engine.custom_steps import closed_graph, overridden, settled, traced
+from kcompile.engine.data import FeedSpec
+from kcompile.engine.free_data import Form, FreeSpecs
+from kcompile.engine.nest import flatten, map_structure, pack
+from kcompile.engine.steps import without_idle_counters
+from kcompile.engine.tensor import Array, Tensor
+from kcompile.errors import DataTypeError, shown
+
+if TYPE_CHECKING:
+    from kcompile.engine.prediction import Predictor
+    from kcompile.engine.training import Model
+
+
+def specs(model: Model) -> Sequence[FeedSpec]:
+    """What predict feeds: what the model takes, or whatever its own ``predict_step`` gets."""
+    if not overridden(model, "predict_step"):
+        return model._feed_specs()
+    return FreeSpecs(model._feed_specs() if model._functional else [])
+
+
+@contextlib.contextmanager
+def ready(model: Model, x: Any) -> Iterator[None]:
+    """Inside, the model can predict: it is built for ``x``, or builds what its own step uses."""
+    if overridden(model, "predict_step") and (model._functional or not model._one_input):
+        yield
+        return
+    with model._built_for(x):
+        yield
+
+
+def packed(model: Model, outputs: list[Array]) -> Any:
+    """Outputs in the form in which predict returns them."""
+    if overridden(model, "predict_step"):
+        return pack(model._own_output_form, outputs)
+    return outputs if model._nested_output or len(outputs) > 1 else outputs[0]
+
+
+def predictor_for(model: Model, form: Form) -> Predictor:
+    """What runs the model's ``predict_step`` on data of this form."""
+    found = model._own_predictors.get(form.key)
+    if found is None:
+        found = model._own_predictors[form.key] = _predictor(model, form)
+    predictor, model._own_output_form = found
+    return predictor
+
+
+def _predictor(model: Model, form: Form) -> tuple[Predictor, Any]:
+    from kcompile.engine.prediction import Predictor
+
+    feeds = [placeholder(shape=leaf.shape, dtype=leaf.dtype, name=leaf.name) for leaf in form.leaves()]
+    owner = f"predict_step of model {model.name!r}"
+
+    def checked(outputs: Any) -> Any:
+        for y in flatten(outputs):
+            if not isinstance(y, Tensor) or y.ndim == 0:
+                raise DataTypeError(f"{owner} must return tensors with one row for each sample, got {shown(y)}")
+        return outputs
+
+    trace, outputs = settled(
+        owner, lambda: traced(model, "predict_step", model.predict_step, form.filled(feeds), checked), flatten
+    )
+    named = {f"output_{i}": y for i, y in enumerate(flatten(outputs))}
+    graph = closed_graph(model, trace, feeds, named, False, "predict_step", None)
+    return Predictor(without_idle_counters(graph)), map_structure(lambda _: None, outputs)
