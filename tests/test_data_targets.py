@@ -22,7 +22,7 @@ def test_a_vector_of_targets_is_a_column(y):
 
 WRONG_TARGETS = {
     "two_columns": (REGRESSION, np.ones((10, 2)), ["(10, 2)", "(None, 1)", "'price'", "2 units"]),
-    "rank": (REGRESSION, np.ones((10, 1, 1)), ["(10, 1, 1)", "(None, 1)", "mean_squared_error"]),
+    "rank": (REGRESSION, np.ones((10, 1, 2)), ["(10, 1, 2)", "(None, 1)", "mean_squared_error"]),
     "one_for_three": (TargetSpec("o", (None, 3), "same", "mse"), Y10, ["(10,)", "(None, 3)"]),
     # R53
     "sparse_for_categorical": (

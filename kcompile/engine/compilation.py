@@ -10,21 +10,23 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.data_checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.engine.data_weights import sample_weight_modes
 from kcompile.engine.layer import Layer
+from kcompile.engine.loss_weights import factor
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.network import Network
+from kcompile.engine.shared_metrics import check_used_once, separated
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, KCompileError, check_number, listed, shown, unknown_name
+from kcompile.errors import DataTypeError, KCompileError, listed, shown, unknown_name
 
 
 @dataclass
 class OutputPlan:
-    """One output with a loss.
+    """One output that takes targets: it has a loss, or metrics, or both.
 
     Attributes:
         index: its position among the model's outputs.
         name: its name.
-        loss: the resolved loss.
-        weight: its factor in the total loss.
+        loss: the resolved loss; ``None``: only metrics look at it.
+        weight: its factor in the total loss, a number or a scalar tensor.
         metrics: metrics that ignore sample weights; weighted_metrics: those that use them.
         mode: ``temporal`` if sample weights are given per time step.
     """
@@ -32,18 +34,23 @@ class OutputPlan:
     index: int
     name: str
     loss: Any
-    weight: float = 1.0
+    weight: Any = 1.0
     metrics: list[Any] = field(default_factory=list)
     weighted_metrics: list[Any] = field(default_factory=list)
     mode: str | None = None
     class_axis: int = -1
+    outputs: tuple[str, ...] = ()
+    """The names of all outputs of the model."""
 
     def target(self, shape: tuple[int | None, ...], dtype: str = "float32") -> TargetSpec:
         """What ``y`` must look like."""
         from kcompile import losses
 
-        kind = losses.target_kind(self.loss)
-        return TargetSpec(self.name, shape, kind, losses.name_of(self.loss), dtype, self.class_axis, self.mode)
+        if self.loss is None:
+            kind, name = _kind_of_metrics([*self.metrics, *self.weighted_metrics]), ""
+        else:
+            kind, name = losses.target_kind(self.loss), losses.name_of(self.loss)
+        return TargetSpec(self.name, shape, kind, name, dtype, self.class_axis, self.mode, self.outputs)
 
 
 @dataclass
@@ -54,6 +61,7 @@ class Compilation:
     outputs: list[OutputPlan]
     metrics_names: list[str]
     steps_per_execution: int = 1
+    output_names: list[str] = field(default_factory=list)
 
     @property
     def metrics(self) -> list[Any]:
@@ -69,11 +77,8 @@ def resolve(
     sample_weight_mode: Any,
     weighted_metrics: Any,
     steps_per_execution: Any,
-    free: bool = False,
 ) -> Compilation:
     """Check and resolve the arguments of ``compile``.
-
-    ``free``: an output may have metrics without a loss, for steps of the user's own.
 
     Raises:
         ValueError: unknown names (with near matches), or lists and dictionaries that do not fit the outputs.
@@ -85,21 +90,18 @@ def resolve(
     names = model.output_names
     chosen = _per_output(loss, names, "loss")
     factors = _per_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights", default=1.0)
-    if loss_weights is not None and not isinstance(loss_weights, (list, tuple, dict)):
-        raise DataTypeError(f"loss_weights must be a list or a dictionary by output, got {shown(loss_weights)}")
     modes = sample_weight_modes(sample_weight_mode, names)
-    plain = _metric_lists(metrics, names, "metrics")
-    weighted = _metric_lists(weighted_metrics, names, "weighted_metrics")
+    trained = [item is not None for item in chosen]
+    plain = _metric_lists(metrics, names, "metrics", trained)
+    weighted = _metric_lists(weighted_metrics, names, "weighted_metrics", trained)
+    check_used_once([*plain, *weighted])
     plans: list[OutputPlan] = []
     for i, name in enumerate(names):
-        if chosen[i] is None:
-            if (plain[i] or weighted[i]) and not free:
-                raise KCompileError(f"output {name!r} has metrics but no loss; give it a loss, or remove its metrics")
-            if not plain[i] and not weighted[i]:
-                continue
+        if chosen[i] is None and not plain[i] and not weighted[i]:
+            continue
         resolved = None if chosen[i] is None else losses.get(as_meant_now(chosen[i]))
-        weight = check_number("compile", f"loss_weights of output {name!r}", factors[i])
-        plan = OutputPlan(i, name, resolved, weight, mode=modes[i])
+        weight = 1.0 if loss_weights is None else factor(factors[i], name)
+        plan = OutputPlan(i, name, resolved, weight, mode=modes[i], outputs=tuple(names))
         shape = tuple(model.outputs[i].shape)
         plan.metrics = [metric_functions.resolve(as_meant_now(m), shape, resolved) for m in plain[i]]
         plan.weighted_metrics = [metric_functions.resolve(as_meant_now(m), shape, resolved) for m in weighted[i]]
@@ -107,7 +109,7 @@ def resolve(
     several = len(names) > 1
     labels = ["loss"]
     if several:
-        labels += [f"{plan.name}_loss" for plan in plans]
+        labels += [f"{plan.name}_loss" for plan in plans if plan.loss is not None]
     for plan in plans:
         for metric in (*plan.metrics, *plan.weighted_metrics):
             label = f"{plan.name}_{metric.name}" if several else metric.name
@@ -121,6 +123,7 @@ def resolve(
         plans,
         [*labels, *dict.fromkeys(added)],
         check_positive_int("compile", "steps_per_execution", 1 if steps_per_execution is None else steps_per_execution),
+        list(names),
     )
 
 
@@ -151,7 +154,7 @@ def warn_of_unfit_losses(model: Network, plans: Sequence[OutputPlan]) -> None:
     """Warn where a loss reads the output of an activation that was not meant for it."""
     from kcompile import losses
 
-    for plan in plans:
+    for plan in [plan for plan in plans if plan.loss is not None]:
         output = model.outputs[plan.index]
         activation = _last_activation(output)
         function = losses.function_of(plan.loss)
@@ -198,8 +201,13 @@ def _per_output(value: Any, names: Sequence[str], argument: str, default: Any = 
     return [value] * len(names)
 
 
-def _metric_lists(value: Any, names: Sequence[str], argument: str) -> list[list[Any]]:
-    """The metrics of each output: a flat list is for all outputs, a nested one has one list per output."""
+def _metric_lists(
+    value: Any, names: Sequence[str], argument: str, trained: Sequence[bool] | None = None
+) -> list[list[Any]]:
+    """The metrics of each output: a flat list is for all outputs, a nested one has one list per output.
+
+    A flat list is for the outputs that have a loss (``trained``), if some have, as in Keras 2.3.
+    """
     if value is None:
         return [[] for _ in names]
     if isinstance(value, dict):
@@ -208,14 +216,30 @@ def _metric_lists(value: Any, names: Sequence[str], argument: str) -> list[list[
         text = repr(value) if isinstance(value, str) else getattr(value, "__name__", "metric")
         raise DataTypeError(f"{argument} must be a list or a dictionary, got {shown(value)}; write {argument}=[{text}]")
     if any(isinstance(item, (list, tuple)) for item in value):
+        if len(names) == 1:
+            return [[metric for item in value for metric in _as_metrics(item)]]
         return [_as_metrics(m) for m in _per_output(list(value), names, argument)]
-    return [list(value) for _ in names]
+    taking = [True] * len(names) if trained is None or not any(trained) else list(trained)
+    flat, first = _as_metrics(value), taking.index(True) if taking else 0
+    return [(flat if i == first else separated(flat)) if takes else [] for i, takes in enumerate(taking)]
 
 
 def _as_metrics(value: Any) -> list[Any]:
+    """A list without ``None``, which says that there is nothing."""
     if value is None:
         return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    return [item for item in value if item is not None] if isinstance(value, (list, tuple)) else [value]
+
+
+def _kind_of_metrics(metrics: Sequence[Any]) -> str:
+    """What targets an output takes that has no loss: what its metrics compare with, if they agree."""
+    from kcompile.metrics import MeanMetricWrapper
+    from kcompile.metrics.chosen import ChosenMetric
+    from kcompile.metrics.functions import target_kind
+
+    plain = [m for m in metrics if isinstance(m, MeanMetricWrapper) and not isinstance(m, ChosenMetric)]
+    kinds = {"sparse" if target_kind(m._fn) == "sparse" else "same" for m in plain if target_kind(m._fn) != "any"}
+    return kinds.pop() if len(kinds) == 1 and len(plain) == len(metrics) else "any"
 
 
 def switches(layer: Layer, trainable: bool = True) -> dict[Variable, bool]:

@@ -48,7 +48,8 @@ class Containers:
         if model._compiled is None:
             assert model._compile_arguments is not None
             with at_once():
-                model._compiled = resolve(_Outputs(model.name, names, outputs), **model._compile_arguments, free=True)
+                model._compiled = resolve(_Outputs(model.name, names, outputs), **model._compile_arguments)
+            model._follow_loss_weights()
         return model._compiled
 
     def matched(self, y: Any, y_pred: Any, sample_weight: Any) -> list[tuple[OutputPlan, Tensor, Tensor, Any]]:

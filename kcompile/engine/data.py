@@ -26,6 +26,7 @@ from kcompile.engine.data_checks import (
 from kcompile.engine.data_weights import check_sample_weight, class_weights_of, order_weights
 from kcompile.engine.free_data import FreeSpecs
 from kcompile.engine.sequence_workers import BatchSource, is_batch_source
+from kcompile.engine.wanted_targets import wanted
 from kcompile.errors import DataError, ShapeError
 
 __all__ = [
@@ -143,6 +144,9 @@ def standardize(
         return ModelData(xs, [], [], samples, dtypes)
 
     names = [spec.name for spec in targets]
+    y, sample_weight, class_weight = (
+        wanted(given, names, targets[0].outputs) for given in (y, sample_weight, class_weight)
+    )
     named_y = order_by_name(y, names, f"{prefix}y", "output", [spec.shape for spec in targets])
     raw = [_target_array(value, path, spec) for (path, value), spec in zip(named_y, targets, strict=True)]
     named_weights = order_weights(sample_weight, names, f"{prefix}sample_weight")
@@ -350,7 +354,7 @@ def _own_dtype(value: Any) -> str:
 def _target_array(value: Any, path: str, spec: TargetSpec) -> Array:
     """Labels before the final conversion: class indices in a dtype that shows what is wrong with them."""
     if value is None:
-        raise DataError(f"{path} is missing: output {spec.name!r} has a loss.")
+        raise DataError(f"{path} is missing: output {spec.name!r} has a loss or metrics.")
     if spec.kind == "sparse":
         own = getattr(value, "dtype", None)
         exact = isinstance(own, np.dtype) and own.kind in "iu"

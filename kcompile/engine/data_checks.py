@@ -36,6 +36,7 @@ class TargetSpec:
         dtype: dtype of the arrays delivered.
         class_axis: axis of the classes in `shape` (1 for channels_first images with a sparse loss).
         sample_weight_mode: None or "temporal".
+        outputs: the names of all outputs of the model, also of those that take no targets.
     """
 
     name: str
@@ -45,6 +46,7 @@ class TargetSpec:
     dtype: str = "float32"
     class_axis: int = -1
     sample_weight_mode: str | None = None
+    outputs: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int | None:
@@ -69,6 +71,15 @@ def with_column(array: Array, rank: int) -> Array:
     if array.ndim != 1 or rank < 2:
         return array
     return array.as_column() if isinstance(array, LazyRows) else array[:, None]
+
+
+def with_rank_of(array: Array, shape: Shape) -> Array:
+    """`array` with a last axis of size 1 more, or less, where only that keeps its rank from that of `shape`."""
+    if isinstance(array, LazyRows) or array.ndim == 1:
+        return with_column(array, len(shape))
+    if array.ndim == len(shape) - 1 and shape[-1] == 1:
+        return array[..., None]
+    return array[..., 0] if array.ndim == len(shape) + 1 and array.shape[-1] == 1 else array
 
 
 def check_input(array: Array, path: str, name: str, expected: Shape | None) -> Array:
@@ -109,7 +120,7 @@ def check_target(array: Array, path: str, spec: TargetSpec) -> Array:
         return with_column(array, 2)
     if spec.kind == "sparse":
         return _check_sparse(array, path, spec)
-    seen = with_column(array, len(spec.shape))
+    seen = with_rank_of(array, spec.shape)
     if not matches(seen.shape, spec.shape):
         raise ShapeError(_shape_message(array, path, spec))
     if isinstance(seen, np.ndarray) and spec.kind in ("binary", "categorical"):

@@ -16,6 +16,7 @@ from kcompile.backend.functions import build_graph, substitute
 from kcompile.backend.variables import Variable, placeholder
 from kcompile.engine.compilation import OutputPlan
 from kcompile.engine.network import is_state
+from kcompile.engine.partial_losses import weights_with_loss
 from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError
 from kcompile.ir.ops import elementwise as e
@@ -69,19 +70,22 @@ class StepGraph:
             placeholder(shape=(None,) * rank, name=f"{plan.name}_sample_weight") if rank else None
             for plan, rank in zip(plans, weighted, strict=True)
         ]
-        self.losses = [self._loss(plan, y, w) for plan, y, w in zip(plans, self.y, self.w, strict=True)]
+        fed = zip(plans, self.y, self.w, strict=True)
+        self.losses = {plan.name: self._loss(plan, y, w) for plan, y, w in fed if plan.loss is not None}
         total: Tensor | None = None
-        for plan, loss in zip(plans, self.losses, strict=True):
-            term = loss if plan.weight == 1 else loss * plan.weight
+        for plan in [plan for plan in plans if plan.loss is not None]:
+            loss = self.losses[plan.name]
+            term = loss if isinstance(plan.weight, float) and plan.weight == 1 else loss * plan.weight
             total = term if total is None else total + term
         for loss in self._added_losses():
             term = m.mean(loss) if loss.ndim else loss
             total = term if total is None else total + term
-        if total is None:
+        if total is None and (training or not model.metrics):
             raise KCompileError(
-                f"model {model.name!r} has nothing to minimize: no output has a loss and no layer adds one"
+                f"model {model.name!r} has nothing to {'minimize' if training else 'measure'}: no output has a loss "
+                "and no layer adds one; pass loss= to compile, or add one with add_loss"
             )
-        self.total = total
+        self.total = as_tensor(0.0) if total is None else total  # only metrics are asked for
         self.metric_updates = self._metric_updates()
 
     def _loss(self, plan: OutputPlan, y: Tensor, w: Tensor | None) -> Tensor:
@@ -137,8 +141,8 @@ class StepGraph:
         # Gradients are taken of the optimized forward graph, so that backward ops are born in the right layout.
         updates = dict(graph.updates)
         with ir.scope("optimizer"):
-            loss, params = Tensor(graph.outputs["loss"]), self.model._collected_trainable_weights
-            pairs = self.model.optimizer.get_updates(loss, params)
+            loss = Tensor(graph.outputs["loss"])
+            pairs = self.model.optimizer.get_updates(loss, weights_with_loss(self.model, loss))
         for variable, value in pairs:
             updates[variable.variable] = as_tensor(value).value
         return ir.Graph(graph.inputs, graph.outputs, updates, name)
@@ -154,8 +158,7 @@ class StepGraph:
         feeds = [*self.model.inputs, *self.y, *(w for w in self.w if w is not None)]
         outputs = {"loss": self.total}
         if len(self.model.outputs) > 1:
-            plans = self.model._compiled.outputs
-            outputs.update({f"{plan.name}_loss": x for plan, x in zip(plans, self.losses, strict=True)})
+            outputs.update({f"{name}_loss": x for name, x in self.losses.items()})
         counter = self.model._random_counter()
         return build_graph(
             feeds,

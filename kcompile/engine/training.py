@@ -22,6 +22,7 @@ from kcompile.engine.export_methods import ExportMethods
 from kcompile.engine.generator_methods import GeneratorMethods
 from kcompile.engine.lists import as_list
 from kcompile.engine.loop_methods import LoopMethods
+from kcompile.engine.loss_weights import LossWeighting, live
 from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
 from kcompile.engine.step_methods import StepMethods
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from kcompile.callbacks import History
 
 
-class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMethods, ExecutionOptions, Network):
+class Model(
+    StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMethods, ExecutionOptions, LossWeighting, Network
+):
     """A network that can be trained.
 
     ``Model(inputs, outputs)`` groups the layers between tensors; a subclass that defines ``call`` builds its graph
@@ -51,6 +54,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
         self._predictor: prediction.Predictor | None = None
         self._compiled: Any = None
         self._specs: tuple[list[Tensor], list[FeedSpec]] | None = None
+        self._own_targets: dict[str, tuple[int | None, ...]] = {}
         self._random: Variable | None = None
         self._compile_arguments: dict[str, Any] | None = None
         self._collected_trainable_weights: list[Variable] = []
@@ -90,7 +94,8 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
             loss: a name, a function ``(y_true, y_pred)`` or a Loss; several outputs: a list, or a dictionary by
                 output (``None``: no loss).
             metrics: names, functions or Metrics, in a list, or a dictionary or list of lists by output.
-            loss_weights: factors of the outputs' losses, a list or a dictionary.
+            loss_weights: factors of the outputs' losses, a list or a dictionary of numbers or variables; a change of
+                a variable, or of an entry of ``model.loss_weights``, counts from the next step on.
             sample_weight_mode: ``temporal`` for weights ``(samples, time)``; several outputs: a list or dictionary.
             weighted_metrics: metrics that are weighted as the loss is.
             target_tensors: not supported; only ``None``: targets are fed.
@@ -112,7 +117,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
             raise KCompileError(f"compile: on_nan is {on_nan!r}; use 'raise' or 'ignore'")
         self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
         arguments = {
-            "optimizer": optimizer, "loss": loss, "metrics": metrics, "loss_weights": loss_weights,
+            "optimizer": optimizer, "loss": loss, "metrics": metrics, "loss_weights": live(loss_weights),
             "sample_weight_mode": sample_weight_mode, "weighted_metrics": weighted_metrics,
             "steps_per_execution": steps_per_execution,
         }  # fmt: skip
@@ -133,6 +138,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
         self.on_nan = on_nan
         self._forget_steps()
         self._totals = None
+        self._own_targets = {}
         self.loss = loss
         self.optimizer, self._compiled = arguments["optimizer"], None
         if compiled is not None:
@@ -140,10 +146,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
 
     def _resolve(self, arguments: dict[str, Any]) -> Compilation:
         """The arguments of ``compile`` for the outputs of this model."""
-        own = custom_steps.own_steps(self)
-        compiled = resolve(self, **arguments, free=own)
-        if not compiled.outputs and not self.losses and not own:
-            raise KCompileError(f"model {self.name!r} has no loss: pass loss= to compile, or add one with add_loss")
+        compiled = resolve(self, **arguments)
         warn_of_unfit_losses(self, compiled.outputs)
         return compiled
 
@@ -159,6 +162,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
 
     def _use(self, compiled: Compilation) -> None:
         self._compiled = compiled
+        self._follow_loss_weights()
         self._symbolic = None
         self.optimizer = compiled.optimizer
         # What is trainable counts as of now: a GAN's discriminator is frozen after it was compiled.
@@ -289,8 +293,8 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
         shape = spec.shape or ()
         if spec.kind == "sparse":
             return tuple(1 if i == spec.class_axis % len(shape) else d for i, d in enumerate(shape))[1:]
-        if spec.kind == "any" and y is not None:
-            return tuple(y.shape[1:])
+        if spec.kind == "any":  # a user's own loss: what it was given last, or else like the output
+            return self._own_targets.get(spec.name, tuple(shape[1:])) if y is None else tuple(y.shape[1:])
         return tuple(shape[1:])
 
     @contextlib.contextmanager
@@ -348,7 +352,9 @@ class Model(StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMet
 
     def _step(self, training: bool, y: Sequence[Array], weights: Sequence[Array | None]) -> Step:
         """The compiled step for targets and weights of these shapes."""
-        targets = tuple(self._target_shape(s, a) for s, a in zip(self._target_specs(), y, strict=True))
+        specs = self._target_specs()
+        targets = tuple(self._target_shape(s, a) for s, a in zip(specs, y, strict=True))
+        self._own_targets = dict(zip((spec.name for spec in specs), targets, strict=True))
         weighted = tuple(0 if w is None else w.ndim for w in weights)
         key = (training, targets, weighted)
         if key not in self._steps:

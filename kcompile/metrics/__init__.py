@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import losses as _losses
-from kcompile.errors import unknown_name
 from kcompile.losses import (
     KLD,
     MAE,
@@ -34,6 +33,7 @@ from kcompile.losses import (
     squared_hinge,
 )
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
+from kcompile.metrics.chosen import ChosenMetric, is_word
 from kcompile.metrics.confusion import (
     AUC,
     FalseNegatives,
@@ -100,18 +100,6 @@ _KNOWN: dict[str, Any] = {
     if name[0] != "_" and getattr(value, "__module__", "").startswith(("kcompile.metrics", "kcompile.losses"))
 }
 
-_BY_TARGET = {
-    "accuracy": {
-        "binary": binary_accuracy, "sparse": sparse_categorical_accuracy, "categorical": categorical_accuracy,
-    },
-    "crossentropy": {
-        "binary": binary_crossentropy, "sparse": sparse_categorical_crossentropy,
-        "categorical": categorical_crossentropy,
-    },
-}  # fmt: skip
-_SHORT = {"accuracy": "accuracy", "acc": "accuracy", "crossentropy": "crossentropy", "ce": "crossentropy"}
-
-
 def get(identifier: Any) -> Any:
     """A metric function or Metric from a name, a configuration, a function or a Metric.
 
@@ -124,29 +112,26 @@ def get(identifier: Any) -> Any:
 def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) -> Metric:
     """The Metric for one output of a model.
 
-    ``accuracy`` (``acc``) and ``crossentropy`` (``ce``) choose their form as Keras 2.3 does: binary for one column or
-    a binary loss, sparse for class numbers, else categorical.
+    ``accuracy`` (``acc``) and ``crossentropy`` (``ce``) choose their form by the loss as Keras 2.3 does, and where that
+    is not one of Keras' own by the shapes of output and targets as tf.keras does.
+
+    Args:
+        identifier: a name, a configuration, a function, a Loss or a Metric.
+        output_shape: of the output, batch axis first. loss: its loss, or ``None``.
 
     Raises:
         ValueError: an unknown name.
     """
     if isinstance(identifier, Metric):
         return identifier
-    if isinstance(identifier, str) and identifier in _SHORT:
-        kind = _losses.target_kind(loss)
-        if output_shape[-1] == 1 or kind == "binary":
-            form = "binary"
-        else:
-            form = "sparse" if kind == "sparse" else "categorical"
-        return MeanMetricWrapper(_BY_TARGET[_SHORT[identifier]][form], name=identifier)
-    if isinstance(identifier, str) and identifier not in _KNOWN and identifier not in get_custom_objects():
-        raise unknown_name("metric", identifier, [*_KNOWN, *_SHORT])
+    if is_word(identifier) and identifier not in get_custom_objects():
+        return ChosenMetric(identifier, output_shape, loss)
     found = get(identifier)
     if isinstance(found, Metric):
         return found
     if isinstance(found, _losses.Loss):
         return MeanMetricWrapper(found.call, name=found.name)
-    name = identifier if isinstance(identifier, str) else getattr(found, "__name__", type(found).__name__)
+    name = identifier if isinstance(identifier, str) else _losses.name_of(found)
     return MeanMetricWrapper(found, name=name)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kcompile.engine.loss_weights import numbers_of
 from kcompile.engine.training import Model
 from kcompile.errors import KCompileError, shown
 from kcompile.optimizers import Nadam
@@ -51,7 +52,7 @@ def training_config(model: Model) -> dict[str, Any] | None:
         "metrics": _described(given["metrics"]),
         "weighted_metrics": _described(given["weighted_metrics"]),
         "sample_weight_mode": plain(given["sample_weight_mode"]),
-        "loss_weights": plain(given["loss_weights"]),
+        "loss_weights": plain(numbers_of(given["loss_weights"])),
         "steps_per_execution": given["steps_per_execution"],
         "on_nan": model.on_nan,
     }
