@@ -156,8 +156,6 @@ def test_global_average_pooling_averages_what_the_mask_keeps() -> None:
     expected = np.stack([x[0, :2].mean(0), x[1].mean(0)])
     (actual,) = K.function([inputs], [output])([x])
     assert_close(actual, expected, "masked mean")
-    with pytest.raises(TypeError, match="does not support masks"):
-        L.Conv1D(2, 2)(L.Masking()(inputs))
 
 
 # ---- batch normalization

@@ -270,8 +270,8 @@ def test_masks() -> None:
         np.testing.assert_array_equal(mask_of(tensor, [a, b], data), expected)
     assert plain._keras_mask is None
     assert L.Dot(axes=2)([x, y])._keras_mask is None
-    with pytest.raises(TypeError, match="does not support masks but got one"):
-        L.Flatten()(x)
+    with pytest.raises(TypeError, match="does not support masks but got one"):  # as in tf.keras
+        L.Flatten().compute_mask(x, x._keras_mask)
 
 
 def test_masking_layer() -> None:

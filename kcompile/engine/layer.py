@@ -12,6 +12,7 @@ from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.nn import switch
 from kcompile.backend.variables import Variable, at_once, learning_phase
+from kcompile.engine import loading
 from kcompile.engine.history import remember
 from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
@@ -20,6 +21,7 @@ from kcompile.engine.lists import as_list, is_shape_list
 from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec, Node
+from kcompile.engine.replay import is_replayed
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import without_trace
@@ -34,6 +36,7 @@ from kcompile.errors import (
     check_shape,
     did_you_mean,
     shown,
+    warn,
 )
 
 Shape = tuple[int | None, ...]
@@ -100,6 +103,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         self._outbound_nodes: list[Node] = []
         self._inner_nodes: list[Node] = []
         self._regularized: list[tuple[Variable, Any]] = []
+        self._dropped_mask = False
         self.name = name or default_name(type(self))
         owner = type(self).__name__
         self.trainable = check_flag(owner, "trainable", kwargs.get("trainable", True))
@@ -351,11 +355,25 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         return pack(trained, [_join(phase, a, b) for a, b in zip(flatten(trained), flatten(quiet), strict=True)])
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
+        if not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
+            if any(mask is not None for mask in as_list(masks)):
+                self._drop_mask()
+            return [None] * len(outputs)
         computed = self.compute_mask(inputs, masks)
         result = computed if isinstance(computed, (list, tuple)) else [computed] * len(outputs)
         if len(result) != len(outputs):
             result = [result[0] if result else None] * len(outputs)
         return list(result)
+
+    def _drop_mask(self) -> None:
+        """Say once that a mask ends here, if it has no effect: not for files, whose authors saw what it does."""
+        if self._dropped_mask or "mask" in _call_arguments(type(self)) or is_replayed() or loading.current():
+            return
+        self._dropped_mask = True
+        warn(
+            f"layer {self.name!r} ({type(self).__name__}) does not support masks, so the mask that it got ends there: "
+            "later layers and the loss count masked steps too, as in tf.keras (Keras 2.3 refuses such a model)"
+        )
 
     def _regularize_activity(self, outputs: Sequence[Tensor]) -> None:
         regularizer = getattr(self, "activity_regularizer", None)

@@ -35,6 +35,11 @@ def as_called(node: Node, copy: Layer | None = None) -> Iterator[None]:
         _node.reset(token)
 
 
+def is_replayed() -> bool:
+    """Whether a call is made again that was made before."""
+    return _node.get() is not None
+
+
 @contextlib.contextmanager
 def in_its_first_call(layer: Layer) -> Iterator[None]:
     """Inside, the functions of a layer mean what they meant when it was called: for its configuration and copies.

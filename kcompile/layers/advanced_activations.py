@@ -142,8 +142,12 @@ class ThresholdedReLU(_Elementwise):
         return {**super().get_config(), "theta": self.theta}
 
 
+_NEVER = -1e9
+"""A logit of which no softmax sees anything."""
+
+
 class Softmax(_Elementwise):
-    """``exp(x) / sum(exp(x))`` along an axis.
+    """``exp(x) / sum(exp(x))`` along an axis; where a mask with as many axes as ``x`` is false, zero (as tf.keras).
 
     Args:
         axis: the axis.
@@ -153,11 +157,13 @@ class Softmax(_Elementwise):
         super().__init__(**kwargs)
         self.axis = check_int("Softmax", "axis", axis)
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
         if not -inputs.ndim <= self.axis < inputs.ndim:
             raise ShapeError(
                 f"layer {self.name!r} (Softmax): axis {self.axis} is out of range for shape {tuple(inputs.shape)}"
             )
+        if mask is not None and K.ndim(mask) == inputs.ndim:  # a mask of steps leaves the features of a step alone
+            inputs = inputs + (1.0 - K.cast(mask, inputs.dtype)) * _NEVER
         return K.softmax(inputs, axis=self.axis)
 
     def get_config(self) -> dict[str, Any]:

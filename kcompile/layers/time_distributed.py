@@ -85,8 +85,9 @@ class TimeDistributed(Wrapper):
 
     def _at_once(self, tensors: list[Tensor], masks: list[Any], nested: bool, arguments: dict[str, Any]) -> Any:
         folded = [_fold(x) for x in tensors]
-        for x, mask in zip(folded, masks, strict=True):
-            x._keras_mask = None if mask is None else _fold(mask)
+        if self.layer.supports_masking or "mask" in _call_arguments(type(self.layer)):
+            for x, mask in zip(folded, masks, strict=True):
+                x._keras_mask = None if mask is None else _fold(mask)
         with calls_inside(self, self.layer, folded):
             outputs = self.layer(folded if nested else folded[0], **arguments)
         results = [_unfold(y, tensors[0]) for y in as_list(outputs)]

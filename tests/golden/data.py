@@ -21,6 +21,15 @@ def positive(shape: Sequence[int], *words: object) -> np.ndarray:
     return generator(*words).uniform(0.5, 1.5, tuple(shape)).astype(np.float32)
 
 
+def masked(shape: Sequence[int], *words: object) -> np.ndarray:
+    """Positive values, with zeros that Masking takes for masked: whole samples, steps, and what lies on axis 2."""
+    x = positive(shape, *words)
+    x[0, -1], x[1, :2] = 0, 0
+    if len(shape) > 3:
+        x[:, :, 1] = 0
+    return x
+
+
 def integers(shape: Sequence[int], high: int, *words: object) -> np.ndarray:
     """Uniform int32 values in [0, high)."""
     return generator(*words).integers(0, high, tuple(shape)).astype(np.int32)
