@@ -12,7 +12,7 @@ from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.nn import switch
 from kcompile.backend.variables import Variable, at_once, learning_phase
-from kcompile.engine import loading
+from kcompile.engine import loading, tracking
 from kcompile.engine.history import remember
 from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
@@ -92,10 +92,9 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             raise DataTypeError(f"{type(self).__name__}: name must be a string, got {shown(name)}")
         if name is not None and not name:
             raise KCompileError(f"{type(self).__name__}: name must not be empty")
-        self._tracked: list[Any] = []
-        self._own_metrics: list[Any] = []
-        self._trainable_weights: list[Variable] = []
-        self._non_trainable_weights: list[Variable] = []
+        # Attributes may have been set before this is called.
+        self._trainable_weights: list[Variable] = vars(self).get("_trainable_weights", [])
+        self._non_trainable_weights: list[Variable] = vars(self).get("_non_trainable_weights", [])
         self._losses: list[tuple[Tensor, Any]] = []
         self._updates: list[tuple[Any, Any]] = []
         self._metrics: list[tuple[str, Tensor]] = []
@@ -203,23 +202,41 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
     # -- layers inside
 
     def __setattr__(self, name: str, value: Any) -> None:
-        tracked = self.__dict__.get("_tracked")
-        if tracked is not None and not name.startswith("_"):
-            for item in value if isinstance(value, (list, tuple)) else [value]:
-                kept = self._own_metrics if getattr(item, "_is_metric", False) and not self._is_metric else tracked
-                if isinstance(item, Layer) and all(item is not old for old in kept):
-                    kept.append(item)
-                elif isinstance(item, Variable) and not isinstance(value, (list, tuple)):
-                    known = (*self._trainable_weights, *self._non_trainable_weights)
-                    if all(item is not old for old in known):
-                        kind = self._trainable_weights if item.trainable else self._non_trainable_weights
-                        kind.append(item)
+        own = vars(self)
+        if tracking.is_trackable(value) and not hasattr(type(self), name) and own.get(name) is not value:
+            if name not in tracking.internal_names(type(self)):
+                self._keep_variables(value, own.get(name))
+            own.pop(name, None)  # the order of attributes is that of their present values
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        value = vars(self).get(name)
+        super().__delattr__(name)
+        if isinstance(value, Variable) and all(value is not other for other in vars(self).values()):
+            self._trainable_weights = [w for w in self._trainable_weights if w is not value]
+            self._non_trainable_weights = [w for w in self._non_trainable_weights if w is not value]
+
+    def _keep_variables(self, value: Any, before: Any) -> None:
+        """Variables that become attributes are weights; one that replaces another takes its place."""
+        for variable in tracking.variables_in(value):
+            kind = vars(self).setdefault("_trainable_weights" if variable.trainable else "_non_trainable_weights", [])
+            if all(variable is not old for old in kind):
+                place = next((i for i, old in enumerate(kind) if old is before), len(kind))
+                kind[place : place + 1] = [variable]
+
+    def _kept(self) -> list[Any]:
+        """What this layer keeps as attributes: layers, metrics, and containers of these and of variables."""
+        return tracking.attributes_of(self)
 
     @property
     def sublayers(self) -> list[Layer]:
-        """The layers that this one keeps as attributes."""
-        return list(self._tracked)
+        """The layers that this one keeps as attributes, also in lists and dictionaries."""
+        return tracking.layers_among(self._kept(), self._is_metric)
+
+    @property
+    def _own_metrics(self) -> list[Any]:
+        """The metrics that this layer keeps as attributes, also in lists and dictionaries."""
+        return [item for item in tracking.layers_among(self._kept(), True) if item._is_metric]
 
     # -- calling
 

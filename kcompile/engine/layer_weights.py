@@ -9,8 +9,7 @@ import numpy as np
 
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
-from kcompile.engine import loading
-from kcompile.engine.lists import unique
+from kcompile.engine import loading, weight_order
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.errors import DataTypeError, KCompileError, NotReadyError, ShapeError
@@ -95,9 +94,8 @@ class LayerWeights:
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        if not self.trainable:
-            return []
-        return unique([*self._trainable_weights, *(w for s in self.sublayers for w in s.trainable_weights)])
+        """The weights that train: none if ``trainable`` is false, here or where they lie."""
+        return weight_order.training(self)
 
     @trainable_weights.setter
     def trainable_weights(self, weights: list[Variable]) -> None:
@@ -105,11 +103,8 @@ class LayerWeights:
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
-        if self.trainable:
-            own = self._non_trainable_weights
-            return unique([*own, *(w for s in self.sublayers for w in s.non_trainable_weights)])
-        inner = [w for s in self.sublayers for w in s.weights]
-        return unique([*self._trainable_weights, *self._non_trainable_weights, *inner])
+        """All other weights."""
+        return weight_order.fixed(self)
 
     @non_trainable_weights.setter
     def non_trainable_weights(self, weights: list[Variable]) -> None:
@@ -117,7 +112,8 @@ class LayerWeights:
 
     @property
     def weights(self) -> list[Variable]:
-        return [*self.trainable_weights, *self.non_trainable_weights]
+        """All weights, in the order of tf.keras, which does not depend on ``trainable``."""
+        return weight_order.all_weights(self)
 
     variables = weights
 
@@ -130,8 +126,8 @@ class LayerWeights:
         return self.non_trainable_weights
 
     def get_weights(self) -> list[Array]:
-        """The values of all weights: trainable ones first, and in a model layer by layer."""
-        return [w.numpy() for w in self._ordered_weights()]
+        """The values of all weights, in the order of :attr:`weights`."""
+        return [w.numpy() for w in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all weights, in the order of :meth:`get_weights`; nothing is changed if one does not fit.
@@ -139,17 +135,13 @@ class LayerWeights:
         Raises:
             ValueError: another number of arrays, or another shape.
         """
-        params = self._ordered_weights()
+        params = self.weights
         if len(params) != len(weights):
             hint = "" if self.built else "; it has none before it is built, so call it on data (or a tensor) first"
             raise KCompileError(
                 f"{self._kind} {self.name!r} has {len(params)} weights, got a list of {len(weights)} arrays{hint}"
             )
         assign_all(f"{self._kind} {self.name!r}", params, weights)
-
-    def _ordered_weights(self) -> list[Variable]:
-        """The weights in the order of lists of arrays."""
-        return self.weights
 
     def count_params(self) -> int:
         """The number of scalars in the weights.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile.backend.variables import Variable
+from kcompile.engine import tracking
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
@@ -45,6 +46,7 @@ class Network(Layer):
         self._functional = False
         self._subclassed = False  # whether the graph was traced from a subclass's call
         self._nodes: list[Node] = []
+        self._graph_layers: list[Layer] = []
         self._layers_by_depth: dict[int, list[Layer]] = {}
         self.inputs: list[Tensor] = []
         self.outputs: list[Tensor] = []
@@ -104,12 +106,19 @@ class Network(Layer):
             raise KCompileError(
                 f"model {self.name!r}: two layers are named {twice[0]!r}; give every layer a name of its own"
             )
-        self._tracked = ordered
+        self._graph_layers = ordered
 
     @property
     def layers(self) -> list[Layer]:
-        """All layers, in order of depth."""
-        return list(self._tracked)
+        """All layers: those of the graph in order of depth, then those that are kept as attributes only."""
+        return tracking.layers_among(self._kept())
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        return self.layers
+
+    def _kept(self) -> list[Any]:
+        return unique([*self._graph_layers, *super()._kept()])
 
     @property
     def layers_by_depth(self) -> dict[int, list[Layer]]:
@@ -220,7 +229,7 @@ class Network(Layer):
 
     def _replay(self, tensors: Sequence[Tensor], training: Any = None) -> list[Tensor]:
         """The outputs for other inputs: every layer is called again, with its own weights."""
-        before = [(layer, len(layer._inbound_nodes)) for layer in self._tracked]
+        before = [(layer, len(layer._inbound_nodes)) for layer in self.layers]
         try:
             return self._called_again(tensors, training)
         finally:
@@ -253,33 +262,6 @@ class Network(Layer):
             return one_or_list([tuple(y.shape) for y in self._replay([placeholder(shape=s) for s in shapes])])
 
     # -- what layers contribute
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        if not self.trainable:
-            return []
-        own = self._trainable_weights
-        return unique([*own, *(w for layer in self.layers for w in layer.trainable_weights)])
-
-    @trainable_weights.setter
-    def trainable_weights(self, weights: list[Variable]) -> None:
-        self._trainable_weights = weights
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        rest = [w for layer in self.layers for w in layer.non_trainable_weights]
-        if not self.trainable:
-            rest = [w for layer in self.layers for w in layer.trainable_weights] + rest
-            rest = [*self._trainable_weights, *rest]
-        return unique([*rest, *self._non_trainable_weights])
-
-    @non_trainable_weights.setter
-    def non_trainable_weights(self, weights: list[Variable]) -> None:
-        self._non_trainable_weights = weights
-
-    @property
-    def weights(self) -> list[Variable]:
-        return [*self.trainable_weights, *self.non_trainable_weights]
 
     @property
     def uses_learning_phase(self) -> bool:
@@ -315,10 +297,6 @@ class Network(Layer):
             reset = getattr(layer, "reset_states", None)
             if layer.stateful and reset is not None:
                 reset()
-
-    def _ordered_weights(self) -> list[Variable]:
-        found = [w for layer in self.layers for w in layer.weights]
-        return unique([*found, *self._trainable_weights, *self._non_trainable_weights])
 
     def get_config(self) -> dict[str, Any]:
         """The architecture in Keras 2's form.

@@ -7,6 +7,7 @@ from typing import Any
 
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
+from kcompile.engine.lists import unique
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.training import Model
 from kcompile.errors import DataTypeError, KCompileError, listed, shown
@@ -35,11 +36,10 @@ class Sequential(Model):
     @property
     def layers(self) -> list[Layer]:
         """The layers that were added, without the input layer."""
-        return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
+        return [layer for layer in super().layers if not isinstance(layer, InputLayer)]
 
-    @property
-    def sublayers(self) -> list[Layer]:
-        return self.layers
+    def _kept(self) -> list[Any]:
+        return unique([*self._stack, *Layer._kept(self)])
 
     def add(self, layer: Any) -> None:
         """Add a layer on top.

@@ -77,10 +77,9 @@ class Bidirectional(Wrapper):
             self.forward_layer._initial_weights = weights[:half]
             self.backward_layer._initial_weights = weights[half:]
 
-    @property
-    def sublayers(self) -> list[Layer]:
+    def _kept(self) -> list[Any]:
         """The two directions; ``layer`` is only what they were made from."""
-        return [item for item in self._tracked if item is not self.layer]
+        return [item for item in super()._kept() if item is not self.layer]
 
     # -- calling
 

@@ -7,6 +7,7 @@ class, in snake case, and numbered by class in the order of the list; their own 
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.tensor import Array
+from kcompile.engine.tracking import internal_names
 from kcompile.errors import KCompileError, listed, warn
 from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
 from kcompile.saving.limits import WEIGHTS_OF_A_LAYER
@@ -41,42 +43,63 @@ class Part:
     extra: bool = False
 
 
-def parts_of(model: Network, config: Any = None) -> list[Part]:
+class Layout(enum.Enum):
+    """Which version of Keras decides where a layer lies that can be reached in several ways.
+
+    A subclassed model has its layers as attributes, and all of them in ``layers``; the first way that is gone counts.
+    Keras 3 goes through attributes in alphabetical order, private ones last; tf.keras goes the other way round, and
+    leaves lists in lists out. ``ATTRIBUTES`` is Keras 3's without ``layers``.
+    """
+
+    KERAS_3 = "keras 3"
+    TF_KERAS = "tf.keras"
+    ATTRIBUTES = "attributes"
+
+
+def parts_of(model: Network, config: Any = None, layout: Layout = Layout.KERAS_3) -> list[Part]:
     """The model and everything inside it, in the order in which a file numbers them.
 
     Args:
         model: a model with weights.
         config: its configuration in the file; it tells the order of layers and the names of their classes there.
+        layout: where layers lie that can be reached in several ways.
     """
     found: list[Part] = []
-    _walk(model, "", config, found, set())
+    _walk(model, "", config, layout, found, set())
     return found
 
 
-def _walk(layer: Layer, path: str, config: Any, found: list[Part], seen: set[int]) -> None:
-    if id(layer) in seen:
-        return
+def _walk(layer: Layer, path: str, config: Any, layout: Layout, found: list[Part], seen: set[int]) -> None:
     seen.add(id(layer))
     stateful = bool(layer.stateful) and hasattr(layer, "states")
     found.append(Part(path, layer, [*layer._trainable_weights, *layer._non_trainable_weights], stateful))
-    for segment, child, inner in _children(layer, config):
-        _walk(child, f"{path}/{segment}" if path else segment, inner, found, seen)
+    for segment, child, inner in _children(layer, config, layout, seen):
+        if id(child) not in seen:
+            _walk(child, f"{path}/{segment}" if path else segment, inner, layout, found, seen)
 
 
-def _children(layer: Layer, config: Any) -> Iterator[tuple[str, Layer, Any]]:
+Child = tuple[str, Layer, Any]
+
+
+def _children(layer: Layer, config: Any, layout: Layout, seen: set[int]) -> Iterator[Child]:
     """The layers inside a layer: their place in the file, and their configuration if the file has one."""
     inner = config.get("config") if isinstance(config, Mapping) else None
-    if isinstance(layer, Network) and layer._functional and not layer._subclassed:
-        yield from _contained("layers", *_in_order_of_file(layer, inner))
-        return
-    attributes = {k: v for k, v in vars(layer).items() if k not in _INTERNAL}
-    for name in sorted(attributes, key=lambda name: (name.startswith("_"), name)):
+    backwards = layout is Layout.TF_KERAS
+    attributes = {k: v for k, v in vars(layer).items() if k not in internal_names(type(layer))}
+    if isinstance(layer, Network) and layer._functional and not layer._subclassed and not backwards:
+        yield from _contained("layers", *_in_order_of_file(layer, inner), layout, seen)
+    elif isinstance(layer, Network) and layout is not Layout.ATTRIBUTES:
+        attributes["layers"] = None
+    for name in sorted(attributes, key=lambda name: (name.startswith("_"), name), reverse=backwards):
         value = attributes[name]
-        if isinstance(value, Layer):
+        if name == "layers" and isinstance(layer, Network):
+            traced = layer._subclassed or not layer._functional  # a key "layers" of its configuration is the user's
+            yield from _contained(name, *_in_order_of_file(layer, None if traced else inner), layout, seen)
+        elif isinstance(value, Layer):
             yield name, value, inner.get(name) if isinstance(inner, Mapping) else None
         elif isinstance(value, (list, tuple, dict)):
-            items = [each for each in (value.values() if isinstance(value, dict) else value) if isinstance(each, Layer)]
-            yield from _contained(name, items, [None] * len(items))
+            items = list(value.values() if isinstance(value, dict) else value)
+            yield from _contained(name, items, [None] * len(items), layout, seen)
 
 
 def layers_in_order(model: Network, config: Any = None) -> Iterator[Layer]:
@@ -89,16 +112,30 @@ def layers_in_order(model: Network, config: Any = None) -> Iterator[Layer]:
             yield layer
 
 
-_INTERNAL = ("_tracked", "_stack", "_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_layers_by_depth", "_nodes")
-
-
-def _contained(name: str, layers: Sequence[Layer], configs: Sequence[Any]) -> Iterator[tuple[str, Layer, Any]]:
+def _contained(
+    name: str,
+    items: Sequence[Any],
+    configs: Sequence[Any],
+    layout: Layout,
+    seen: set[int],
+    inside: tuple[int, ...] = (),
+) -> Iterator[Child]:
+    """The layers in a container, named by their classes and numbered."""
     counts: dict[str, int] = {}
-    for layer, config in zip(layers, configs, strict=True):
+    for item, config in zip(items, configs, strict=True):
+        nested = isinstance(item, (list, tuple, dict)) and id(item) not in inside
+        if not nested and not (isinstance(item, Layer) and (layout is not Layout.TF_KERAS or id(item) not in seen)):
+            continue
         written = config.get("class_name") if isinstance(config, Mapping) else None
-        kind = snake_case(written.rpartition(">")[2] if isinstance(written, str) else class_name(layer))
+        kind = snake_case(written.rpartition(">")[2] if isinstance(written, str) else class_name(item))
+        kind = "container" if nested else kind
         number = counts[kind] = counts.get(kind, -1) + 1
-        yield f"{name}/{kind}_{number}" if number else f"{name}/{kind}", layer, config
+        place = f"{name}/{kind}_{number}" if number else f"{name}/{kind}"
+        if nested:
+            within = list(item.values() if isinstance(item, dict) else item)
+            yield from _contained(place, within, [None] * len(within), layout, seen, (*inside, id(item)))
+        else:
+            yield place, item, config
 
 
 def _in_order_of_file(model: Network, config: Any) -> tuple[list[Layer], list[Any]]:
@@ -142,10 +179,10 @@ def snake_case(name: str) -> str:
 # ---- writing
 
 
-def write_weights(group: Any, model: Network, states: bool = True) -> None:
+def write_weights(group: Any, model: Network, states: bool = True, layout: Layout = Layout.KERAS_3) -> None:
     """Write all weights into an empty ``h5py.Group``; with the states of stateful layers, which Keras 3 counts among
     their variables, and tf.keras does not."""
-    for part in parts_of(model):
+    for part in parts_of(model, layout=layout):
         if isinstance(part.layer, InputLayer):
             continue
         arrays = [w.numpy() for w in part.weights]
@@ -189,7 +226,7 @@ def read_weights(root: StoredGroup, model: Network, config: Any = None, skip_mis
     """
     problems: list[str] = []
     plan: list[tuple[Variable, StoredArray]] = []
-    parts = parts_of(model, config)
+    parts = _parts_in(root, model, config)
     for part in parts:
         stored = stored_arrays(root, part.path)
         wanted = [w.storage.shape for w in part.weights]
@@ -210,6 +247,12 @@ def read_weights(root: StoredGroup, model: Network, config: Any = None, skip_mis
         variable.assign(array)
 
 
+def _parts_in(root: StoredGroup, model: Network, config: Any) -> list[Part]:
+    """The model's parts in the layout of which the file has most."""
+    layouts = [parts_of(model, config, layout) for layout in Layout]
+    return max(layouts, key=lambda parts: sum(_place(root, part.path) is not None for part in parts if part.weights))
+
+
 def _unread(root: StoredGroup, parts: Sequence[Part]) -> Iterator[str]:
     """The layers in the file that have weights, and no counterpart in the model."""
     known = {part.path for part in parts}
@@ -226,13 +269,17 @@ def stored_arrays(root: StoredGroup, path: str) -> list[StoredArray]:
     Raises:
         ValueError: groups that are no numbers of arrays.
     """
-    place = f"{path}/vars" if path else "vars"
-    if place not in root:
-        place = place.replace("layers", _OLD_CONTAINER)
-        if place not in root:
-            return []
+    place = _place(root, path)
+    if place is None:
+        return []
     group = root.group(place)
     names = list(group)
     if len(names) > WEIGHTS_OF_A_LAYER or set(names) != {str(i) for i in range(len(names))}:
         raise DamagedFileError(f"{root.file}: {place} should hold arrays named 0, 1, ..., but has {listed(names, 10)}")
     return [group.array(str(i)) for i in range(len(names))]
+
+
+def _place(root: StoredGroup, path: str) -> str | None:
+    """The group of an object's arrays, if the file has one."""
+    place = f"{path}/vars" if path else "vars"
+    return next((name for name in (place, place.replace("layers", _OLD_CONTAINER)) if name in root), None)

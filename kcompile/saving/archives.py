@@ -16,7 +16,7 @@ from kcompile.errors import KCompileError, warn
 from kcompile.saving import training_state
 from kcompile.saving.archive_configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
 from kcompile.saving.archive_optimizers import read_optimizer, write_optimizer
-from kcompile.saving.archive_weights import entry_name, read_weights, write_weights
+from kcompile.saving.archive_weights import Layout, entry_name, read_weights, write_weights
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
 from kcompile.saving.json_yaml import KERAS_VERSION as OWN_VERSION
@@ -64,7 +64,7 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
         metadata[OWN_TRAINING] = compiled  # in our words, some of which other versions do not have
 
     def write(root: Any) -> None:
-        write_weights(root, model, states=chosen == KERAS_3)
+        write_weights(root, model, chosen == KERAS_3, Layout.KERAS_3 if chosen == KERAS_3 else Layout.TF_KERAS)
         root.attrs[training_state.ATTRIBUTE] = json.dumps(training_state.state_of(model)).encode()
         if compiled is not None:
             write_optimizer(root, model, chosen)

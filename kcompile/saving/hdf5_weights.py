@@ -16,18 +16,20 @@ import numpy as np
 
 from kcompile.backend.variables import Variable
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import unique
 from kcompile.engine.network import Network
 from kcompile.engine.tensor import Array
 from kcompile.errors import KCompileError, did_you_mean, listed, warn
-from kcompile.saving.hdf5_files import StoredArray, StoredGroup
+from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
 from kcompile.saving.legacy_weights import Origin, converted, needs_conversion
+from kcompile.saving.weight_names import order_by_names, trained_inside_first
 
 KERAS_VERSION = "2.3.1"
 """The version of Keras that our files name: the one whose layout and names they have."""
 
 _ATTRIBUTE_LIMIT = 64512
 """Bytes of one attribute; HDF5 keeps attributes in the header of their group, which ends at 64 kB."""
+_ORDER = "kcompile_order"
+"""The attribute that says where in ``layer.weights`` each array belongs, if they are stored in another order."""
 _TOP_LEVEL = "top_level_model_weights"
 
 
@@ -37,25 +39,9 @@ _TOP_LEVEL = "top_level_model_weights"
 def stored_order(layer: Layer) -> list[Variable]:
     """The weights of a layer in the order of files: those that train, then the others.
 
-    This differs from ``layer.weights`` for frozen models inside models, whose weights tf.keras and Keras 3 store
-    layer by layer.
+    This differs from ``layer.weights`` where there are layers inside a layer: flags change it.
     """
-    return unique([*layer.trainable_weights, *_others(layer)])
-
-
-def _others(layer: Layer) -> list[Variable]:
-    if not isinstance(layer, Network):
-        return list(layer.non_trainable_weights)
-    if not layer.trainable:
-        return _layer_by_layer(layer)
-    return unique([*(w for inner in layer.layers for w in _others(inner)), *layer._non_trainable_weights])
-
-
-def _layer_by_layer(layer: Layer) -> list[Variable]:
-    if not isinstance(layer, Network):
-        return [*layer.trainable_weights, *layer.non_trainable_weights]
-    inside = [w for inner in layer.layers for w in _layer_by_layer(inner)]
-    return unique([*inside, *layer._trainable_weights, *layer._non_trainable_weights])
+    return [*layer.trainable_weights, *layer.non_trainable_weights]
 
 
 # ---- writing
@@ -75,7 +61,11 @@ def write_weights(group: Any, model: Network) -> None:
     group.attrs["keras_version"] = KERAS_VERSION.encode()
     # In order of names, so that a layer "a" is written before a layer "a/b" inside its group.
     for layer in sorted(model.layers, key=lambda item: item.name):
-        _write_arrays(group.require_group(layer.name), stored_order(layer))
+        place, order = group.require_group(layer.name), stored_order(layer)
+        _write_arrays(place, order)
+        numbers = {weight: number for number, weight in enumerate(layer.weights)}
+        if [numbers[weight] for weight in order] != list(range(len(order))):
+            write_texts(place, _ORDER, [str(numbers[weight]) for weight in order])
     own = [*model._trainable_weights, *model._non_trainable_weights]
     _write_arrays(group.require_group(_TOP_LEVEL), own)
 
@@ -172,6 +162,13 @@ class _Stored:
     def __init__(self, group: StoredGroup) -> None:
         self.names = group.texts("weight_names")
         self.arrays: list[StoredArray] = [group.array(name) for name in self.names]
+        self.order: list[int] | None = None
+        if _ORDER in group.attributes():
+            order = group.texts(_ORDER)
+            if sorted(order) != sorted(map(str, range(len(self.names)))):
+                where = f"{group.file}: attribute {_ORDER!r} of {group.path}"
+                raise DamagedFileError(f"{where} is not an order of its arrays")
+            self.order = [int(number) for number in order]
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -184,16 +181,12 @@ class _Stored:
     def read(self) -> list[Array]:
         return [array.read() for array in self.arrays]
 
-    def sorted_as(self, weights: Sequence[Variable]) -> _Stored:
-        """In the order of ``weights``, if the file calls all of them by their names; else as they are."""
-        numbers = {name.removesuffix(":0"): i for i, name in enumerate(self.names)}
-        labels = [weight.label for weight in weights]
-        if len(numbers) != len(labels) or set(numbers) != set(labels):
-            return self
-        other = object.__new__(_Stored)
-        other.names = [self.names[numbers[label]] for label in labels]
-        other.arrays = [self.arrays[numbers[label]] for label in labels]
-        return other
+    def order_of(self, layer: Layer, usual: Sequence[Variable]) -> Sequence[Variable]:
+        """The weights of ``layer`` in the order of the arrays."""
+        if self.order is None or len(self.order) != len(usual):
+            return order_by_names(layer, self.names, self.shapes, usual)
+        weights = layer.weights
+        return [weights[number] for number in self.order]
 
 
 def _in_order(model: Network, stored: dict[str, _Stored], group: StoredGroup) -> list[tuple[Layer, _Stored]]:
@@ -247,13 +240,16 @@ class _Plan:
 
     def add(self, owner: str, layer: Layer | None, weights: Sequence[Variable], stored: _Stored) -> None:
         """Read the arrays of one layer, converted where an old file needs it."""
-        if isinstance(layer, Network):
-            stored = stored.sorted_as(weights)
+        if layer is not None and not needs_conversion(self.origin):
+            weights = stored.order_of(layer, weights)
         wanted = [weight.storage.shape for weight in weights]
         fits = stored.shapes == wanted
         # Nothing is read for a layer that it cannot fit. Conversion keeps the number of elements, except that a
         # CuDNN layer has two biases for one.
         if layer is not None and (not fits or needs_conversion(self.origin)) and _similar(stored, wanted):
+            if isinstance(layer, Network):
+                weights = trained_inside_first(layer)
+                wanted = [weight.storage.shape for weight in weights]
             before = stored.read()
             try:
                 arrays = converted(layer, before, self.origin)

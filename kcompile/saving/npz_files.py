@@ -14,6 +14,7 @@ from kcompile.engine.tensor import Array
 from kcompile.errors import KCompileError
 from kcompile.saving.hdf5_files import DamagedFileError
 from kcompile.saving.limits import UnsafeFileError, size_text
+from kcompile.saving.weight_names import order_by_names
 from kcompile.saving.zip_files import StoredZip, open_zip
 
 _HEADER_BYTES = 10_000
@@ -47,13 +48,16 @@ def read_npz(source: Any, model: Network) -> None:
         ValueError: another number of arrays, or other shapes.
     """
     with open_zip(source) as archive:
-        by_name = {name.removesuffix(".npy"): name for name in archive.names}
-        labels = [weight.label for weight in model.weights]
-        names = [by_name[label] for label in labels] if by_name.keys() == set(labels) else list(by_name.values())
-        arrays = [_array(archive, name) for name in names]
+        arrays = {name.removesuffix(".npy"): _array(archive, name) for name in archive.names}
         where = archive.file
+    weights = model.weights
+    order = order_by_names(model, list(arrays), [array.shape for array in arrays.values()], weights)
+    values: list[Array] = list(arrays.values())
+    if len(order) == len(values):
+        places = dict(zip(order, values, strict=True))
+        values = [places[weight] for weight in weights]
     try:
-        model.set_weights(arrays)
+        model.set_weights(values)
     except KCompileError as error:
         raise KCompileError(f"{where} does not fit: {error}") from error
 

@@ -1,0 +1,92 @@
+"""The order of weights, which is that of tf.keras.
+
+A layer lists the weights that train, its own first, then those of the layers inside it; then the others likewise. A
+model lists its layers one after the other, and last its own. ``trainable`` flags do not change that order: they only
+divide the weights into those that train and the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from kcompile.backend.variables import Variable
+from kcompile.engine.lists import unique
+from kcompile.engine.tracking import Group
+
+
+def all_weights(item: Any) -> list[Variable]:
+    """All weights of a layer, model or group, whatever its flags say."""
+    if isinstance(item, Variable):
+        return [item]
+    if _is_model(item):
+        inside = [w for child in item._kept() for w in all_weights(child)]
+        return unique([*inside, *item._trainable_weights, *item._non_trainable_weights])
+    return unique([*training(item, flags=False), *fixed(item, flags=False)])
+
+
+def training(item: Any, flags: bool = True) -> list[Variable]:
+    """The weights that train; without ``flags`` as if nothing were frozen."""
+    if isinstance(item, Variable):
+        return [item] if item.trainable else []
+    if isinstance(item, Group):
+        return _in_group(item, training, flags, True)
+    if flags and not item.trainable:
+        return []
+    own, inside = item._trainable_weights, _gathered(_parts(item), training, flags)
+    return unique([*inside, *own] if _is_model(item) else [*own, *inside, *_loose(item, True)])
+
+
+def fixed(item: Any, flags: bool = True) -> list[Variable]:
+    """The weights that do not train; without ``flags`` as if nothing were frozen."""
+    if isinstance(item, Variable):
+        return [] if item.trainable else [item]
+    if isinstance(item, Group):
+        return _in_group(item, fixed, flags, False)
+    if flags and not item.trainable:
+        return frozen(item)
+    own, inside = item._non_trainable_weights, _gathered(_parts(item), fixed, flags)
+    return unique([*inside, *own] if _is_model(item) else [*own, *inside, *_loose(item, False)])
+
+
+def frozen(item: Any) -> list[Variable]:
+    """The weights of something of which nothing trains: layer by layer."""
+    if isinstance(item, Variable):
+        return [item]
+    if isinstance(item, Group):
+        layers = [w for each in item.items if not isinstance(each, Variable) for w in frozen(each)]
+        return [*layers, *(each for each in item.items if isinstance(each, Variable))]
+    inside = [w for child in _parts(item) for w in frozen(child)]
+    if _is_model(item):
+        return unique([*item._trainable_weights, *inside, *item._non_trainable_weights])
+    loose = [*_loose(item, True), *_loose(item, False)]
+    return unique([*item._trainable_weights, *item._non_trainable_weights, *inside, *loose])
+
+
+def _is_model(item: Any) -> bool:
+    return getattr(item, "_kind", None) == "model"
+
+
+def _parts(item: Any) -> Iterable[Any]:
+    """What is inside: a model's containers count as one thing each, those of a layer do not."""
+    return item._kept() if _is_model(item) else item.sublayers
+
+
+def _gathered(parts: Iterable[Any], of: Any, flags: bool) -> Iterator[Variable]:
+    for part in parts:
+        if flags and not isinstance(part, Group):  # a class may say itself what trains
+            yield from part.trainable_weights if of is training else part.non_trainable_weights
+        else:
+            yield from of(part, flags)
+
+
+def _in_group(group: Group, of: Any, flags: bool, trainable: bool) -> list[Variable]:
+    """Those of the layers in a container, then its own variables."""
+    own = [item for item in group.items if isinstance(item, Variable) and item.trainable == trainable]
+    return [*_gathered((item for item in group.items if not isinstance(item, Variable)), of, flags), *own]
+
+
+def _loose(layer: Any, trainable: bool) -> list[Variable]:
+    """Variables that a container of a layer got after it had become an attribute."""
+    groups = [item for item in layer._kept() if isinstance(item, Group)]
+    return [w for group in groups for w in group.flat() if isinstance(w, Variable) and w.trainable == trainable]

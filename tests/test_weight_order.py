@@ -1,0 +1,135 @@
+"""The order of weights is that of tf.keras, in every way in which layers lie inside layers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kcompile
+from kcompile.engine.traces import with_sublayers
+from kcompile.saving.hdf5_weights import stored_order
+from tests.golden.cases.weight_order import CASES, FILES, FROZEN, labels
+from tests.golden.storage import load
+
+GOLDEN = load("weight_order")
+
+
+def named(weights: Any, found: dict[int, str]) -> list[str]:
+    return [found[id(w)] for w in weights]
+
+
+def by_name(model: Any) -> dict[str, Any]:
+    return {layer.name: layer for layer in with_sublayers(model)}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_order(name: str) -> None:
+    record = GOLDEN[name]
+    model = CASES[name](kcompile)
+    found = labels(model, lambda layer: layer.sublayers)
+    assert named(model.weights, found) == record.all
+    layers = by_name(model)
+    for layer, order in record.layers.items():
+        if layer in layers:
+            assert named(layers[layer].weights, found) == order, layer
+    values = model.get_weights()
+    assert [x.shape for x in values] == [w.storage.shape for w in model.weights]
+    for frozen in ["", *FROZEN[name]]:
+        if frozen:
+            layers[frozen].trainable = False
+        expected = record.frozen[frozen]
+        assert named(model.weights, found) == record.all, frozen
+        assert named(model.trainable_weights, found) == expected["trainable"], frozen
+        assert named(model.non_trainable_weights, found) == expected["others"], frozen
+        for layer in model.layers if frozen != model.name else ():  # files tell which layers train, one by one
+            if layer.name in expected["in_files"]:
+                assert named(stored_order(layer), found) == expected["in_files"][layer.name], (frozen, layer.name)
+        if frozen:
+            layers[frozen].trainable = True
+
+
+def two_inside(first: str, second: str, frozen: bool) -> Any:
+    """A model in a model, of two equal layers around a BatchNormalization; ``frozen``: the first of them is."""
+    layers = kcompile.layers
+    inner = kcompile.Sequential(
+        [
+            layers.Dense(3, input_shape=(3,), name=first),
+            layers.BatchNormalization(name=f"bn_{first}"),
+            layers.Dense(3, name=second),
+        ],
+        name=f"inner_{first}",
+    )
+    inner.layers[0].trainable = not frozen
+    return kcompile.Sequential([inner, layers.Dense(2, name=f"out_{first}")])
+
+
+def distinct(model: Any) -> list[Any]:
+    model.set_weights([np.full(w.shape, i, "float32") for i, w in enumerate(model.get_weights())])
+    return [float(w.mean()) for w in model.get_weights()]
+
+
+@pytest.mark.parametrize("ending", [".h5", ".weights.h5", ".npz", ".keras"])
+@pytest.mark.parametrize(("written", "read"), [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("names", [("a", "b"), ("dense_7", "dense_8"), ("same", "same2")])
+def test_flags_differ_between_writer_and_reader(
+    ending: str, written: bool, read: bool, names: tuple[str, str], tmp_path: Any
+) -> None:
+    model = two_inside(*(names if names[0] == "same" else ("dense_1", "dense_2")), written)
+    values = distinct(model)
+    path = str(tmp_path / f"w{ending}")
+    if ending == ".keras":
+        model.save(path)
+        other = kcompile.models.load_model(path)
+        other.layers[0].layers[0].trainable = not read
+    else:
+        model.save_weights(path)
+        other = two_inside(*names, frozen=read)
+        other.load_weights(path)
+    assert [float(w.mean()) for w in other.get_weights()] == values
+
+
+def test_weights_go_around_a_freeze() -> None:
+    for name in CASES:
+        model = CASES[name](kcompile)
+        values = distinct(model)
+        taken = model.get_weights()
+        for layer in with_sublayers(model):
+            layer.trainable = False
+        model.set_weights(taken)
+        assert [float(w.mean()) for w in model.get_weights()] == values
+
+
+def filled_with(model: Any) -> list[float]:
+    return [float(w.mean()) for w in model.get_weights()]
+
+
+@pytest.mark.parametrize("case", FILES, ids="-".join)
+def test_files_of_keras(case: tuple[str, str, str, str], tmp_path: Any) -> None:
+    """They load, whatever was frozen then; what tf_keras leaves out of a file (lists in lists) is named."""
+    writer, name, ending, _ = case
+    path = tmp_path / f"w{ending}"
+    path.write_bytes(GOLDEN["-".join(case)].file[0].tobytes())
+    model = CASES[name](kcompile)
+    lost = [] if (writer, ending, name) != ("tf_keras", ".weights.h5", "containers_in_layer") else ["n", "t1"]
+    if lost:
+        with pytest.raises(ValueError, match="'n0'"):
+            model.load_weights(str(path))
+        with pytest.warns(UserWarning, match="left as it was"):
+            model.load_weights(str(path), skip_mismatch=True)
+    else:
+        model.load_weights(str(path))
+    for i, (label, value) in enumerate(zip(GOLDEN[name].all, filled_with(model), strict=True)):
+        assert value == i or label.startswith(tuple(lost)), label
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("ending", [".h5", ".weights.h5", ".npz"])
+def test_own_files(name: str, ending: str, tmp_path: Any) -> None:
+    model = CASES[name](kcompile)
+    values = distinct(model)
+    layers = by_name(model)
+    layers[FROZEN[name][1]].trainable = False
+    model.save_weights(str(tmp_path / f"w{ending}"))
+    other = CASES[name](kcompile)
+    other.load_weights(str(tmp_path / f"w{ending}"))
+    assert filled_with(other) == values
