@@ -3,6 +3,7 @@
 #   make demo     train a small network on real digits, export it, check the exported files
 #   make test     the tests;  make test ARGS="tests/test_export.py -k names"
 #   make lint     ruff         make types    mypy         make check    lint, types and tests
+#   make test-lowest           the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 #
 # PYTHON=python3.12 chooses the interpreter that makes .venv; by default it is the first one that is new enough.
 
@@ -15,14 +16,17 @@ ARGS ?=
 # draws new ones each time.)
 PROCESSES ?= auto
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test test-lowest lint types check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	$(BIN)/kcompile demo $(ARGS)
 
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 KCOMPILE_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses 8 --hypothesis-profile ci $(ARGS)
+	OMP_NUM_THREADS=1 KCOMPILE_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses 8 --hypothesis-profile same_cases $(ARGS)
+
+test-lowest:
+	@$(MAKE) --no-print-directory test VENV=.venv-lowest CONSTRAINTS="--constraint tests/lowest.txt"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -33,17 +37,23 @@ types: $(VENV)/.installed-dev
 check: lint types test
 
 # Stamps: an environment is made once, and again when pyproject.toml changes.
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(CONSTRAINTS)
+NEEDED := numpy, onnx, onnxruntime-gpu (which runs without a GPU too), h5py and PyYAML
+SIZE := about 300 MB to download, 500 MB on disk
+
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@echo "Installing kcompile into $(VENV), with $(NEEDED): $(SIZE)."
+	@$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+$(VENV)/.installed-%: pyproject.toml tests/lowest.txt | $(VENV)/bin/python
+	@echo "Installing kcompile into $(VENV), with $(NEEDED), and what is needed for '$*': $(SIZE)."
+	@$(INSTALL) --editable '.[$*]'
 	@touch $(VENV)/.installed $@
 
 clean:
-	rm -rf $(VENV) build dist demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest build dist demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

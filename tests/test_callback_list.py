@@ -133,10 +133,10 @@ def test_an_unobserved_batch_costs_nothing():
     callbacks = CallbackList([History(), EarlyStopping()])
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.thread_time()
         for batch in range(10_000):
             callbacks.on_train_batch_end(batch)
-        times.append((time.perf_counter() - start) / 10_000)
+        times.append((time.thread_time() - start) / 10_000)
     assert min(times) < 2e-6  # 0.1 us on an idle machine
 
 

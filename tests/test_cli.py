@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import onnx
@@ -142,16 +142,21 @@ def test_wrong_use_is_said_in_one_line(
     assert captured.err.count("\n") == 1
 
 
+def processor_time_of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def test_the_module_runs_and_imports_quickly() -> None:
-    """``import kcompile`` loads neither ONNX nor ONNX Runtime, and takes less than 0.3 s."""
+    """``import kcompile`` loads neither ONNX nor ONNX Runtime, and takes less than 0.3 s of a processor."""
     code = "import sys, kcompile; sys.exit(sum(m in sys.modules for m in ('onnx', 'onnxruntime', 'h5py', 'yaml')))"
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = processor_time_of_children()
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-        middle = time.perf_counter()
+        middle = processor_time_of_children()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
-        seconds.append((middle - start) - (time.perf_counter() - middle))
+        seconds.append((middle - start) - (processor_time_of_children() - middle))
     assert min(seconds) < 0.3
     done = subprocess.run([sys.executable, "-m", "kcompile", "--version"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"kcompile \d+\.\d+\.\d+\n", done.stdout)

@@ -130,12 +130,19 @@ class StepGraph:
 
         return run_pipeline(self._graph(name, None), TRAINING if self.training else INFERENCE)
 
-    def _graph(self, name: str, report: Report | None) -> ir.Graph:
+    def as_written(self, name: str) -> ir.Graph:
+        """The step before the passes, but for those without which it has no meaning: what theirs is measured against."""
+        from kcompile.passes.specialize import specialize_inference, specialize_training
+
+        return self._graph(name, None, (specialize_training if self.training else specialize_inference,))
+
+    def _graph(self, name: str, report: Report | None, passes: Pipeline | None = None) -> ir.Graph:
         """The whole step, its forward part optimized."""
         from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, run_pipeline
 
         forward = self._forward(name)
-        graph = run_pipeline(forward, FORWARD_TRAINING if self.training else FORWARD_INFERENCE, report=report)
+        passes = passes or (FORWARD_TRAINING if self.training else FORWARD_INFERENCE)
+        graph = run_pipeline(forward, passes, report=report)
         if not self.training:
             return without_idle_counters(graph)  # evaluating does not change the training that goes on after it
         # Gradients are taken of the optimized forward graph, so that backward ops are born in the right layout.

@@ -130,11 +130,14 @@ def _quantize(proto: onnx.ModelProto, feeds: Sequence[dict[str, Array]] | None, 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         result = str(Path(folder, "int8.onnx"))
         source = onnx.shape_inference.infer_shapes(proto)
+        # Weights of 7 bits: processors without VNNI add pairs of products in 16 bits, where 8 times 8 bits overflow
+        # and are cut without a word; which processor will run the file is not known here.
+        options = {"per_channel": per_channel, "reduce_range": True}
         try:
             if feeds is None:
-                quantize_dynamic(source, result, STANDARD, per_channel=per_channel, weight_type=QuantType.QInt8)
+                quantize_dynamic(source, result, STANDARD, weight_type=QuantType.QInt8, **options)
             else:
-                quantize_static(source, result, Reader(feeds), per_channel=per_channel)
+                quantize_static(source, result, Reader(feeds), **options)
         except Exception as error:  # ONNX Runtime raises several unrelated types
             raise KCompileError(f"ONNX Runtime cannot quantize the model: {error}") from error
         small = onnx.load(result)

@@ -43,6 +43,7 @@ class Executable:
         device: ``cpu``, ``cuda``, ``auto``; default: as configured.
         dump_after: print the IR after these passes (a name, or ``all``).
         report: what earlier passes did, to go on with.
+        native: whether the passes for this machine follow.
 
     Attributes:
         graph: the optimized graph.
@@ -57,6 +58,7 @@ class Executable:
         device: str | None = None,
         dump_after: str | None = None,
         report: Report | None = None,
+        native: bool = True,
     ) -> None:
         from kcompile.passes.emit import emit
         from kcompile.passes.late_updates import divide
@@ -71,7 +73,7 @@ class Executable:
             graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
         block = runtime.channel_block() if self.device == "cpu" and _has_convolution(graph) else 0
         target = Target(self.device, NATIVE[self.device], portable=False, block=block)
-        passes = (*(INFERENCE if pipeline is None else pipeline), *native_passes(target))
+        passes = (*(INFERENCE if pipeline is None else pipeline), *(native_passes(target) if native else ()))
         self.graph = run_pipeline(graph, passes, dump_after=dump_after, report=self._report)
         divided = divide(self.graph) if self.device == "cpu" else None
         emitted = emit(divided.first if divided else self.graph, target)

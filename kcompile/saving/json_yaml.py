@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -140,9 +141,7 @@ def read_json(text: str | bytes, what: str = "the configuration") -> Any:
             text, object_pairs_hook=_unique(what), parse_constant=_no_constant(what), parse_int=_short(what)
         )
     except RecursionError:
-        raise UnsafeFileError(
-            f"{what} is nested deeper than the {limits.CONFIG_DEPTH} levels that are allowed"
-        ) from None
+        raise _too_deep(what) from None
     except KCompileError:
         raise
     except ValueError as error:
@@ -206,13 +205,12 @@ def read_yaml(text: str | bytes, what: str = "the configuration") -> Any:
     import yaml
 
     text = _text(text, what)
+    _check_brackets(text, what)
     try:
         _check_events(text, what)
         data = yaml.load(text, Loader=_loader(what))
     except RecursionError:
-        raise UnsafeFileError(
-            f"{what} is nested deeper than the {limits.CONFIG_DEPTH} levels that are allowed"
-        ) from None
+        raise _too_deep(what) from None
     except KCompileError:
         raise
     except (yaml.YAMLError, ValueError) as error:
@@ -227,6 +225,32 @@ _PLAIN_TAGS = {
 }
 
 
+_BRACKETS = re.compile(
+    r"""(?x)
+    (?<![^\s\[{,:]) (?: "(?:[^"\\]|\\.)*+" | '(?:[^']|'')*+' )  # quoted, where a value may begin
+    | (?<!\S) \#[^\n]*                                         # a comment
+    | (?<![^\s\[{,:?-]) (?P<opened>[\[{])
+    | (?P<closed>[\]}])""",
+    re.DOTALL,
+)
+
+
+def _check_brackets(text: str, what: str) -> None:
+    """Depth of brackets, before any parser sees them: parsers read far ahead, and have limits of their own."""
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        if match["opened"]:
+            depth += 1
+            if depth > limits.CONFIG_DEPTH:
+                raise _too_deep(what)
+        elif match["closed"]:
+            depth = max(depth - 1, 0)
+
+
+def _too_deep(what: str) -> UnsafeFileError:
+    return UnsafeFileError(f"{what} is nested deeper than the {limits.CONFIG_DEPTH} levels that are allowed")
+
+
 def _check_events(text: str, what: str) -> None:
     """Depth, tags and numbers, from the stream of events: nothing recurses, and nothing is made yet."""
     import yaml
@@ -236,7 +260,7 @@ def _check_events(text: str, what: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > limits.CONFIG_DEPTH:
-                raise UnsafeFileError(f"{what} is nested deeper than the {limits.CONFIG_DEPTH} levels that are allowed")
+                raise _too_deep(what)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         tag = getattr(event, "tag", None)
