@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     build = commands.add_parser("compile", parents=[shared], help="time from nothing to the first step")
     choice = f"default: {' '.join(DEPTHS)}"
     build.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
-    commands.add_parser("import", parents=[shared], help="time of the first import")
+    commands.add_parser("import", parents=[shared], help="time of the first import, and until a first prediction")
     return main
 
 
@@ -108,15 +108,15 @@ def compile_table(results: list[Result]) -> str:
 
 
 def import_table(results: list[Result]) -> str:
-    """Peer, seconds of the first import (median and fastest of the rounds), and the facts."""
+    """Peer, seconds of the first import with NumPy (median and fastest of the rounds), of the first use, the facts."""
     rows = []
     for result in results:
         seconds = [blocks[0] for blocks in result.rounds.get("import", ())]
         fastest = min(seconds, default=None)
         median = result.figures.get("import")
-        times = [number(median, suffix=" s"), number(fastest, suffix=" s")]
+        times = [number(value, suffix=" s") for value in (median, fastest, result.figures.get("first use"))]
         rows.append([result.peer, *times, *report.facts(result)[3:]])
-    return report.table(["peer", "import", "fastest", *report.FACTS[3:]], rows, left=1)
+    return report.table(["peer", "import", "fastest", "first use", *report.FACTS[3:]], rows, left=1)
 
 
 def machine(arguments: argparse.Namespace) -> str:

@@ -6,11 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 a check failed, 2 wrong use or input."""
-    options = parser().parse_args(arguments)
+    understood = parser()
+    options = understood.parse_args(arguments)
+    if options.command is None:
+        understood.print_help()
+        return 0
     try:
         status: int = options.run(options)
         sys.stdout.flush()
@@ -39,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
     top = argparse.ArgumentParser(prog="kcompile", description="Keras-style models as ONNX graphs.")
     top.add_argument("--version", action="version", version=f"kcompile {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
     demo = commands.add_parser(
         "demo", help="train a small network on real digits, export it, and check the exported files"
@@ -53,13 +58,18 @@ def parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser(
         "inspect",
         help="show what is in an ONNX file, or what the passes make of a model",
-        description="Show inputs, outputs, operators, parameters and floating point operations; for a model in Python "
-        "also its graph before and after the passes.",
+        description="Show inputs, outputs, operators, parameters and floating point operations; for a model in Python, "
+        "or in a file of Keras, also its layers, and its graph before and after the passes.",
     )
-    inspect.add_argument("what", metavar="model.onnx|model.py:function", help="the function returns a model")
+    inspect.add_argument(
+        "what", metavar="model.onnx|model.h5|model.keras|model.py:function", help="the function returns a model"
+    )
     inspect.add_argument("--training", action="store_true", help="the training step of the (compiled) model")
     inspect.add_argument(
         "--dump-after", metavar="PASS", help="print the graph after this pass, several (a,b), or after each (all)"
+    )
+    inspect.add_argument(
+        "--custom-objects", metavar="FILE.py", help="run this file; its classes and functions may be named in the model"
     )
     inspect.set_defaults(run=_inspect)
 
@@ -123,8 +133,23 @@ def _inspect(options: argparse.Namespace) -> int:
         return 0
     if options.what.endswith(".py"):
         raise KCompileError(f"name the function that returns the model: {options.what}:FUNCTION")
+    from kcompile.converting import sources
+
+    path = options.what.lower()
+    if path.endswith(sources.MODELS):
+        custom_objects = sources.custom_objects_of(options.custom_objects) if options.custom_objects else {}
+        model = sources.load(Path(options.what), custom_objects=custom_objects, compile=options.training)
+        model.summary()
+        print(inspecting.describe_model(model, options.training, options.dump_after))
+        return 0
+    if path.endswith(sources.CONFIGS):
+        raise KCompileError(
+            f"{options.what!r} is an architecture without weights; kcompile convert takes it, with --weights"
+        )
     if options.training or options.dump_after:
-        raise KCompileError("--training and --dump-after need a model in Python (model.py:function), not an ONNX file")
+        raise KCompileError(
+            "--training and --dump-after need a model in Python (model.py:function) or of Keras, not an ONNX file"
+        )
     print(inspecting.describe_file(options.what))
     return 0
 

@@ -148,7 +148,7 @@ def what_was_won(model: Model, train: Data) -> str:
     slow, fast = (1000 * float(np.median(found)) for found in seconds)
     nodes = [len(executable.graph.nodes()) for executable in steps]
     return (
-        f"The passes made {nodes[1]} operations of {nodes[0]}, so that a training step on 32 images takes {fast:.1f} ms "
+        f"The passes made {nodes[1]} operations of {nodes[0]}, so that a step on 32 images takes {fast:.1f} ms "
         f"instead of {slow:.1f} ms ({slow / fast:.1f} times as fast)."
     )
 

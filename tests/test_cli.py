@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from kcompile import cli
+from kcompile.inspecting import load_model_function
 from kcompile.inspecting.files import flops, inferred_shapes
 from tests.small_models import ZOO
 
@@ -140,6 +141,37 @@ def test_wrong_use_is_said_in_one_line(
     assert captured.out == ""
     assert re.match(f"kcompile inspect: .*{sentence}", captured.err)
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ending", ["h5", "keras"])
+@pytest.mark.parametrize("training", [False, True])
+def test_inspecting_a_file_of_keras(
+    ending: str, training: bool, source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load_model_function(source, "build")
+    model.save(tmp_path / f"m.{ending}")
+    assert run(str(tmp_path / f"m.{ending}"), *(["--training"] if training else [])) == 0
+    output = capsys.readouterr().out
+    assert re.search(r"Total params: ", output)
+    assert counts(output, "parameters") == [4 * 9 * 2 + 4 * 4 + 3 * 36 * 4 + 3]
+    assert ("training step" in output) == training
+
+
+def test_the_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    output = capsys.readouterr().out
+    assert all(command in output for command in ("demo", "inspect", "convert"))
+
+
+def test_the_package_is_found_beside_its_clone(tmp_path: Path) -> None:
+    """There a folder of the same name, which holds no module, comes first on the path."""
+    (tmp_path / "kcompile" / "kcompile").mkdir(parents=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = "import kcompile; print(kcompile.Sequential.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "Sequential\n", done.stderr
 
 
 def processor_time_of_children() -> float:

@@ -86,6 +86,9 @@ def test_models_that_are_too_large_for_numpy_are_not_tried(tmp_path: Path, monke
         (["a.h5"], "new/", ["new/a.onnx"]),
         (["a.h5", "d/b.keras"], "new", ["new/a.onnx", "new/b.onnx"]),
         (["a.h5"], "d", ["d/a.onnx"]),
+        (["a.h5", "b.h5", "a.keras"], None, ["a.h5.onnx", "b.onnx", "a.keras.onnx"]),
+        (["a.h5", "d/a.h5"], "new", ["new/a.h5.onnx", "new/d_a.h5.onnx"]),
+        (["c/a.h5", "d/a.h5", "a.keras"], "new", ["new/c_a.h5.onnx", "new/d_a.h5.onnx", "new/a.keras.onnx"]),
     ],
 )
 def test_where_files_go(
@@ -103,9 +106,8 @@ def test_where_files_go(
         (["a.h5"], "a.h5", "'a.h5' would be overwritten"),
         (["b.h5"], "w.h5", "'w.h5' would be overwritten"),
         (["a.h5", "b.h5"], "file", "must be a folder"),
-        (["a.h5", "a.keras"], None, r"'a.keras' would become 'a.onnx', as 'a.h5' does"),
-        (["a.h5", "d/a.h5"], "new", r"'d/a.h5' would become 'new/a.onnx', as 'a.h5' does"),
-        (["a.h5", "a.h5"], None, "'a.h5' would become 'a.onnx', and is listed twice"),
+        (["a.h5", "a.h5"], None, "'a.h5' is listed twice"),
+        (["d/a.h5", "d/../d/a.h5"], "new", "'d/../d/a.h5' is the same file as 'd/a.h5'"),
         (["link.h5"], "a.h5", "'a.h5' would be overwritten"),
     ],
 )

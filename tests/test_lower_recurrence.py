@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kcompile.ir import Graph, IRError, Target, Value, constant, input_value, interpret, named
 from kcompile.ir.ops.arithmetic import add
 from kcompile.ir.ops.comparison import greater, greater_equal, less, logical_and, logical_not, not_equal
-from kcompile.ir.ops.indexing import gather
+from kcompile.ir.ops.indexing import gather, top_k
 from kcompile.ir.ops.linalg import matmul
 from kcompile.ir.ops.recurrent_base import Recurrence
 from kcompile.ir.ops.recurrent_gru import gru
@@ -253,6 +253,8 @@ def test_empty_batches_and_sequences_do_not_reach_the_kernels() -> None:
     y, final = run(np.zeros((2, 0, FEATURES)), np.ones((2, UNITS)))
     assert y.shape == (2, 0, UNITS)
     np.testing.assert_array_equal(final, np.ones((2, UNITS)))
+    largest, places = Executable(Graph([last], list(top_k(last, 2))))(np.zeros((0, UNITS)))
+    assert largest.shape == places.shape == (0, 2)
 
 
 def test_loops_stay_where_no_operator_computes_them() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,34 +44,48 @@ class Conversion:
 def targets(sources: Sequence[Path], output: str | None, others: Sequence[Path] = ()) -> list[Path]:
     """The ONNX file of each source: beside it, in the folder ``output``, or ``output`` itself.
 
+    Sources that share a stem keep their ending (``model.h5.onnx`` and ``model.keras.onnx``), and, if that is not
+    enough, get the names of their folders (``a_model.h5.onnx``).
+
     Raises:
-        KCompileError: several sources would become one file; a source or one of ``others`` would be overwritten.
+        KCompileError: a source is listed twice; a source or one of ``others`` would be overwritten.
         OSError: the folder cannot be made.
     """
+    known: dict[Path, Path] = {}
+    for source in sources:
+        first = known.setdefault(Path(os.path.normpath(source.absolute())), source)
+        if first is not source:
+            other = "is listed twice" if first == source else f"is the same file as {str(first)!r}"
+            raise KCompileError(f"{str(source)!r} {other}; name each file once")
     if nameless := [source for source in sources if not source.name]:
         raise KCompileError(f"{str(nameless[0])!r} is a folder; name the files to convert")
     if output is None:
-        found = [source.with_suffix(".onnx") for source in sources]
+        found = _apart(sources, [source.with_suffix(".onnx") for source in sources])
     elif len(sources) > 1 or output.endswith(("/", "\\")) or Path(output).is_dir():
         folder = Path(output)
         if folder.exists() and not folder.is_dir():
             raise KCompileError(f"there are {len(sources)} files to convert, so -o {output!r} must be a folder")
-        found = [folder / f"{source.stem}.onnx" for source in sources]
+        found = _apart(sources, [folder / f"{source.stem}.onnx" for source in sources])
     else:
         found = [Path(output)]
     sources_there = {source.resolve() for source in (*sources, *others)}
-    taken: dict[Path, Path] = {}
-    for source, target in zip(sources, found, strict=True):
-        key = target.resolve()
-        if key in sources_there:
+    for target in found:
+        if target.resolve() in sources_there:
             raise KCompileError(f"{str(target)!r} would be overwritten, which is read; choose another place with -o")
-        if key in taken:
-            other = f"as {str(taken[key])!r} does" if taken[key] != source else "and is listed twice"
-            raise KCompileError(f"{str(source)!r} would become {str(target)!r}, {other}; convert it by itself")
-        taken[key] = source
     if output is not None:
         for folder in {target.parent for target in found}:
             folder.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def _apart(sources: Sequence[Path], places: Sequence[Path]) -> list[Path]:
+    """``places``, where those that several sources share have the whole name of their source, and folders if needed."""
+    found = list(places)
+    for parts in range(1, max(len(source.parts) for source in sources) + 1):
+        shared = Counter(place.resolve() for place in found)
+        for i, source in enumerate(sources):
+            if shared[found[i].resolve()] > 1:
+                found[i] = found[i].with_name("_".join(source.parts[-parts:]).replace("/", "") + ".onnx")
     return found
 
 

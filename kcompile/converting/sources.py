@@ -42,8 +42,10 @@ def load(
     from kcompile.saving import load_model
 
     suffix = path.suffix.lower()
+    if path.is_dir():
+        load_model(path)  # says what kind of folder it is
     if not path.is_file():
-        raise FileNotFoundError(f"{str(path)!r} is a folder" if path.is_dir() else f"there is no file {str(path)!r}")
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
     if suffix in CONFIGS:
         if weights is None:
             raise KCompileError(f"{str(path)!r} is an architecture without weights; give them with --weights FILE")

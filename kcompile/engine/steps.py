@@ -131,7 +131,7 @@ class StepGraph:
         return run_pipeline(self._graph(name, None), TRAINING if self.training else INFERENCE)
 
     def as_written(self, name: str) -> ir.Graph:
-        """The step before the passes, but for those without which it has no meaning: what theirs is measured against."""
+        """The step before the passes, but for the one without which it has no meaning; to measure them by."""
         from kcompile.passes.specialize import specialize_inference, specialize_training
 
         return self._graph(name, None, (specialize_training if self.training else specialize_inference,))

@@ -207,8 +207,12 @@ def _is_uniform(array: Array) -> bool:
 
 
 def _number(element: Any) -> str:
-    text = str(element)  # NumPy prints the shortest decimal that reads back to the same number.
-    return text if element.dtype.kind != "f" or re.search(r"[.en]", text) else f"{text}.0"
+    """The shortest decimal that reads back to the same number, in a form that no version of NumPy decides."""
+    if element.dtype.kind != "f" or not np.isfinite(element):
+        return str(element)
+    if element == 0 or 1e-4 <= abs(float(element)) < 1e16:
+        return np.format_float_positional(element, trim="0")
+    return np.format_float_scientific(element, trim="-")
 
 
 def _constant_text(array: Array) -> str:

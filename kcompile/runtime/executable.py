@@ -15,6 +15,7 @@ from kcompile.errors import KCompileError
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph
 from kcompile.ir.dims import SymbolicDim
+from kcompile.ir.ops.indexing import TopK
 from kcompile.ir.ops.recurrent_operators import RecurrentOperator
 from kcompile.runtime import session as runtime
 from kcompile.runtime.late import LateUpdates, place_of
@@ -89,7 +90,7 @@ class Executable:
         self._updates = [(name, *place_of(variable)) for variable, name in emitted.state_outputs.items()]
         self._updated = list({id(s): s for _, s, _ in self._updates}.values())
         self._read = set(self._session.input_names)
-        self._needs_steps = _has_recurrent_operator(self.graph)
+        self._aborts_if_empty = _aborts_if_empty(self.graph)
         own = [storage for _, storage, _ in (*self._state, *self._updates)]
         late = self._late.storages if self._late else []
         self._storages = list({id(storage): storage for storage in (*own, *late)}.values())
@@ -137,7 +138,7 @@ class Executable:
         Outputs whose shape is known are valid until the next run. Where there is state, and other threads, the caller
         holds :data:`~kcompile.runtime.storage.exclusive` until it has committed.
         """
-        if self._needs_steps and not all(feed.size for feed in feeds):
+        if self._aborts_if_empty and not all(feed.size for feed in feeds):
             return self._interpreted(feeds)
         if not self._storages:
             return self._session.run(dict(zip(self.inputs, feeds, strict=True)), self.outputs)
@@ -159,7 +160,7 @@ class Executable:
         return [value.numpy() for value in binding.get_outputs()[: len(self.outputs)]]
 
     def _interpreted(self, feeds: Sequence[Array]) -> list[Array]:
-        """The outputs for empty arrays, of which ONNX Runtime's LSTM and GRU abort the process (1.31)."""
+        """The outputs for empty arrays, which no kernel sees."""
         from kcompile.ir.interpret import interpret
 
         if self._updates:
@@ -278,8 +279,9 @@ def _has_convolution(graph: Graph) -> bool:
     )
 
 
-def _has_recurrent_operator(graph: Graph) -> bool:
+def _aborts_if_empty(graph: Graph) -> bool:
+    """Whether ONNX Runtime ends the process on empty arrays: LSTM and GRU in 1.31, TopK before it."""
     return any(
-        isinstance(node.op, RecurrentOperator) or any(map(_has_recurrent_operator, node.op.regions))
+        isinstance(node.op, (RecurrentOperator, TopK)) or any(map(_aborts_if_empty, node.op.regions))
         for node in graph.nodes()
     )

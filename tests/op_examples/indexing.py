@@ -91,7 +91,8 @@ EXAMPLES = [
         "cast", lambda i: one_hot(i, 4), [integers(3, 2, low=-1, high=6)], "one_hot", batch=[0], empty=True
     ),
     Example("cast", lambda i: one_hot(i, 4, "int32", 0), [integers(3, 2, high=4)], "one_hot first"),
-    Example("top_k", lambda x: top_k(x, 3), [floats(4, 6)], batch=[0], empty=True),
+    # Not empty: TopK divides by zero then, before ONNX Runtime 1.31.
+    Example("top_k", lambda x: top_k(x, 3), [floats(4, 6)], batch=[0]),
     Example("top_k", lambda x: top_k(x, 2)[0], [floats(2, 3, 4)], "values", batch=[0]),
     Example("top_k", lambda x: top_k(x, 3)[1], [ties], "ties", batch=[0]),
     Example("top_k", lambda x: top_k(x, 3), [integers(3, 7, dtype="int16")], "int16", batch=[0]),
