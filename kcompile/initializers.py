@@ -331,6 +331,13 @@ def lecun_normal(seed: int | None = None) -> VarianceScaling:
     return _scaling(LecunNormal, seed)
 
 
+def makes_integers(initializer: Any) -> bool:
+    """Whether an initializer is of use for integers: one of ours that draws fractions is not."""
+    if isinstance(initializer, RandomUniform):
+        return float(initializer.minval).is_integer() and float(initializer.maxval).is_integer()
+    return not hasattr(initializer, "seed")
+
+
 # ---- names
 
 zero = zeros = Zeros

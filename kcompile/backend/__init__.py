@@ -74,7 +74,6 @@ from kcompile.backend.math import (
     mean,
     min,
     minimum,
-    moving_average_update,
     not_equal,
     pow,
     prod,
@@ -86,9 +85,6 @@ from kcompile.backend.math import (
     std,
     stop_gradient,
     sum,
-    update,
-    update_add,
-    update_sub,
     var,
 )
 from kcompile.backend.nn import (
@@ -152,6 +148,7 @@ from kcompile.backend.shape import (
     transpose,
     zeros_like,
 )
+from kcompile.backend.updates import moving_average_update, update, update_add, update_sub
 from kcompile.backend.variables import (
     Variable,
     batch_get_value,

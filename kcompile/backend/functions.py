@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend.random import random_counter
+from kcompile.backend.random import own_counter, random_counter
+from kcompile.backend.updates import Update
 from kcompile.backend.variables import Variable, current_trace
 from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError
@@ -48,8 +49,11 @@ class Function:
 
         # Where the learning phase is not among the inputs, it is that of inference, as in Keras.
         given = [x for x in inputs if isinstance(x, Tensor)]
-        self._single = not isinstance(outputs, (list, tuple))
-        graph = specialize_inference(build_graph(given, [outputs] if self._single else outputs, updates, name))
+        self._single = not isinstance(outputs, (list, tuple)) or isinstance(outputs, Update)
+        wanted = [outputs] if self._single else list(outputs)
+        updates = [*updates, *(x for x in wanted if isinstance(x, Update))]
+        results = [x.new if isinstance(x, Update) else x for x in wanted]
+        graph = specialize_inference(build_graph(given, results, updates, name, counter=own_counter(results, updates)))
         # A fixed learning phase, as K.learning_phase() then returns it, is fed nowhere.
         self._fed = [isinstance(x, Tensor) for x in inputs]
         self._executable = Executable(graph, (*BOTH, *TRAINING), device=device)
@@ -85,7 +89,7 @@ def function(
     Args:
         inputs: tensors, also intermediate ones and variables, for which the arrays stand; ``K.learning_phase()`` may be
             among them, also where it is fixed.
-        outputs: tensors, a list or one.
+        outputs: tensors, a list or one; updates among them are applied too, and give the new value.
         updates: pairs ``(variable, new value)``.
         name: shown in reports.
         kwargs: ``device``.
@@ -184,13 +188,14 @@ def _label(x: Tensor, position: int) -> str:
     return f"input_{position}"
 
 
-def evaluate(tensors: Sequence[Tensor]) -> list[Array]:
-    """The values of tensors that depend on variables and constants only.
+def evaluate(tensors: Sequence[Tensor | Update]) -> list[Array]:
+    """The values of tensors that depend on variables and constants only; updates change their variables.
 
     Raises:
         ValueError: one depends on a model input.
     """
-    leaves = [node for node in ir.toposort([t.value for t in tensors]) if not node.inputs]
+    values = [t.new.value if isinstance(t, Update) else t.value for t in tensors]
+    leaves = [node for node in ir.toposort(values) if not node.inputs]
     if current_trace() is not None and any(isinstance(node.op, (ir.Input, ir.Variable)) for node in leaves):
         raise KCompileError(
             f"{tensors[0]!r} has no number while a step is being traced (once, for all batches), so NumPy, float(), if "
@@ -206,5 +211,5 @@ def evaluate(tensors: Sequence[Tensor]) -> list[Array]:
 
 
 def eval(x: Any) -> Any:
-    """The value of a tensor as an array."""
-    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+    """The value of a tensor as an array. An update (:func:`kcompile.backend.update`) changes its variable."""
+    return x.numpy() if isinstance(x, (Tensor, Update)) else np.asarray(x)

@@ -275,32 +275,3 @@ def batch_dot(x: Any, y: Any, axes: int | Sequence[Any] | None = None) -> Tensor
         raise KCompileError(f"batch_dot over axes {list(axes)}: axis 0 is the batch and cannot be contracted")
     result = linalg.dot_general(a, b, contract=((first,), (second,)), batch=((0,), (0,)))
     return Tensor(shaping.expand_dims(result, 1) if result.rank == 1 else result)
-
-
-def moving_average_update(x: Any, value: Any, momentum: float) -> tuple[Any, Tensor]:
-    """The update ``(x, x * momentum + value * (1 - momentum))``."""
-    return _noted(x, as_tensor(x) * momentum + as_tensor(value) * (1.0 - momentum))
-
-
-def update(x: Any, new_x: Any) -> tuple[Any, Tensor]:
-    """The update of ``x`` to ``new_x``: pass it to ``K.function(updates=...)`` or ``layer.add_update``."""
-    return _noted(x, as_tensor(new_x))
-
-
-def update_add(x: Any, increment: Any) -> tuple[Any, Tensor]:
-    """The update of ``x`` to ``x + increment``."""
-    return _noted(x, x + increment)
-
-
-def update_sub(x: Any, decrement: Any) -> tuple[Any, Tensor]:
-    """The update of ``x`` to ``x - decrement``."""
-    return _noted(x, x - decrement)
-
-
-def _noted(x: Any, new: Tensor) -> tuple[Any, Tensor]:
-    """The update as a pair; a step that is being traced makes it at once."""
-    from kcompile.backend.variables import current_trace
-
-    if (trace := current_trace()) is not None:
-        trace.append((x, new))
-    return x, new

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -24,9 +25,34 @@ def random_counter() -> Variable:
     """The number of graph runs so far that drew random numbers: the one piece of random state (role ``rng``)."""
     global _counter
     if _counter is None:
-        with at_once():
-            _counter = Variable(np.zeros((), np.uint32), "uint32", "random_counter", role="rng", trainable=False)
+        _counter = new_counter()
     return _counter
+
+
+_own: WeakKeyDictionary[ir.Op, Variable] = WeakKeyDictionary()
+
+
+def own_counter(outputs: Sequence[Any], updates: Sequence[Any] = ()) -> Variable | None:
+    """The counter of a function that draws random numbers: how often its first random op was evaluated so far.
+
+    So what a seed gives depends on nothing else that was evaluated before.
+    """
+    tensors = [*outputs, *(pair[1] for pair in updates)]
+    nodes = ir.toposort([x.value for x in tensors if isinstance(x, Tensor)])
+    ops = [node.op for node in nodes if isinstance(node.op, random_ops.RandomBits)]
+    if not ops:
+        return None
+    found = next((_own[op] for op in ops if op in _own), None)
+    found = new_counter() if found is None else found
+    for op in ops:
+        _own.setdefault(op, found)
+    return found
+
+
+def new_counter(label: str = "random_counter") -> Variable:
+    """A count of runs that starts with the first."""
+    with at_once():
+        return Variable(np.zeros((), np.uint32), "uint32", label, role="rng", trainable=False)
 
 
 _step: ContextVar[ir.Value | None] = ContextVar("step", default=None)

@@ -141,11 +141,14 @@ def one_hot(indices: Any, num_classes: int) -> Tensor:
     return Tensor(indexing.one_hot(as_tensor(indices).value, num_classes, config.floatx()))
 
 
-def arange(start: int, stop: int | None = None, step: int = 1, dtype: str = "int32") -> Tensor:
-    """Evenly spaced numbers, as NumPy's."""
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: str = "int32") -> Tensor:
+    """Evenly spaced numbers, as NumPy's. Fractions stay such (``floatx``) unless another type than int32 is named."""
     import numpy as np
 
-    return Tensor(ir.constant(np.arange(start, stop, step) if stop is not None else np.arange(start), dtype))
+    array = np.arange(start, stop, step) if stop is not None else np.arange(0, start, step)
+    if array.dtype.kind == "f" and dtype == "int32":
+        dtype = config.floatx()
+    return Tensor(ir.constant(array, dtype))
 
 
 def zeros_like(x: Any, dtype: str | None = None, name: str | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -201,9 +202,24 @@ def variable(value: Any, dtype: str | None = None, name: str | None = None, cons
 def constant(
     value: Any, dtype: str | None = None, shape: Sequence[int] | None = None, name: str | None = None
 ) -> Tensor:
-    """A constant tensor; with ``shape``, filled with the value."""
+    """A constant tensor, ``floatx`` by default.
+
+    Args:
+        value: a number or array.
+        dtype: element type.
+        shape: as which the elements of ``value``, in their order, are taken; a single one fills it.
+        name: for messages.
+
+    Raises:
+        ValueError: ``shape`` has another number of elements.
+    """
     array = np.asarray(value, dtype=dtype or config.floatx())
-    return Tensor(ir.constant(np.broadcast_to(array, tuple(shape)) if shape is not None else array), name)
+    if shape is not None:
+        sizes = tuple(int(size) for size in shape)
+        if array.size not in (1, math.prod(sizes)):
+            raise ShapeError(f"K.constant: a value of shape {array.shape} does not fill shape {sizes}")
+        array = np.full(sizes, array.reshape(-1)[0]) if array.size == 1 else array.reshape(sizes)
+    return Tensor(ir.constant(array), name)
 
 
 def placeholder(
@@ -316,7 +332,7 @@ def learning_phase() -> Tensor | int:
 
 def get_value(x: Any) -> Any:
     """The present value of a variable (or of anything that can be computed) as an array or a number."""
-    if isinstance(x, Tensor):
+    if isinstance(x, Tensor) or hasattr(x, "numpy"):  # an update too
         array = x.numpy()
         return array[()] if array.ndim == 0 else array
     return x

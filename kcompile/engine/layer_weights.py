@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.backend import config
 from kcompile.backend.variables import Variable
 from kcompile.engine import loading, weight_order
 from kcompile.engine.meanings import as_meant_now
@@ -69,10 +68,15 @@ class LayerWeights:
         shape = tuple(() if shape is None else shape)
         if any(size is None for size in shape):
             raise ShapeError(f"layer {self.name!r}: weight {name!r} would have the unknown size in {shape}")
-        dtype = dtype or (self.dtype if self.dtype.startswith("float") else config.floatx())
+        dtype = dtype or self.dtype
         if initializer is None:
             initializer = "glorot_uniform" if dtype.startswith("float") else "zeros"
         initializer = initializers.get(initializer)
+        if not dtype.startswith("float") and not initializers.makes_integers(initializer):
+            raise DataTypeError(
+                f"layer {self.name!r}: {type(initializer).__name__}, the initializer of weight {name!r}, makes "
+                f"fractions but its dtype is {dtype}; give the layer a floating point dtype, or it another initializer"
+            )
         role = kwargs.get("role", "weight" if trainable else "statistic")
         file = loading.current()
         value: Any = None

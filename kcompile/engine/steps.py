@@ -13,6 +13,7 @@ from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend import math as m
 from kcompile.backend.functions import build_graph, substitute
+from kcompile.backend.random import new_counter
 from kcompile.backend.variables import Variable, placeholder
 from kcompile.engine.compilation import OutputPlan
 from kcompile.engine.network import is_state
@@ -264,7 +265,7 @@ def predict_graph(model: Model, name: str = "predict", counting: bool = False) -
         model: a built model.
         name: that of the graph.
         counting: whether a model that draws random numbers in inference too (a ``Lambda`` that samples) advances the
-            random counter, so that each run draws new ones.
+            random counter of its own, so that each run draws new ones, the first the same in every process.
     """
     from kcompile.passes.simplify import simplify
     from kcompile.passes.specialize import specialize_inference
@@ -272,7 +273,8 @@ def predict_graph(model: Model, name: str = "predict", counting: bool = False) -
     states: dict[Variable, Tensor] = {}
     _merge(states, state_updates(model))
     names = _free_names(model.output_names, model.input_names)
-    graph = build_graph(model.inputs, model.outputs, list(states.items()), name, names, model.input_names)
+    counter = new_counter() if counting else None
+    graph = build_graph(model.inputs, model.outputs, list(states.items()), name, names, model.input_names, counter)
     if counting:
         # Branches of the training phase fall away first, with the dropouts in them.
         return without_idle_counters(simplify(specialize_inference(graph)))

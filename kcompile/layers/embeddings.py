@@ -65,6 +65,7 @@ class Embedding(Layer):
             initializer=self.embeddings_initializer,
             regularizer=self.embeddings_regularizer,
             constraint=self.embeddings_constraint,
+            dtype=self.dtype if self.dtype.startswith("float") else K.floatx(),  # else it is that of the indices
         )
         self.built = True
 
