@@ -360,6 +360,11 @@ def per_sample(loss: Any, weighted: bool = False) -> Callable[[Any, Any], Tensor
     return lambda y_true, y_pred: wrapped._values(y_true, y_pred, weighted)
 
 
+def calls_itself(loss: Any) -> bool:
+    """Whether it is a Loss whose class defines ``__call__`` anew: then that counts, weights, reduction and all."""
+    return isinstance(loss, Loss) and type(loss).__call__ is not Loss.__call__
+
+
 def _per_sample(result: Any) -> Tensor:
     if result is None:
         raise DataTypeError("the loss returned None; return a tensor with one value per sample")

@@ -40,7 +40,11 @@ def overridden(model: Model, name: str) -> bool:
 
 
 def own_steps(model: Model) -> bool:
-    """Whether training and evaluation run code of the user's own."""
+    """Whether training and evaluation run code of the user's own, or show metrics that it lists."""
+    from kcompile.engine.training import Model as Base
+
+    if type(model).metrics is not Base.metrics:
+        return True
     return any(overridden(model, name) for name in TRAINING_HOOKS)
 
 

@@ -21,6 +21,7 @@ from kcompile.engine.lists import as_list, is_shape_list
 from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec, Node
+from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.replay import is_replayed
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
@@ -70,10 +71,13 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
     )  # fmt: skip
 
     _is_metric = False
+    _hook_kinds: tuple[str, ...] = ("Layer",)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Notes the arguments of a class that defines no ``get_config``: they are its configuration, as in Keras 3."""
         layer = super().__new__(cls)
+        for kind in cls._hook_kinds:
+            refuse_hooks(cls, kind)
         if cls.get_config is Layer.get_config and not cls.__module__.startswith("kcompile."):
             layer._given = args, kwargs
         return layer

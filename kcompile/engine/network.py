@@ -213,6 +213,8 @@ class Network(Layer):
         return one_or_list([y._keras_mask for y in outputs]) if outputs else None
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
+        if type(self).compute_mask is not Network.compute_mask:
+            return super()._masks(inputs, masks, outputs)
         return [y._keras_mask for y in outputs]
 
     def _check_call(self, tensors: Sequence[Any]) -> None:

@@ -70,6 +70,10 @@ class BatchSource:
         self.batches = 0
         self.exhausted = False
         self._restarts = not is_sequence(data) and not hasattr(data, "__next__")
+        if is_sequence(data):  # Keras 3's datasets say themselves how they are run
+            workers = getattr(data, "workers", 1) if workers == 1 else workers
+            max_queue_size = getattr(data, "max_queue_size", 10) if max_queue_size == 10 else max_queue_size
+            use_multiprocessing = use_multiprocessing or getattr(data, "use_multiprocessing", False)
         self._workers = check_int(argument, "workers", workers, 0)
         self._max_queue_size = check_int(argument, "max_queue_size", max_queue_size, 1)
         self._processes = bool(use_multiprocessing)

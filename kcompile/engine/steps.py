@@ -198,6 +198,10 @@ def output_loss(plan: OutputPlan, output: Tensor, y: Tensor, w: Tensor | None) -
     from kcompile import losses
 
     with ir.scope(f"loss/{plan.name}"):
+        if losses.calls_itself(plan.loss):  # Loss.__call__ takes the mask from the output itself
+            whole = functools.partial(plan.loss, sample_weight=w) if w is not None else plan.loss
+            values = as_tensor(called("loss", plan.loss, whole, plan.name, y, output))
+            return m.mean(values) if values.ndim else values
         values = called("loss", plan.loss, losses.per_sample(plan.loss, w is not None), plan.name, y, output)
         if values.ndim == 0:  # a user's own loss: one number for all samples, which have their weights in common
             return values if w is None else values * m.mean(w)

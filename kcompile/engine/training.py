@@ -44,6 +44,7 @@ class Model(
     when it is first called or fitted.
     """
 
+    _hook_kinds = ("Layer", "Model")
     _one_input = False  # whether a list is always the samples of one input
     _totals: Totals | None = None  # the losses since the metrics were last reset
 

@@ -30,12 +30,14 @@ class Metric(Layer):
     """
 
     _is_metric = True
+    _hook_kinds = ("Layer", "Metric")
 
     def __init__(self, name: str | None = None, dtype: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, dtype=dtype, **kwargs)
         self.stateful = True
         self.built = True
         self._compute: Function | None = None
+        self._resetting = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -47,6 +49,9 @@ class Metric(Layer):
                 return self._update(traced, args, options)
 
             cls.update_state = functools.wraps(traced)(update_state)  # type: ignore[method-assign]  # the same one
+        ours = cls.__module__.startswith("kcompile.")
+        if "result" in cls.__dict__ and "value" not in cls.__dict__ and not ours:
+            cls.value = Metric.value  # type: ignore[method-assign]  # not the shortcut of a class above
 
     def add_weight(self, name: Any = None, shape: Any = (), initializer: Any = "zeros", **kwargs: Any) -> Variable:
         """A variable of the metric's state, zero at first."""
@@ -63,13 +68,25 @@ class Metric(Layer):
         raise NotImplementedError(f"{type(self).__name__} must define result")
 
     def reset_states(self) -> None:
-        """Forget all batches."""
-        for weight in self.weights:
-            weight.assign(np.zeros(weight.storage.shape))
+        """Forget all batches; tf.keras' and Keras 3's name is :meth:`reset_state`, and subclasses define either."""
+        self._reset("reset_state", "reset_states")
 
     def reset_state(self) -> None:
-        """Keras 3's name of :meth:`reset_states`."""
-        self.reset_states()
+        """Forget all batches."""
+        self._reset("reset_states", "reset_state")
+
+    def _reset(self, other: str, called: str) -> None:
+        # A subclass's method of the other name is the one that counts, unless it has both (or comes from there).
+        own = {name for name in (other, called) if getattr(type(self), name) is not getattr(Metric, name)}
+        if own == {other} and not self._resetting:
+            self._resetting = True
+            try:
+                getattr(self, other)()
+            finally:
+                self._resetting = False
+            return
+        for weight in self.weights:
+            weight.assign(np.zeros(weight.storage.shape))
 
     def _update(self, traced: Callable[..., Any], args: Any, options: Any) -> Any:
         if _tracing.active:  # called from an update_state that is being traced

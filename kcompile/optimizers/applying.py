@@ -30,6 +30,7 @@ class ApplyingMethods:
     updates_for: Callable[[Sequence[Tensor], Sequence[Variable]], list[Update]]
     get_updates: Callable[..., list[Update]]
     get_gradients: Any
+    _slots: dict[tuple[str, Variable | None], Variable]
     _rule: Any = None
     _extra: list[Update]
     _trained: list[Variable]
@@ -206,6 +207,31 @@ class ApplyingMethods:
 
                 slot.assign(np.asarray(initializers.get(initializer)(tuple(variable.shape))))
         return slot
+
+    def add_variable(
+        self, shape: Any = (), initializer: Any = "zeros", dtype: Any = None, name: str | None = None
+    ) -> Variable:
+        """State of any shape, as Keras 3 makes it."""
+        from kcompile import initializers
+
+        with at_once():
+            value = np.asarray(initializers.get(initializer)(tuple(shape)))
+            label = name or f"variable_{len(self._slots)}"
+            variable = Variable(value, dtype, f"{type(self).__name__}/{label}", role="slot", trainable=False)
+        self._slots[label, None] = variable
+        return variable
+
+    def assign(self, variable: Variable, value: Any) -> None:
+        """Give a variable a value (Keras 3)."""
+        variable.assign(value)
+
+    def assign_add(self, variable: Variable, value: Any) -> None:
+        """Add to a variable (Keras 3)."""
+        variable.assign_add(value)
+
+    def assign_sub(self, variable: Variable, value: Any) -> None:
+        """Subtract from a variable (Keras 3)."""
+        variable.assign_sub(value)
 
     def _get_variable_index(self, variable: Variable) -> int:
         return self._index_dict[self._var_key(variable)]

@@ -12,6 +12,7 @@ from kcompile.backend import math as m
 from kcompile.backend.functions import gradients
 from kcompile.backend.nn import switch
 from kcompile.backend.variables import Variable, at_once
+from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.errors import DataTypeError, KCompileError, check_number, did_you_mean
 from kcompile.optimizers.applying import ApplyingMethods
@@ -36,6 +37,10 @@ class Optimizer(ApplyingMethods):
         TypeError: an unknown argument.
         ValueError: a number out of range.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        refuse_hooks(cls, "Optimizer")
+        return super().__new__(cls)
 
     def __init__(self, lr: float, decay: float = 0.0, **kwargs: Any) -> None:
         owner = type(self).__name__

@@ -13,7 +13,7 @@ from kcompile.utils.layer_utils import convert_all_kernels_in_model, get_source_
 from kcompile.utils.np_utils import normalize, to_categorical
 from kcompile.utils.progbar import Progbar
 from kcompile.utils.random_seed import set_random_seed
-from kcompile.utils.sequence import GeneratorEnqueuer, OrderedEnqueuer, Sequence
+from kcompile.utils.sequence import GeneratorEnqueuer, OrderedEnqueuer, PyDataset, Sequence
 from kcompile.utils.summary import print_summary
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "HDF5Matrix",
     "OrderedEnqueuer",
     "Progbar",
+    "PyDataset",
     "Sequence",
     "convert_all_kernels_in_model",
     "custom_object_scope",

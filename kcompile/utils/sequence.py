@@ -19,22 +19,48 @@ class Sequence:
     A subclass defines `__len__` (batches per epoch) and `__getitem__(index)`, which returns one whole batch:
     `(x, y)`, `(x, y, sample_weight)`, or for predict also `x` alone. `on_epoch_end` may change the data
     between epochs. Every batch is used exactly once per epoch, whatever the number of workers. Source: Keras
-    2.3.
+    2.3; what Keras 3 calls `PyDataset` is the same here.
+
+    Args:
+        workers, use_multiprocessing, max_queue_size: how `fit` runs it, unless `fit` is told otherwise.
     """
 
     use_sequence_api = True
+    # On the class, so that a subclass whose __init__ doesn't call this one's works too.
+    workers = 1
+    use_multiprocessing = False
+    max_queue_size = 10
+
+    def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
+        self.workers = check_int(type(self).__name__, "workers", workers, 0)
+        self.use_multiprocessing = check_flag(type(self).__name__, "use_multiprocessing", use_multiprocessing)
+        self.max_queue_size = check_int(type(self).__name__, "max_queue_size", max_queue_size, 1)
 
     def __getitem__(self, index: int) -> Any:
         raise TypeError(f"{type(self).__name__} must define __getitem__(index), which returns a batch.")
 
+    @property
+    def num_batches(self) -> int | None:
+        """Keras 3's name of the length; a subclass may define it in place of `__len__`."""
+        return len(self)
+
     def __len__(self) -> int:
+        own = type(self).num_batches is not Sequence.num_batches
+        if own and (number := self.num_batches) is not None:
+            return number
         raise TypeError(f"{type(self).__name__} must define __len__(), the number of batches.")
+
+    def on_epoch_begin(self) -> None:
+        """Called before the first batch of each epoch (Keras 3)."""
 
     def on_epoch_end(self) -> None:
         """Called after the last batch of each epoch."""
 
     def __iter__(self) -> Iterator[Any]:
         return (self[index] for index in range(len(self)))
+
+
+PyDataset = Sequence
 
 
 def is_sequence(data: Any) -> bool:
@@ -178,6 +204,9 @@ class OrderedEnqueuer(SequenceEnqueuer):
         self.finish_epoch()
 
     def _begin_epoch(self) -> None:
+        hook = getattr(self.sequence, "on_epoch_begin", None)
+        if hook is not None:
+            hook()
         length = len(self.sequence)
         if length < 1:
             raise DataError(f"{type(self.sequence).__name__} has {length} batches; expected at least one.")
