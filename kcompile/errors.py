@@ -42,6 +42,10 @@ class NotReadyError(KCompileError, RuntimeError):
     """A model or layer that must be compiled or built first; Keras raises RuntimeError."""
 
 
+class UninitializedError(NotReadyError, AttributeError):
+    """A layer or model whose class forgot `super().__init__()`; tf.keras raises RuntimeError, later."""
+
+
 class UnknownNameError(KCompileError):
     """A name (of a loss, layer, input, argument, ...) that doesn't exist."""
 

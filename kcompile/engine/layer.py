@@ -31,6 +31,7 @@ from kcompile.errors import (
     KCompileError,
     NotReadyError,
     ShapeError,
+    UninitializedError,
     check_dtype,
     check_flag,
     check_int,
@@ -411,8 +412,13 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
-        if name.startswith("__") or "built" not in own:
+        if name.startswith("__"):
             raise AttributeError(name)
+        if "_inner_nodes" not in own:
+            raise UninitializedError(
+                f"{type(self).__name__} has no attribute {name!r}, because its __init__ did not call "
+                "super().__init__(); call it first"
+            )
         if hasattr(type(self), name):
             return object.__getattribute__(self, name)  # a property that raised: its own message is the better one
         message = f"{self._kind} {own['name']!r} ({type(self).__name__}) has no attribute {name!r}"
@@ -421,6 +427,8 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         raise AttributeError(message, name=name, obj=self)
 
     def __repr__(self) -> str:
+        if "_inner_nodes" not in vars(self):
+            return f"<{type(self).__name__}, not initialized>"
         return f"<{type(self).__name__} {self.name!r}{'' if self.built else ', not built'}>"
 
 

@@ -8,6 +8,7 @@ the items of dictionaries by their keys.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
@@ -20,7 +21,7 @@ from kcompile.engine.lists import unique
 TRACKED_ROLES = ("weight", "statistic", "metric")
 """Roles of variables that are weights of what keeps them."""
 
-_CONTAINERS = (list, tuple, set, frozenset, Mapping)
+_CONTAINERS = (list, tuple, deque, set, frozenset, Mapping)
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, np.ndarray, FunctionType})
 
 
