@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.backend import config
 from kcompile.callbacks import BatchLogs, CallbackList
-from kcompile.engine import custom_steps
+from kcompile.engine import blame, custom_steps
 from kcompile.engine import data_checks as checks
 from kcompile.engine.data import BatchSource, is_batch_source, refuse_array_arguments, standardize, steps_and_batch_size
 from kcompile.engine.fixed_batches import batch_size_for
@@ -44,8 +44,9 @@ def explain(
         culprit = f"weight {bad}"
     if culprit is None:
         bad = first_bad(names, [w.storage.spare_buffer().read() for w in trained])
-        at_fault = f"the gradient of weight {bad.partition('[')[0]}" if bad and math.isfinite(loss) else "the model"
-        culprit = f"inputs and targets are finite, so {at_fault} overflows: lower the learning rate, or set clipnorm"
+        at_fault = f"the gradient of weight {bad.partition('[')[0]}, where " if bad and math.isfinite(loss) else ""
+        found = blame.cause(model, step, batch)
+        culprit = f"{at_fault}{blame.UNKNOWN if found is None else found}"
     where = "" if epoch is None else f" at epoch {epoch + 1}, batch {index}"
     what = f"the loss is {loss}{where}"
     if math.isfinite(loss):

@@ -367,6 +367,11 @@ class Step:
         return results[:-1]
 
     @property
+    def graph(self) -> ir.Graph:
+        """The step on one batch, before the passes that it still has to go through."""
+        return self._graph
+
+    @property
     def executable(self) -> Executable:
         """A compiled model of the step: one that has run, if any."""
         return next(iter(self._by_size.values())) if self._by_size else self._for_all_sizes()
