@@ -200,7 +200,7 @@ def test_activations_of_other_kinds() -> None:
         (lambda: constraints.MaxNorm(-1), ValueError, "max_value must be a number of at least 0"),
         (lambda: constraints.MaxNorm(n=1), TypeError, "no argument 'n'"),
         (lambda: constraints.MinMaxNorm(2.0, 1.0), ValueError, "max_value must be a number of at least 2"),
-        (lambda: activations.get("ReLu"), ValueError, "did you mean 'relu'"),
+        (lambda: activations.get("ReLuu"), ValueError, "did you mean 'relu'"),
         (lambda: activations.get(5), TypeError, "activation must be a name"),
         (lambda: activations.softmax(K.variable(np.ones(3))), ValueError, r"two axes or more.*\(3,\)"),
     ],

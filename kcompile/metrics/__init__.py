@@ -33,7 +33,6 @@ from kcompile.losses import (
     squared_hinge,
 )
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
-from kcompile.metrics.chosen import ChosenMetric, is_word
 from kcompile.metrics.confusion import (
     AUC,
     FalseNegatives,
@@ -122,6 +121,8 @@ def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) ->
     Raises:
         ValueError: an unknown name.
     """
+    from kcompile.metrics.chosen import ChosenMetric, is_word  # no metrics that a name could mean
+
     if isinstance(identifier, Metric):
         return identifier
     if is_word(identifier) and identifier not in get_custom_objects():

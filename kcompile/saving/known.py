@@ -6,6 +6,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from kcompile.utils.generic_utils import in_any_case
+
 KINDS = ("layer", "activation", "initializer", "regularizer", "constraint", "loss", "metric", "optimizer")
 
 
@@ -37,6 +39,9 @@ def find(name: str, kind: str | None) -> Any:
     for each in KINDS if kind is None else (kind, "layer") if kind == "activation" else (kind,):
         if name in known(each):
             return known(each)[name]
+        near = in_any_case(name, known(each)) if kind not in (None, "layer") and each != "layer" else None
+        if near is not None:
+            return known(each)[near]
     return None
 
 

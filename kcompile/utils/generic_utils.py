@@ -103,15 +103,26 @@ def made_from(
     own = {**_custom_objects, **(custom_objects or {})}
     known = {**module_objects, **own}
     short = name.rpartition(">")[2]  # Keras 3 names an object registered in a package "package>name"
-    if name not in known and short not in known:
+    near = None if printable_module_name == "layer" else in_any_case(short, module_objects, config is not None)
+    if name not in known and short not in known and near is None:
         raise unknown_name(printable_module_name, name, known)
-    found = known[name] if name in known else known[short]
+    found = known[name] if name in known else known[short] if short in known else module_objects[str(near)]
     if config is None:
         return found() if isinstance(found, type) else found
     if hasattr(found, "from_config"):
         with CustomObjectScope(custom_objects or {}):
             return _made(lambda: found.from_config(dict(config)), printable_module_name, short, config)
     return _made(lambda: found(**config), printable_module_name, short, config)
+
+
+def in_any_case(name: str, table: Mapping[str, Any], configured: bool = False) -> str | None:
+    """The name of the table that differs from ``name`` in upper and lower case only, as in Keras 2.3; or ``None``.
+
+    ``configured``: there are arguments with it, so that of a class and a function the class is meant.
+    """
+    found = [key for key in table if key.lower() == name.lower()]
+    wanted = [key for key in found if isinstance(table[key], type) == configured]
+    return next(iter(wanted or found), None)
 
 
 def _name_and_config(identifier: Any, kind: str) -> tuple[str, Mapping[str, Any] | None]:
