@@ -178,7 +178,6 @@ def vocabulary_from_a_path() -> bytes:
     return with_layer(layer("StringLookup", {"vocabulary": "/etc/passwd"}))
 
 
-@archive("Evil")
 def schedule_of_unknown_class() -> bytes:
     def change(config: Any) -> None:
         config["compile_config"]["optimizer"]["config"]["learning_rate"] = layer("Evil", {}, "os")

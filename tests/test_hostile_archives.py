@@ -17,7 +17,7 @@ from kcompile import backend as K
 from kcompile import layers as L
 from kcompile.errors import KCompileError
 from kcompile.models import Model, Sequential, load_model, model_from_json, model_from_yaml
-from tests.hostile_archives import ARCHIVES, TEXTS, YAML, benign, layer, packed
+from tests.hostile_archives import ARCHIVES, TEXTS, YAML, benign, layer, packed, schedule_of_unknown_class
 from tests.watching import watched
 
 TRACE = Path("/tmp/kcompile-was-here")
@@ -49,6 +49,15 @@ def test_archives(name: str, tmp_path: Path) -> None:
         model.load_weights(path)
     except KCompileError:
         np.testing.assert_array_equal(model.get_weights()[0], before)
+
+
+def test_what_only_training_would_need_is_told_and_not_imported(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(schedule_of_unknown_class())
+    with watched(path) as seen, pytest.warns(UserWarning, match=r"'os.Evil'.*loaded without it"):
+        model = load_model(path)
+    assert seen == []
+    assert model.optimizer is None
 
 
 def test_the_archive_that_they_come_from_is_good(tmp_path: Path) -> None:

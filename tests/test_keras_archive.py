@@ -128,6 +128,53 @@ def test_what_keras_3_lacks_is_written_for_tf_keras() -> None:
         archive_bytes(model, dialect="3")
 
 
+def masked_join(cls: type, **options: Any) -> Model:
+    """Words of two inputs, joined, into a layer that reads the mask."""
+    words = [Input((4,), name=f"words_{i}") for i in range(2)]
+    embedded = [L.Embedding(5, 2, mask_zero=True)(x) for x in words]
+    return disturbed(Model(words, L.LSTM(2)(cls(**options)(embedded))))
+
+
+@pytest.mark.parametrize("cls", [L.Add, L.Multiply, L.Maximum, L.Concatenate])
+def test_masks_that_keras_3_joins_otherwise_are_written_for_tf_keras(cls: type) -> None:
+    """Layers from files of Keras 3 keep its rule, also in HDF5; and one mask for all inputs is the same to both."""
+    x = [np.array([[1, 0, 2, 0]]), np.array([[1, 3, 0, 0]])]
+    model, theirs = masked_join(cls), masked_join(cls, joined_masks="any")
+    assert np.abs(model.predict(x) - theirs.predict(x)).max() > 1e-3
+    with pytest.warns(RuntimeWarning, match=rf"masks of layer .*{cls.__name__}.*Keras 3 does not have"):
+        assert_equal(load_model(archive_bytes(model)).predict(x), model.predict(x))
+    for data in (archive_bytes(theirs), saved(theirs)):
+        again = load_model(data)
+        assert_equal(again.predict(x), theirs.predict(x))
+        assert_equal(load_model(archive_bytes(again)).predict(x), theirs.predict(x))
+    words = Input((4,))
+    y = L.Embedding(5, 2, mask_zero=True)(words)
+    archive_bytes(Model(words, L.LSTM(2)(L.Add()([y, L.Activation("tanh")(y)]))))
+
+
+@pytest.mark.filterwarnings("ignore:.*which Keras 3 does not have")
+def test_a_causal_separable_convolution_is_written_for_tf_keras() -> None:
+    model = disturbed(Sequential([L.SeparableConv1D(2, 3, padding="causal", input_shape=(5, 2))]))
+    with pytest.warns(RuntimeWarning, match=r"SeparableConv1D with padding='causal'.*Keras 3 does not have"):
+        data = archive_bytes(model)
+    x = np.random.default_rng(0).normal(size=(2, 5, 2)).astype("float32")
+    assert_equal(load_model(data).predict(x), model.predict(x))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("implementation", [1, 2])
+def test_dropout_of_states_stays_what_it_is(dialect: str, implementation: int) -> None:
+    """Keras 3 and tf.keras know one of the two only, so that our files say that they are ours."""
+    options = {"recurrent_dropout": 0.5, "implementation": implementation}
+    model = Sequential([L.Bidirectional(L.LSTM(3, **options), input_shape=(4, 2)), L.Dense(1)])
+    model.compile("sgd", "mse")
+    again = load_model(archive_bytes(model, dialect=dialect))
+    x = np.random.default_rng(0).normal(size=(4, 4, 2)).astype("float32")
+    for each in (model, again):
+        each.fit(x, x[:, 0, :1], epochs=2, shuffle=False, verbose=0)
+    assert_equal(again.get_weights(), model.get_weights())
+
+
 def test_hard_sigmoid_means_what_its_version_means() -> None:
     x = np.linspace(-4, 4, 9, dtype="float32")[None]
     config = {"name": "m", "layers": [{"class_name": "Activation", "config": {"activation": "hard_sigmoid"}}]}

@@ -160,15 +160,6 @@ def test_compile_arguments_come_back(arguments: dict[str, Any]) -> None:
     assert_equal(again.evaluate(data, targets, verbose=0), model.evaluate(data, targets, verbose=0))
 
 
-def test_what_cannot_be_read_of_the_training_configuration_says_what_to_do() -> None:
-    model = Sequential([L.Dense(1, input_shape=(1,))])
-    model.compile("sgd", error_of_squares)
-    content = saved(model)
-    with pytest.raises(ValueError, match=r"'error_of_squares'.*custom_objects.*compile=False"):
-        load_model(content)
-    assert load_model(content, compile=False).optimizer is None
-
-
 def test_frozen_layers_come_back_frozen() -> None:
     base = Sequential([L.Dense(3, input_shape=(3,), name="one"), L.BatchNormalization(name="two")], name="base")
     base.layers[0].trainable = False

@@ -9,19 +9,29 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, ShapeError, check_flag, check_int
+from kcompile.errors import DataTypeError, ShapeError, check_flag, check_int, check_one_of
+from kcompile.layers import joined_masks as jm
 
 Shape = tuple[int | None, ...]
 
 
 class _Join(Layer):
-    """What joining layers share: they take a list of two or more tensors."""
+    """What joining layers share: they take a list of two or more tensors.
+
+    Args:
+        joined_masks: whether a step counts if it does in ``all`` inputs, as in Keras 2 and tf.keras, or in ``any``, as
+            in Keras 3; layers of its files have it.
+    """
 
     _inputs: int | None = None
     """The number of inputs, if it is fixed."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    masks_matter = False
+    """Whether it was called with masks for which ``all`` and ``any`` differ."""
+
+    def __init__(self, *, joined_masks: str = jm.ALL, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.joined_masks = check_one_of(type(self).__name__, "joined_masks", joined_masks, (jm.ALL, jm.ANY))
         self.supports_masking = True
 
     def _shapes(self, shapes: Any) -> list[Shape]:
@@ -44,10 +54,9 @@ class _Join(Layer):
         self._shapes(input_shape)
         self.built = True
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Where all masks agree; inputs without a mask count as valid."""
-        masks = [item for item in mask or () if item is not None]
-        return functools.reduce(K.logical_and, masks) if masks else None
+    def get_config(self) -> dict[str, Any]:
+        own = {"joined_masks": jm.ANY} if self.joined_masks == jm.ANY and self.masks_matter else {}
+        return {**super().get_config(), **own}
 
 
 class _Merge(_Join):
@@ -56,7 +65,11 @@ class _Merge(_Join):
     def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not define how it combines tensors")
 
-    def call(self, inputs: Any) -> Tensor:
+    def _combine_masked(self, tensors: Sequence[Tensor], masks: Sequence[Any]) -> Tensor:
+        """The same as Keras 3 does it, of tensors of which some are masked."""
+        return self._combine(tensors)
+
+    def call(self, inputs: Any, mask: Any = None) -> Tensor:
         self.compute_output_shape([tuple(x.shape) for x in inputs] if isinstance(inputs, list) else None)
         rank = max(x.ndim for x in inputs)
         aligned = []
@@ -64,7 +77,15 @@ class _Merge(_Join):
             while x.ndim < rank:
                 x = K.expand_dims(x, 1)
             aligned.append(x)
-        return self._combine(aligned)
+        if mask is None or self.joined_masks == jm.ALL or all(item is None for item in mask):
+            return self._combine(aligned)
+        return self._combine_masked(aligned, mask)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The steps that count in all inputs (or in any, see ``joined_masks``)."""
+        left_out = type(self)._combine_masked is not _Merge._combine_masked and any(m is not None for m in mask or ())
+        self.masks_matter = self.masks_matter or left_out or jm.rules_differ(mask or ())
+        return jm.elementwise(mask or (), self.joined_masks)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         shapes = self._shapes(input_shape)
@@ -103,6 +124,9 @@ class Multiply(_Merge):
     def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
         return functools.reduce(lambda x, y: x * y, tensors)
 
+    def _combine_masked(self, tensors: Sequence[Tensor], masks: Sequence[Any]) -> Tensor:
+        return jm.product(tensors, masks)
+
 
 class Average(_Merge):
     """The mean of the inputs."""
@@ -117,12 +141,18 @@ class Maximum(_Merge):
     def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
         return functools.reduce(K.maximum, tensors)
 
+    def _combine_masked(self, tensors: Sequence[Tensor], masks: Sequence[Any]) -> Tensor:
+        return jm.extreme(K.maximum, tensors, masks)
+
 
 class Minimum(_Merge):
     """The smallest of the inputs, elementwise."""
 
     def _combine(self, tensors: Sequence[Tensor]) -> Tensor:
         return functools.reduce(K.minimum, tensors)
+
+    def _combine_masked(self, tensors: Sequence[Tensor], masks: Sequence[Any]) -> Tensor:
+        return jm.extreme(K.minimum, tensors, masks)
 
 
 class Concatenate(_Join):
@@ -164,17 +194,8 @@ class Concatenate(_Join):
         return tuple(joined)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        if not any(item is not None for item in mask or ()):
-            return None
-        spread = []
-        for x, item in zip(inputs, mask, strict=True):
-            if item is None:
-                spread.append(K.ones_like(x, dtype="bool"))
-            elif item.ndim < x.ndim:
-                spread.append(K.logical_and(K.expand_dims(item, -1), K.ones_like(x, dtype="bool")))
-            else:
-                spread.append(item)
-        return K.all(K.concatenate(spread, axis=self.axis), axis=-1)
+        self.masks_matter = self.masks_matter or jm.rules_differ(mask or ())
+        return jm.concatenated(inputs, mask or (), self.axis, self.joined_masks)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

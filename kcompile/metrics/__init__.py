@@ -99,6 +99,10 @@ _KNOWN: dict[str, Any] = {
     if name[0] != "_" and getattr(value, "__module__", "").startswith(("kcompile.metrics", "kcompile.losses"))
 }
 
+# Every loss is a metric too, by each of its names, where no metric has that name.
+_KNOWN = {**_losses._FUNCTIONS, **_KNOWN}
+
+
 def get(identifier: Any) -> Any:
     """A metric function or Metric from a name, a configuration, a function or a Metric.
 

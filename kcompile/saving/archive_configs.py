@@ -19,8 +19,10 @@ from kcompile.engine.node import Node
 from kcompile.engine.replay import layer_config
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.tensor import Tensor
+from kcompile.layers.joined_masks import ALL
 from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
 from kcompile.saving import known, lambdas
+from kcompile.saving.config_tables import LSTMS
 from kcompile.saving.json_yaml import plain
 
 KERAS_3, TF_KERAS = "3", "2"
@@ -39,7 +41,7 @@ _MODELS = {"Sequential": "Sequential", "Model": "Functional", "Functional": "Fun
 _ONLY_IN_KERAS_2 = ("ThresholdedReLU", "LocallyConnected1D", "LocallyConnected2D", "CuDNNGRU", "CuDNNLSTM")
 _ACTIVATIONS_OF_KERAS_3 = {"hard_sigmoid_v3": "hard_sigmoid"}
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
-_NOT_IN_KERAS_3 = ("implementation", "time_major", "input_length", "batch_input_shape", "sparse")
+_NOT_IN_KERAS_3 = ("implementation", "joined_masks", "time_major", "input_length", "batch_input_shape", "sparse")
 """Arguments that Keras 3 dropped; models that need another value of one are written in Keras 2's dialect."""
 
 
@@ -48,7 +50,7 @@ def dialect_for(model: Network) -> tuple[str, str]:
 
     Keras 3 has other formulas under some old names, so that a file in its dialect would compute something else.
     """
-    reason = _only_keras_2(plain(model.get_config(), model.name))
+    reason = _only_keras_2(plain(model.get_config(), model.name)) or _joins_masks(model)
     return (TF_KERAS, reason) if reason else (KERAS_3, "")
 
 
@@ -59,12 +61,24 @@ def _only_keras_2(item: Any, key: str = "") -> str:
             return str(item["class_name"])
         if item.get("time_major"):
             return "time_major=True"
+        if item.get("padding") == "causal" and "pointwise_initializer" in item:
+            return "SeparableConv1D with padding='causal'"
         if item.get("implementation") == 1 and item.get("dropout") and not item.get("recurrent_dropout"):
             return "dropout with implementation=1"
         return next((found for k, v in item.items() if (found := _only_keras_2(v, str(k)))), "")
     if isinstance(item, (list, tuple)):
         return next((found for each in item if (found := _only_keras_2(each, key))), "")
     return "hard_sigmoid of Keras 2" if item == "hard_sigmoid" and known.kind_of_key(key) == "activation" else ""
+
+
+def _joins_masks(model: Layer) -> str:
+    """The layer that joins masks as Keras 2 does, where Keras 3 would compute something else."""
+    for layer in model.sublayers:
+        if getattr(layer, "masks_matter", False) and layer.joined_masks == ALL:
+            return f"the masks of layer {layer.name!r} ({type(layer).__name__}) as Keras 2 joins them"
+        if found := _joins_masks(layer):
+            return found
+    return ""
 
 
 def archive_config(model: Network, dialect: str) -> dict[str, Any]:
@@ -269,7 +283,9 @@ class _Writer:
             return {"module": "keras.layers", "class_name": name, "config": arguments, "registered_name": None}
         if self.is_3:
             config = {_RENAMED.get(name, {}).get(k, k): v for k, v in config.items()}
-            config = {k: v for k, v in config.items() if k not in _NOT_IN_KERAS_3}
+            # Keras 3 takes this argument of LSTM and ignores it; we do not.
+            kept = ("implementation",) if name in LSTMS and config.get("recurrent_dropout") else ()
+            config = {k: v for k, v in config.items() if k not in _NOT_IN_KERAS_3 or k in kept}
             if name.startswith("SpatialDropout"):
                 config = {k: v for k, v in config.items() if k not in ("noise_shape", "trainable")}
         if found == "optimizer":

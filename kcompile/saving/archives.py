@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
+from kcompile import __version__
 from kcompile.engine.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.training import Model
@@ -17,6 +18,7 @@ from kcompile.saving import training_state
 from kcompile.saving.archive_configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
 from kcompile.saving.archive_optimizers import read_optimizer, write_optimizer
 from kcompile.saving.archive_weights import Layout, entry_name, read_weights, write_weights
+from kcompile.saving.config_tables import with_own_meaning
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
 from kcompile.saving.json_yaml import KERAS_VERSION as OWN_VERSION
@@ -26,7 +28,7 @@ from kcompile.saving.training_config import compile_as, training_config
 from kcompile.saving.zip_files import StoredZip, open_zip
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
-OWN_TRAINING = "kcompile_training_config"
+OWN, OWN_TRAINING = "kcompile", "kcompile_training_config"
 
 
 # ---- writing
@@ -59,7 +61,7 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
     compiled = training_config(model) if include_optimizer else None
     config["compile_config"] = None if compiled is None else _compile_config(model, compiled, chosen)
     now = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d@%H:%M:%S")
-    metadata: dict[str, Any] = {"keras_version": VERSIONS[chosen], "date_saved": now}
+    metadata: dict[str, Any] = {"keras_version": VERSIONS[chosen], "date_saved": now, OWN: __version__}
     if compiled is not None:
         metadata[OWN_TRAINING] = compiled  # in our words, some of which other versions do not have
 
@@ -109,14 +111,17 @@ def read_archive(
     from kcompile.saving.configs import model_from_config
 
     with open_zip(source) as archive:
-        version, own = _metadata(archive)
+        metadata = _metadata(archive)
         config = read_json(archive.read(CONFIG, CONFIG_BYTES), f"{archive.file}: {CONFIG}")
         weights = _weights(archive)
         label = archive.file
     if not isinstance(config, dict):
         raise DamagedFileError(f"{label}: {CONFIG} does not describe a model")
+    version = metadata["keras_version"]
     compiled, compiled_by = config.pop("compile_config", None), version
-    if isinstance(own, dict):
+    if OWN in metadata:
+        config = with_own_meaning(config)
+    if isinstance(own := metadata.get(OWN_TRAINING), dict):
         compiled, compiled_by = own, OWN_VERSION
     with open_hdf5(weights) as root:
         root.file = label
@@ -151,8 +156,7 @@ def _compile(
             UserWarning,
         )
         compiled = {**compiled, "optimizer": "rmsprop"}
-    compile_as(model, compiled, custom_objects, version, safe_mode)
-    if nameless:
+    if not compile_as(model, compiled, custom_objects, version, safe_mode, root.file) or nameless:
         return False
     try:
         read_optimizer(root, model, config)
@@ -164,13 +168,12 @@ def _compile(
     return True
 
 
-def _metadata(archive: StoredZip) -> tuple[str, Any]:
-    """The version of Keras that wrote an archive, and the arguments of ``compile`` in our own words, if we did."""
+def _metadata(archive: StoredZip) -> dict[str, Any]:
+    """The version of Keras that wrote an archive, and what we add if we did."""
     metadata = read_json(archive.read(METADATA, CONFIG_BYTES), f"{archive.file}: {METADATA}")
-    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    if not isinstance(version, str):
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("keras_version"), str):
         raise DamagedFileError(f"{archive.file}: {METADATA} names no keras_version")
-    return version, metadata.get(OWN_TRAINING)
+    return metadata
 
 
 def _weights(archive: StoredZip) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -98,9 +99,26 @@ def _change_gru(config: dict[str, Any], generation: Generation) -> None:
     config.setdefault("reset_after", False)  # what there was before the argument
 
 
+LSTMS = ("LSTM", "LSTMCell")
+OWN_IMPLEMENTATION = "kcompile_implementation"
+
+
 def _change_lstm(config: dict[str, Any], generation: Generation) -> None:
-    if generation in (Generation.TF_KERAS, Generation.KERAS_3) and config.get("recurrent_dropout"):
+    own = config.pop(OWN_IMPLEMENTATION, None)
+    if own is not None:
+        config["implementation"] = own
+    elif generation in (Generation.TF_KERAS, Generation.KERAS_3) and config.get("recurrent_dropout"):
         config["implementation"] = 1  # one mask for each gate, whatever the argument says
+
+
+def with_own_meaning(config: Any) -> Any:
+    """The configuration of an archive that we wrote, in which arguments of LSTM mean what they mean here."""
+    if isinstance(config, Mapping):
+        inner, name = config.get("config"), config.get("class_name")
+        if name in LSTMS and isinstance(inner, Mapping) and "implementation" in inner:
+            config = {**config, "config": {**inner, OWN_IMPLEMENTATION: inner["implementation"]}}
+        return {key: with_own_meaning(value) for key, value in config.items()}
+    return [with_own_meaning(item) for item in config] if isinstance(config, list) else config
 
 
 def change_optimizer(name: str, config: dict[str, Any], generation: Generation) -> None:
@@ -132,6 +150,15 @@ def _change_zero_padding_1d(config: dict[str, Any], generation: Generation) -> N
         raise KCompileError(
             f"layer {config.get('name')!r} (ZeroPadding1D): only data_format='channels_last' is supported"
         )
+
+
+JOINS = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+
+
+def joined_masks(generation: Generation, keras_version: str | None) -> str:
+    """How a version joins the masks of the inputs of :data:`JOINS`, see :mod:`kcompile.layers.joined_masks`."""
+    before = keras_version is not None and re.match(r"\s*3\.[0-3](\D|$)", keras_version)
+    return "any" if generation is Generation.KERAS_3 and not before else "all"
 
 
 CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {

@@ -22,6 +22,7 @@ from kcompile.saving.config_tables import (
     ACTIVATIONS_OF_KERAS_3,
     ARRAY_DTYPES,
     CHANGES,
+    JOINS,
     KERAS,
     KIND_OF_MODULE,
     MARKERS,
@@ -31,6 +32,7 @@ from kcompile.saving.config_tables import (
     change_optimizer,
     is_layer,
     is_optimizer,
+    joined_masks,
     says_nothing,
 )
 
@@ -82,6 +84,7 @@ def upgraded(
 
     custom = {**get_custom_objects(), **(custom_objects or {})}
     reader = _Reader(generation_of(config, keras_version), custom, safe_mode)
+    reader.joined_masks = joined_masks(reader.generation, keras_version)
     result = reader.value(config, kind or "")
     reader.finish()
     return result
@@ -97,6 +100,7 @@ class _Reader:
         self.unknown: dict[str, tuple[str | None, str]] = {}  # name, as messages show it: kind and a near name
         self.policies: set[str] = set()
         self.owner = "the configuration"
+        self.joined_masks = "all"
 
     # -- anything
 
@@ -145,7 +149,7 @@ class _Reader:
             return self.policy(str(config.get("name", "float32"))) if isinstance(config, Mapping) else "float32"
         if isinstance(config, str):
             raise KCompileError(f"the config of {name!r} is not a dict of arguments, but {shown(config)}")
-        operation = find_keras_3(data.get("module"), name)
+        operation = self.operation(data)
         if operation is not None:
             class_name = "SlicingOpLambda" if operation.name.endswith("getitem") else "TFOpLambda"
             return {"class_name": class_name, "config": {"name": config.get("name"), "function": operation.name}}
@@ -177,6 +181,14 @@ class _Reader:
         if "inbound_nodes" in data:
             result["inbound_nodes"] = data["inbound_nodes"]
         return result
+
+    def operation(self, data: Mapping[str, Any]) -> Operation | None:
+        """What Keras 3 has an operation for; its HDF5 files tell no modules, but operations have fewer arguments."""
+        module, config = data.get("module"), data.get("config")
+        is_3 = self.generation is Generation.KERAS_3 and isinstance(config, Mapping)
+        if is_3 and module is None and "trainable" not in config and "inbound_nodes" in data:
+            module = "keras.ops"
+        return find_keras_3(module, data.get("class_name"))
 
     def own_name(self, data: Mapping[str, Any]) -> str | None:
         """The name under which a class is among the custom objects, if it is."""
@@ -211,6 +223,8 @@ class _Reader:
                     config[rename[1]] = config.pop(rename[0])
             if name in CHANGES:
                 CHANGES[name](config, self.generation)
+            if name in JOINS and self.joined_masks != "all":
+                config.setdefault("joined_masks", self.joined_masks)
         if is_optimizer(found):
             change_optimizer(name, config, self.generation)
         if found is not None:
@@ -220,7 +234,8 @@ class _Reader:
     # -- models
 
     def functional(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        config = {**config, "layers": keras3_masks.without_implied_masks(config["layers"])}
+        masked = config["layers"], config.get("output_layers")
+        config = {**config, "layers": keras3_masks.without_implied_masks(*masked)}
         entries = config["layers"]
         if wrong := [item for item in entries if not isinstance(item, Mapping)]:
             raise KCompileError(f"model {config.get('name')!r}: a layer is given as {shown(wrong[0])}")
@@ -232,7 +247,7 @@ class _Reader:
                 raise KCompileError(f"model {config.get('name')!r}: a layer is given as {shown(item)}")
             layer["name"] = _layer_name(item)
             calls = read_calls(item.get("inbound_nodes") or [], names, layer["name"], self.value)
-            operation = find_keras_3(item.get("module"), item.get("class_name"))
+            operation = self.operation(item)
             if operation is not None:
                 arguments = self.value(item["config"])
                 calls = [Call(*_of_operation(operation, arguments, call)) for call in calls]
@@ -348,12 +363,12 @@ class _Reader:
             ValueError: something is not known.
         """
         if self.unknown:
-            raise _unknown(self.unknown)
+            raise unknown_names(self.unknown)
         for policy in sorted(self.policies):
             warn(f"the model was trained with {policy!r}; it is computed in float32 here, as its weights are")
 
 
-def _unknown(found: Mapping[str, tuple[str | None, str]]) -> UnknownNameError:
+def unknown_names(found: Mapping[str, tuple[str | None, str]]) -> UnknownNameError:
     """The error for names that are not known: ``{name: (kind, hint)}``."""
     parts = [f"{_cut(name)!r}{hint and f' ({hint[2:]})'}" for name, (_, hint) in list(found.items())[:_SHOWN]]
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

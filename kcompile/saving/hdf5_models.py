@@ -177,8 +177,7 @@ def _compile(
     config = _parsed(root, "training_config")
     if config is None:
         return False
-    compile_as(model, config, custom_objects, loaded.origin.version, safe_mode)
-    if GROUP not in root:
+    if not compile_as(model, config, custom_objects, loaded.origin.version, safe_mode, root.file) or GROUP not in root:
         return False
     try:
         read_optimizer(root, model.optimizer, model._collected_trainable_weights, loaded)

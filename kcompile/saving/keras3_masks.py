@@ -1,8 +1,9 @@
 """What Keras 3 writes into functional models of its own accord: masks, computed by operations of their own.
 
 An ``Embedding(mask_zero=True)`` is accompanied by an operation ``NotEqual(words, 0)``, a ``Masking`` layer by
-``NotEqual`` and ``Any``, whose result every layer behind takes as ``mask=``. Here masks travel with tensors, so these
-operations and arguments are left out. So is ``training=``, for which ``fit`` and ``predict`` of Keras 3 put their own.
+``NotEqual`` and ``Any``, whose result every layer behind takes as ``mask=``; layers that join tensors by ``LogicalOr``
+and more. Here masks travel with tensors, so these operations and arguments are left out. So is ``training=``, for which
+``fit`` and ``predict`` of Keras 3 put their own.
 """
 
 from __future__ import annotations
@@ -14,11 +15,21 @@ from typing import Any
 Entry = Mapping[str, Any]
 Place = tuple[Any, ...]
 
-_OPERATIONS = ("NotEqual", "Any")
+_OF_IMPLIED = ("Any", "All", "ExpandDims", "LogicalOr", "LogicalAnd", "Concatenate", "BroadcastTo")
+"""What is done to masks of inputs, until they are that of a result."""
+
+_NEUTRAL = ("ZerosLike", "OnesLike")
+"""What stands for an input without a mask, or spreads a mask over a shape."""
+
+_OPERATIONS = ("NotEqual", *_OF_IMPLIED, *_NEUTRAL)
 
 
-def without_implied_masks(layers: Sequence[Any]) -> list[Any]:
-    """The layers of a functional model without masks that follow from its layers; other configurations as they are."""
+def without_implied_masks(layers: Sequence[Any], ends: Any = None) -> list[Any]:
+    """The layers of a functional model without masks that follow from its layers; other configurations as they are.
+
+    Args:
+        layers: their entries in the configuration. ends: the outputs of the model, which stay.
+    """
     entries = [entry for entry in layers if isinstance(entry, Mapping)]
     if len(entries) != len(layers) or not any(_is_keras_3(node) for entry in entries for node in _nodes(entry)):
         return list(layers)
@@ -29,20 +40,36 @@ def without_implied_masks(layers: Sequence[Any]) -> list[Any]:
         if _is_keras_3(node) and node["args"] and _masked_value(entry) is not None
     }
     implied: set[Place | None] = set()
+    neutral: set[Place | None] = set()
     for entry in entries:  # in order: Any comes after its NotEqual
+        if not is_operation(entry):
+            continue
         for number, node in enumerate(_nodes(entry)):
-            if entry.get("class_name") not in _OPERATIONS or not _is_keras_3(node) or not node["args"]:
+            if not _is_keras_3(node) or not node["args"]:
                 continue
-            source = _place(node["args"][0])
-            number_given = node["args"][1] if len(node["args"]) > 1 else None
-            is_not_equal = isinstance(number_given, (int, float)) and (source, number_given) in masked
-            if is_not_equal or (entry["class_name"] == "Any" and source in implied):
-                implied.add((_name(entry), number, 0))
+            place, name = (_name(entry), number, 0), entry["class_name"]
+            if name in _NEUTRAL:
+                neutral.add(place)
+            elif name == "NotEqual":
+                value = node["args"][1] if len(node["args"]) > 1 else None
+                if isinstance(value, (int, float)) and (_place(node["args"][0]), value) in masked:
+                    implied.add(place)
+            else:
+                taken = set(_places(node["args"]))
+                if taken & implied and taken <= implied | neutral:
+                    implied.add(place)
     implied.discard(None)
-    return _used([_without(entry, implied) for entry in entries])
+    return _used([_without(entry, implied) for entry in entries], set(_strings(ends)))
 
 
-def _used(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def is_operation(entry: Entry) -> bool:
+    """Whether an entry is an operation of those that make masks, not a layer of the same name."""
+    config = entry.get("config")
+    is_layer = isinstance(config, Mapping) and "trainable" in config
+    return entry.get("class_name") in _OPERATIONS and not is_layer
+
+
+def _used(entries: list[dict[str, Any]], kept: set[str]) -> list[dict[str, Any]]:
     """Without the operations whose results nothing takes, and then without those that only these took."""
     by_name: dict[Any, list[int]] = {}
     takes: list[list[Any]] = []
@@ -51,7 +78,8 @@ def _used(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         by_name.setdefault(_name(entry), []).append(index)
         takes.append([place[0] for node in _nodes(entry) for place in _places(node)])
         uses.update(takes[-1])
-    unused = [i for i, entry in enumerate(entries) if entry.get("class_name") in _OPERATIONS and not uses[_name(entry)]]
+    uses.update(kept)
+    unused = [i for i, entry in enumerate(entries) if is_operation(entry) and not uses[_name(entry)]]
     dropped = set()
     while unused:
         index = unused.pop()
@@ -59,8 +87,15 @@ def _used(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for name in takes[index]:
             uses[name] -= 1
             if not uses[name]:
-                unused += [i for i in by_name.get(name, ()) if entries[i].get("class_name") in _OPERATIONS]
+                unused += [i for i in by_name.get(name, ()) if is_operation(entries[i])]
     return [entry for index, entry in enumerate(entries) if index not in dropped]
+
+
+def _strings(item: Any) -> Iterator[str]:
+    if isinstance(item, str):
+        yield item
+    for each in item.values() if isinstance(item, Mapping) else item if isinstance(item, (list, tuple)) else ():
+        yield from _strings(each)
 
 
 def _masked_value(entry: Entry) -> Any:

@@ -11,10 +11,13 @@ from typing import Any
 
 from kcompile.engine.loss_weights import numbers_of
 from kcompile.engine.training import Model
-from kcompile.errors import KCompileError, shown
+from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.optimizers import Nadam
 from kcompile.saving.configs import sentences
+from kcompile.saving.hdf5_files import DamagedFileError
 from kcompile.saving.json_yaml import plain
+from kcompile.saving.limits import UnsafeFileError
+from kcompile.saving.metric_words import chosen_by_shape
 from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects
 
 _FULL_NAMES = {
@@ -118,20 +121,32 @@ def compile_as(
     custom_objects: Mapping[str, Any] | None = None,
     keras_version: str | None = None,
     safe_mode: bool = True,
-) -> None:
-    """Compile ``model`` as a file says; see :func:`compile_arguments`.
+    file: str = "the file",
+) -> bool:
+    """Compile ``model`` as a file says; whether that could be done.
+
+    What only training needs does not keep a model from being loaded: a training configuration with something that is
+    not known here leaves the model as it is, with a warning that tells what, and what to do.
 
     Raises:
-        ValueError: what cannot be read, and what to do about it: the model is of use without.
+        ValueError: a configuration that is damaged, or unsafe.
     """
     try:
         with sentences("it does not fit"), CustomObjectScope(custom_objects or {}):
-            model.compile(**compile_arguments(config, custom_objects, keras_version, safe_mode, model.output_names))
+            shapes = [tuple(y.shape) for y in model.outputs] if model._functional else []
+            names = model.output_names if model._functional else []
+            model.compile(**compile_arguments(config, custom_objects, keras_version, safe_mode, names, shapes))
+    except (DamagedFileError, UnsafeFileError):
+        raise
     except KCompileError as error:
-        raise type(error)(
-            f"the training configuration of the file cannot be read: {str(error).rstrip('.')}. Give what is missing in "
-            "custom_objects, or use load_model(..., compile=False)"
-        ) from error
+        warn(
+            f"the training configuration of {file} cannot be read: {str(error).rstrip('.')}. The model is loaded "
+            "without it, and predicts: to train it call compile, or load it again with what is missing in "
+            "custom_objects; compile=False leaves this warning out",
+            UserWarning,
+        )
+        return False
+    return True
 
 
 def compile_arguments(
@@ -140,6 +155,7 @@ def compile_arguments(
     keras_version: str | None = None,
     safe_mode: bool = True,
     output_names: Sequence[str] = (),
+    output_shapes: Sequence[tuple[int | None, ...]] = (),
 ) -> dict[str, Any]:
     """The arguments of ``compile`` from a ``training_config`` of any version.
 
@@ -149,6 +165,7 @@ def compile_arguments(
         keras_version: who wrote it.
         safe_mode: refuse functions stored as bytecode.
         output_names: the model's outputs, whose names tf.keras puts before those of their metrics.
+        output_shapes: their shapes, by which later versions choose what ``accuracy`` means.
 
     Raises:
         ValueError: an unknown optimizer, loss or metric, or an option of the optimizer that ours does not have.
@@ -158,7 +175,7 @@ def compile_arguments(
     from kcompile.saving.configs import read
 
     if not isinstance(config, Mapping):
-        raise KCompileError(f"the training configuration must be a dictionary, got {shown(config)}")
+        raise DamagedFileError(f"the training configuration must be a dictionary, got {shown(config)}")
 
     def made(kind: str, deserialize: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda item: _made(read(item, custom_objects, keras_version, safe_mode, kind), deserialize)
@@ -168,13 +185,17 @@ def compile_arguments(
     with CustomObjectScope(custom_objects or {}):
         arguments = {
             "optimizer": made("optimizer", optimizers.deserialize)(optimizer),
-            "loss": _objects(config.get("loss"), made("loss", losses.deserialize)),
-            "metrics": _objects(config.get("metrics"), metric),
-            "weighted_metrics": _objects(config.get("weighted_metrics"), metric),
+            "loss": _objects(config.get("loss"), made("loss", losses.deserialize), "loss"),
+            "metrics": _objects(config.get("metrics"), metric, "metric"),
+            "weighted_metrics": _objects(config.get("weighted_metrics"), metric, "metric"),
         }
-    if generation_of(config, keras_version) is Generation.TF_KERAS and len(output_names) > 1:
-        for key in ("metrics", "weighted_metrics"):
+    generation = generation_of(config, keras_version)
+    for key in ("metrics", "weighted_metrics"):
+        arguments[key] = _without_nothing(arguments[key])
+        if generation is Generation.TF_KERAS and len(output_names) > 1:
             _without_output_names(arguments[key], output_names)
+        if generation in (Generation.TF_KERAS, Generation.KERAS_3):
+            arguments[key] = chosen_by_shape(arguments[key], arguments["loss"], output_names, output_shapes)
     arguments["loss_weights"] = config.get("loss_weights")
     arguments["sample_weight_mode"] = config.get("sample_weight_mode")
     if (steps := config.get("steps_per_execution")) not in (None, 1):
@@ -203,19 +224,52 @@ def _optimizer_of(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) 
     return {**found, "class_name": name, "config": options or {}}
 
 
-def _objects(item: Any, make: Callable[[Any], Any]) -> Any:
+def _objects(item: Any, make: Callable[[Any], Any], kind: str) -> Any:
     """Losses or metrics in the lists and dictionaries of the file."""
     if item is None:
         return None
     if isinstance(item, str):
-        return get_custom_objects().get(item, item)  # other names are for compile, which may choose by the output
+        return get_custom_objects().get(item, _known_name(item, kind))
     if isinstance(item, Mapping) and "class_name" in item:
         return make(item)
     if isinstance(item, Mapping):
-        return {key: _objects(value, make) for key, value in item.items()}
+        return {key: _objects(value, make, kind) for key, value in item.items()}
     if isinstance(item, (list, tuple)):
-        return [_objects(value, make) for value in item]
+        return [_objects(value, make, kind) for value in item]
     raise KCompileError(f"a loss or metric must be a name or a configuration, got {shown(item)}")
+
+
+def _known_name(name: str, kind: str) -> str:
+    """A name as it is: compile may choose by the output what it stands for.
+
+    Raises:
+        UnknownNameError: it does not stand for anything, with what to do for a function of the user's own.
+    """
+    from kcompile import losses, metrics
+    from kcompile.metrics.chosen import is_word
+    from kcompile.saving import known
+    from kcompile.saving.config_versions import unknown_names
+
+    if name in get_custom_objects() or (kind == "metric" and is_word(name)):
+        return name
+    try:
+        (losses if kind == "loss" else metrics).get(name)
+    except UnknownNameError as error:
+        raise unknown_names({name: (kind, did_you_mean(name, known.names(kind)))}) from error
+    return name
+
+
+def _without_nothing(metrics: Any) -> Any:
+    """Metrics without the ``None`` that tf.keras writes into the list of an output that has none."""
+    if isinstance(metrics, list):
+        return [[m for m in item if m is not None] if isinstance(item, list) else item for item in metrics]
+    if isinstance(metrics, dict):
+        return {name: [m for m in _listed(item) if m is not None] for name, item in metrics.items()}
+    return metrics
+
+
+def _listed(item: Any) -> list[Any]:
+    return item if isinstance(item, list) else [item]
 
 
 def _without_output_names(metrics: Any, output_names: Sequence[str]) -> None:
