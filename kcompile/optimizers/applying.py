@@ -92,14 +92,7 @@ class ApplyingMethods:
         for key in kwargs:
             if key not in ("skip_gradients_aggregation", "experimental_aggregate_gradients"):
                 raise DataTypeError(f"{type(self).__name__}.apply_gradients does not take {key!r}")
-        found, variables = self._checked_pairs(grads_and_vars)
-        grads = self.clipped([as_tensor(g) for g in found])
-        if _overridden(self, "update_step"):
-            self._run(lambda: self._update_each(grads, variables))
-        elif _overridden(self, "get_updates"):
-            self._assign(self._own_updates(grads, variables))
-        else:
-            self._assign(self.updates_for(grads, variables))
+        self.apply(*self._checked_pairs(grads_and_vars))
         return self.iterations
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
@@ -107,7 +100,14 @@ class ApplyingMethods:
         variables = getattr(self, "_trained", None) if trainable_variables is None else list(trainable_variables)
         if variables is None:
             raise KCompileError(f"{type(self).__name__}.apply needs trainable_variables in its first call")
-        self.apply_gradients(zip(grads, variables, strict=True))
+        found, variables = self._checked_pairs(zip(grads, variables, strict=True))
+        clipped = self.clipped([as_tensor(g) for g in found])
+        if _overridden(self, "update_step"):
+            self._run(lambda: self._update_each(clipped, variables))
+        elif _overridden(self, "get_updates"):
+            self._assign(self._own_updates(clipped, variables))
+        else:
+            self._assign(self.updates_for(clipped, variables))
 
     def _checked_pairs(self, grads_and_vars: Iterable[Any]) -> tuple[list[Any], list[Variable]]:
         owner = f"{type(self).__name__}.apply_gradients"

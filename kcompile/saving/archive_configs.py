@@ -234,7 +234,9 @@ class _Writer:
         if self.frozen and "trainable" in written["config"]:
             written["config"]["trainable"] = False  # in Keras 3 each layer says so itself
         shape = _input_shape(layer)
-        if shape is not None:
+        if (own := getattr(type(layer), "get_build_config", None)) is not None:
+            written["build_config"] = plain(own(layer), f"layer {layer.name!r}: get_build_config")
+        elif shape is not None:
             written["build_config"] = {"input_shape": shape}
         return written
 

@@ -154,6 +154,9 @@ def _build_weights(layer: Any, build_config: Any) -> None:
     """Give a model that does not know its input (subclassed, or Sequential) the shape that Keras recorded."""
     from kcompile.engine.network import Network
 
+    if build_config is not None and (own := getattr(type(layer), "build_from_config", None)) is not None:
+        own(layer, build_config)
+        return
     shape = build_config.get("input_shape") if isinstance(build_config, Mapping) else None
     if shape is None or not isinstance(layer, Network) or layer._functional or layer.built:
         return
