@@ -15,6 +15,7 @@ from kcompile.ir.dims import Dim, FloorDiv, SymbolicDim, named
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType
 from kcompile.passes.initializers import fingerprint, tensors_of
+from kcompile.passes.kept_pads import keep_pads
 from kcompile.passes.opsets import IR_VERSIONS, spelled
 
 if TYPE_CHECKING:
@@ -312,6 +313,7 @@ class GraphBuilder:
                 self.nodes.append(_identity(source, name))
         for proto in self.nodes:
             _rename(proto, renamed)
+        self.nodes = keep_pads(self.nodes, self.names.unique)
 
     def _lower_nodes(self, graph: Graph, tensors: dict[Value, str]) -> None:
         outer = self._scope

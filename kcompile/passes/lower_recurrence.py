@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kcompile.ir.core import Graph, Node, Value, constant, rebuild
-from kcompile.ir.ops.arithmetic import where
+from kcompile.ir.ops.arithmetic import maximum, where
 from kcompile.ir.ops.indexing import gather
 from kcompile.ir.ops.recurrent_base import Recurrence
 from kcompile.ir.ops.recurrent_gru import Gru
@@ -86,6 +86,11 @@ def _lowered(
     sequences = None
     if mask is not None:
         sequences, x = packing.pack(x, mask)
+    # RNN reads outside of its memory where a sequence has no step (ONNX Runtime up to 1.25), so it does one in vain.
+    careful = isinstance(operator, OnnxRNN)
+    lengths = None if sequences is None else sequences.lengths
+    if lengths is not None and careful:
+        lengths = maximum(lengths, 1)
     order = GATE_ORDER[type(op)]
     y, *finals = recurrent_operator(
         operator,
@@ -93,12 +98,14 @@ def _lowered(
         _weights(kernel, order),
         _weights(recurrent, order),
         concat([_biases(value, order, recurrent) for value in (bias, recurrent_bias)], 1),
-        None if sequences is None else sequences.lengths,
+        lengths,
         [] if from_zero else [expand_dims(state, 0) for state in initial],
     )
     y, finals = squeeze(y, 1), [squeeze(state, 0) for state in finals]
     if sequences is not None:
-        if not from_zero:  # the operator gives zeros where there is no step
+        if careful:
+            y = where(expand_dims(sequences.empty, 0), 0, y)
+        if careful or not from_zero:  # the others give zeros where there is no step
             finals = [where(sequences.empty, old, new) for old, new in zip(initial, finals, strict=True)]
         if with_sequence:
             y = packing.unpack(sequences, y, None if from_zero else initial[0], finals[0], op.reverse)

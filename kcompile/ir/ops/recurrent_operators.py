@@ -257,7 +257,10 @@ class OnnxGRU(RecurrentOperator):
 
 @dataclass(frozen=True)
 class OnnxRNN(RecurrentOperator):
-    """``h = f(x @ w' + h @ r' + biases)``."""
+    """``h = f(x @ w' + h @ r' + biases)``.
+
+    Lengths are at least 1: at 0 ONNX Runtime's kernel reads outside of its memory (up to 1.25) and may end the process.
+    """
 
     onnx, gates = "RNN", 1
     default_activations = ("tanh",)
