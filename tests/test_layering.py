@@ -13,8 +13,8 @@ FILES = sorted(path for path in (ROOT / "kcompile").rglob("*.py") if "scripts" n
 HEAVY = {
     "onnxruntime": ("runtime/session.py", "export/"),
     "onnx": (
-        "passes/emit.py", "passes/opsets.py", "passes/initializers.py", "runtime/session.py", "export/", "inspecting/",
-        "saving/",
+        "passes/emit.py", "passes/opsets.py", "passes/initializers.py", "passes/kept_pads.py", "runtime/session.py",
+        "export/", "inspecting/", "saving/",
     ),
     "h5py": ("saving/", "utils/"),
 }
