@@ -15,6 +15,7 @@ from kcompile.ir.ops import comparison, indexing, normalization, reduction, shap
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import softmax as softmax_ops
 from kcompile.ir.ops.control import select
+from kcompile.ir.ops.sizes import dims_vector
 
 # ---- activations
 
@@ -116,7 +117,7 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     """``-log(output[target])``: ``target`` holds class numbers.
 
     Shapes: output ``(batch, ..., classes)``, target the same without ``axis`` or with size 1 there; the result lacks
-    ``axis``.
+    ``axis``. A class that is negative or too large is an error when the graph runs, also in exported files.
     """
     output = as_float(output)
     axis = axis % output.ndim
@@ -129,7 +130,8 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     else:
         log_p = m.log(m.clip(output, config.epsilon(), 1.0 - config.epsilon())).value
         log_p = e.sub(log_p, reduction.logsumexp(log_p, [axis], True))
-    picked = indexing.gather_elements(log_p, shaping.expand_dims(labels, axis), axis)
+    places = shaping.expand_dims(indexing.from_front(labels, log_p.shape[axis]), axis)
+    picked = indexing.gather_elements(log_p, places, axis)
     return Tensor(e.neg(shaping.squeeze(picked, [axis])))
 
 
@@ -162,14 +164,18 @@ def l2_normalize(x: Any, axis: int | None = None) -> Tensor:
 def in_top_k(predictions: Any, targets: Any, k: int) -> Tensor:
     """Whether each target class is among the ``k`` largest predictions; equal predictions count in its favour.
 
+    A target that is no class, negative or too large, is not (as in TensorFlow).
+
     Shapes: predictions ``(batch, classes)``, targets ``(batch,)``; the result is bool ``(batch,)``.
     """
     p = as_float(predictions).value
     labels = e.cast(as_tensor(targets).value, "int64")
-    mine = indexing.gather_elements(p, shaping.expand_dims(labels, 1), 1)
+    classes = dims_vector([p.shape[1]])
+    there = comparison.logical_and(comparison.greater_equal(labels, 0), comparison.less(labels, classes))
+    mine = indexing.gather_elements(p, shaping.expand_dims(e.where(there, labels, 0), 1), 1)
     better = reduction.reduce_sum(e.cast(comparison.greater(p, mine), "int32"), [1])
     finite = comparison.logical_not(comparison.is_nan(shaping.squeeze(mine, [1])))
-    return Tensor(comparison.logical_and(comparison.less(better, k), finite))
+    return Tensor(comparison.logical_and(comparison.logical_and(comparison.less(better, k), finite), there))
 
 
 # ---- control

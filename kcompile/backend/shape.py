@@ -130,10 +130,21 @@ def slice(x: Any, start: Sequence[int], size: Sequence[int]) -> Tensor:
 
 
 def gather(reference: Any, indices: Any) -> Tensor:
-    """The rows ``indices`` of ``reference``: shape ``indices.shape + reference.shape[1:]``."""
-    index = as_tensor(indices).value
-    index = e.cast(index, "int32") if "int" not in index.dtype else index
-    return Tensor(indexing.gather(as_tensor(reference).value, index, 0))
+    """The rows ``indices`` of ``reference``: shape ``indices.shape + reference.shape[1:]``.
+
+    As in Keras on a processor, an index that is negative or too large is an error, also in exported files: a known one
+    here, a computed one when the graph runs. ``x[indices]`` counts negative ones from the back, as Python does.
+
+    Raises:
+        ValueError: an index that is known is out of range.
+    """
+    x, index = as_tensor(reference).value, as_tensor(indices).value
+    index = e.cast(index, "int32") if index.dtype not in ("int32", "int64") else index
+    rows, known = x.shape[0], ir.constant_of(index)
+    if known is not None and known.size and isinstance(rows, int) and not 0 <= known.min() <= known.max() < rows:
+        wrong = int(known.min()) if known.min() < 0 else int(known.max())
+        raise KCompileError(f"K.gather: index {wrong} of {rows} rows; use x[i] to count from the back")
+    return Tensor(indexing.gather(x, indexing.from_front(index, rows), 0))
 
 
 def one_hot(indices: Any, num_classes: int) -> Tensor:

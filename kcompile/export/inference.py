@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kcompile.errors import DataTypeError, KCompileError, check_flag, shown
+from kcompile.export.checked_indices import check_indices
 from kcompile.export.files import write_model
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.builder import Target
@@ -197,7 +198,7 @@ def lowered(
     for key, text in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise DataTypeError(f"export: metadata are strings by strings, got {key!r}: {text!r}")
-    graph = predict_graph(model, graph_name(model.name))
+    graph = check_indices(model, predict_graph(model, graph_name(model.name)))
     sizes = sizes_of(graph, dims, batch_size)
     graph = bind_graph(graph, sizes) if sizes else graph
     values = {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates}

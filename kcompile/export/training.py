@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.errors import KCompileError
+from kcompile.export.checked_indices import check_indices
 from kcompile.export.files import write_model
 from kcompile.export.inference import check_opset, graph_name, require_built
 from kcompile.ir.builder import Target
@@ -107,8 +108,9 @@ def _graphs(model: Model, sample_weight: bool) -> dict[str, Graph]:
         shapes = [model._target_shape(spec, None) for spec in specs]
         ranks = [(2 if spec.sample_weight_mode == "temporal" else 1) if sample_weight else 0 for spec in specs]
         for name, training in (("train_step", True), ("eval_step", False)):
-            graphs[name] = StepGraph(model, shapes, ranks, training).optimized(name)
-    graphs["model"] = run_pipeline(predict_graph(model, graph_name(model.name)), INFERENCE)
+            graphs[name] = check_indices(model, StepGraph(model, shapes, ranks, training).optimized(name))
+    inference = check_indices(model, predict_graph(model, graph_name(model.name)))
+    graphs["model"] = run_pipeline(inference, INFERENCE)
     return graphs
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from kcompile import backend as K
 from kcompile import constraints, initializers, ir, regularizers
 from kcompile.engine.layer import Layer
-from kcompile.engine.tensor import Tensor
+from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import ShapeError, check_flag, check_positive_int
+from kcompile.ir.ops.indexing import from_front, gather
 
 Shape = tuple[int | None, ...]
 
@@ -72,11 +73,12 @@ class Embedding(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         shape = self.compute_output_shape(tuple(inputs.shape))
         indices = inputs if inputs.dtype in ("int32", "int64") else K.cast(inputs, "int32")
+        places = indices.value
         if not isinstance(inputs.value.op, ir.Input):
-            # Indices of the data are checked before they are fed. Computed ones are not, and ONNX counts negative ones
-            # from the end: here they fail as too large ones do.
-            indices = K.switch(K.less(indices, 0), K.ones_like(indices) * self.input_dim, indices)
-        rows = K.gather(self.embeddings, indices)
+            # Indices of the data are checked before they are fed, in exported files where they come in
+            # (export/checked_indices.py). Computed ones are not, and ONNX counts negative ones from the end.
+            places = from_front(places, self.input_dim)
+        rows = Tensor(gather(as_tensor(self.embeddings).value, places))
         if shape[1:] == tuple(rows.shape)[1:]:
             return rows
         return K.reshape(rows, (K.shape(inputs)[0], *shape[1:]))  # input_length tells sizes that the input does not

@@ -9,12 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply, apply_multi, constant
+from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply, apply_multi, constant, constant_of
 from kcompile.ir.dims import Dim, as_integers
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.arithmetic import where
 from kcompile.ir.ops.axes import check_axes, normalize_axis
 from kcompile.ir.ops.batching import all_stacked, behind
-from kcompile.ir.ops.comparison import equal
+from kcompile.ir.ops.comparison import equal, less
 from kcompile.ir.ops.elementwise import cast
 from kcompile.ir.ops.kernel_types import narrowed, widened
 from kcompile.ir.ops.reshaping import expand, expand_dims, reshape, transpose
@@ -343,6 +344,18 @@ def gather(x: Value, indices: Value, axis: int = 0) -> Value:
     The axes of ``indices`` take the place of ``axis``.
     """
     return apply(Gather(normalize_axis(axis, x.rank)), x, indices)
+
+
+def from_front(indices: Value, size: Dim) -> Value:
+    """``indices`` of which negative ones are as wrong as those from ``size`` on, so that ONNX Runtime refuses both.
+
+    The operators of ONNX would count them from the back.
+    """
+    array = constant_of(indices)
+    if array is not None and not (array < 0).any():
+        return indices
+    outside = size if isinstance(size, int) else np.iinfo(np.int32).max
+    return where(less(indices, 0), outside, indices)
 
 
 def scatter_add(indices: Value, updates: Value, size: Dim, axis: int = 0) -> Value:

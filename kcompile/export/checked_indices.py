@@ -1,0 +1,33 @@
+"""Indices that come into an exported file: negative ones are refused as those are that are too large.
+
+``predict`` and ``fit`` look at indices before they feed them. Other programs feed what they like, and ONNX counts
+negative indices from the back: -1 would be the last row of an Embedding, without a word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kcompile.backend.functions import substitute
+from kcompile.ir.core import Graph, Input, Value, scope
+from kcompile.ir.ops.indexing import from_front
+
+if TYPE_CHECKING:
+    from kcompile.engine.training import Model
+
+
+def check_indices(model: Model, graph: Graph) -> Graph:
+    """The graph with each input that an Embedding reads replaced by one whose negative indices are too large."""
+    limits = model._index_limits()
+    replace: dict[Value, Value] = {}
+    for value in graph.inputs:
+        if isinstance(value.op, Input) and value.op.label in limits:
+            rows, layer = limits[value.op.label]
+            with scope(layer):
+                replace[value] = from_front(value, rows)
+    if not replace:
+        return graph
+    results = substitute(graph.results, replace)
+    count = len(graph.outputs)
+    outputs = dict(zip(graph.outputs, results[:count], strict=True))
+    return Graph(graph.inputs, outputs, dict(zip(graph.updates, results[count:], strict=True)), graph.name)
