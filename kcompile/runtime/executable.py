@@ -142,6 +142,8 @@ class Executable:
             return self._interpreted(feeds)
         if not self._storages:
             return self._session.run(dict(zip(self.inputs, feeds, strict=True)), self.outputs)
+        if self._session.reopen():
+            self._bindings.clear()
         key = tuple([id(storage.current) for storage in self._storages])
         cached = self._bindings.get(key)
         if cached is None:

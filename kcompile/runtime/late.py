@@ -69,6 +69,8 @@ class LateUpdates:
 
     def _binding(self, aside: bool) -> Any:
         """What a run reads and writes, for one arrangement of the buffers."""
+        if self._session.reopen():
+            self._bindings.clear()
         key = (aside, *(id(storage.current) for storage in self.storages))
         if key not in self._bindings:
             if len(self._bindings) >= MAX_BINDINGS:

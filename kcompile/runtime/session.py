@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcompile.errors import KCompileError
+from kcompile.runtime.forks import forks, note
 from kcompile.runtime.storage import Buffer
 
 if TYPE_CHECKING:
@@ -152,9 +153,17 @@ class Session:
         opts: Options | None = None,
         weights: Mapping[str, Array] | None = None,
     ) -> None:
+        self.device = device
+        self._name = model.name if isinstance(model, Path) else model.graph.name
+        self._made_from = model, opts or options(), weights  # also by a process that is forked from this one
+        self._open()
+        self.input_names = [item.name for item in self._session.get_inputs()]
+        self.output_names = [item.name for item in self._session.get_outputs()]
+
+    def _open(self) -> None:
         import onnxruntime
 
-        opts = opts or options()
+        model, opts, weights = self._made_from
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = opts.threads
         settings.log_severity_level = opts.log_level
@@ -169,8 +178,7 @@ class Session:
         if weights:
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for w in weights.values()]
             settings.add_external_initializers(list(weights), values)
-        providers: list[Any] = [("CUDAExecutionProvider", CUDA_OPTIONS)] if device == "cuda" else []
-        self._name = model.name if isinstance(model, Path) else model.graph.name
+        providers: list[Any] = [("CUDAExecutionProvider", CUDA_OPTIONS)] if self.device == "cuda" else []
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
@@ -178,19 +186,36 @@ class Session:
             )
         except Exception as error:
             raise KCompileError(f"ONNX Runtime refuses the compiled model {self._name!r}: {error}") from error
-        self.device = device
-        self.input_names = [item.name for item in self._session.get_inputs()]
-        self.output_names = [item.name for item in self._session.get_outputs()]
+        self._forks = forks()
+        note(getattr(self._session, "_sess", self._session))
         # Below the Python layer, which checks the names of the inputs once more (a microsecond for each run).
         self._run = getattr(self._session, "_sess", self._session).run
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> list[Array]:
         """Run on host arrays, with ONNX Runtime's own binding of inputs and outputs."""
+        if self._forks != forks():
+            self.reopen()
         try:
             results: list[Array] = self._run(outputs or self.output_names, feeds, None)
         except Exception as error:
             raise self._failure(error) from error
         return results
+
+    def reopen(self) -> bool:
+        """Make the session anew if this process was forked since; whether it was. Its bindings are of no use then.
+
+        Raises:
+            KCompileError: it runs on a CUDA device, which a forked process cannot use.
+        """
+        if self._forks == forks():
+            return False
+        if self.device == "cuda":
+            raise KCompileError(
+                f"{self._name!r} runs on a CUDA device, which a process that was forked cannot use; start processes "
+                'with multiprocessing.get_context("spawn")'
+            )
+        self._open()
+        return True
 
     def binding(self) -> Any:
         """A new IO binding."""
