@@ -241,12 +241,16 @@ def settled(
     Raises:
         ValueError: they do not: the code draws numbers from NumPy, or counts in Python.
     """
-    before = Variable.made
+    made = Variable.made
     first = run()
-    built = Variable.made != before  # layers, the state of optimizers
+    if Variable.made != made:  # layers, the state of optimizers: they are there from now on
+        made = Variable.made
+        first = run()
+    if Variable.made != made:
+        raise KCompileError(
+            f"{owner} makes layers or other things with variables in every run of its code; make them in __init__"
+        )
     second = run()
-    if built:
-        first, second = second, run()
     if first[0].signature(tensors(first[1])) != second[0].signature(tensors(second[1])):
         raise KCompileError(
             f"{owner} is traced once for all batches, but its code does not do the same in every run: draw random "
