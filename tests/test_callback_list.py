@@ -204,7 +204,7 @@ def test_output_of_fit(capsys, count_mode, done):
     assert lines[0] == "Train on 10 samples, validate on 2 samples"
     assert [lines[1], lines[3]] == ["Epoch 1/2", "Epoch 2/2"]
     assert lines[2].startswith(f"{done} [==============================] - 0s ")
-    assert lines[2].endswith(f"us/step - {VALUES}")
+    assert lines[2].endswith((f"us/step - {VALUES}", f"ms/step - {VALUES}"))  # however busy the machine is
     assert len(lines) == 5
 
 
