@@ -55,10 +55,9 @@ def __getattr__(name: str) -> Any:
     if name in _NAMES:
         value = globals()[name] = getattr(importlib.import_module(_NAMES[name]), name)
         return value
-    from kcompile.errors import did_you_mean
+    from kcompile.absent_names import absent
 
-    hint = did_you_mean(name, [*_MODULES, *_NAMES])
-    raise AttributeError(f"module 'kcompile' has no attribute {name!r}{hint}")
+    return absent(__name__)(name)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.absent_names import absent
 from kcompile.errors import DataTypeError, ShapeError
 from kcompile.utils.generic_utils import deserialize_keras_object, serialize_keras_object
 
@@ -174,3 +175,6 @@ def get(identifier: Any) -> Any:
     raise DataTypeError(
         f"activation must be a name, a function or a layer, got {identifier!r} ({type(identifier).__name__})"
     )
+
+
+__getattr__ = absent(__name__)

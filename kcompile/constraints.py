@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.absent_names import absent
 from kcompile.errors import check_number, raise_unknown_argument
 from kcompile.utils.generic_utils import (
     deserialize_keras_object,
@@ -148,3 +149,6 @@ def get(identifier: Any) -> Any:
         ValueError: an unknown name. TypeError: something else.
     """
     return lookup(identifier, "constraint", _KNOWN)
+
+
+__getattr__ = absent(__name__)

@@ -54,6 +54,10 @@ class DataError(KCompileError):
     """Data whose values or counts can't be used: label out of range, sample counts that differ."""
 
 
+class NoNumberError(KCompileError):
+    """A tensor that depends on inputs of a model, used where its number is needed."""
+
+
 _LONGEST = 2000  # characters of a message
 
 
@@ -82,7 +86,8 @@ def did_you_mean(name: Any, options: Iterable[Any]) -> str:
     candidates = [str(option) for option in options]
     wanted = str(name)
     lower = list(dict.fromkeys(candidate.lower() for candidate in candidates))
-    close = difflib.get_close_matches(wanted.lower(), lower, n=1, cutoff=0.6)
+    swapped = [candidate for candidate in lower if sorted(candidate) == sorted(wanted.lower())]  # 'adma'
+    close = swapped or difflib.get_close_matches(wanted.lower(), lower, n=1, cutoff=0.6)
     if not close:
         return ""
     # A name that exists in both spellings ('adam', 'Adam') is offered in the one that was typed.

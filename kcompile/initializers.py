@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcompile.absent_names import absent
 from kcompile.backend import config as settings
 from kcompile.errors import ShapeError, check_int, check_number, check_one_of
 from kcompile.utils.generic_utils import (
@@ -376,3 +377,6 @@ def get(identifier: Any) -> Any:
     """
     found = lookup(identifier, "initializer", _KNOWN)
     return found() if found in _SCALINGS else found
+
+
+__getattr__ = absent(__name__)

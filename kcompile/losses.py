@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kcompile.absent_names import absent
 from kcompile.backend import config, nn
 from kcompile.backend import math as m
 from kcompile.engine.target_shapes import matched, weights_for
@@ -378,3 +379,6 @@ def reduction_of(loss: Any) -> str:
 
 def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+__getattr__ = absent(__name__)

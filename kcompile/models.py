@@ -1,5 +1,6 @@
 """keras.models: models, from configurations and from files."""
 
+from kcompile.absent_names import absent
 from kcompile.engine.cloning import clone_model
 from kcompile.engine.input_layer import Input
 from kcompile.engine.sequential import Sequential
@@ -7,6 +8,8 @@ from kcompile.engine.training import Model
 from kcompile.saving.configs import model_from_config
 from kcompile.saving.json_yaml import model_from_json, model_from_yaml
 from kcompile.saving.models import load_model, save_model
+
+__getattr__ = absent(__name__)
 
 __all__ = [
     "Input", "Model", "Sequential", "clone_model", "load_model", "model_from_config", "model_from_json",

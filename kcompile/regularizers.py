@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kcompile import backend as K
+from kcompile.absent_names import absent
 from kcompile.errors import ShapeError, check_number, check_one_of, raise_unknown_argument
 from kcompile.utils.generic_utils import (
     deserialize_keras_object,
@@ -170,3 +171,6 @@ def get(identifier: Any) -> Any:
     """
     found = lookup(identifier, "regularizer", _KNOWN)
     return found() if found in _FUNCTIONS.values() else found
+
+
+__getattr__ = absent(__name__)

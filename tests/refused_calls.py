@@ -311,7 +311,7 @@ CASES = {
         "regression",
         fit([[1, 2, 3], [1, 2]], [1, 2]),
         ShapeError,
-        "x: different lengths (3, 2) pad_sequences",
+        "x: different lengths (3, 2) np.pad",
     ),
     "a scalar": ("regression", predict(3), ShapeError, "x: scalar 3"),
     # R55: indices outside an embedding's table.

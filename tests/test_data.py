@@ -91,8 +91,8 @@ REFUSED = {
     "timedelta": (np.ones((10, 3), "timedelta64[s]"), DataTypeError, ["x:", "timedelta64"]),
     "structured": (np.zeros(10, [("a", "f4")]), DataTypeError, ["x:", "not a number"]),
     "masked": (masked(), DataError, ["x:", "hides 1 value", "filled"]),
-    "ragged": ([[1, 2, 3], [1, 2]], ShapeError, ["x:", "3, 2", "pad_sequences"]),
-    "ragged_object": (np.array([[1, 2, 3], [1, 2]], object), ShapeError, ["x:", "3, 2", "pad_sequences"]),
+    "ragged": ([[1, 2, 3], [1, 2]], ShapeError, ["x:", "3, 2", "np.pad"]),
+    "ragged_object": (np.array([[1, 2, 3], [1, 2]], object), ShapeError, ["x:", "3, 2", "np.pad"]),
     "frame_column": (
         Frame({"age": [1, 2], "city": ["a", "b"], "b": [1, 2]}),
         DataTypeError,

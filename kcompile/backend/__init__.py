@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from kcompile.absent_names import absent
 from kcompile.backend.config import (
     backend,
     clear_session,
@@ -177,16 +176,7 @@ from kcompile.backend.variables import (
 
 _BACKEND = backend()
 
-_SESSION = "there are no sessions here: what is needed is compiled when it is used; kcompile.configure sets threads"
-_ABSENT = {"get_session": _SESSION, "set_session": _SESSION, "tf": "kcompile runs without TensorFlow; use K"}
-
-
-def __getattr__(name: str) -> Any:
-    from kcompile.errors import did_you_mean
-
-    hint = f"; {_ABSENT[name]}" if name in _ABSENT else did_you_mean(name, __all__)
-    raise AttributeError(f"module 'kcompile.backend' has no attribute {name!r}{hint}")
-
+__getattr__ = absent(__name__)
 
 __all__ = [
     "_BACKEND",

@@ -12,11 +12,12 @@ from kcompile.backend.random import own_counter, random_counter
 from kcompile.backend.updates import Update
 from kcompile.backend.variables import Variable, current_trace
 from kcompile.engine.tensor import Array, Tensor, as_tensor
-from kcompile.errors import KCompileError
+from kcompile.errors import KCompileError, NoNumberError
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops.control import LearningPhase
 from kcompile.passes.autodiff import gradients as differentiate
 from kcompile.passes.specialize import specialize_inference
+from kcompile.tracebacks import short_traceback
 
 
 def gradients(loss: Any, variables: Any) -> list[Tensor | None]:
@@ -71,6 +72,7 @@ class Function:
         """Write the compiled ONNX model."""
         self._executable.save(path)
 
+    @short_traceback
     def __call__(self, inputs: Sequence[Any] = ()) -> Any:
         """The outputs for a list of arrays: a list, or one array if one tensor was asked for."""
         if not isinstance(inputs, (list, tuple)):
@@ -197,13 +199,13 @@ def evaluate(tensors: Sequence[Tensor | Update]) -> list[Array]:
     values = [t.new.value if isinstance(t, Update) else t.value for t in tensors]
     leaves = [node for node in ir.toposort(values) if not node.inputs]
     if current_trace() is not None and any(isinstance(node.op, (ir.Input, ir.Variable)) for node in leaves):
-        raise KCompileError(
+        raise NoNumberError(
             f"{tensors[0]!r} has no number while a step is being traced (once, for all batches), so NumPy, float(), if "
             "and the like cannot use it; compute with K functions, and choose with K.switch"
         )
     inputs = {node.op.label for node in leaves if isinstance(node.op, ir.Input)}
     if inputs:
-        raise KCompileError(
+        raise NoNumberError(
             f"{tensors[0]!r} depends on input {', '.join(sorted(inputs))}, which has no value here; "
             "use model.predict, or K.function to compute it from arrays"
         )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kcompile.html import PrintedHtml
+
 if TYPE_CHECKING:
     from kcompile.converting.parity import Parity
     from kcompile.export import ExportReport
@@ -14,7 +16,7 @@ OPERATORS_SHOWN = 12
 
 
 @dataclass
-class FileReport:
+class FileReport(PrintedHtml):
     """The conversion of one file.
 
     Attributes:

@@ -270,7 +270,7 @@ def _as_ndarray(value: Any, path: str) -> np.ndarray:
             raise ShapeError(
                 f"{path}: the samples have different lengths "
                 f"({', '.join(map(str, lengths[:6]))}{', ...' if len(lengths) > 6 else ''}); pad them to one "
-                "length first (pad_sequences)."
+                "length first (np.pad)."
             ) from None
         arrays = isinstance(value, list) and any(is_array_like(entry) for entry in value)
         hint = f"; for the one input {path!r} pass one array, and targets as y" if arrays and path == "x" else ""
@@ -313,8 +313,8 @@ def _refuse_dtype(dtype: np.dtype, array: np.ndarray | None, path: str) -> None:
         raise DataTypeError(f"{path}: dtype {dtype} is a date or duration; convert it to numbers first.")
     if kind in "SU":
         raise DataTypeError(
-            f"{path}: dtype {dtype} is text{_first_bad(array)}; encode it as numbers first (StringLookup, "
-            "Tokenizer or astype('float32'))."
+            f"{path}: dtype {dtype} is text{_first_bad(array)}; encode it as numbers first "
+            "(np.unique(..., return_inverse=True) for categories, astype('float32') for numbers in text)."
         )
     if kind == "O":
         lengths = _lengths(array.tolist()) if array is not None and array.ndim == 1 else []
@@ -322,7 +322,7 @@ def _refuse_dtype(dtype: np.dtype, array: np.ndarray | None, path: str) -> None:
             raise ShapeError(
                 f"{path}: an object array of sequences with different lengths "
                 f"({', '.join(map(str, lengths[:6]))}{', ...' if len(lengths) > 6 else ''}); pad them to one "
-                "length first (pad_sequences)."
+                "length first (np.pad)."
             )
         raise DataTypeError(
             f"{path}: dtype object{_first_bad(array)}; expected numbers: convert with astype('float32')."

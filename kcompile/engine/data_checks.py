@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.engine.advice import on_batch_axis, on_positions
 from kcompile.engine.data_adapters import Array, LazyRows
 from kcompile.errors import DataError, DataTypeError, KCompileError, ShapeError, check_int, check_number, warn
 
@@ -92,6 +93,8 @@ def check_input(array: Array, path: str, name: str, expected: Shape | None) -> A
     given = tuple(array.shape)
     if given == tuple(size for size in expected[1:]):
         fix = f"; add the batch axis: {path}[None]"
+        if len(given) > 1:
+            fix += f" (if {given[0]} is the number of samples, the input's shape is {given[1:]}, without it)"
     elif len(given) == len(expected) - 1 and expected[-1] == 1 and matches((*given, 1), expected):
         fix = f"; add the channel axis: {path}[..., None]"
     elif (
@@ -103,7 +106,7 @@ def check_input(array: Array, path: str, name: str, expected: Shape | None) -> A
     elif len(given) == len(expected) == 4 and matches((given[0], given[2], given[3], given[1]), expected):
         fix = "; the data is channels_first, the model channels_last: transpose with (0, 2, 3, 1)"
     else:
-        fix = ""
+        fix = on_batch_axis(given, expected)
     raise ShapeError(
         f"{path}: input {name!r} expects shape {show_shape(expected)}, got an array of shape {given}{fix}."
     )
@@ -136,9 +139,8 @@ def _shape_message(array: Array, path: str, spec: TargetSpec) -> str:
         + (f" with loss {spec.loss!r}" if spec.loss else "")
     )
     classes = spec.shape[-1]
-    looks_sparse = len(given) in (len(spec.shape), len(spec.shape) - 1) and (
-        len(given) == len(spec.shape) - 1 or given[-1] == 1
-    )
+    places = spec.shape[:-1]
+    looks_sparse = matches(given, places) or (given[-1:] == (1,) and matches(given[:-1], places))
     if spec.kind == "categorical" and classes != 1 and looks_sparse:
         return (
             f"{message}: these are class indices; use loss='sparse_categorical_crossentropy', or "
@@ -148,7 +150,7 @@ def _shape_message(array: Array, path: str, spec: TargetSpec) -> str:
         return f"{message}; give the last layer {given[-1]} units, or pass one column."
     if spec.kind == "binary" and looks_sparse:
         return f"{message}; class indices of several classes need loss='sparse_categorical_crossentropy'."
-    return f"{message}; this loss compares arrays of the same shape."
+    return f"{message}{on_positions(given, spec.shape) or '; this loss compares arrays of the same shape'}."
 
 
 def _check_sparse(array: Array, path: str, spec: TargetSpec) -> Array:
@@ -170,6 +172,7 @@ def _check_sparse(array: Array, path: str, spec: TargetSpec) -> Array:
         )
         if matches(given, spec.shape):
             message += ": it looks one-hot; use loss='categorical_crossentropy', or y.argmax(axis=-1)"
+        message += on_positions(given, spec.shape)
         raise ShapeError(f"{message}.")
     if isinstance(labels, np.ndarray) and spec.classes is not None:
         check_labels(labels, spec.classes, path)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.arguments import arguments_of
 from kcompile.errors import check_no_extra_arguments
+from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.export import ExportReport
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 class ExportMethods:
     """``export``, ``to_onnx`` and ``export_training``; a part of :class:`~kcompile.engine.training.Model`."""
 
+    @short_traceback
     def export(self, path: Any, **options: Any) -> ExportReport:
         """Write the inference graph as an ONNX file; see :func:`kcompile.export.export_model`."""
         from kcompile.export import export_model
@@ -28,6 +30,7 @@ class ExportMethods:
         check_no_extra_arguments("to_onnx", options, arguments_of(to_onnx)[1:])
         return to_onnx(self, **options)
 
+    @short_traceback
     def export_training(self, folder: Any, **options: Any) -> None:
         """Write the steps, the model, the state and a manifest; see :func:`kcompile.export.export_training`."""
         from kcompile.export import export_training

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.arguments import arguments_of, legacy
 from kcompile.errors import check_no_extra_arguments
+from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
@@ -19,6 +20,7 @@ class GeneratorMethods:
     evaluate: Any
     predict: Any
 
+    @short_traceback
     def fit_generator(self, generator: Any, steps_per_epoch: int | None = None, epochs: int = 1, verbose: int = 1,
                       callbacks: Any = None, validation_data: Any = None, validation_steps: int | None = None,
                       validation_freq: Any = 1, class_weight: Any = None, max_queue_size: int = 10, workers: int = 1,
@@ -43,6 +45,7 @@ class GeneratorMethods:
                         max_queue_size=max_queue_size, workers=workers,
                         use_multiprocessing=use_multiprocessing)  # fmt: skip
 
+    @short_traceback
     def evaluate_generator(self, generator: Any, steps: int | None = None, callbacks: Any = None,
                            max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
                            verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
@@ -55,6 +58,7 @@ class GeneratorMethods:
         return self.evaluate(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
                              workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
 
+    @short_traceback
     def predict_generator(self, generator: Any, steps: int | None = None, callbacks: Any = None,
                           max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
                           verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip

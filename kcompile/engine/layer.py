@@ -40,6 +40,7 @@ from kcompile.errors import (
     shown,
     warn,
 )
+from kcompile.tracebacks import short_traceback
 
 Shape = tuple[int | None, ...]
 
@@ -128,6 +129,11 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             from kcompile import regularizers
 
             self.activity_regularizer = regularizers.get(kwargs["activity_regularizer"])
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = short_traceback(cls.__init__)  # type: ignore[method-assign]
 
     # -- to be overridden
 
@@ -245,6 +251,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
 
     # -- calling
 
+    @short_traceback
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the layer on a tensor, a list of tensors, or arrays (which are computed at once).
 

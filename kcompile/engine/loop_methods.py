@@ -12,6 +12,7 @@ from kcompile.engine import evaluation, fitting, prediction
 from kcompile.engine.arguments import arguments_of, legacy
 from kcompile.engine.data import ModelData, standardize
 from kcompile.errors import check_no_extra_arguments
+from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
@@ -25,6 +26,7 @@ class LoopMethods:
     _built_for: Any
     _predict_arrays: Any
 
+    @short_traceback
     def fit(
         self,
         x: Any = None,
@@ -89,6 +91,7 @@ class LoopMethods:
             validation_batch_size=validation_batch_size,
         )  # fmt: skip
 
+    @short_traceback
     def evaluate(
         self,
         x: Any = None,
@@ -115,6 +118,7 @@ class LoopMethods:
             use_multiprocessing=use_multiprocessing, return_dict=return_dict,
         )  # fmt: skip
 
+    @short_traceback
     def predict(
         self,
         x: Any,
@@ -134,6 +138,7 @@ class LoopMethods:
 
     # -- single batches
 
+    @short_traceback
     def train_on_batch(
         self,
         x: Any,
@@ -157,6 +162,7 @@ class LoopMethods:
         self._require_compiled("train_on_batch")
         return evaluation.on_batch(self, True, x, y, sample_weight, class_weight, reset_metrics, return_dict)
 
+    @short_traceback
     def test_on_batch(
         self,
         x: Any,
@@ -170,6 +176,7 @@ class LoopMethods:
         self._require_compiled("test_on_batch")
         return evaluation.on_batch(self, False, x, y, sample_weight, class_weight, reset_metrics, return_dict)
 
+    @short_traceback
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
         model: Any = self

@@ -18,6 +18,7 @@ from kcompile.engine.replay import as_called
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import move_inside, without_trace
 from kcompile.errors import DataTypeError, KCompileError, ShapeError, listed, shown, unknown_name
+from kcompile.tracebacks import short_traceback
 
 
 class Network(Layer):
@@ -151,6 +152,12 @@ class Network(Layer):
     def output_layers(self) -> list[Layer]:
         return [x._keras_history[0] for x in self.outputs if x._keras_history]
 
+    def _repr_html_(self) -> str:
+        from kcompile.utils.summary import summary_html
+
+        return summary_html(self)
+
+    @short_traceback
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or by position.
 
@@ -324,6 +331,7 @@ class Network(Layer):
                 return cls(**config)
             return network_from_config(cls, config, custom_objects)
 
+    @short_traceback
     def to_json(self, keras_version: int = 2, **kwargs: Any) -> str:
         """The architecture as JSON.
 
@@ -338,6 +346,7 @@ class Network(Layer):
 
         return to_json(self, keras_version, **kwargs)
 
+    @short_traceback
     def to_yaml(self, **kwargs: Any) -> str:
         """The architecture as YAML; ``kwargs`` are those of ``yaml.safe_dump``."""
         from kcompile.saving.json_yaml import to_yaml

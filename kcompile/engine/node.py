@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kcompile.engine.advice import on_axes
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, ShapeError, shown
 
@@ -142,7 +143,7 @@ class InputSpec:
         which = f"input {position} of " if count > 1 else ""
         got = f"{which}layer {layer.name!r} ({type(layer).__name__}) got shape {_text(shape)}"
         if self.ndim is not None and x.ndim != self.ndim:
-            raise ShapeError(f"{got}, which has {x.ndim} axes; expected {self.ndim}{_advice(x.ndim, self.ndim)}")
+            raise ShapeError(f"{got}, which has {x.ndim} axes; expected {self.ndim}{on_axes(x, self.ndim)}")
         if self.max_ndim is not None and x.ndim > self.max_ndim:
             raise ShapeError(f"{got}, which has {x.ndim} axes; expected at most {self.max_ndim}")
         if self.min_ndim is not None and x.ndim < self.min_ndim:
@@ -162,11 +163,3 @@ class InputSpec:
 
 def _text(shape: Sequence[int | None]) -> str:
     return "(" + ", ".join("batch" if i == 0 and d is None else str(d) for i, d in enumerate(shape)) + ")"
-
-
-def _advice(got: int, expected: int) -> str:
-    if expected == 4 and got == 3:
-        return "; add a channel axis, for example with Reshape or x[..., None]"
-    if expected == 2 and got > 2:
-        return "; add Flatten() before it"
-    return ""

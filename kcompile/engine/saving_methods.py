@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kcompile.tracebacks import short_traceback
+
 if TYPE_CHECKING:
     from kcompile.saving.hdf5_models import LoadedFrom
 
@@ -14,6 +16,7 @@ class SavingMethods:
     loaded: LoadedFrom | None = None
     """Where a model that was loaded comes from."""
 
+    @short_traceback
     def save(
         self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True, save_format: str | None = None
     ) -> None:
@@ -35,6 +38,7 @@ class SavingMethods:
 
         save_model(self, filepath, overwrite, include_optimizer, save_format)  # type: ignore[arg-type]  # a part of Model
 
+    @short_traceback
     def save_weights(self, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
         """Write all weights, of any model that is built.
 
@@ -51,6 +55,7 @@ class SavingMethods:
 
         save_weights(self, filepath, overwrite, save_format)  # type: ignore[arg-type]  # a part of Model
 
+    @short_traceback
     def load_weights(
         self, filepath: Any, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
     ) -> None:

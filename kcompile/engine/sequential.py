@@ -11,6 +11,7 @@ from kcompile.engine.lists import unique
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.training import Model
 from kcompile.errors import DataTypeError, KCompileError, listed, shown
+from kcompile.tracebacks import short_traceback
 
 
 class Sequential(Model):
@@ -25,6 +26,7 @@ class Sequential(Model):
 
     _one_input = True
 
+    @short_traceback
     def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self._stack: list[Layer] = []
@@ -41,6 +43,7 @@ class Sequential(Model):
     def _kept(self) -> list[Any]:
         return unique([*self._stack, *Layer._kept(self)])
 
+    @short_traceback
     def add(self, layer: Any) -> None:
         """Add a layer on top.
 

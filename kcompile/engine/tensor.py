@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from kcompile import ir
+from kcompile.errors import NoNumberError
 from kcompile.ir.ops import comparison, elementwise, linalg, shaping
 
 if TYPE_CHECKING:
@@ -107,14 +108,23 @@ class Tensor:
         return self.numpy()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        array = self.numpy()
+        array = self._number()
         return array if dtype is None else array.astype(dtype)
 
     def __float__(self) -> float:
-        return float(self.numpy())
+        return float(self._number())
 
     def __int__(self) -> int:
-        return int(self.numpy())
+        return int(self._number())
+
+    def _number(self) -> Array:
+        """As :meth:`numpy`, asked for by functions of NumPy or Python."""
+        try:
+            return self.numpy()
+        except NoNumberError as error:
+            from kcompile.engine.advice import on_numbers
+
+            raise NoNumberError(f"{error}{on_numbers()}") from None
 
     # -- operators
 

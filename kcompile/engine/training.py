@@ -30,6 +30,7 @@ from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.totals import Totals
 from kcompile.errors import DataError, KCompileError, NotReadyError, check_no_extra_arguments, check_positive_int
+from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
@@ -48,6 +49,7 @@ class Model(
     _one_input = False  # whether a list is always the samples of one input
     _totals: Totals | None = None  # the losses since the metrics were last reset
 
+    @short_traceback
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._steps: dict[Any, Step] = {}
@@ -73,6 +75,7 @@ class Model(
 
     # -- compile
 
+    @short_traceback
     def compile(
         self,
         optimizer: Any = "rmsprop",

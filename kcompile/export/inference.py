@@ -13,6 +13,7 @@ from kcompile.errors import DataTypeError, KCompileError, check_flag, shown
 from kcompile.export.checked_indices import check_indices
 from kcompile.export.files import write_model
 from kcompile.export.sizes import Dims, sizes_of
+from kcompile.html import PrintedHtml
 from kcompile.ir.builder import Target
 from kcompile.passes.opsets import OPSETS
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class ExportReport:
+class ExportReport(PrintedHtml):
     """What :func:`export_model` wrote.
 
     Attributes:

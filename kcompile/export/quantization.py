@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.errors import DataError, KCompileError
+from kcompile.html import PrintedHtml
 
 if TYPE_CHECKING:
     import onnx
@@ -47,7 +48,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Int8Report:
+class Int8Report(PrintedHtml):
     """What an int8 model lost, on the samples that it was quantized with.
 
     Attributes:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from kcompile.absent_names import absent
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
@@ -159,6 +160,8 @@ def known_classes() -> dict[str, type]:
     operations = {"OpLayer": OpLayer, "TFOpLambda": TFOpLambda, "SlicingOpLambda": SlicingOpLambda}
     return {**_CLASSES, **models, **operations}
 
+
+__getattr__ = absent(__name__)
 
 __all__ = [
     "ELU",

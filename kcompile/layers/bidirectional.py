@@ -12,6 +12,7 @@ from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError, check_one_of
 from kcompile.layers.recurrent_base import RNN, depends_on_layers
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
+from kcompile.tracebacks import short_traceback
 
 MERGE_MODES = ("sum", "mul", "concat", "ave", None)
 _COMMON = ("stateful", "return_sequences", "return_state", "time_major")
@@ -83,6 +84,7 @@ class Bidirectional(Wrapper):
 
     # -- calling
 
+    @short_traceback
     def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
         """As of a recurrent layer; ``initial_state`` lists the states of both directions.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ def noting_old_kernels(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def checked(self: Any, *args: Any, **kwargs: Any) -> None:
-        direct = type(self).__init__ is checked  # not through the constructor of a subclass
+        direct = inspect.unwrap(type(self).__init__) is inspect.unwrap(init)  # not a subclass
         if direct and self.rank == 2 and len(args) > 2 and isinstance(args[1], int) and 1 < args[1] == args[2]:
             name, filters, size = type(self).__name__, args[0], args[1]
             warn(

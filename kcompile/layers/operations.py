@@ -18,6 +18,7 @@ from kcompile import backend as K
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError, listed, unknown_name
+from kcompile.tracebacks import short_traceback
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ class TFOpLambda(Layer):
         self.operation = find_operation(function)
         self.built = True
 
+    @short_traceback
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """The result; ``inputs`` is the first argument that is a tensor, the others are given by name."""
         first = self.operation.parameters[0]

@@ -18,6 +18,7 @@ from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import DataTypeError, KCompileError, ShapeError, check_flag, shown
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_states import KeepsStates
+from kcompile.tracebacks import short_traceback
 from kcompile.utils.generic_utils import CustomObjectScope
 
 Shape = tuple[int | None, ...]
@@ -94,6 +95,7 @@ class RNN(KeepsStates):
 
     # -- calling
 
+    @short_traceback
     def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
         """As of any layer; ``initial_state`` and ``constants`` may also follow the input in a list.
 

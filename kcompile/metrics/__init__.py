@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import losses as _losses
+from kcompile.absent_names import absent
 from kcompile.losses import (
     KLD,
     MAE,
@@ -153,6 +154,8 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """
     return deserialize_keras_object(config, _KNOWN, custom_objects, "metric")
 
+
+__getattr__ = absent(__name__)
 
 __all__ = [
     "ACC", "AUC", "KLD", "MAE", "MAPE", "MSE", "MSLE", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kcompile.absent_names import absent
 from kcompile.errors import DataTypeError, KCompileError
 from kcompile.optimizers.base import Optimizer
 from kcompile.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
@@ -59,6 +60,8 @@ class TFOptimizer:
             "TensorFlow; use an optimizer of kcompile.optimizers, or subclass Optimizer and define get_updates"
         )
 
+
+__getattr__ = absent(__name__)
 
 __all__ = [
     "SGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Nadam", "Optimizer", "RMSprop", "TFOptimizer", "adadelta",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,10 @@ class Report:
     def rules(self) -> Counter[str]:
         """How often each rule fired, over all passes."""
         return sum((record.rules for record in self.records), Counter())
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         if not self.records:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcompile.errors import DataError, DataTypeError, KCompileError, listed
+from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.engine.network import Network
@@ -60,6 +61,19 @@ class CompiledModel:
         """
         self._executable.save(path)
 
+    def _repr_html_(self) -> str:
+        from kcompile.html import html_table
+
+        outputs = self.graph.outputs.values()
+        ends = [("input", self.input_names, self.graph.inputs), ("output", self.output_names, outputs)]
+        rows = [
+            [kind, name, f"{value.dtype}({', '.join(map(str, value.shape))})"]
+            for kind, names, values in ends
+            for name, value in zip(names, values, strict=True)
+        ]
+        return html_table(repr(self)[1:-1], ["", "name", "type"], rows)
+
+    @short_traceback
     def __call__(self, *inputs: Any) -> Any:
         """The outputs for a batch: one array per input (or one list or dictionary of them).
 

@@ -13,6 +13,7 @@ from kcompile.errors import DataTypeError, KCompileError, check_one_of, shown
 from kcompile.saving import lambdas, limits
 from kcompile.saving.limits import UnsafeFileError, check_size
 from kcompile.saving.structure import check_structure
+from kcompile.tracebacks import short_traceback
 
 KERAS_VERSION = "2.3.1"
 """The version of Keras that our configurations name: the one whose form they have."""
@@ -60,6 +61,7 @@ def to_yaml(model: Any, **options: Any) -> str:
     return text
 
 
+@short_traceback
 def model_from_json(
     json_string: str | bytes, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
 ) -> Any:
@@ -76,6 +78,7 @@ def model_from_json(
     return _model(read_json(json_string), custom_objects, safe_mode)
 
 
+@short_traceback
 def model_from_yaml(
     yaml_string: str | bytes, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
 ) -> Any:

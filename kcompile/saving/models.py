@@ -9,6 +9,7 @@ from typing import Any
 from kcompile.engine.training import Model
 from kcompile.errors import DataTypeError, KCompileError, shown
 from kcompile.saving.hdf5_files import MAGIC, check_regular
+from kcompile.tracebacks import short_traceback
 from kcompile.utils.files import write_atomically
 
 _KINDS: dict[bytes, str] = {
@@ -27,6 +28,7 @@ _SUPPORTED = "Supported are HDF5 (.h5, .hdf5) and .keras files."
 # ---- saving
 
 
+@short_traceback
 def save_model(
     model: Model, filepath: Any, overwrite: bool = True, include_optimizer: bool = True, save_format: str | None = None
 ) -> None:
@@ -144,6 +146,7 @@ def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:
 # ---- loading
 
 
+@short_traceback
 def load_model(
     filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:

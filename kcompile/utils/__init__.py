@@ -1,5 +1,6 @@
 """keras.utils: small tools around models and data."""
 
+from kcompile.absent_names import absent
 from kcompile.utils.data_unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kcompile.utils.generic_utils import (
     CustomObjectScope,
@@ -15,6 +16,8 @@ from kcompile.utils.progbar import Progbar
 from kcompile.utils.random_seed import set_random_seed
 from kcompile.utils.sequence import GeneratorEnqueuer, OrderedEnqueuer, PyDataset, Sequence
 from kcompile.utils.summary import print_summary
+
+__getattr__ = absent(__name__)
 
 __all__ = [
     "CustomObjectScope",

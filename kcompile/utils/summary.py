@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kcompile.errors import KCompileError
+from kcompile.html import html_table
 
 if TYPE_CHECKING:
     from kcompile.backend.variables import Variable
@@ -55,13 +56,11 @@ def print_summary(
     write("_" * width)
     write(_row(header, ends))
     write("=" * width)
-    relevant = set() if network is None else {id(node) for node in network._nodes}
-    for index, layer in enumerate(rows):
-        cells = [f"{layer.name} ({type(layer).__name__})", _output_shape(layer), str(_count(layer.weights))]
+    for index, (name, shape, parameters, connections) in enumerate(_rows(model, rows)):
+        cells = [name, shape, str(parameters)]
         if chain:
             write(_row(cells, ends))
         else:
-            connections = list(_connections(layer, relevant)) or [""]
             write(_row([*cells, connections[0]], ends))
             for connection in connections[1:]:
                 write(_row(["", "", "", connection], ends))
@@ -71,6 +70,33 @@ def print_summary(
     write(f"Trainable params: {trainable:,}")
     write(f"Non-trainable params: {fixed:,}")
     write("_" * width)
+
+
+def summary_html(model: Network) -> str:
+    """The same table for notebooks; of a model that is not built, a line that says so."""
+    title = f"{type(model).__name__} {model.name!r}"
+    if not model.built:
+        return html_table(f"{title}, not built yet", ["Layer (type)"], [[_title(layer)] for layer in model.layers])
+    chain = is_chain(model)
+    header = ["Layer (type)", "Output Shape", "Param #", *([] if chain else ["Connected to"])]
+    rows = [
+        [name, shape, parameters, *([] if chain else ["\n".join(connections)])]
+        for name, shape, parameters, connections in _rows(model, model.layers)
+    ]
+    trainable, fixed = _count(model.trainable_weights), _count(model.non_trainable_weights)
+    counts = f"{trainable + fixed:,} parameters: {trainable:,} trainable, {fixed:,} not trainable"
+    return html_table(title, header, rows, counts)
+
+
+def _rows(model: Layer, layers: Sequence[Layer]) -> Iterator[tuple[str, str, int, list[str]]]:
+    """For each layer: name and class, output shape, number of parameters, and what it is connected to."""
+    relevant = {id(node) for node in getattr(model, "_nodes", ())}
+    for layer in layers:
+        yield _title(layer), _output_shape(layer), _count(layer.weights), list(_connections(layer, relevant)) or [""]
+
+
+def _title(layer: Layer) -> str:
+    return f"{layer.name} ({type(layer).__name__})"
 
 
 def is_chain(model: Network) -> bool:
