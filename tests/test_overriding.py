@@ -240,3 +240,78 @@ def test_all_refused_hooks_are_in_the_table() -> None:
 def test_all_callback_hooks_are_in_the_table() -> None:
     hooks = {name for name in vars(keras.callbacks.Callback) if name.startswith(("on_", "set_"))}
     assert {hook for kind, hook, _ in ROWS if kind == "Callback"} == hooks
+
+
+class Momentum(keras.optimizers.Optimizer):
+    """tf.keras' form."""
+
+    def build(self, var_list: Any) -> None:
+        super().build(var_list)
+        self.momenta = [self.add_variable_from_reference(v, "m") for v in var_list]
+
+    def update_step(self, gradient: Any, variable: Any) -> None:
+        momentum = self.momenta[self._index_dict[self._var_key(variable)]]
+        momentum.assign(momentum * 0.9 + gradient)
+        variable.assign_sub(self.lr * momentum)
+
+
+class Momentum3(keras.optimizers.Optimizer):
+    """Keras 3's form."""
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self.momenta = [self.add_variable_from_reference(reference_variable=v, name="m") for v in variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        momentum = self.momenta[self._get_variable_index(variable)]
+        self.assign(momentum, momentum * 0.9 + gradient)
+        self.assign_sub(variable, learning_rate * momentum)
+
+
+class Doubled(keras.optimizers.SGD):
+    """A step with gradients that are changed on the way."""
+
+    def apply_gradients(self, grads_and_vars: Any, **kwargs: Any) -> Any:
+        return super().apply_gradients([(2.0 * g, v) for g, v in grads_and_vars], **kwargs)
+
+
+class Updates(keras.optimizers.SGD):
+    """Keras 2.3's form."""
+
+    def get_updates(self, loss: Any, params: Any) -> Any:
+        return [(p, p - 2.0 * self.lr * g) for p, g in zip(params, self.get_gradients(loss, params), strict=True)]
+
+
+@pytest.mark.parametrize("step", ["built-in", "own"])
+@pytest.mark.parametrize(
+    ("own", "like"),
+    [
+        (lambda: Momentum(0.1), lambda: keras.optimizers.SGD(0.1, momentum=0.9)),
+        (lambda: Momentum3(0.1), lambda: keras.optimizers.SGD(0.1, momentum=0.9)),
+        (lambda: Doubled(0.1), lambda: keras.optimizers.SGD(0.2)),
+        (lambda: Updates(0.1), lambda: keras.optimizers.SGD(0.2)),
+    ],
+    ids=["tf.keras", "Keras 3", "apply_gradients", "get_updates"],
+)
+def test_optimizers_of_ones_own_step_as_they_say(own: Any, like: Any, step: str) -> None:
+    def train_step(self: Any, data: Any) -> Any:
+        return keras.Model.train_step(self, data)
+
+    cls = type("Own", (keras.Model,), {"train_step": train_step} if step == "own" else {})
+    found = []
+    for optimizer in (own(), like()):
+        model = model_of(cls=cls, optimizer=optimizer)
+        model.set_weights([np.ones((3, 1)), np.zeros(1)])
+        model.fit(X, Y, batch_size=4, epochs=3, shuffle=False, verbose=0)
+        found.append(model.get_weights()[0])
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_steps_outside_of_training() -> None:
+    v = K.variable(np.ones(3))
+    optimizer = Momentum(0.5)
+    optimizer.apply_gradients([(np.ones(3), v)])
+    np.testing.assert_array_equal(v.numpy(), 0.5)
+    keras.optimizers.SGD(0.25).minimize(lambda: K.sum(v * v), [v])
+    np.testing.assert_array_equal(v.numpy(), 0.25)
+    assert optimizer.iterations.numpy() == 1

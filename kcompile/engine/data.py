@@ -28,6 +28,7 @@ from kcompile.engine.free_data import FreeSpecs
 from kcompile.engine.sequence_workers import BatchSource, is_batch_source
 from kcompile.engine.wanted_targets import wanted
 from kcompile.errors import DataError, ShapeError
+from kcompile.utils.data_unpacking import unpack_x_y_sample_weight
 
 __all__ = [
     "ArrayFeeder",
@@ -228,6 +229,8 @@ def validation_arrays(
     Raises:
         DataError: not a tuple or list of 2 or 3 entries; everything `standardize` raises.
     """
+    if isinstance(inputs, FreeSpecs):
+        validation_data = (*unpack_x_y_sample_weight(validation_data),)
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         got = f"{type(validation_data).__name__}"
         if isinstance(validation_data, (tuple, list)):

@@ -118,12 +118,10 @@ class ApplyingMethods:
                 raise DataTypeError(f"{owner} takes pairs (gradient, variable), as zip(gradients, variables) gives; "
                                     f"got {shown(what)}")  # fmt: skip
         missing = [v.label for g, v in pairs if g is None]
-        if len(missing) == len(pairs):
+        if missing and len(missing) == len(pairs):
             raise KCompileError(
                 f"{owner}: there is no gradient for any variable ({listed(missing[:5])}); compute the loss from them "
                 "inside `with GradientTape() as tape:`, and check for K.argmax, K.round and K.stop_gradient"
-                if missing
-                else f"{owner} got no pairs (gradient, variable); pass zip(gradients, model.trainable_variables)"
             )
         if missing:
             warn(f"{owner}: the loss does not depend on {listed(missing)}; they stay as they are.", UserWarning)
