@@ -18,6 +18,7 @@ from kcompile.engine.network import Network
 from kcompile.engine.replay import layer_config
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, listed, shown, unknown_name
+from kcompile.utils.generic_utils import get_registered_name
 
 if TYPE_CHECKING:
     from kcompile.engine.sequential import Sequential
@@ -53,7 +54,7 @@ def network_config(model: Network) -> dict[str, Any]:
         layers.append(
             {
                 "name": layer.name,
-                "class_name": type(layer).__name__,
+                "class_name": get_registered_name(type(layer)),
                 "config": layer_config(layer),
                 "inbound_nodes": calls,
             }
@@ -225,7 +226,7 @@ def sequential_config(model: Sequential) -> dict[str, Any]:
     The input shape stands in the first layer's ``batch_input_shape``, in an input layer if the model was given one, or
     in ``build_input_shape`` if data or ``build`` told it.
     """
-    layers = [{"class_name": type(layer).__name__, "config": layer_config(layer)} for layer in model._stack]
+    layers = [{"class_name": get_registered_name(type(layer)), "config": layer_config(layer)} for layer in model._stack]
     config: dict[str, Any] = {"name": model.name, "layers": layers}
     if model._functional and not _knows_input(model._stack[0]):
         config["build_input_shape"] = tuple(model.inputs[0].shape)

@@ -13,6 +13,7 @@ from kcompile.errors import KCompileError, ShapeError, check_one_of
 from kcompile.layers.recurrent_base import RNN, depends_on_layers
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
 from kcompile.tracebacks import short_traceback
+from kcompile.utils.generic_utils import get_registered_name
 
 MERGE_MODES = ("sum", "mul", "concat", "ave", None)
 _COMMON = ("stateful", "return_sequences", "return_state", "time_major")
@@ -236,7 +237,7 @@ def _with_constants(layer: Bidirectional, count: int) -> Bidirectional:
 
 
 def _serialized(layer: Layer) -> dict[str, Any]:
-    return {"class_name": type(layer).__name__, "config": layer.get_config()}
+    return {"class_name": get_registered_name(type(layer)), "config": layer.get_config()}
 
 
 def _check_recurrent(owner: str, argument: str, layer: Any) -> None:

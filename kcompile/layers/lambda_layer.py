@@ -10,7 +10,7 @@ from kcompile import backend as K
 from kcompile.engine.layer import Layer
 from kcompile.engine.replay import kept
 from kcompile.errors import DataTypeError, unknown_name
-from kcompile.utils.generic_utils import get_custom_objects
+from kcompile.utils.generic_utils import get_custom_objects, get_registered_name
 
 
 class Lambda(Layer):
@@ -129,7 +129,7 @@ def _parameters(function: Any) -> tuple[str, ...]:
 
 def _described(function: Any) -> tuple[Any, str]:
     name = getattr(function, "__name__", None)
-    return (function, "lambda") if name in (None, "<lambda>") else (name, "function")
+    return (function, "lambda") if name in (None, "<lambda>") else (get_registered_name(function), "function")
 
 
 def _found(function: Any, known: Mapping[str, Any], layer: Any) -> Any:

@@ -11,6 +11,7 @@ from kcompile.engine.lists import is_shape_list
 from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside
 from kcompile.errors import DataTypeError, shown
+from kcompile.utils.generic_utils import get_registered_name
 
 
 class Wrapper(Layer):
@@ -49,7 +50,7 @@ class Wrapper(Layer):
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        layer = {"class_name": type(self.layer).__name__, "config": self.layer.get_config()}
+        layer = {"class_name": get_registered_name(type(self.layer)), "config": self.layer.get_config()}
         return {**super().get_config(), "layer": layer}
 
     @classmethod

@@ -10,23 +10,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kcompile.saving.models import load_model, load_weights, save_model, save_weights
+    from kcompile.utils.generic_utils import (
+        CustomObjectScope,
+        custom_object_scope,
+        deserialize_keras_object,
+        get_custom_objects,
+        get_registered_name,
+        get_registered_object,
+        register_keras_serializable,
+        serialize_keras_object,
+    )
 
+_OF_UTILS = (
+    "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
+    "get_registered_name", "get_registered_object", "register_keras_serializable", "serialize_keras_object",
+)  # fmt: skip
 _NAMES = {
-    "load_model": "models",
-    "load_weights": "models",
-    "save_model": "models",
-    "save_weights": "models",
+    **dict.fromkeys(_OF_UTILS, "kcompile.utils.generic_utils"),
+    "load_model": "kcompile.saving.models",
+    "load_weights": "kcompile.saving.models",
+    "save_model": "kcompile.saving.models",
+    "save_weights": "kcompile.saving.models",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
         raise AttributeError(f"module 'kcompile.saving' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"kcompile.saving.{_NAMES[name]}"), name)
+    return getattr(importlib.import_module(_NAMES[name]), name)
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_NAMES})
 
 
-__all__ = ["load_model", "load_weights", "save_model", "save_weights"]
+__all__ = [
+    "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
+    "get_registered_name", "get_registered_object", "load_model", "load_weights", "register_keras_serializable",
+    "save_model", "save_weights", "serialize_keras_object",
+]  # fmt: skip

@@ -24,6 +24,7 @@ from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
 from kcompile.saving import known, lambdas
 from kcompile.saving.config_tables import LSTMS
 from kcompile.saving.json_yaml import plain
+from kcompile.utils.generic_utils import get_registered_name
 
 KERAS_3, TF_KERAS = "3", "2"
 """The two dialects."""
@@ -130,7 +131,8 @@ class _Writer:
             written = {"module": module, "class_name": "Functional", "config": self.functional(model)}
             written["registered_name"] = "Functional"
         if not builtin:
-            written.update(module=type(model).__module__, class_name=name, registered_name=name)
+            registered = get_registered_name(type(model))
+            written.update(module=type(model).__module__, class_name=name, registered_name=registered)
         if model._functional:
             written["build_config"] = {"input_shape": plain(model.input_shape)}
         return written
@@ -230,7 +232,7 @@ class _Writer:
             {"class_name": name, "config": layer_config(layer)}, "layer", f"layer {layer.name!r} ({name})"
         )
         if not type(layer).__module__.startswith("kcompile."):
-            written.update(module=type(layer).__module__, registered_name=name)
+            written.update(module=type(layer).__module__, registered_name=get_registered_name(type(layer)))
         if self.frozen and "trainable" in written["config"]:
             written["config"]["trainable"] = False  # in Keras 3 each layer says so itself
         shape = _input_shape(layer)
@@ -269,7 +271,8 @@ class _Writer:
         name = getattr(function, "__name__", "<lambda>")
         if name == "<lambda>":
             return lambdas.written(function, owner)
-        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+        registered = get_registered_name(function)
+        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": registered}
 
     def object(self, item: Mapping[str, Any], key: str, owner: str) -> dict[str, Any]:
         name, config = item["class_name"], dict(item["config"])
@@ -294,7 +297,7 @@ class _Writer:
             config = _optimizer_config(name, config, self.is_3)
         return {
             "module": _MODULES.get(found or "", "__main__"),
-            "class_name": name,
+            "class_name": name.rpartition(">")[2],  # of what is registered in a package
             "config": {str(k): self.value(v, str(k), owner) for k, v in config.items()},
             "registered_name": None if found else name,
         }

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import __version__
+from kcompile.engine.layer import Layer
 from kcompile.engine.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.training import Model
@@ -48,6 +49,7 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
     """
     if not model.built:
         raise KCompileError(f"model {model.name!r} is not built, so it has no weights: call it on data, or build it")
+    check_names(model)
     fitting, reason = dialect_for(model)
     chosen = dialect or fitting
     if fitting == TF_KERAS and dialect == KERAS_3:
@@ -79,6 +81,21 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
     return buffer.getvalue()
 
 
+def check_names(layer: Layer) -> None:
+    """Refuse names that HDF5 has no text for.
+
+    Raises:
+        ValueError: the name of a layer, or of one inside it, holds the character NUL.
+    """
+    if "\0" in layer.name:
+        raise KCompileError(
+            f"layer {layer.name!r} ({type(layer).__name__}) cannot be saved: its name holds the character NUL, which "
+            "no text in HDF5 can; give it another name, or save the weights as .npz"
+        )
+    for inner in layer.sublayers:
+        check_names(inner)
+
+
 def _compile_config(model: Model, compiled: Mapping[str, Any], dialect: str) -> dict[str, Any]:
     optimizer = {"class_name": type(model.optimizer).__name__, "config": model.optimizer.get_config()}
     config = {
@@ -98,6 +115,7 @@ def _compile_config(model: Model, compiled: Mapping[str, Any], dialect: str) -> 
 
 def weights_bytes(model: Model) -> bytes:
     """The bytes of a ``.weights.h5`` file in the layout of Keras 3."""
+    check_names(model)
     return hdf5_bytes(lambda root: write_weights(root, model))
 
 

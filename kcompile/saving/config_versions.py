@@ -153,6 +153,8 @@ class _Reader:
         if operation is not None:
             class_name = "SlicingOpLambda" if operation.name.endswith("getitem") else "TFOpLambda"
             return {"class_name": class_name, "config": {"name": config.get("name"), "function": operation.name}}
+        if name == "Lambda" and (replaced := self.replaced_lambda(config)) is not None:
+            return {**replaced, **{each: data[each] for each in ("name", "inbound_nodes") if each in data}}
         kind = known.kind_of_key(key) or KIND_OF_MODULE.get(str(data.get("module")).rpartition(".")[2])
         own_name = self.own_name(data)
         if own_name is None and name == "Merge" and not self.foreign(data):
@@ -285,9 +287,9 @@ class _Reader:
             if given is None:
                 continue
             if lambdas.is_bytecode(given) and (kind == "lambda" or isinstance(given, Mapping)):
-                new[key] = lambdas.read_bytecode(given, self.safe_mode, f"the {key} of {self.owner}")
+                new[key] = self.bytecode(given, key, config)
             elif kind == "lambda" and not callable(given):
-                new[key] = lambdas.read_bytecode([given, None, None], self.safe_mode, f"the {key} of {self.owner}")
+                new[key] = self.bytecode([given, None, None], key, config)
             elif kind == "function" or (isinstance(given, Mapping) and given.get("class_name") == "function"):
                 written = given.get("config") if isinstance(given, Mapping) else given
                 module = given.get("module") if isinstance(given, Mapping) else config.get("module")
@@ -296,6 +298,27 @@ class _Reader:
             else:
                 new[key] = self.value(given)
         return new
+
+    def bytecode(self, item: Any, key: str, config: Mapping[str, Any]) -> Any:
+        advice = f"give a function or a layer class of yours for it: custom_objects={{{config.get('name')!r}: ...}}"
+        return lambdas.read_bytecode(item, self.safe_mode, f"the {key} of {self.owner}", self.custom, advice)
+
+    def replaced_lambda(self, config: Any) -> dict[str, Any] | None:
+        """A layer of the caller's own for a Lambda whose code is in the file: by its name, or for all of them."""
+        if not isinstance(config, Mapping):
+            return None
+        name = next((n for n in (config.get("name"), "Lambda") if isinstance(n, str) and n in self.custom), None)
+        code = config.get("function")
+        in_file = config.get("function_type") == "lambda" or (isinstance(code, Mapping) and lambdas.is_bytecode(code))
+        if name is None or not in_file or callable(code):
+            return None
+        kept = ("name", "trainable", "dtype", "batch_input_shape")
+        base = {key: self.value(config[key], key) for key in kept if key in config}
+        given = self.custom[name]
+        if isinstance(given, type):
+            return {"class_name": name, "config": base}
+        arguments = self.value(config.get("arguments") or {})
+        return {"class_name": "Lambda", "config": {**base, "function": given, "arguments": arguments}}
 
     def function(self, data: Mapping[str, Any], key: str) -> str:
         """``{"class_name": "function", "config": name}``, as Keras 3 writes a function."""
@@ -331,7 +354,7 @@ class _Reader:
                 raise KCompileError(f"an array of {self.owner} has dtype {shown(dtype)}")
             return np.asarray(config.get("value"), dtype)
         if name == "__lambda__":
-            return lambdas.read_bytecode(data, self.safe_mode, f"a function of {self.owner}")
+            return lambdas.read_bytecode(data, self.safe_mode, f"a function of {self.owner}", self.custom)
         if name == "SeedGenerator":  # of Keras 3: a seed, which our classes take themselves
             return config.get("seed")
         if name == "__slice__":

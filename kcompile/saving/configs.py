@@ -13,6 +13,7 @@ from kcompile.ir.errors import IRError
 from kcompile.saving.config_versions import upgraded
 from kcompile.saving.structure import check_structure
 from kcompile.utils.generic_utils import CustomObjectScope, made_from
+from kcompile.utils.user_code import culprit
 
 
 def model_from_config(
@@ -66,6 +67,10 @@ def sentences(problem: str) -> Iterator[None]:
     except IRError as error:
         raise KCompileError(f"{problem}: {_one_line(error)}") from error
     except _FAULTS as error:
+        if (owner := culprit(error)) is not None:
+            raise KCompileError(
+                f"{owner}, which is the user's own code, raised {type(error).__name__}: {_one_line(error)}"
+            ) from error
         raise KCompileError(f"{problem}: {type(error).__name__} ({_one_line(error)})") from error
 
 

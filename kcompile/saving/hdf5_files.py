@@ -77,6 +77,7 @@ def open_hdf5(source: Any) -> Iterator[StoredGroup]:
         check_regular(source)
         source = os.fspath(source)
     elif hasattr(source, "read"):
+        source.seek(0)
         source = source.read()
     check_heaps(source, label)
     with _reported(label):

@@ -20,6 +20,7 @@ from kcompile.saving.json_yaml import plain
 from kcompile.saving.limits import CONFIG_BYTES, check_size
 from kcompile.saving.optimizer_state import GROUP, read_optimizer, write_optimizer
 from kcompile.saving.training_config import compile_as, training_config
+from kcompile.utils.generic_utils import get_registered_name
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _with_module(item: Any) -> Any:
 
 def _class_name(model: Model) -> str:
     """``Model`` or ``Sequential``; the name of a user's own class."""
-    return type(model).__name__
+    return get_registered_name(type(model))
 
 
 def _json(value: Any) -> bytes:

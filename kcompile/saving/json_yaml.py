@@ -14,6 +14,7 @@ from kcompile.saving import lambdas, limits
 from kcompile.saving.limits import UnsafeFileError, check_size
 from kcompile.saving.structure import check_structure
 from kcompile.tracebacks import short_traceback
+from kcompile.utils.generic_utils import get_registered_name
 
 KERAS_VERSION = "2.3.1"
 """The version of Keras that our configurations name: the one whose form they have."""
@@ -31,7 +32,7 @@ def architecture(model: Any) -> dict[str, Any]:
     """
     config = plain(model.get_config(), model.name)
     return {
-        "class_name": type(model).__name__,
+        "class_name": get_registered_name(type(model)),
         "config": config,
         "keras_version": KERAS_VERSION,
         "backend": "tensorflow",  # readers that know no other take channels-last kernels for granted then
@@ -118,7 +119,7 @@ def plain(value: Any, owner: str = "the object") -> Any:
         return {"class_name": "__ellipsis__", "config": {}}
     if callable(value):
         if getattr(value, "__name__", "<lambda>") != "<lambda>":
-            return value.__name__
+            return get_registered_name(value)
         config = lambdas.written(value, owner)["config"]
         return [config["value"], plain(config["defaults"], owner), plain(config["closure"], owner)]
     raise KCompileError(f"{owner} cannot be saved: its configuration holds {shown(value)}, for which JSON has no form")

@@ -28,13 +28,17 @@ def is_bytecode(item: Any) -> bool:
     return isinstance(item, (list, tuple)) and len(item) == 3 and isinstance(item[0], str)
 
 
-def read_bytecode(item: Any, safe_mode: bool, owner: str) -> Any:
+def read_bytecode(
+    item: Any, safe_mode: bool, owner: str, custom: Mapping[str, Any] | None = None, advice: str = ""
+) -> Any:
     """The function.
 
     Args:
         item: ``{"class_name": "__lambda__", "config": {...}}`` or ``[code, defaults, closure]``.
         safe_mode: whether it is refused.
         owner: what holds the function, for messages.
+        custom: the custom objects, which the function can read by name.
+        advice: how the caller can give the function, for messages.
 
     Raises:
         UnsafeFileError: ``safe_mode`` is true.
@@ -43,7 +47,7 @@ def read_bytecode(item: Any, safe_mode: bool, owner: str) -> Any:
     if safe_mode:
         raise UnsafeFileError(
             f"{owner} is stored as Python bytecode, which would run with your rights; if you trust who made it, "
-            "load with safe_mode=False, or else define the function and pass it by name in custom_objects"
+            f"load with safe_mode=False{advice and f', or else {advice}'}"
         )
     if isinstance(item, Mapping):
         config = item.get("config")
@@ -51,8 +55,8 @@ def read_bytecode(item: Any, safe_mode: bool, owner: str) -> Any:
         code, defaults, closure = config.get("value"), config.get("defaults"), config.get("closure")
         if config.get("python", _THIS_PYTHON) != _THIS_PYTHON:
             raise KCompileError(
-                f"{owner} is stored as bytecode of Python {config['python']}, which Python {_THIS_PYTHON} cannot run; "
-                "define the function and pass it by name in custom_objects"
+                f"{owner} is stored as bytecode of Python {config['python']}, which Python {_THIS_PYTHON} cannot run"
+                f"{advice and f'; {advice}'}"
             )
     else:
         code, defaults, closure = item
@@ -62,8 +66,7 @@ def read_bytecode(item: Any, safe_mode: bool, owner: str) -> Any:
         loaded = marshal.loads(raw)
     except (ValueError, EOFError, TypeError, binascii.Error) as error:
         raise KCompileError(
-            f"{owner} is stored as bytecode that Python {_THIS_PYTHON} cannot read ({error}); define the function and "
-            "pass it by name in custom_objects"
+            f"{owner} is stored as bytecode that Python {_THIS_PYTHON} cannot read ({error}){advice and f'; {advice}'}"
         ) from error
     if not isinstance(loaded, types.CodeType):
         raise KCompileError(f"{owner} is stored as bytecode, but holds {type(loaded).__name__}")
@@ -72,7 +75,7 @@ def read_bytecode(item: Any, safe_mode: bool, owner: str) -> Any:
         raise KCompileError(f"{owner} is stored as bytecode without the variables {', '.join(loaded.co_freevars)}")
     from kcompile import backend
 
-    names = {"K": backend, "keras": sys.modules["kcompile"], "__builtins__": __builtins__}
+    names = {"K": backend, "keras": sys.modules["kcompile"], **(custom or {}), "__builtins__": __builtins__}
     return types.FunctionType(loaded, names, loaded.co_name, tuple(defaults) if defaults else None, cells or None)
 
 

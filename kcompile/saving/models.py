@@ -9,8 +9,8 @@ from typing import Any
 from kcompile.engine.training import Model
 from kcompile.errors import DataTypeError, KCompileError, shown
 from kcompile.saving.hdf5_files import MAGIC, check_regular
+from kcompile.saving.targets import check_group, check_open, write_file
 from kcompile.tracebacks import short_traceback
-from kcompile.utils.files import write_atomically
 
 _KINDS: dict[bytes, str] = {
     b"": "an empty file",
@@ -54,6 +54,7 @@ def save_model(
     if not isinstance(model, Model):
         raise DataTypeError(f"save_model takes a model and a path, got {shown(model)}")
     if _is_group(filepath):
+        check_group(filepath, "model_weights", "optimizer_weights")
         write_model(filepath, model, include_optimizer)
         return
     if save_format is None:
@@ -124,25 +125,6 @@ def _check_ending(path: Any, verb: str, allowed: str = "") -> None:
             )
 
 
-def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:
-    """Write to a path, atomically, or to a binary file object.
-
-    Raises:
-        FileExistsError: the file exists, and must not be replaced.
-        TypeError: neither a path nor a file object.
-    """
-    if isinstance(target, (str, os.PathLike)):
-        from kcompile.utils.io_utils import ask_to_proceed_with_overwrite
-
-        if not overwrite and os.path.exists(target) and not ask_to_proceed_with_overwrite(target):
-            raise FileExistsError(f"{os.fspath(target)!r} exists and is not replaced; use overwrite=True")
-        write_atomically(target, data)
-    elif hasattr(target, "write"):
-        target.write(data)
-    else:
-        raise DataTypeError(f"a path or a binary file object is needed, got {shown(target)}")
-
-
 # ---- loading
 
 
@@ -168,9 +150,10 @@ def load_model(
         ValueError: it is of no supported kind, is damaged, names unknown classes, or asks for what no model needs.
     """
     if _is_group(filepath):
+        check_open(filepath)
         kind = "HDF5"
     else:
-        filepath, kind = _identified(filepath)
+        filepath, kind = _identified(bytes(filepath) if isinstance(filepath, memoryview) else filepath)
     if kind == "HDF5":
         from kcompile.saving.hdf5_models import read_model
 
@@ -269,6 +252,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_forma
     if not model.built:
         raise KCompileError(f"model {model.name!r} is not built, so it has no weights: call it on data, or build it")
     if _is_group(filepath):
+        check_group(filepath, *(layer.name for layer in model.layers))
         write_weights(filepath, model)
         return
     path = os.fspath(filepath) if isinstance(filepath, (str, os.PathLike)) else ""
@@ -296,7 +280,10 @@ def load_weights(
     from kcompile.saving.hdf5_files import open_hdf5
     from kcompile.saving.hdf5_weights import read_weights
 
-    if not _is_group(filepath):
+    if _is_group(filepath):
+        check_open(filepath)
+    else:
+        filepath = bytes(filepath) if isinstance(filepath, memoryview) else filepath
         label, start = opening(filepath)
         if start.startswith(b"PK\x03\x04"):
             _check_layout(label, "an archive", by_name=by_name, reshape=reshape)

@@ -18,7 +18,7 @@ from kcompile.saving.hdf5_files import DamagedFileError
 from kcompile.saving.json_yaml import plain
 from kcompile.saving.limits import UnsafeFileError
 from kcompile.saving.metric_words import chosen_by_shape
-from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects
+from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects, get_registered_name
 
 _FULL_NAMES = {
     "mse": "mean_squared_error",
@@ -74,7 +74,7 @@ def _optimizer_config(optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         config["global_clipnorm"] = config.pop("clipnorm")  # theirs is for each gradient alone
     if type(optimizer) is Nadam and config["schedule_decay"] == 0.004:
         config["decay"] = config.pop("schedule_decay")  # which Keras 3 takes, and ignores
-    return {"class_name": type(optimizer).__name__, "config": config}, own
+    return {"class_name": get_registered_name(type(optimizer)), "config": config}, own
 
 
 def _with_full_names(loss: Any) -> Any:
@@ -96,7 +96,7 @@ def _described(item: Any) -> Any:
     if isinstance(item, (list, tuple)):
         return [_described(value) for value in item]
     if isinstance(item, type):
-        return item.__name__
+        return get_registered_name(item)
     if not hasattr(item, "get_config"):
         name = getattr(item, "__name__", "")
         if not name or name == "<lambda>":
@@ -104,12 +104,12 @@ def _described(item: Any) -> Any:
                 f"{shown(item)} has no name under which a file could refer to it; define a function with def, or save "
                 "with include_optimizer=False"
             )
-        return name
+        return get_registered_name(item)
     config = plain(item.get_config())
     function = getattr(item, "_fn", None) or getattr(item, "fn", None)
     if type(item).__name__ in ("MeanMetricWrapper", "LossFunctionWrapper") and function is not None:
         config["fn"] = _described(function)
-    return {"class_name": type(item).__name__, "config": config}
+    return {"class_name": get_registered_name(type(item)), "config": config}
 
 
 # ---- reading

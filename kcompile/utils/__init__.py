@@ -7,6 +7,9 @@ from kcompile.utils.generic_utils import (
     custom_object_scope,
     deserialize_keras_object,
     get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
     serialize_keras_object,
 )
 from kcompile.utils.io_utils import HDF5Matrix
@@ -31,10 +34,13 @@ __all__ = [
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
     "get_source_inputs",
     "normalize",
     "pack_x_y_sample_weight",
     "print_summary",
+    "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",
     "to_categorical",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kcompile.errors import DataTypeError, KCompileError, shown, unknown_name
+from kcompile.utils.user_code import culprit
 
 _custom_objects: dict[str, Any] = {}
 
@@ -18,6 +19,56 @@ _custom_objects: dict[str, Any] = {}
 def get_custom_objects() -> dict[str, Any]:
     """The registered custom objects by name; change the dict to register one for the whole program."""
     return _custom_objects
+
+
+_registered: dict[Any, str] = {}
+"""Names in packages, by what was registered under them."""
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
+    """A decorator for classes and functions of one's own: files then hold ``package>name``, and need no custom objects.
+
+    Args:
+        package: groups names, so that those of different programs do not meet. name: default: that of the object.
+
+    Raises:
+        TypeError: neither a class with ``get_config`` nor a function.
+        ValueError: the name is taken by something else of another module.
+    """
+
+    def register(item: Any) -> Any:
+        if isinstance(item, type) and not hasattr(item, "get_config"):
+            raise DataTypeError(f"class {item.__name__} cannot be registered: it has no get_config")
+        if not callable(item) or not hasattr(item, "__name__"):
+            raise DataTypeError(f"a class or a function can be registered, got {shown(item)}")
+        full = f"{package}>{name or item.__name__}"
+        taken = _custom_objects.get(full)
+        if taken is not None and taken is not item and taken.__module__ != item.__module__:
+            raise KCompileError(f"{full!r} is registered, by {taken.__module__}; choose another package or name")
+        _custom_objects[full] = item
+        _registered[item] = full
+        return item
+
+    return register
+
+
+def get_registered_name(obj: Any) -> str:
+    """The name under which files hold a class or function: ``package>name`` if it was registered, else its own."""
+    try:
+        found = _registered.get(obj)
+    except TypeError:  # what cannot be hashed was not registered
+        found = None
+    return found if found is not None else str(obj.__name__)
+
+
+def get_registered_object(
+    name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
+) -> Any:
+    """The class or function of a name: of those registered, then of the given ones; ``None`` if there is none."""
+    for known in (_custom_objects, custom_objects or {}, module_objects or {}):
+        if name in known:
+            return known[name]
+    return None
 
 
 class CustomObjectScope:
@@ -56,9 +107,9 @@ def serialize_keras_object(instance: Any) -> Any:
     if instance is None:
         return None
     if hasattr(instance, "get_config") and not isinstance(instance, type):
-        return {"class_name": type(instance).__name__, "config": instance.get_config()}
+        return {"class_name": get_registered_name(type(instance)), "config": instance.get_config()}
     if hasattr(instance, "__name__"):
-        return instance.__name__
+        return get_registered_name(instance)
     raise KCompileError(f"cannot serialize {instance!r}: it has neither get_config() nor a __name__")
 
 
@@ -142,8 +193,8 @@ def _made(make: Callable[[], Any], kind: str, name: str, config: Mapping[str, An
     try:
         return make()
     except TypeError as error:
-        if isinstance(error, KCompileError):
-            raise
+        if isinstance(error, KCompileError) or culprit(error) is not None:
+            raise  # also one that the user's own code raised
         hint = "; its get_config must return what its __init__ takes" if "missing" in str(error) else ""
         raise DataTypeError(f"{kind} {name!r} cannot be made from {shown(dict(config))}: {error}{hint}") from error
 
