@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -374,3 +375,29 @@ def test_files_hold_the_class(tmp_path: Path, name: str) -> None:
     expected = model.train_on_batch(X, Y)
     assert loaded.train_on_batch(X, Y) == pytest.approx(expected, rel=1e-6)
     np.testing.assert_allclose(loaded.get_weights()[0], model.get_weights()[0], rtol=1e-6)
+
+
+def test_threads_trace_apart_and_models_without_a_graph_are_exported(tmp_path: Path) -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = L.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+        train_step = usual
+
+    def run(number: int) -> None:
+        model = Own()
+        model.compile("adam", "mse")
+        model.fit(X, Y, verbose=0, epochs=2)
+        model.export_training(tmp_path / str(number))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(4):
+        assert "model" in json.loads((tmp_path / str(number) / "manifest.json").read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from kcompile.runtime.storage import Storage, attach
 
 _recorded: ContextVar[Recorder | None] = ContextVar("recorded", default=None)
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_made = threading.local()
 
 
 class Recorder(Protocol):
@@ -43,6 +45,11 @@ class Trace(Recorder, Protocol):
 
     def branch(self, condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """Both branches, joined by the condition, and what they assign."""
+
+
+def variables_made() -> int:
+    """How many variables this thread has made."""
+    return getattr(_made, "count", 0)
 
 
 def current_trace() -> Trace | None:
@@ -98,9 +105,6 @@ class Variable(Tensor):
         ValueError: in the code of a step that is being traced.
     """
 
-    made = 0
-    """How many there have been."""
-
     def __init__(
         self,
         value: ArrayLike,
@@ -118,7 +122,7 @@ class Variable(Tensor):
         array = np.asarray(value)
         if dtype is None:
             dtype = config.floatx() if array.dtype.kind == "f" else array.dtype.name
-        Variable.made += 1
+        _made.count = variables_made() + 1
         self.label = name or f"variable_{config.get_uid('variable')}"
         leaf = ir.variable_value(self.label, dtype, array.shape, role)
         assert isinstance(leaf.op, ir.Variable)

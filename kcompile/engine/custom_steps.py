@@ -12,10 +12,10 @@ import numpy as np
 from kcompile import ir
 from kcompile.backend import math as m
 from kcompile.backend.functions import build_graph
-from kcompile.backend.variables import Variable, placeholder
+from kcompile.backend.variables import Variable, placeholder, variables_made
 from kcompile.engine.compilation import switches
 from kcompile.engine.data import FeedSpec, ModelData
-from kcompile.engine.free_data import Form, FreeSpecs, Leaf, widened
+from kcompile.engine.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.engine.resolver import Resolver
 from kcompile.engine.step_trace import Assigned, Differentiated, StepTrace
 from kcompile.engine.steps import Step, with_update_sum, without_idle_counters
@@ -151,6 +151,17 @@ def known_step(model: Model, training: bool, weighted: bool = False) -> OwnStep:
     return OwnStep(model, training, form)
 
 
+def build_as_fed(model: Model) -> None:
+    """Give a model with a ``call`` of its own its graph, for data like those that its step was fed."""
+    from kcompile.engine.input_layer import Input
+
+    forms = model._forms.get(True) or model._forms.get(False) or []
+    if model._functional or not forms:
+        return
+    inputs = [Input(shape=leaf.shape[1:], dtype=leaf.dtype, name=leaf.name) for leaf in leaves_of(forms[-1].x)]
+    model._build_graph(inputs if len(inputs) > 1 else inputs[0])
+
+
 class OwnStep:
     """The graph of ``train_step`` or ``test_step`` for data of one form.
 
@@ -241,12 +252,12 @@ def settled(
     Raises:
         ValueError: they do not: the code draws numbers from NumPy, or counts in Python.
     """
-    made = Variable.made
+    made = variables_made()
     first = run()
-    if Variable.made != made:  # layers, the state of optimizers: they are there from now on
-        made = Variable.made
+    if variables_made() != made:  # layers, the state of optimizers: they are there from now on
+        made = variables_made()
         first = run()
-    if Variable.made != made:
+    if variables_made() != made:
         raise KCompileError(
             f"{owner} makes layers or other things with variables in every run of its code; make them in __init__"
         )

@@ -98,6 +98,7 @@ def _graphs(model: Model, sample_weight: bool) -> dict[str, Graph]:
             graphs[name] = custom_steps.known_step(model, training, sample_weight).optimized()
         if not model._functional and type(model).call is Network.call:
             return graphs
+        custom_steps.build_as_fed(model)
         require_built(model)
     else:
         require_built(model)
