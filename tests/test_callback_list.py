@@ -1,6 +1,7 @@
 """How fit calls callbacks: errors, clean-up, batch hooks that cost nothing, and what is printed."""
 
 import json
+import re
 import time
 
 import pytest
@@ -146,10 +147,12 @@ def test_batch_logs_read_the_device_once_and_only_when_asked():
     assert logs
     assert "loss" in logs
     assert "val_loss" not in logs
-    assert list(logs) == list(logs.keys()) == ["batch", "size", "loss", "acc"]
-    assert (logs["batch"], logs.get("size"), len(logs), logs.get("nothing", 7)) == (3, 32, 4, 7)
+    # The keys of tf.keras; those that Keras 2.3 has besides are there for who asks for them.
+    assert list(logs) == list(logs.keys()) == ["loss", "acc"]
+    assert (logs["batch"], logs.get("size"), len(logs), logs.get("nothing", 7)) == (3, 32, 2, 7)
+    assert "size" in logs
     assert not reads
-    expected = {"batch": 3, "size": 32, "loss": 0.5, "acc": 0.25}
+    expected = {"loss": 0.5, "acc": 0.25}
     for copy in (dict(logs), {**logs}, dict(logs.items()), logs.copy(), json.loads(json.dumps(logs))):
         assert copy == expected
     assert "{loss}".format(**logs) == "0.5"
@@ -201,16 +204,16 @@ VALUES = "loss: 0.8000 - acc: 0.5000 - val_loss: 2.0000 - val_acc: 1.0000e-04"
 @pytest.mark.parametrize(("count_mode", "done"), [("samples", "10/10"), ("steps", "3/3")])
 def test_output_of_fit(capsys, count_mode, done):
     lines = output(capsys, count_mode, 1).splitlines()
-    assert lines[0] == "Train on 10 samples, validate on 2 samples"
-    assert [lines[1], lines[3]] == ["Epoch 1/2", "Epoch 2/2"]
-    assert lines[2].startswith(f"{done} [==============================] - 0s ")
-    assert lines[2].endswith((f"us/step - {VALUES}", f"ms/step - {VALUES}"))  # however busy the machine is
-    assert len(lines) == 5
+    if count_mode == "samples":  # Keras 2.3
+        assert lines.pop(0) == "Train on 10 samples, validate on 2 samples"
+    assert [lines[0], lines[2]] == ["Epoch 1/2", "Epoch 2/2"]
+    assert re.fullmatch(rf"{done} \[={{30}}\] - 0s \d+[um]s/step - {VALUES}", lines[1])  # however busy the machine is
+    assert len(lines) == 4
 
 
 def test_output_of_fit_with_verbose_2_and_0(capsys):
-    head = "Train on 10 samples, validate on 2 samples\n"
-    assert output(capsys, "samples", 2) == f"{head}Epoch 1/2\n - 0s - {VALUES}\nEpoch 2/2\n - 0s - {VALUES}\n"
+    line = rf"3/3 - 0s - {VALUES} - \d+[um]s/epoch - \d+[um]s/step\n"
+    assert re.fullmatch(rf"Epoch 1/2\n{line}Epoch 2/2\n{line}", output(capsys, "steps", 2))
     assert output(capsys, "samples", 0) == ""
     assert not output(capsys, "steps", 1, validation=None).startswith("Train on")
 

@@ -1,4 +1,4 @@
-"""The progress bar: Keras 2.3's format on terminals, few lines elsewhere."""
+"""The progress bar: tf.keras' format on terminals, few lines elsewhere."""
 
 import io
 import sys
@@ -85,7 +85,18 @@ def test_drawings_are_at_least_the_interval_apart_but_values_still_count(monkeyp
 
 def test_verbose_2_is_one_line_at_the_end(monkeypatch, clock):
     text = draw(monkeypatch, clock, [(1, 1, [("loss", 1.0)]), (1, 2, [("loss", 2.0)])], target=2, verbose=2)
-    assert text == " - 2s - loss: 1.5000\n"
+    assert text == "2/2 - 2s - loss: 1.5000 - 2s/epoch - 1s/step\n"
+
+
+def test_the_first_step_which_compiles_does_not_count_for_the_others(monkeypatch, clock):
+    text = draw(monkeypatch, clock, [(5, 1, []), (1, 2, []), (1, 3, [])], target=3)
+    assert text.split("\r")[2].startswith("2/3 [===================>..........] - ETA: 1s")
+    assert text.endswith("3/3 [==============================] - 7s 1s/step\n")
+
+
+def test_a_program_without_a_console_draws_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    Progbar(2).update(2, [("loss", 1.0)])
 
 
 def test_verbose_0_is_silent(monkeypatch, clock):

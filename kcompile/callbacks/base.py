@@ -37,7 +37,7 @@ class Callback:
         """Before the first epoch."""
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """After the last epoch, and also when training ends by an exception or Ctrl-C."""
+        """After the last epoch, whose `logs` it gets, and also when training ends by an exception or Ctrl-C."""
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Before epoch `epoch` (counted from 0)."""
@@ -46,7 +46,7 @@ class Callback:
         """After epoch `epoch` and its validation; what is added to `logs` is seen by later callbacks."""
 
     def on_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Before training batch `batch` of the epoch; `logs` has "batch" and "size"."""
+        """Before training batch `batch` of the epoch; `logs` knows "batch" and "size"."""
 
     def on_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """After training batch `batch`; `logs` also has the loss and metrics."""
@@ -63,7 +63,7 @@ class Callback:
         """Before evaluate, and before each validation in fit."""
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """After evaluate, and after each validation in fit."""
+        """After evaluate, and after each validation in fit; `logs` has the loss and metrics, if there was data."""
 
     def on_test_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Before batch `batch` of evaluate or of a validation."""

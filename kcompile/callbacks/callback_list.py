@@ -41,6 +41,7 @@ class CallbackList:
         self.model: Any = None
         self._hooks: dict[str, list[Callable[..., Any]]] = {}
         self._started: list[Any] = []
+        self._last_logs: Logs = None
         self._slow_batches = 0
         self._last_batch_hook = 0.0
         self._find_hooks()
@@ -84,16 +85,17 @@ class CallbackList:
         return bool(self._hooks["on_predict_batch_begin"] or self._hooks["on_predict_batch_end"])
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        self._started = []
+        self._started, self._last_logs = [], None
         for callback in self.callbacks:
-            self._call(callback, "on_train_begin", "", logs)
+            self._call(callback, "on_train_begin", "", {} if logs is None else logs)
             self._started.append(callback)
         self._find_hooks()  # a callback may have set hooks on itself by now
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Call on_train_end of all callbacks that were started, even if one of them raises; then raise
-        that.
+        that. They are given the logs of the last epoch, as in tf.keras.
         """
+        logs = self._last_logs or {} if logs is None else logs
         first: BaseException | None = None
         for callback in self._take_started():
             try:
@@ -110,7 +112,7 @@ class CallbackList:
         """
         for callback in self._take_started():
             try:
-                self._call(callback, "on_train_end", "", None)
+                self._call(callback, "on_train_end", "", self._last_logs or {})
             except Exception as second:
                 error.add_note(
                     f"{type(callback).__name__}.on_train_end raised {type(second).__name__}: {second}"
@@ -130,11 +132,12 @@ class CallbackList:
         self.on_train_end()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self._call_all("on_epoch_begin", epoch, {} if logs is None else logs)
+        self._call_all("on_epoch_begin", epoch, logs)
         self._slow_batches = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self._call_all("on_epoch_end", epoch, {} if logs is None else logs)
+        logs = self._last_logs = {} if logs is None else logs
+        self._call_all("on_epoch_end", epoch, logs)
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         if self._hooks["on_train_batch_begin"]:
@@ -189,6 +192,7 @@ class CallbackList:
 
     def _call_all(self, hook: str, number: int | None, logs: Logs) -> None:
         where = "" if number is None else f" (epoch {number}, counted from 0)"
+        logs = {} if logs is None else logs
         for callback in self.callbacks:
             self._call(callback, hook, where, *(() if number is None else (number,)), logs)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 
 class BatchLogs(dict[str, Any]):
     """`logs` of the batch hooks: a dict that reads the loss and metrics when first asked for one.
 
-    "batch" and "size" are there from the start; `in`, `keys()` and `len()` don't read either.
+    Its keys are those of tf.keras: the loss and the metrics. "batch" and "size", which Keras 2.3 puts beside them, are
+    there when asked for by name; `in`, `keys()` and `len()` read nothing.
 
     Args:
         batch: number of the batch within its epoch. size: samples in it.
@@ -22,11 +23,12 @@ class BatchLogs(dict[str, Any]):
         self,
         batch: int,
         size: int,
-        names: Sequence[str] = (),
+        names: Iterable[str] = (),
         read: Callable[[], Mapping[str, Any]] | None = None,
         read_averages: Callable[[], Mapping[str, Any]] | None = None,
     ):
-        super().__init__(batch=batch, size=size)
+        super().__init__()
+        self._hidden = {"batch": batch, "size": size}
         self._names = tuple(names)
         self._read = read
         self._read_averages = read_averages
@@ -45,13 +47,15 @@ class BatchLogs(dict[str, Any]):
                     super().__setitem__(name, value)
 
     def __missing__(self, key: str) -> Any:
+        if key in self._hidden:
+            return self._hidden[key]
         self._fill()
         if not super().__contains__(key):
             raise KeyError(key)
         return super().__getitem__(key)
 
     def __contains__(self, key: object) -> bool:
-        return super().__contains__(key) or (self._read is not None and key in self._names)
+        return super().__contains__(key) or key in self._hidden or (self._read is not None and key in self._names)
 
     def get(self, key: str, default: Any = None) -> Any:
         return self[key] if key in self else default  # noqa: SIM401

@@ -1,4 +1,4 @@
-"""`ProgbarLogger`: fit's output on the screen."""
+"""`ProgbarLogger`: the output of fit, evaluate and predict on the screen."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from kcompile.callbacks.base import Callback
 from kcompile.errors import check_one_of
 from kcompile.utils.progbar import Progbar
 
+Logs = Mapping[str, Any] | None
+
 
 class ProgbarLogger(Callback):
-    """Prints the progress of each epoch in Keras 2.3's format; fit adds one unless verbose is 0.
+    """Prints progress in tf.keras' format; fit, evaluate and predict add one that counts steps unless verbose is 0.
 
     Batch logs are only read when the bar is about to be drawn. Logs with a method `averages` (see
-    `BatchLogs`) give the epoch's averages themselves; others are averaged here, batch by batch, as Keras
+    `BatchLogs`) give the averages so far themselves; others are averaged here, batch by batch, as Keras
     does.
 
-    Reads from `params`: "verbose", "epochs", "metrics", "samples" or "steps" by `count_mode`, and, for the
-    line "Train on 100 samples, validate on 20 samples", "validation_samples".
+    Reads from `params`: "verbose", "epochs", "metrics", "samples" or "steps" by `count_mode`, and, where samples are
+    counted, for the line "Train on 100 samples, validate on 20 samples", "validation_samples".
 
     Args:
-        count_mode: "samples" or "steps", what the bar counts.
+        count_mode: "samples" (Keras 2.3) or "steps", what the bar counts.
         stateful_metrics: names of metrics that are averages already and are shown as they are.
     """
 
@@ -35,27 +37,70 @@ class ProgbarLogger(Callback):
         self.seen = 0
         self.target: int | None = None
         self.progbar: Progbar | None = None
+        self._in_fit = False
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._in_fit = True
         self.verbose = self.params["verbose"]
         self.epochs = self.params["epochs"]
         samples, validation = self.params.get("samples"), self.params.get("validation_samples")
-        if self.verbose and samples and validation:
+        if self.verbose and not self.use_steps and samples and validation:
             print(f"Train on {samples} samples, validate on {validation} samples")
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.seen = 0
-        if not self.verbose:
-            return
-        print(f"Epoch {epoch + 1}/{self.epochs}", flush=True)
-        self.target = self.params["steps"] if self.use_steps else self.params["samples"]
-        self.progbar = Progbar(self.target, verbose=self.verbose, stateful_metrics=self.stateful_metrics)
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        if self.verbose:
+            print(f"Epoch {epoch + 1}/{self.epochs}", flush=True)
+        self._begin()
 
-    def on_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self._count(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._finish(logs)
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        self._in_fit = False
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        self._begin_alone()
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        if not self._in_fit:
+            self._count(batch, logs)
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        if not self._in_fit:
+            self._finish(logs)
+
+    def on_predict_begin(self, logs: Logs = None) -> None:
+        self._begin_alone()
+
+    def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
+        if not self._in_fit:
+            self._count(batch, logs)
+
+    def on_predict_end(self, logs: Logs = None) -> None:
+        if not self._in_fit:
+            self._finish(None)
+
+    def _begin_alone(self) -> None:
+        """Begin a loop that is no part of fit."""
+        if not self._in_fit:
+            self.verbose = self.params["verbose"]
+            self._begin()
+
+    def _begin(self) -> None:
+        self.seen = 0
+        if self.verbose:
+            self.target = self.params.get("steps" if self.use_steps else "samples")
+            self.progbar = Progbar(self.target, verbose=self.verbose, stateful_metrics=self.stateful_metrics)
+
+    def _count(self, batch: int, logs: Logs) -> None:
         logs = {} if logs is None else logs
-        self.seen += 1 if self.use_steps else logs.get("size", 0)
+        # Several steps may have run since the last call (steps_per_execution).
+        self.seen = batch + 1 if self.use_steps else self.seen + logs.get("size", 0)
         if self.progbar is None or (self.target is not None and self.seen >= self.target):
-            return  # the last drawing is on_epoch_end's, with the validation values
+            return  # the last drawing comes at the end, with the validation values
         averages = getattr(logs, "averages", None)
         if averages is None:
             self.progbar.update(self.seen, self._shown(logs))
@@ -63,11 +108,13 @@ class ProgbarLogger(Callback):
             values = self._shown(averages())
             self.progbar.stateful_metrics.update(name for name, _ in values)
             self.progbar.update(self.seen, values)
+        elif self.seen == 1:
+            self.progbar.update(1)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def _finish(self, logs: Logs) -> None:
         if self.progbar is None:
             return
-        # What the logs hold now are averages over the whole epoch.
+        # What the logs hold now are averages over the whole loop.
         values = self._shown(logs or {})
         self.progbar.stateful_metrics.update(name for name, _ in values)
         self.progbar.update(self.seen, values, finalize=True)

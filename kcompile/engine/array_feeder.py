@@ -78,6 +78,8 @@ class ArrayFeeder:
         self._batches: list[list[Batch]] = []
         self._groups: list[list[Batch]] = []
         self._turn = 0
+        self._pass: np.ndarray | None = None
+        self._chunk_start = self._at = 0
         self._allocate(chunk_bytes)
 
     def epoch(self, steps: int | None = None) -> Iterator[Batch]:
@@ -104,6 +106,11 @@ class ArrayFeeder:
     def __len__(self) -> int:
         return self.steps
 
+    def row(self, row: int) -> int:
+        """The row in `arrays` of a row of the batch (or group of batches) that was handed out last."""
+        row += self._at
+        return row if self._pass is None else int(self._pass[row])
+
     def _cut(self, steps: int | None, group: int) -> Iterator[tuple[int, Batch]]:
         remaining = self.steps if steps is None else steps
         size = self.batch_size
@@ -115,6 +122,7 @@ class ArrayFeeder:
                 done = 0
                 while done < full and remaining:
                     step = min(group, full - done, remaining)
+                    self._at = self._chunk_start + done * size
                     if step == group and prepared is not None:
                         yield step, prepared[done // group]
                     elif group == 1:
@@ -124,6 +132,7 @@ class ArrayFeeder:
                     done += step
                     remaining -= step
                 if rest and remaining:
+                    self._at = self._chunk_start + full * size
                     yield 1, [array[full * size : count] for array in chunk]
                     remaining -= 1
                 if not remaining:
@@ -133,13 +142,15 @@ class ArrayFeeder:
         """Yield `(arrays, rows)`: stretches of the epoch in memory, all but the last a whole number of
         groups.
         """
+        self._chunk_start = 0
         if not self._buffers:
             yield self.arrays, self.samples  # type: ignore[misc]  # all ndarrays: nothing to gather or convert
             return
-        order = self._order()
+        order = self._pass = self._order()
         rows = len(self._buffers[0][0])
         for start in range(0, self.samples, rows):
             count = min(rows, self.samples - start)
+            self._chunk_start = start
             self._turn = 1 - self._turn
             buffers = self._buffers[self._turn]
             for array, buffer in zip(self.arrays, buffers, strict=True):

@@ -98,8 +98,11 @@ def _unbuilt_stack(model: Model) -> bool:
 
 
 def wants_targets(model: Model) -> bool | None:
-    """Whether batches of generators must have targets; ``None``: they are what the model's own step unpacks."""
-    return None if own_steps(model) else True
+    """Whether batches of generators must have targets.
+
+    ``None``: they are what the model's own step unpacks; or the model has no use for them, and there may be none.
+    """
+    return None if own_steps(model) or (model._functional and not model._target_specs()) else True
 
 
 def step_for(model: Model, training: bool, data: ModelData) -> Step:

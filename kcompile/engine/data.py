@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.engine.array_feeder import ArrayFeeder
-from kcompile.engine.data_adapters import Array, FeedSpec, LazyRows, order_by_name, to_array
+from kcompile.engine.data_adapters import Array, FeedSpec, LazyRows, order_by_name, rank_of, to_array
 from kcompile.engine.data_checks import (
     TargetSpec,
     check_indices,
@@ -25,6 +25,7 @@ from kcompile.engine.data_checks import (
 )
 from kcompile.engine.data_weights import check_sample_weight, class_weights_of, order_weights
 from kcompile.engine.free_data import FreeSpecs
+from kcompile.engine.origins import Source
 from kcompile.engine.sequence_workers import BatchSource, is_batch_source
 from kcompile.engine.wanted_targets import wanted
 from kcompile.errors import DataError, ShapeError
@@ -55,6 +56,7 @@ class ModelData:
         weights: per output, weights `(n,)` or `(n, time)`, or None where every sample counts 1.
         samples: number of samples.
         input_dtypes: dtype to deliver per input (an array of narrow integers may still be unconverted).
+        sources: what `arrays()` are called in messages, each with the rank that the user gave it.
     """
 
     x: list[Array]
@@ -65,6 +67,7 @@ class ModelData:
     target_dtypes: tuple[str, ...] = ()
     form: Any = None
     """How a step of the user's own gets the arrays; see :mod:`kcompile.engine.free_data`."""
+    sources: tuple[Source, ...] = ()
 
     def arrays(self) -> list[Array]:
         """Everything to feed: x, then y, then the weights that exist."""
@@ -142,7 +145,7 @@ def standardize(
     dtypes = tuple(spec.dtype for spec in inputs)
     if not targets:
         samples = check_sample_counts(list(zip(x_paths, xs, strict=True)), allow_empty=allow_empty)
-        return ModelData(xs, [], [], samples, dtypes)
+        return ModelData(xs, [], [], samples, dtypes, sources=_sources(named_x))
 
     names = [spec.name for spec in targets]
     y, sample_weight, class_weight = (
@@ -181,6 +184,8 @@ def standardize(
         samples,
         dtypes,
         tuple(spec.dtype for spec in targets),
+        # Weights are finite: they are checked, whatever their path.
+        sources=(*_sources(named_x), *_sources(named_y), *(("sample_weight", 1) for w in weights if w is not None)),
     )
 
 
@@ -259,13 +264,14 @@ def standardized_batches(
     targets: Sequence[TargetSpec] = (),
     class_weight: Any = None,
     floatx: str = "float32",
+    afresh: bool = False,
 ) -> Iterator[ModelData]:
     """Yield one epoch of a generator or Sequence, each batch checked like arrays given to train_on_batch.
 
     Errors carry a note with the batch's number; sizes may differ between batches, shapes must keep fitting
     the model.
     """
-    for x, y, sample_weight in source.epoch(steps):
+    for x, y, sample_weight in source.epoch(steps, afresh):
         try:
             data = standardize(
                 x,
@@ -290,7 +296,7 @@ def steps_and_batch_size(
 
     Without `steps`: all samples in batches of `batch_size` (default 32). With `steps` and no `batch_size`:
     the data are divided into that many batches (TensorFlow's Keras; Keras 2.3 fed all samples in every step).
-    With both: exactly `steps` batches, going through the data again when they run out.
+    With both: that many batches of that size, whatever there are.
     """
     if steps is None:
         size = batch_size or default
@@ -320,6 +326,10 @@ def refuse_array_arguments(
         raise DataError(
             f"{owner}: validation_split needs arrays, but x is a generator or Sequence; pass validation_data."
         )
+
+
+def _sources(named: Sequence[tuple[str, Any]]) -> tuple[Source, ...]:
+    return tuple((path, rank_of(value)) for path, value in named)
 
 
 def _input(value: Any, path: str, spec: FeedSpec) -> Array:

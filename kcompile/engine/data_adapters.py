@@ -81,6 +81,15 @@ def is_array_like(value: Any) -> bool:
     )
 
 
+def rank_of(value: Any) -> int:
+    """The number of axes of an array-like, without reading it."""
+    rank = 0
+    while isinstance(value, (list, tuple)) and value:
+        value, rank = value[0], rank + 1
+    own = getattr(value, "ndim", None)
+    return rank + (len(getattr(value, "shape", ())) if own is None else int(own))
+
+
 def to_array(value: Any, path: str, dtype: str = "float32", *, defer_cast: bool = False) -> Array:
     """Convert one array-like to a native C-contiguous array of `dtype`.
 

@@ -2,100 +2,71 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcompile.backend import config
-from kcompile.callbacks import BatchLogs, CallbackList
-from kcompile.engine import blame, custom_steps
+from kcompile.callbacks import BatchLogs, CallbackList, ProgbarLogger
+from kcompile.engine import custom_steps
 from kcompile.engine import data_checks as checks
+from kcompile.engine.bad_numbers import NonFiniteLoss, explain
 from kcompile.engine.data import BatchSource, is_batch_source, refuse_array_arguments, standardize, steps_and_batch_size
 from kcompile.engine.fixed_batches import batch_size_for
 from kcompile.engine.model_batches import Batches, array_batches, as_step, source_batches, with_graph_built
-from kcompile.engine.steps import Step, first_bad
-from kcompile.engine.tensor import Array
+from kcompile.engine.sequence_workers import refuse_endless
 from kcompile.engine.totals import Totals
-from kcompile.errors import KCompileError
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
 
-
-class NonFiniteLoss(KCompileError, ArithmeticError):
-    """The loss of a training step is NaN or infinite; the weights are those before that step."""
+__all__ = ["NonFiniteLoss", "as_returned", "evaluate", "loop_callbacks", "on_batch", "run_evaluation"]
 
 
-def explain(
-    model: Model, step: Step, batch: Sequence[Array], loss: float, epoch: int | None, index: int, kept: int
-) -> str:
-    """The sentence for a step that was refused: where, which tensor is to blame, what the weights are.
+def run_evaluation(model: Model, batches: Batches, callbacks: CallbackList) -> dict[str, float]:
+    """Losses and metrics over the batches, by name; empty if there were none.
 
-    Args:
-        model: the model in training. step: what was run. batch: its arrays.
-        loss: the loss of that batch; a finite one means that the new weights are no numbers.
-        epoch: counted from 0, ``None`` outside of ``fit``. index: of the batch.
-        kept: the batch before which the weights are: ``index``, or the first one that ran together with it.
+    Batch hooks are called around every ``steps_per_execution`` batches, as in training.
     """
-    culprit = first_bad(step.executable.inputs, batch)
-    trained = model.trainable_weights
-    names = [w.label for w in trained]
-    if culprit is None and (bad := first_bad(names, [w.numpy() for w in trained])):
-        culprit = f"weight {bad}"
-    if culprit is None:
-        bad = first_bad(names, [w.storage.spare_buffer().read() for w in trained])
-        at_fault = f"the gradient of weight {bad.partition('[')[0]}, where " if bad and math.isfinite(loss) else ""
-        found = blame.cause(model, step, batch)
-        culprit = f"{at_fault}{blame.UNKNOWN if found is None else found}"
-    where = "" if epoch is None else f" at epoch {epoch + 1}, batch {index}"
-    what = f"the loss is {loss}{where}"
-    if math.isfinite(loss):
-        what += ", but the update of the weights is not a number"
-    return (
-        f"{what}: {culprit}; the weights are those before {'this batch' if epoch is None else f'batch {kept}'} "
-        "(compile with on_nan='ignore' to go on, or use the callback TerminateOnNaN)"
-    )
-
-
-def run_evaluation(
-    model: Model, batches: Batches, callbacks: CallbackList | None = None, progress: Any = None
-) -> dict[str, float]:
-    """Losses and metrics over the batches, by name."""
+    before = model._totals
     totals = Totals(model)
-    for index, (step, batch, size, _) in enumerate(batches):
-        if callbacks is not None and callbacks.has_test_batch:
-            callbacks.on_test_batch_begin(index, {"batch": index, "size": size})
-        losses = [float(r) for r in step(batch, "always")]
-        totals.add(losses, size, step.log_names)
-        if callbacks is not None and callbacks.has_test_batch:
-            values = BatchLogs(index, size, totals.names, lambda found=losses: totals.batch_values(found))
-            callbacks.on_test_batch_end(index, values)
-        if progress is not None:
-            progress(size, totals)
-    return totals.values()
+    group = model._steps_per_execution
+    observed = callbacks.has_test_batch
+    callbacks.on_test_begin()
+
+    def end(index: int, size: int, losses: list[float]) -> None:
+        logs = BatchLogs(index, size, totals.names, lambda: totals.batch_values(losses), totals.values)
+        callbacks.on_test_batch_end(index, logs)
+
+    index = -1
+    for index, batch in enumerate(batches):
+        size = batch.size
+        if observed and index % group == 0:
+            callbacks.on_test_batch_begin(index, BatchLogs(index, size))
+        losses = [float(r) for r in batch.step(batch.arrays, "always")]
+        totals.add(losses, size, batch.step.log_names)
+        if observed and index % group == group - 1:
+            end(index, size, losses)
+    if observed and index % group != group - 1:
+        end(index, size, losses)
+    values = totals.values()
+    callbacks.on_test_end(dict(values))
+    model._totals = before
+    return values
 
 
 def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
     """See :meth:`kcompile.engine.training.Model.evaluate`."""
-    from kcompile.utils.progbar import Progbar
-
     verbose = checks.check_verbose("evaluate", a["verbose"])
     steps = checks.check_steps("evaluate", "steps", a["steps"])
-    callbacks = _callback_list(model, a["callbacks"], verbose)
     source: BatchSource | None = None
+    target: int | None
     if is_batch_source(x):
         refuse_array_arguments("evaluate", y=y, sample_weight=a["sample_weight"], batch_size=a["batch_size"])
+        refuse_endless("x", x, steps, "steps")
         source = BatchSource(
-            with_graph_built(model, x), argument="x", with_targets=custom_steps.wants_targets(model),
-            workers=a["workers"],
+            with_graph_built(model, x), argument="x", workers=a["workers"],
             use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
+            with_targets=custom_steps.wants_targets(model),
         )  # fmt: skip
-        try:
-            target = source.wanted(steps, "steps")
-        except BaseException:
-            source.close()
-            raise
-        batches, unit = source_batches(model, source, target, False), "steps"
     else:
         size = checks.check_batch_size("evaluate", a["batch_size"])
         with custom_steps.ready(model, x):
@@ -104,24 +75,30 @@ def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
                 x, y, a["sample_weight"], inputs=specs, targets=model._target_specs(), floatx=config.floatx()
             )
         size = batch_size_for("evaluate", specs, size, data.samples)
-        count, size = steps_and_batch_size(data.samples, size, steps)
-        batches, unit = array_batches(model, data, size, steps), "samples"
-        target = data.samples if steps is None else count
-        unit = unit if steps is None else "steps"
-    bar = Progbar(target, verbose=verbose) if verbose else None
-
-    def progress(batch_size: int, totals: Totals) -> None:
-        if bar is not None:
-            bar.add(batch_size if unit == "samples" else 1)
-
+        target, size = steps_and_batch_size(data.samples, size, steps)
+        target = min(target, -(-data.samples // size))
     try:
-        callbacks.on_test_begin()
-        values = run_evaluation(model, batches, callbacks, progress)
-        callbacks.on_test_end()
+        if source is not None:
+            source.check_length()
+            target = source.steps if steps is None else steps
+            batches = source_batches(model, source, steps, False)
+        else:
+            batches = array_batches(model, data, size, steps)
+        values = run_evaluation(model, batches, loop_callbacks(model, a["callbacks"], verbose, target))
     finally:
         if source is not None:
             source.close()
     return as_returned(model, values, a["return_dict"])
+
+
+def loop_callbacks(model: Model, given: Any, verbose: int, steps: int | None) -> CallbackList:
+    """The user's callbacks and a progress bar, for evaluate and predict."""
+    callbacks = CallbackList(given)
+    if verbose and not any(isinstance(c, ProgbarLogger) for c in callbacks):
+        callbacks.append(ProgbarLogger("steps"))
+    callbacks.set_model(model)
+    callbacks.set_params({"verbose": verbose, "epochs": 1, "steps": steps, "metrics": model.metrics_names})
+    return callbacks
 
 
 def as_returned(model: Model, values: dict[str, float], return_dict: bool) -> Any:
@@ -132,13 +109,6 @@ def as_returned(model: Model, values: dict[str, float], return_dict: bool) -> An
         return custom_steps.ordered_logs(model, values)
     found = [values[name] for name in model.metrics_names]
     return found if len(found) > 1 else found[0]
-
-
-def _callback_list(model: Model, given: Any, verbose: int) -> CallbackList:
-    callbacks = CallbackList(given)
-    callbacks.set_model(model)
-    callbacks.set_params({"verbose": verbose, "metrics": model.metrics_names})
-    return callbacks
 
 
 def on_batch(
@@ -165,12 +135,13 @@ def logs_on_batch(
             x, y, sample_weight, class_weight, inputs=custom_steps.training_specs(model),
             targets=model._target_specs(), whole_data=False, floatx=config.floatx(),
         )  # fmt: skip
-        step, batch, _, _ = as_step(model, data, training)
+        batch = as_step(model, data, training)
     totals = model._totals
     if reset_metrics or totals is None:
         totals = Totals(model)
-    losses = [float(r) for r in step(batch, "finite" if training and model.on_nan == "raise" else "always")]
+    step = batch.step
+    losses = [float(r) for r in step(batch.arrays, "finite" if training and model.on_nan == "raise" else "always")]
     if step.refused:
-        raise NonFiniteLoss(explain(model, step, batch, losses[0], None, 0, 0))
+        raise NonFiniteLoss(explain(model, step, batch.arrays, batch.origins[0], losses[0], None, 0, 0))
     totals.add(losses, data.samples, step.log_names)
     return totals.values()

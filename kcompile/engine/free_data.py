@@ -106,7 +106,9 @@ class FreeSpecs(list[FeedSpec]):
         form = Form(*forms)
         dtypes = [leaf.dtype for leaf in leaves_of(form.x)]
         targets = [leaf.dtype for leaf in leaves_of(form.y)]
-        return ModelData(parts[0], parts[1], weights, samples, tuple(dtypes), tuple(targets), form)
+        sources = [(path, array.ndim) for path, array in arrays][: len(parts[0]) + len(parts[1])]
+        sources += [("sample_weight", weight.ndim) for weight in weights]
+        return ModelData(parts[0], parts[1], weights, samples, tuple(dtypes), tuple(targets), form, tuple(sources))
 
     def _check_indices(self, form: Any, arrays: Sequence[Array], prefix: str) -> None:
         inputs = self._model_inputs

@@ -9,11 +9,13 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.backend import config
-from kcompile.callbacks import CallbackList
+from kcompile.callbacks import BatchLogs
 from kcompile.engine import custom_prediction as own
 from kcompile.engine import data_checks as checks
 from kcompile.engine.data import BatchSource, FeedSpec, ModelData, is_batch_source, refuse_array_arguments, standardize
+from kcompile.engine.evaluation import loop_callbacks
 from kcompile.engine.fixed_batches import batch_size_for, check_batch, fixed_batch_size
+from kcompile.engine.sequence_workers import refuse_endless
 from kcompile.engine.steps import predict_graph
 from kcompile.engine.tensor import Array
 from kcompile.errors import KCompileError
@@ -85,43 +87,69 @@ def predict(model: Model, x: Any, **a: Any) -> Any:
     """See :meth:`kcompile.engine.training.Model.predict`."""
     steps = checks.check_steps("predict", "steps", a["steps"])
     verbose = checks.check_verbose("predict", a["verbose"])
-    callbacks = CallbackList(a["callbacks"]) if a["callbacks"] else None
-    if callbacks is not None:
-        callbacks.set_model(model)
-        callbacks.set_params({"verbose": verbose, "metrics": model.metrics_names})
     if is_batch_source(x):
         refuse_array_arguments("predict", batch_size=a["batch_size"])
-        outputs = _predict_source(model, x, steps, verbose, callbacks, a)
+        outputs = _predict_source(model, x, steps, verbose, a)
     else:
         size = checks.check_batch_size("predict", a["batch_size"])
         with own.ready(model, x):
             data = standardize(x, inputs=own.specs(model), allow_empty=True, floatx=config.floatx())
         size = batch_size_for("predict", own.specs(model), size, data.samples)
-        if callbacks is not None:
-            callbacks.on_predict_begin()
-        outputs = _predict_data(model, data, size, steps, verbose, callbacks)
-    if callbacks is not None:
-        callbacks.on_predict_end()
+        outputs = _predict_data(model, data, size, steps, verbose, a["callbacks"])
     return own.packed(model, outputs)
 
 
+class _Hooks:
+    """The hooks of predict: batch hooks are called around every ``steps_per_execution`` batches."""
+
+    def __init__(self, model: Model, given: Any, verbose: int, steps: int | None) -> None:
+        self.model = model
+        self.callbacks = loop_callbacks(model, given, verbose, steps)
+        self.group = model._steps_per_execution
+        self.index = -1
+        self._size = 0
+        self._outputs: list[Array] = []
+
+    def run(self, size: int, arrays: Sequence[Array], form: Any) -> list[Array]:
+        """The outputs for one batch."""
+        self.index += 1
+        observed = self.callbacks.has_predict_batch
+        if observed and self.index % self.group == 0:
+            self.callbacks.on_predict_batch_begin(self.index, BatchLogs(self.index, size))
+        self._size, self._outputs = size, self.model._predict_arrays(arrays, form)
+        if observed and self.index % self.group == self.group - 1:
+            self._end_batch()
+        return self._outputs
+
+    def end(self) -> None:
+        """After the last batch."""
+        if self.callbacks.has_predict_batch and self.index % self.group != self.group - 1:
+            self._end_batch()
+        self.callbacks.on_predict_end()
+
+    def _end_batch(self) -> None:
+        outputs = {"outputs": own.packed(self.model, self._outputs)}
+        self.callbacks.on_predict_batch_end(self.index, BatchLogs(self.index, self._size, outputs, lambda: outputs))
+
+
 def _predict_data(
-    model: Model, data: ModelData, size: int | None, steps: int | None, verbose: int, callbacks: CallbackList | None
+    model: Model, data: ModelData, size: int | None, steps: int | None, verbose: int, callbacks: Any
 ) -> list[Array]:
     samples = data.samples
     if size is None:
         size = PREDICT_BATCH if steps is None else max(1, -(-samples // steps))
     whole = [(a if isinstance(a, np.ndarray) else a[:]) for a in data.x]
-    if samples <= size and steps is None and callbacks is None:
+    if samples <= size and steps is None and not callbacks and not verbose:
         return model._predict_arrays(_converted(whole, data, 0, samples), data.form)
     last = samples if steps is None else min(samples, steps * size)
+    if not last:
+        return model._predict_arrays(_converted(whole, data, 0, 0), data.form)
     outputs: list[Array] = []
-    bar = _progress(last, verbose)
+    hooks = _Hooks(model, callbacks, verbose, -(-last // size))
+    hooks.callbacks.on_predict_begin()
     for index, start in enumerate(range(0, last, size)):
         stop = min(start + size, last)
-        if callbacks is not None and callbacks.has_predict_batch:
-            callbacks.on_predict_batch_begin(index, {"batch": index, "size": stop - start})
-        results = model._predict_arrays(_converted(whole, data, start, stop), data.form)
+        results = hooks.run(stop - start, _converted(whole, data, start, stop), data.form)
         if not outputs:
             outputs = [np.empty((last, *r.shape[1:]), r.dtype) for r in results]
         for output, result in zip(outputs, results, strict=True):
@@ -131,10 +159,7 @@ def _predict_data(
                     "use a batch_size that takes all samples at once, or predict_on_batch"
                 )
             output[start:stop] = result
-        if callbacks is not None and callbacks.has_predict_batch:
-            callbacks.on_predict_batch_end(index, {"batch": index, "size": stop - start, "outputs": results})
-        if bar is not None:
-            bar.update(stop)
+    hooks.end()
     return outputs
 
 
@@ -142,41 +167,27 @@ def _converted(whole: Sequence[Array], data: ModelData, start: int, stop: int) -
     return [np.ascontiguousarray(a[start:stop], dtype=t) for a, t in zip(whole, data.input_dtypes, strict=True)]
 
 
-def _predict_source(
-    model: Model, x: Any, steps: int | None, verbose: int, callbacks: CallbackList | None, a: Mapping[str, Any]
-) -> list[Array]:
+def _predict_source(model: Model, x: Any, steps: int | None, verbose: int, a: Mapping[str, Any]) -> list[Array]:
+    refuse_endless("x", x, steps, "steps")
     source = BatchSource(
         x, with_targets=False, argument="x", workers=a["workers"], use_multiprocessing=a["use_multiprocessing"],
         max_queue_size=a["max_queue_size"],
     )  # fmt: skip
     collected: list[list[Array]] = []
     try:
-        count = source.wanted(steps, "steps")
-        if callbacks is not None:
-            callbacks.on_predict_begin()
-        bar = _progress(count, verbose)
-        for index, (batch, *_) in enumerate(source.epoch(count)):
+        source.check_length()
+        hooks = _Hooks(model, a["callbacks"], verbose, source.steps if steps is None else steps)
+        hooks.callbacks.on_predict_begin()
+        for batch, *_ in source.epoch(steps):
             try:
                 with own.ready(model, batch):
                     data = standardize(batch, inputs=own.specs(model), floatx=config.floatx())
             except Exception as error:
                 error.add_note(source.position())
                 raise
-            if callbacks is not None and callbacks.has_predict_batch:
-                callbacks.on_predict_batch_begin(index, {"batch": index, "size": data.samples})
             arrays = _converted([q[:] for q in data.x], data, 0, data.samples)
-            collected.append(model._predict_arrays(arrays, data.form))
-            if callbacks is not None and callbacks.has_predict_batch:
-                logs = {"batch": index, "size": data.samples, "outputs": collected[-1]}
-                callbacks.on_predict_batch_end(index, logs)
-            if bar is not None:
-                bar.add(1)
+            collected.append(hooks.run(data.samples, arrays, data.form))
+        hooks.end()
     finally:
         source.close()
     return [np.concatenate(parts) for parts in zip(*collected, strict=True)]
-
-
-def _progress(target: int | None, verbose: int) -> Any:
-    from kcompile.utils.progbar import Progbar
-
-    return Progbar(target, verbose=verbose) if verbose else None

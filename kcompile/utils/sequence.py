@@ -64,10 +64,19 @@ PyDataset = Sequence
 
 
 def is_sequence(data: Any) -> bool:
-    """Whether `data` is a `Sequence`, ours or another Keras'."""
-    return bool(getattr(data, "use_sequence_api", False)) or all(
-        hasattr(data, name) for name in ("__getitem__", "__len__", "on_epoch_end")
+    """Whether `data` is a `Sequence` or a `PyDataset`, ours or another Keras'."""
+    return bool(getattr(data, "use_sequence_api", False)) or (
+        all(hasattr(data, name) for name in ("__getitem__", "on_epoch_end"))
+        and (hasattr(data, "__len__") or hasattr(type(data), "num_batches"))
     )
+
+
+def number_of_batches(sequence: Any) -> int | None:
+    """How many batches a `Sequence` has now; None: without end (Keras 3)."""
+    if hasattr(type(sequence), "num_batches"):
+        count = sequence.num_batches
+        return None if count is None else int(count)
+    return len(sequence)
 
 
 class SequenceEnqueuer:
@@ -152,40 +161,51 @@ class OrderedEnqueuer(SequenceEnqueuer):
     """Batches of a `Sequence`, in order or in a new order for each epoch.
 
     `on_epoch_end` of the sequence runs in the caller's thread, once the epoch's last batch was used; its
-    length is read anew for each epoch, and processes are started anew if `on_epoch_end` may have changed the
+    length is asked anew for each epoch, and processes are started anew if `on_epoch_end` may have changed the
     data.
 
     Args:
         sequence: a `Sequence`.
         use_multiprocessing: processes instead of threads.
-        shuffle: draw the order of the batches with `np.random.permutation` at the start of each epoch.
+        shuffle: draw the order of the batches at the start of each epoch.
+        rng: object with `permutation(n)` that draws it; default the global `np.random`.
+
+    Attributes:
+        last_index: the number, in the sequence, of the batch that was handed out last.
     """
 
-    def __init__(self, sequence: Any, use_multiprocessing: bool = False, shuffle: bool = False):
+    def __init__(
+        self, sequence: Any, use_multiprocessing: bool = False, shuffle: bool = False, rng: Any = None
+    ):
         super().__init__(sequence, use_multiprocessing)
         self.shuffle = bool(shuffle)
-        self._order: list[int] | None = None
+        self.rng = np.random if rng is None else rng
+        self.last_index = 0
+        self._length: int | None = None
+        self._order: Any = None
         self._next = 0
 
     @property
     def epoch_finished(self) -> bool:
         """Whether the last batch of the epoch was handed out and `finish_epoch` is due."""
-        return self._order is not None and self._next >= len(self._order)
+        return self._order is not None and self._length is not None and self._next >= self._length
 
     def next_batch(self, timeout: float | None = None) -> Any:
         if self.epoch_finished:
             self.finish_epoch()
         if self._order is None:
             self._begin_epoch()
-        assert self._order is not None
-        index = self._order[self._next]
+        index = self._next if self._length is None else self._order[self._next]
         batch = self.sequence[index] if self._prefetcher is None else self._prefetcher.get(timeout)
+        self.last_index = index
         self._next += 1
         return batch
 
-    def finish_epoch(self) -> None:
-        """Call the sequence's `on_epoch_end` if an epoch was completed; batches still due are not skipped."""
-        if not self.epoch_finished:
+    def finish_epoch(self, early: bool = False) -> None:
+        """Call the sequence's `on_epoch_end` if an epoch was completed; batches still due are not skipped, unless
+        it ends `early`.
+        """
+        if self._order is None or not (early or self.epoch_finished):
             return
         self._order = None
         if self._prefetcher is not None:
@@ -207,14 +227,18 @@ class OrderedEnqueuer(SequenceEnqueuer):
         hook = getattr(self.sequence, "on_epoch_begin", None)
         if hook is not None:
             hook()
-        length = len(self.sequence)
-        if length < 1:
+        length = number_of_batches(self.sequence)
+        if length is not None and length < 1:
             raise DataError(f"{type(self.sequence).__name__} has {length} batches; expected at least one.")
-        self._order = [int(i) for i in np.random.permutation(length)] if self.shuffle else list(range(length))
-        self._next = 0
+        if length is None:
+            self._order = itertools.count()
+        else:
+            self._order = [int(i) for i in self.rng.permutation(length)] if self.shuffle else list(range(length))
+        self._length, self._next = length, 0
         if self.workers:
             fetch = self.sequence.__getitem__
-            self._prefetcher = self._prefetch(fetch, fetch, self._order, min(self.workers, length))
+            workers = self.workers if length is None else min(self.workers, length)
+            self._prefetcher = self._prefetch(fetch, fetch, self._order, workers)
 
 
 class GeneratorEnqueuer(SequenceEnqueuer):
