@@ -118,11 +118,12 @@ def test_every_opset_that_is_offered(opset: int, tmp_path: Path) -> None:
     model = ZOO["conv2d"]()
     model.compile("adam", "categorical_crossentropy")
     model.export(tmp_path / "model.onnx", opset=opset)
-    model.export_training(tmp_path, opset=opset)
+    report = model.export_training(tmp_path, opset=opset)
+    assert report.opset == opset
     x = random_inputs(model, 2)[0]
     for name in ("model", "train_step", "eval_step"):
-        check(onnx.load(tmp_path / f"{name}.onnx"), opset)
-        session(tmp_path / f"{name}.onnx")
+        check(onnx.load(report.files[name]), opset)
+        session(report.files[name])
     agree(session(tmp_path / "model.onnx").run(None, {model.input_names[0]: x})[0], model.predict(x))
 
 
@@ -179,18 +180,20 @@ def test_large_models_keep_their_weights_beside_them(tmp_path: Path, monkeypatch
     model = Sequential([layers.Dense(40, input_shape=(30,)), layers.Dense(30)])
     monkeypatch.setattr(initializers, "INLINE_BYTES", 1000)
     x = random_inputs(model, 3)[0]
-    seen = []
-    for _ in range(2):
+    seen: list[Path] = []
+    for _ in range(3):
         report = model.export(tmp_path / "big.onnx")
         big, data = tmp_path / "big.onnx", report.files[1]
-        assert sorted(tmp_path.iterdir()) == sorted(report.files) == [big, data]  # older weights are gone
+        # The weights of the model that was replaced stay for who is loading it, those of the one before are gone.
+        assert sorted(tmp_path.iterdir()) == sorted({*report.files, *seen[-1:]})
+        assert report.files == [big, data]
         assert re.fullmatch(r"big\.onnx\.[0-9a-f]{16}\.data", data.name)
         assert big.stat().st_size < 4 * 30 * 40
         onnx.checker.check_model(str(big), full_check=True)
         agree(session(big).run(None, {model.input_names[0]: x})[0], model.predict(x))
-        seen.append(data.name)
+        seen.append(data)
         model.layers[0].set_weights([w + 1 for w in model.layers[0].get_weights()])
-    assert seen[0] != seen[1]
+    assert len(set(seen)) == 3
     with pytest.raises(ValueError, match=r"9,\d\d\d bytes of weights, more than a ModelProto holds; use model.export"):
         to_onnx(model)
 
@@ -220,20 +223,55 @@ def test_a_kill_between_weights_and_model_leaves_the_old_model(tmp_path: Path, m
     x = random_inputs(model, 3)[0]
     expected = model.predict(x)
     model.set_weights([w + 1 for w in model.get_weights()])
-    write = files.write_atomically
+    write = files.write_together
 
-    def killed(path: Path, data: Any) -> None:
-        if path.suffix == ".onnx":
-            raise KeyboardInterrupt
-        write(path, data)
+    def killed(pairs: Any) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "write_atomically", killed)
+    monkeypatch.setattr(files, "write_together", killed)
     with pytest.raises(KeyboardInterrupt):
         model.export(tmp_path / "big.onnx")
-    monkeypatch.setattr(files, "write_atomically", write)
+    monkeypatch.setattr(files, "write_together", write)
     agree(session(tmp_path / "big.onnx").run(None, {model.input_names[0]: x})[0], expected)
+    model.export(tmp_path / "big.onnx")
     model.export(tmp_path / "big.onnx")  # tidies up
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("broken", ["not converted", "disk is full"])
+def test_both_formats_are_replaced_or_none(broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hashlib
+
+    import kcompile.export.ort_format as ort_format
+    import kcompile.utils.files as plain
+
+    model = ZOO["dense"]()
+    model.export(tmp_path / "m.onnx", ort=True)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    told = session(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map["kcompile.ort.sha256"]
+    assert told == hashlib.sha256(before["m.ort"]).hexdigest()
+    model.set_weights([w + 1 for w in model.get_weights()])
+    if broken == "disk is full":
+        write, count = plain._written, iter(range(9))
+
+        def full(target: Path, data: Any) -> str:
+            if next(count) == 1:
+                raise OSError(28, "No space left on device", str(target))
+            return write(target, data)
+
+        monkeypatch.setattr(plain, "_written", full)
+    else:
+        monkeypatch.setattr(ort_format, "converted", lambda *_: 1 / 0)
+    with pytest.raises((OSError, ZeroDivisionError)):
+        model.export(tmp_path / "m.onnx", ort=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_format_that_keras_3_names(tmp_path: Path) -> None:
+    assert ZOO["dense"]().export(tmp_path / "m.onnx", format="onnx").files == [tmp_path / "m.onnx"]
+    with pytest.raises(ValueError, match="format is 'tf_saved_model'; kcompile writes 'onnx'"):
+        ZOO["dense"]().export(tmp_path / "n", format="tf_saved_model")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
@@ -323,9 +361,9 @@ def test_training_goes_on_in_plain_onnx_runtime(name: str, tmp_path: Path) -> No
     model.compile(optimizers.SGD(0.05, momentum=0.9), "mse", metrics=["mae"])
     x = random_inputs(model, 6)
     y = [np.random.RandomState(1).rand(6, *output.shape[1:]).astype("float32") for output in model.outputs]
-    model.export_training(tmp_path)
+    report = model.export_training(tmp_path)
     for file in ("train_step", "eval_step", "model"):
-        check(onnx.load(tmp_path / f"{file}.onnx"))
+        check(onnx.load(report.files[file]))
     follow(model, tmp_path, x, y)
 
 
@@ -378,13 +416,13 @@ def test_exporting_the_training_twice_gives_the_same_bytes(tmp_path: Path) -> No
 def test_the_manifest_tells_metrics_and_roles(tmp_path: Path) -> None:
     model = ZOO["conv2d"]()
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-    model.export_training(tmp_path)
-    manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    report = model.export_training(tmp_path)
+    manifest = json.loads(report.manifest.read_text(encoding="utf-8"))
     state = {entry["name"]: entry for entry in manifest["state"]}
-    assert (manifest["format"], manifest["version"]) == ("kcompile-training", 1)
+    assert (manifest["format"], manifest["version"]) == ("kcompile-training", 2)
     assert {"weight", "statistic", "slot", "hyper"} <= {entry["role"] for entry in state.values()}
     assert set(manifest["metrics"]["accuracy"]["state"]) <= set(state)
-    assert sum(entry["bytes"] for entry in state.values()) == (tmp_path / "state.bin").stat().st_size
+    assert sum(entry["bytes"] for entry in state.values()) == report.files["state"].stat().st_size
 
 
 def test_an_unwritable_folder_for_training(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def check_training(seed: int, folder: Path) -> None:
     model.export_training(folder)
     manifest = json.loads((folder / "manifest.json").read_text())["train_step"]
     state = read_state(folder)
-    plain = session(str(folder / "train_step.onnx"))
+    plain = session(str(folder / manifest["file"]))
     for step in range(3):
         x, y = random_data(model, 16 if step == 1 else 5, seed + step)
         loss, expected = interpreted_step(model, x, y)

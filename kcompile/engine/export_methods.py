@@ -9,11 +9,11 @@ from kcompile.errors import check_no_extra_arguments
 from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
-    from kcompile.export import ExportReport
+    from kcompile.export import ExportReport, TrainingReport
 
 
 class ExportMethods:
-    """``export``, ``to_onnx`` and ``export_training``; a part of :class:`~kcompile.engine.training.Model`."""
+    """``export``, ``to_onnx``, ``export_training`` and ``load_state`` of :class:`~kcompile.engine.training.Model`."""
 
     @short_traceback
     def export(self, path: Any, **options: Any) -> ExportReport:
@@ -31,9 +31,16 @@ class ExportMethods:
         return to_onnx(self, **options)
 
     @short_traceback
-    def export_training(self, folder: Any, **options: Any) -> None:
+    def export_training(self, folder: Any, **options: Any) -> TrainingReport:
         """Write the steps, the model, the state and a manifest; see :func:`kcompile.export.export_training`."""
         from kcompile.export import export_training
 
         check_no_extra_arguments("export_training", options, arguments_of(export_training)[2:])
-        export_training(self, folder, **options)
+        return export_training(self, folder, **options)
+
+    @short_traceback
+    def load_state(self, source: Any) -> None:
+        """Go on from a state that another program trained; see :func:`kcompile.export.load_state`."""
+        from kcompile.export import load_state
+
+        load_state(self, source)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kcompile.passes.initializers import little_endian, place
-from kcompile.utils.files import write_atomically
+from kcompile.utils.files import write_atomically, write_together
 
 if TYPE_CHECKING:
     import onnx
@@ -22,23 +22,53 @@ ALIGNMENT = 4096
 """Weights in external files start at multiples of this, so that they can be mapped into memory."""
 
 
-def write_model(proto: onnx.ModelProto, weights: Mapping[str, Array], target: Path) -> list[Path]:
+ORT_DIGEST = "kcompile.ort.sha256"
+"""The entry of a model's metadata that tells the SHA-256 of its twin in ONNX Runtime's own format."""
+
+
+def write_model(proto: onnx.ModelProto, weights: Mapping[str, Array], target: Path, ort: bool = False) -> list[Path]:
     """Write an ONNX model, with ``weights`` (those that it does not hold) beside it; returns the files.
 
     The file of the weights is called ``<target>.<digest>.data``: it never replaces the weights of a model that is
-    there, so that whoever is killed in between keeps the old model whole. The old weights go last.
+    there, so that whoever is killed in between keeps the old model whole. The weights of the model that is replaced
+    stay until the next export, for those who are just loading it.
+
+    With ``ort`` also ``<target without .onnx>.ort``, whose digest stands in the model's metadata. Both are written
+    before one is replaced; the model is replaced last, so that it tells whether its twin belongs to it.
 
     Raises:
+        ValueError: ONNX Runtime cannot convert the model; nothing has changed.
         OSError: a file cannot be written; the old model is intact.
     """
-    old = _data_files(target)
-    files = [target]
+    old, in_use = _data_files(target), _external_files(target)
+    files, contents = [target], []
+    if ort:
+        from kcompile.export.ort_format import converted
+
+        twin = target.with_suffix(".ort")
+        data = converted(proto, weights, str(target))
+        proto.metadata_props.add(key=ORT_DIGEST, value=hashlib.sha256(data).hexdigest())
+        contents.append((twin, data))
     if weights:
         files.append(_write_weights(proto, weights, target))
-    write_atomically(target, proto.SerializeToString(deterministic=True))
-    for path in old - set(files):
+    write_together([*contents, (target, proto.SerializeToString(deterministic=True))])
+    for path in old - in_use - set(files):
         path.unlink(missing_ok=True)
-    return files
+    return [*files, *(path for path, _ in contents)]
+
+
+def _external_files(target: Path) -> set[Path]:
+    """The files beside the model that it refers to."""
+    import onnx
+
+    if not target.is_file() or not _data_files(target):
+        return set()
+    try:
+        proto = onnx.load(str(target), load_external_data=False)
+    except Exception:  # not a model; protobuf raises types of its own
+        return set()
+    entries = (entry for tensor in proto.graph.initializer for entry in tensor.external_data)
+    return {target.with_name(Path(entry.value).name) for entry in entries if entry.key == "location"}
 
 
 def _write_weights(proto: onnx.ModelProto, weights: Mapping[str, Array], target: Path) -> Path:
@@ -47,16 +77,22 @@ def _write_weights(proto: onnx.ModelProto, weights: Mapping[str, Array], target:
     for array in weights.values():
         digest.update(_bytes(array))
     path = target.with_name(f"{target.name}.{digest.hexdigest()}.data")
-    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
-    offset = 0
-    for name, array in weights.items():
-        place(tensors[name], path.name, offset, array.nbytes)
-        offset += array.nbytes + -array.nbytes % ALIGNMENT
-    write_atomically(path, _pieces(weights))
+    place_weights(proto, weights, path.name)
+    write_atomically(path, pieces_of(weights))
     return path
 
 
-def _pieces(weights: Mapping[str, Array]) -> Iterator[bytes | memoryview]:
+def place_weights(proto: onnx.ModelProto, weights: Mapping[str, Array], file: str) -> None:
+    """Tell the model that ``file``, beside it, holds the weights as :func:`pieces_of` gives them."""
+    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
+    offset = 0
+    for name, array in weights.items():
+        place(tensors[name], file, offset, array.nbytes)
+        offset += array.nbytes + -array.nbytes % ALIGNMENT
+
+
+def pieces_of(weights: Mapping[str, Array]) -> Iterator[bytes | memoryview]:
+    """The arrays one after the other, with zeros in between."""
     for array in weights.values():
         yield _bytes(array)
         yield bytes(-array.nbytes % ALIGNMENT)

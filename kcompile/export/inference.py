@@ -101,6 +101,7 @@ def export_model(
     metadata: Mapping[str, str] | None = None,
     ort: bool = False,
     per_channel: bool = True,
+    format: str = "onnx",
 ) -> ExportReport:
     """Write the inference graph with the present weights; a file that was there is replaced when all is written.
 
@@ -122,6 +123,7 @@ def export_model(
         metadata: strings to keep in the file.
         ort: also write ``<path without .onnx>.ort``, the format that small builds of ONNX Runtime load.
         per_channel: with ``int8``, a scale for each channel of a weight instead of one for all.
+        format: ``onnx``; the argument that Keras 3 has, whose other formats need TensorFlow, OpenVINO or LiteRT.
 
     Returns:
         what was written, with notes.
@@ -133,6 +135,11 @@ def export_model(
     """
     from kcompile.export.notes import notes
 
+    if format != "onnx":
+        raise KCompileError(
+            f"export: format is {format!r}; kcompile writes 'onnx', which ONNX Runtime runs everywhere (for others "
+            "convert that file, or save the model as .keras and export it with Keras)"
+        )
     if not isinstance(path, (str, os.PathLike)):
         raise DataTypeError(f"export: a path is needed, got {shown(path)}; to_onnx gives the model in memory")
     target = Path(path)
@@ -143,11 +150,7 @@ def export_model(
     emitted, sizes, lost = _converted(model, opset, dims, batch_size, fp16, int8, metadata, per_channel)
     counts = count_operators(emitted.model)
     report = ExportReport([], opset, model.count_params(), counts, sizes, notes(model, fp16), lost)
-    report.files = write_model(emitted.model, emitted.weights, target)
-    if ort:
-        from kcompile.export.ort_format import write_ort
-
-        report.files.append(write_ort(target))
+    report.files = write_model(emitted.model, emitted.weights, target, ort)
     return report
 
 

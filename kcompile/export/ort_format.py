@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from kcompile.errors import KCompileError
-from kcompile.utils.files import write_atomically
+
+if TYPE_CHECKING:
+    import onnx
+
+    from kcompile.ir.core import Array
 
 
-def write_ort(model: Path) -> Path:
-    """Write ``<model without .onnx>.ort``: the model as ONNX Runtime has optimized it, for any processor.
+def converted(proto: onnx.ModelProto, weights: Mapping[str, Array], name: str) -> bytes:
+    """The model as ONNX Runtime has optimized it, for any processor.
+
+    Args:
+        proto: the model.
+        weights: those that it does not hold.
+        name: for the message.
 
     Raises:
         ValueError: ONNX Runtime cannot convert the model.
-        OSError: the file cannot be written.
     """
     import onnxruntime
 
-    target = model.with_suffix(".ort")
     with tempfile.TemporaryDirectory() as folder:
-        converted = Path(folder, "model.ort")
+        target = Path(folder, "model.ort")
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 4
-        settings.optimized_model_filepath = str(converted)
+        settings.optimized_model_filepath = str(target)
         settings.add_session_config_entry("session.save_model_format", "ORT")
         # The last level would choose layouts of this machine's processor.
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        if weights:
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for w in weights.values()]
+            settings.add_external_initializers(list(weights), values)
         try:
-            onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(proto.SerializeToString(), settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises several unrelated types
-            raise KCompileError(f"ONNX Runtime cannot convert {str(model)!r} to its own format: {error}") from error
-        write_atomically(target, converted.read_bytes())
-    return target
+            raise KCompileError(f"ONNX Runtime cannot convert {name!r} to its own format: {error}") from error
+        return target.read_bytes()

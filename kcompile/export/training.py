@@ -1,12 +1,12 @@
 """``model.export_training``: a folder from which any language with ONNX Runtime continues the training.
 
-``manifest.json`` names the files, what to feed, and which output of the training step becomes which input of the next
-one. ``state.bin`` holds the initial state, little-endian, tensor after tensor at the offsets that the manifest gives.
+``manifest.json`` names the files with their digests, what to feed, and which output of the training step becomes
+which input of the next one. The state file holds the state, little-endian, tensor after tensor at the offsets that
+the manifest gives.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,21 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.errors import KCompileError
+from kcompile.errors import DataTypeError, KCompileError, check_flag, shown
 from kcompile.export.checked_indices import check_indices
-from kcompile.export.files import write_model
+from kcompile.export.files import pieces_of, place_weights
+from kcompile.export.generations import MANIFEST, Folder, read_set, writing
 from kcompile.export.inference import check_opset, graph_name, require_built
+from kcompile.export.training_report import TrainingReport
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Input, Variable
-from kcompile.runtime.storage import storage_of
-from kcompile.utils.files import write_atomically
+from kcompile.runtime.storage import exclusive, storage_of
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
     from kcompile.passes.emit import Emitted
 
 FORMAT = "kcompile-training"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1 had files of fixed names, and no digests."""
+
+CHECKS = (
+    "indices of embeddings, and class numbers in losses, that are negative or too large: ONNX Runtime's CPU kernels "
+    "end the run, and no state has changed"
+)
+"""What the steps refuse."""
 
 
 def export_training(
@@ -36,66 +44,84 @@ def export_training(
     folder: str | os.PathLike[str],
     opset: int = 21,
     sample_weight: bool = False,
-) -> None:
-    """Write ``train_step.onnx``, ``eval_step.onnx``, ``model.onnx``, ``state.bin`` and ``manifest.json``.
+) -> TrainingReport:
+    """Write the training step, the evaluation step, the model, the state, and ``manifest.json``, which names them.
 
-    The steps take a batch and the state, and return the loss and the next state. ``model.onnx`` is the inference
-    graph: its weights are inputs with the present values as defaults, so that it runs as it is, or with the trained
-    weights fed by name. Only standard ONNX operators are used.
+    The steps take a batch and the state, and return the loss and the next state. ``model`` is the inference graph: its
+    weights are inputs with the present values as defaults, so that it runs as it is, or with the trained weights fed by
+    name. Only standard ONNX operators are used.
+
+    A folder that was exported before is replaced in one step, that of its manifest: readers and killed writers find the
+    old files or the new ones, whole. The files of the export before stay until the next one.
 
     Args:
         model: a compiled model.
-        folder: made if it does not exist; files of these names in it are replaced.
+        folder: made if it does not exist.
         opset: 17 to 26 (18 to 26 for models with random layers, such as dropout).
         sample_weight: whether the steps take weights per sample for each output.
 
+    Returns:
+        what was written.
+
     Raises:
         ValueError: the model is not compiled or not built.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written; what was there is whole.
     """
     from kcompile.passes.emit import emit
 
-    model._require_compiled("export_training")
+    if not isinstance(folder, (str, os.PathLike)):
+        raise DataTypeError(f"export_training: a folder is needed, got {shown(folder)}")
     target = Target(opset=check_opset(opset))
-    graphs = _graphs(model, sample_weight)
-    values = {v: storage_of(v).read() for v in graphs["model"].variables()} if "model" in graphs else None
-    labels = _state_names(model, list(graphs.values()))
-    emitted = {
-        name: emit(graph, target, defaults=values if name == "model" else None, labels=labels)
-        for name, graph in graphs.items()
-    }
+    graphs = training_graphs(model, check_flag("export_training", "sample_weight", sample_weight), "export_training")
+    labels = state_names(model, list(graphs.values()))
+    with exclusive:  # no training in another thread between the weights in the model and those in the state
+        values = {v: storage_of(v).read() for v in graphs["model"].variables()} if "model" in graphs else None
+        emitted = {
+            name: emit(graph, target, defaults=values if name == "model" else None, labels=labels)
+            for name, graph in graphs.items()
+        }
+        variables = dict.fromkeys(v for result in emitted.values() for v in result.state_inputs)
+        entries, blob = _state(variables, labels)
+    root, named = Path(folder), {}
+    with writing(root) as new:
+        named["state"] = state_file = new.add("state", "bin", blob)
+        for name, result in emitted.items():
+            if result.weights:
+                named[f"{name}_weights"] = _add_weights(new, name, result)
+            named[name] = new.add(name, "onnx", result.model.SerializeToString(deterministic=True))
+        manifest = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "model": model.name,
+            "state_file": state_file,
+            "state": entries,
+            "checks": CHECKS,
+            "metrics": _metrics(model, emitted["eval_step"]),
+            **{name: _describe(named[name], graphs[name], emitted[name]) for name in emitted},
+        }
+        new.switch(manifest)
+    files = {kind: root / name for kind, name in named.items()}
+    inputs = emitted["train_step"].inputs
+    return TrainingReport(root, root / MANIFEST, files, opset, model.count_params(), len(entries), list(inputs))
 
-    root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    variables = dict.fromkeys(v for result in emitted.values() for v in result.state_inputs)
-    entries, blob = _state(variables, labels)
-    manifest = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
-        "model": model.name,
-        "state_file": "state.bin",
-        "state": entries,
-        "metrics": _metrics(model, emitted["eval_step"]),
-        **{name: _describe(f"{name}.onnx", graphs[name], emitted[name]) for name in emitted},
-    }
-    write_atomically(root / "state.bin", blob)
-    for name, result in emitted.items():
-        write_model(result.model, result.weights, root / f"{name}.onnx")
-    text = json.dumps(manifest, indent=2)
-    write_atomically(root / "manifest.json", text.encode())  # last: it says that the rest is there
 
+def training_graphs(model: Model, sample_weight: bool, purpose: str) -> dict[str, Graph]:
+    """The graphs of the files; no ``model`` where a model with a step of its own has no ``call``.
 
-def _graphs(model: Model, sample_weight: bool) -> dict[str, Graph]:
-    """The graphs of the files; no ``model`` where a model with a step of its own has no ``call``."""
+    Raises:
+        ValueError: the model is not compiled or not built, or the shape of a target is not known.
+    """
     from kcompile.engine import custom_steps
     from kcompile.engine.network import Network
     from kcompile.engine.steps import StepGraph, predict_graph
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
 
+    model._require_compiled(purpose)
     graphs: dict[str, Graph] = {}
     if custom_steps.own_steps(model):
         for name, training in (("train_step", True), ("eval_step", False)):
-            graphs[name] = custom_steps.known_step(model, training, sample_weight).optimized()
+            graph = custom_steps.known_step(model, training, sample_weight).optimized()
+            graphs[name] = check_indices(model, graph) if model._functional else graph
         if not model._functional and type(model).call is Network.call:
             return graphs
         custom_steps.build_as_fed(model)
@@ -105,7 +131,7 @@ def _graphs(model: Model, sample_weight: bool) -> dict[str, Graph]:
         specs = model._target_specs()
         free = [spec.name for spec in specs if spec.kind == "any" and any(d is None for d in (spec.shape or ())[1:])]
         if free:
-            raise KCompileError(f"export_training: the target shape of output {free[0]!r} is not known; fix its sizes")
+            raise KCompileError(f"{purpose}: the target shape of output {free[0]!r} is not known; fix its sizes")
         shapes = [model._target_shape(spec, None) for spec in specs]
         ranks = [(2 if spec.sample_weight_mode == "temporal" else 1) if sample_weight else 0 for spec in specs]
         for name, training in (("train_step", True), ("eval_step", False)):
@@ -115,7 +141,14 @@ def _graphs(model: Model, sample_weight: bool) -> dict[str, Graph]:
     return graphs
 
 
-def _state_names(model: Model, graphs: Sequence[Graph]) -> dict[Variable, str]:
+def _add_weights(new: Folder, name: str, result: Emitted) -> str:
+    """Write weights that are outside of the model, and tell the model where they are."""
+    data = new.add(f"{name}_weights", "data", pieces_of(result.weights))
+    place_weights(result.model, result.weights, data)
+    return data
+
+
+def state_names(model: Model, graphs: Sequence[Graph]) -> dict[Variable, str]:
     """For each tensor of the state a name that is free in all graphs, so that it is the same in all files.
 
     Labels repeat where nested models have layers of the same name; the model's weights are numbered in their order.
@@ -173,17 +206,19 @@ def _metrics(model: Model, emitted: Emitted) -> dict[str, Any]:
 
 
 def read_state(folder: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """The tensors of ``state.bin`` by name.
+    """The tensors of the state file by name; the file is the one that the manifest means, also while it is replaced.
 
     Raises:
-        OSError: a file cannot be read.
-        ValueError: the manifest does not fit the file.
+        OSError: there is no manifest.
+        ValueError: it is none of ours, or the file is missing or another one.
     """
-    root = Path(folder)
-    manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
-    blob = (root / manifest["state_file"]).read_bytes()
-    found = {}
-    for entry in manifest["state"]:
-        data = blob[entry["offset"] : entry["offset"] + entry["bytes"]]
-        found[entry["name"]] = np.frombuffer(data, np.dtype(entry["dtype"]).newbyteorder("<")).reshape(entry["shape"])
+    manifest, contents = read_set(Path(folder), ["state_file"])
+    blob, found = contents["state_file"], {}
+    try:
+        for entry in manifest["state"]:
+            data = blob[entry["offset"] : entry["offset"] + entry["bytes"]]
+            kind = np.dtype(entry["dtype"]).newbyteorder("<")
+            found[entry["name"]] = np.frombuffer(data, kind).reshape(entry["shape"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise KCompileError(f"the state in {str(folder)!r} does not fit its manifest: {error}") from None
     return found

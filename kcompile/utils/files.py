@@ -6,12 +6,14 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+Data = bytes | Iterable[bytes | memoryview]
 
-def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
+
+def write_atomically(path: str | os.PathLike[str], data: Data) -> None:
     """Replace ``path`` with ``data`` (or its pieces, one after the other), or leave it as it was.
 
     A link is followed no further than the file system does for a rename: the link itself is replaced.
@@ -19,7 +21,38 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
     Raises:
         OSError: the folder does not exist or cannot be written, or the disk is full; the message names the path.
     """
-    target = Path(path)
+    write_together([(path, data)])
+
+
+def write_together(files: Sequence[tuple[str | os.PathLike[str], Data]]) -> None:
+    """Replace several files, in the given order, once all are written; or leave all as they were.
+
+    Only who is killed between two renames leaves some of them new and some old.
+
+    Raises:
+        OSError: as :func:`write_atomically`.
+    """
+    prepared: list[tuple[str, Path]] = []
+    try:
+        for path, data in files:
+            target = Path(path)
+            _check_target(target)
+            prepared.append((_written(target, data), target))
+        while prepared:
+            temporary, target = prepared[0]
+            try:
+                os.replace(temporary, target)
+            except OSError as error:
+                raise type(error)(error.errno, f"cannot replace it ({error.strerror})", str(target)) from error
+            prepared.pop(0)
+    finally:
+        for temporary, _ in prepared:
+            Path(temporary).unlink(missing_ok=True)
+    for folder in {Path(path).parent for path, _ in files}:
+        _sync_folder(folder)
+
+
+def _check_target(target: Path) -> None:
     folder = target.parent
     if not folder.is_dir():
         raise FileNotFoundError(f"cannot write {str(target)!r}: there is no folder {str(folder)!r}; create it first")
@@ -27,12 +60,16 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
         raise IsADirectoryError(f"cannot write {str(target)!r}: it is a folder; give the name of a file")
     if target.exists() and not target.is_file():
         raise OSError(f"cannot write {str(target)!r}: it is a device or a pipe, which a rename would replace")
+
+
+def _written(target: Path, data: Data) -> str:
+    """A file beside the target that holds the data, flushed to disk."""
     temporary = None
     count = 0
     prefix = f".{target.name[:100]}."
-    _remove_leftovers(folder, prefix)
+    _remove_leftovers(target.parent, prefix)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=folder)
+        handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=target.parent)
         with os.fdopen(handle, "wb") as file:
             _lock(file)
             for piece in [data] if isinstance(data, bytes) else data:
@@ -44,14 +81,13 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
-        temporary = None
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot write {count} bytes ({error.strerror})", str(target)) from error
-    finally:
+    except BaseException as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-    _sync_folder(folder)
+        if isinstance(error, OSError):
+            raise type(error)(error.errno, f"cannot write {count} bytes ({error.strerror})", str(target)) from error
+        raise
+    return temporary
 
 
 _SUFFIX = ".tmp"
