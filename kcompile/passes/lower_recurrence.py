@@ -8,6 +8,7 @@ import numpy as np
 
 from kcompile.ir.core import Graph, Node, Value, constant, rebuild
 from kcompile.ir.ops.arithmetic import maximum, where
+from kcompile.ir.ops.comparison import less
 from kcompile.ir.ops.indexing import gather
 from kcompile.ir.ops.recurrent_base import Recurrence
 from kcompile.ir.ops.recurrent_gru import Gru
@@ -22,6 +23,7 @@ from kcompile.ir.ops.recurrent_operators import (
 )
 from kcompile.ir.ops.recurrent_rnn import Rnn
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand_dims, reshape, squeeze, transpose
+from kcompile.ir.ops.sizes import iota
 from kcompile.ir.ops.slicing import concat
 from kcompile.passes.carry_nan import carry_nan
 from kcompile.passes.cse import cse
@@ -86,7 +88,8 @@ def _lowered(
     sequences = None
     if mask is not None:
         sequences, x = packing.pack(x, mask)
-    # RNN reads outside of its memory where a sequence has no step (ONNX Runtime up to 1.25), so it does one in vain.
+    # ONNX Runtime's RNN up to 1.25 reads outside of its memory where a sequence has no step, so it does one in vain;
+    # and it leaves what comes after a sequence as it finds it.
     careful = isinstance(operator, OnnxRNN)
     lengths = None if sequences is None else sequences.lengths
     if lengths is not None and careful:
@@ -103,8 +106,9 @@ def _lowered(
     )
     y, finals = squeeze(y, 1), [squeeze(state, 0) for state in finals]
     if sequences is not None:
-        if careful:
-            y = where(expand_dims(sequences.empty, 0), 0, y)
+        if careful and with_sequence:
+            steps = expand_dims(iota(y.shape[0], "int32"), 1)
+            y = where(expand_dims(less(steps, sequences.lengths), -1), y, 0)
         if careful or not from_zero:  # the others give zeros where there is no step
             finals = [where(sequences.empty, old, new) for old, new in zip(initial, finals, strict=True)]
         if with_sequence:
