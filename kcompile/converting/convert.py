@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kcompile.converting.parity import Parity, check_parity
+from kcompile.converting.parity import NotCheckedError, Parity, check_parity
 from kcompile.converting.report import FileReport
 from kcompile.converting.sources import load
 from kcompile.errors import KCompileError
@@ -149,7 +149,10 @@ def _convert(source: Path, target: Path, options: Conversion, report: FileReport
         int8=options.int8, ort=options.ort,
     )  # fmt: skip
     if options.check:
-        report.parity = _parity(model, target, options, report.exported.sizes)
+        try:
+            report.parity = _parity(model, target, options, report.exported.sizes)
+        except NotCheckedError as error:
+            report.unchecked = _sentence(error)
 
 
 def _parity(model: Model, target: Path, options: Conversion, fixed: Mapping[str, int]) -> list[Parity]:

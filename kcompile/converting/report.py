@@ -25,7 +25,8 @@ class FileReport(PrintedHtml):
         exported: what was written; ``None`` if it failed.
         parity: the comparisons, if they were asked for.
         warnings: what was noticed on the way.
-        error: why it failed, or what was left unchecked.
+        error: why it failed.
+        unchecked: why nothing was compared although that was asked for; no failure.
     """
 
     source: Path
@@ -34,6 +35,7 @@ class FileReport(PrintedHtml):
     parity: list[Parity] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str = ""
+    unchecked: str = ""
 
     @property
     def passed(self) -> bool:
@@ -45,6 +47,8 @@ class FileReport(PrintedHtml):
         if self.exported is not None:
             lines += self._exported(self.exported)
         lines += [f"  {item}" for item in self.parity]
+        if self.unchecked:
+            lines.append(f"  not checked: {self.unchecked}")
         lines += [f"  warning: {text}" for text in self.warnings]
         if self.error:
             lines.append(f"  error: {self.error}")

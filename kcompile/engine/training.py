@@ -20,6 +20,7 @@ from kcompile.engine.data_adapters import is_array_like, raw_array
 from kcompile.engine.execution_options import ExecutionOptions
 from kcompile.engine.export_methods import ExportMethods
 from kcompile.engine.generator_methods import GeneratorMethods
+from kcompile.engine.index_limits import traced_limits
 from kcompile.engine.lists import as_list
 from kcompile.engine.loop_methods import LoopMethods
 from kcompile.engine.loss_weights import LossWeighting, live
@@ -268,7 +269,7 @@ class Model(
         return self._specs[1]
 
     def _index_limits(self) -> dict[str, tuple[int, str]]:
-        """For inputs that an Embedding reads directly: how many rows its table has."""
+        """For inputs that an Embedding reads, directly or in another order or shape: how many rows its table has."""
         found: dict[str, tuple[int, str]] = {}
         names = dict(zip((x.value for x in self.inputs), self.input_names, strict=True))
         for layer in self._all_layers():
@@ -277,6 +278,9 @@ class Model(
                 for name in [names[x.value] for x in node.input_tensors if x.value in names]:
                     if name not in found or rows < found[name][0]:
                         found[name] = (int(rows), layer.name)
+        for value, limit in traced_limits([x.value for x in self.outputs]).items():
+            if value in names:
+                found.setdefault(names[value], limit)
         return found
 
     def _all_layers(self) -> list[Any]:

@@ -44,6 +44,37 @@ def random_feeds(model: Model, samples: int, sizes: Mapping[str, int] | None = N
     return found
 
 
+def with_numbers(kind: str, feeds: Mapping[str, Array], model: Model, largest: float) -> dict[str, Array] | None:
+    """The inputs of other numbers: ``negative``, ``zero``, ``equal`` or ``large`` ones.
+
+    Args:
+        kind: which.
+        feeds: as :func:`random_feeds` gives them.
+        model: whose inputs they are.
+        largest: about the largest number of ``large``.
+
+    Returns:
+        the inputs; ``None`` if these numbers are none of that kind, because all of them are indices.
+    """
+    limits = model._index_limits()
+    found, changed = {}, False
+    for name, array in feeds.items():
+        if name in limits or array.dtype.kind != "f":
+            usual = kind in ("zero", "equal")
+            highest = limits[name][0] - 1 if name in limits else int(array.max(initial=0))
+            found[name] = np.full_like(array, 0 if kind == "zero" else highest) if usual else array
+            changed = changed or usual
+            continue
+        changed = True
+        if kind == "negative":
+            found[name] = -np.abs(array) - array.dtype.type(0.5)
+        elif kind == "large":
+            found[name] = array * array.dtype.type(largest / 4)
+        else:
+            found[name] = np.full_like(array, 0.0 if kind == "zero" else 0.75)
+    return found if changed else None
+
+
 def free_sizes(model: Model) -> list[str]:
     """The names of the inputs' sizes that are neither known nor the batch."""
     names = {name for x in model.inputs for dim in x.value.shape for name in names_in(dim)}

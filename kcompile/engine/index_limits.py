@@ -1,0 +1,39 @@
+"""Which inputs are read as indices, and of how many rows: found in the graph, however they come there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kcompile import ir
+from kcompile.ir.core import Input, Value
+from kcompile.ir.ops.arithmetic import Cast, Where
+from kcompile.ir.ops.indexing import Gather
+from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose
+from kcompile.ir.ops.slicing import Slice, Split
+
+MOVES = (Cast, Expand, Reshape, Slice, Split, Transpose)
+"""What leaves the numbers as they are."""
+
+
+def traced_limits(outputs: Sequence[Value]) -> dict[Value, tuple[int, str]]:
+    """For each input that picks rows of a table: how many rows that has, and the scope of the layer."""
+    found: dict[Value, tuple[int, str]] = {}
+    for node in ir.toposort(outputs):
+        if isinstance(node.op, Gather):
+            table, indices = node.inputs
+            rows, source = table.shape[node.op.axis], _source(indices)
+            if isinstance(rows, int) and source is not None and (source not in found or rows < found[source][0]):
+                found[source] = (rows, node.scope.rpartition("/")[2] or "Embedding")
+    return found
+
+
+def _source(indices: Value) -> Value | None:
+    """The input whose numbers these are."""
+    while not isinstance(indices.op, Input):
+        if isinstance(indices.op, Where):  # negative ones are replaced by what is too large
+            indices = indices.node.inputs[2]
+        elif isinstance(indices.op, MOVES):
+            indices = indices.node.inputs[0]
+        else:
+            return None
+    return indices
