@@ -193,7 +193,8 @@ class Variable(Tensor):
         return self.assign(self - delta if _recorded.get() is not None else self.numpy() - np.asarray(delta))
 
     def __repr__(self) -> str:
-        return f"<Variable {self.label!r} shape={self.storage.shape} dtype={self.dtype}>"
+        value = "" if self.storage.shape else f" value={self.numpy()}"
+        return f"<Variable {self.label!r} shape={self.storage.shape} dtype={self.dtype}{value}>"
 
 
 def variable(value: Any, dtype: str | None = None, name: str | None = None, constraint: Any = None) -> Variable:

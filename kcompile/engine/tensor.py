@@ -72,15 +72,30 @@ class Tensor:
         return self.shape
 
     def __repr__(self) -> str:
-        return f"<Tensor {self.name!r} shape={tuple(self.shape)} dtype={self.dtype}>"
+        """Name, shape and type, and the value if it depends on no input."""
+        from kcompile.engine.concrete import described
+
+        return described(self)
+
+    def __format__(self, spec: str) -> str:
+        """Of one number as Python formats it; without ``spec`` as :meth:`__repr__`."""
+        from kcompile.engine.concrete import number
+
+        return format(number(self, "number to format").item(), spec) if spec else repr(self)
 
     def __len__(self) -> int:
-        size = self.shape[0] if self.ndim else None
+        if not self.ndim:
+            raise TypeError(f"{self!r} is a scalar, which has no length")
+        size = self.shape[0]
         if size is None:
             raise TypeError(f"the length of {self!r} is known only when the model runs; use K.shape(x)[0]")
         return size
 
     def __bool__(self) -> bool:
+        from kcompile.engine.concrete import has_value, is_traced
+
+        if has_value(self) and not is_traced(self):
+            return bool(self.numpy())
         raise TypeError(
             f"{self!r} has no truth value while the model is being built; use K.switch, K.any or K.all"
         )
@@ -112,10 +127,17 @@ class Tensor:
         return array if dtype is None else array.astype(dtype)
 
     def __float__(self) -> float:
-        return float(self._number())
+        from kcompile.engine.concrete import number
+
+        return float(number(self, "number"))
 
     def __int__(self) -> int:
-        return int(self._number())
+        from kcompile.engine.concrete import number
+
+        return int(number(self, "number"))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(float(self), digits)
 
     def _number(self) -> Array:
         """As :meth:`numpy`, asked for by functions of NumPy or Python."""
