@@ -3,6 +3,7 @@
 #   make demo     train a small network on real digits, export it, check the exported files
 #   make test     the tests;  make test ARGS="tests/test_export.py -k names"
 #   make lint     ruff         make types    mypy         make check    lint, types and tests
+#   make docs     web pages of the documents and the API reference, in docs/_build/html
 #   make test-lowest           the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 #
 # PYTHON=python3.12 chooses the interpreter that makes .venv; by default it is the first one that is new enough.
@@ -16,7 +17,7 @@ ARGS ?=
 # draws new ones each time.)
 PROCESSES ?= auto
 
-.PHONY: demo test test-lowest lint types check clean
+.PHONY: demo test test-lowest docs lint types check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -27,6 +28,10 @@ test: $(VENV)/.installed-test
 
 test-lowest:
 	@$(MAKE) --no-print-directory test VENV=.venv-lowest CONSTRAINTS="--constraint tests/lowest.txt"
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -56,4 +61,4 @@ $(VENV)/.installed-%: pyproject.toml tests/lowest.txt | $(VENV)/bin/python
 	@touch $(VENV)/.installed $@
 
 clean:
-	rm -rf .venv .venv-lowest build dist demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest docs/_build build dist demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -46,12 +46,12 @@ def root_mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
-    """mean(|y_pred - y_true|)."""
+    """``mean(|y_pred - y_true|)``."""
     return m.mean(m.abs(as_float(y_pred) - y_true), axis=-1)
 
 
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
-    """100 * mean(|y_true - y_pred| / |y_true|), with |y_true| at least epsilon."""
+    """``100 * mean(|y_true - y_pred| / |y_true|)``, with ``|y_true|`` at least epsilon."""
     y_true = as_float(y_true)
     return 100.0 * m.mean(m.abs((y_true - y_pred) / m.maximum(m.abs(y_true), config.epsilon())), axis=-1)
 

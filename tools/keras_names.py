@@ -19,6 +19,7 @@ MODULES = (
     "", "activations", "applications", "backend", "callbacks", "constraints", "datasets", "initializers", "layers",
     "losses", "metrics", "models", "optimizers", "preprocessing", "regularizers", "utils",
 )  # fmt: skip
+NOISE = {"absolute_import", "division", "print_function", "tests", "src", "experimental", "dtensor", "protobuf"}
 OURS = Path(__file__).resolve().parent.parent / "kcompile" / "keras_names.json"
 
 
@@ -26,17 +27,22 @@ def of_the_sources(folder: Path, module: str) -> set[str]:
     """Public classes and functions of Keras 2.3.1, which cannot be imported without TensorFlow 1."""
     place = folder / "keras" / module
     files = [place.with_suffix(".py")] if place.with_suffix(".py").is_file() else sorted(place.glob("*.py"))
-    if module == "backend":
+    if module in ("", "applications"):
+        files = [place / "__init__.py"]
+    elif module == "backend":
         files = [place / "tensorflow_backend.py"]
     found: set[str] = set()
     for file in files:
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
                 found.add(node.name)
+            elif isinstance(node, ast.Assign):
+                found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            elif isinstance(node, ast.ImportFrom) and module in ("", "applications"):
+                found |= {alias.asname or alias.name for alias in node.names}
     if module in ("", "applications", "datasets", "preprocessing"):
-        inside = [*place.iterdir()]
-        found |= {entry.stem for entry in inside if entry.is_dir() or entry.suffix == ".py"}
-    return {name for name in found if not name.startswith("_")}
+        found |= {entry.stem for entry in place.iterdir() if entry.is_dir() or entry.suffix == ".py"}
+    return {name for name in found if not name.startswith("_") and not name.isupper()} - NOISE
 
 
 def of_the_package(package: str, module: str) -> set[str]:
@@ -49,6 +55,7 @@ def of_the_package(package: str, module: str) -> set[str]:
         name
         for name, item in vars(found).items()
         if not name.startswith("_")
+        and name not in NOISE
         and (not inspect.ismodule(item) or str(getattr(item, "__name__", "")).startswith(package))
     }
 

@@ -30,7 +30,7 @@ def cast_to_floatx(x: Any) -> Any:
 
 
 def abs(x: Any) -> Tensor:
-    """|x|."""
+    """``|x|``."""
     return Tensor(e.absolute(as_tensor(x).value))
 
 

@@ -102,7 +102,7 @@ class RootMeanSquaredError(Mean):
 
 
 class MeanRelativeError(Mean):
-    """The mean of |y_true - y_pred| / normalizer; 0 where the normalizer is 0.
+    """The mean of ``|y_true - y_pred| / normalizer``; 0 where the normalizer is 0.
 
     Args:
         normalizer: an array that broadcasts against predictions.

@@ -74,8 +74,8 @@ def get_registered_object(
 class CustomObjectScope:
     """Within a ``with`` block, names refer to the given objects as well::
 
-    with CustomObjectScope({"my_loss": my_loss}):
-        model = load_model("model.h5")
+        with CustomObjectScope({"my_loss": my_loss}):
+            model = load_model("model.h5")
     """
 
     def __init__(self, *args: Mapping[str, Any]) -> None:

@@ -1,0 +1,17 @@
+"""Sphinx: the documents of this folder and the API from docstrings, as web pages (``make docs``)."""
+
+from kcompile import __version__
+
+project = "kcompile"
+copyright = "the kcompile authors"
+release = version = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+html_theme = "furo"
+html_title = f"kcompile {release}"
+exclude_patterns = ["_build"]
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+napoleon_numpy_docstring = False
+myst_heading_anchors = 3
+# Links to files of the repository that are no pages; aliases are documented where they are defined.
+suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
