@@ -108,9 +108,10 @@ def test_regularizers_and_activity() -> None:
     y = L.ActivityRegularization(l1=0.5, l2=0.25)(layer(x))
     model = keras.Model(x, y)
     total = sum(model.losses[1:], model.losses[0])
-    # 0.01 * 6 + 0.01 * 2 from the weights; outputs are 4: 0.01 * 4 * 4 and (0.5 * 4 + 0.25 * 16) * 4 from activity.
+    # 0.01 * 6 + 0.01 * 2 from the weights; outputs are 4: 0.01 * 4 * 4 and (0.5 * 4 + 0.25 * 16) * 4 from activity, for
+    # both samples together: as in tf.keras, the mean counts.
     (value,) = outputs(x, total, np.ones((2, 3)))
-    np.testing.assert_allclose(value, 0.06 + 0.02 + 0.16 + 24.0, rtol=1e-6)
+    np.testing.assert_allclose(value, 0.06 + 0.02 + (0.16 + 24.0) / 2, rtol=1e-6)
 
 
 def test_a_layer_as_activation_is_trained() -> None:

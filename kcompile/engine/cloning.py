@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from kcompile.backend.variables import is_placeholder
+from kcompile.engine import conventions
+from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.lists import as_list, one_or_list
 from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network, _renew
+from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called, in_its_first_call
 from kcompile.engine.sequential import Sequential
@@ -34,13 +38,16 @@ def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[
     if not isinstance(model, Network):
         raise DataTypeError(f"clone_model takes a model, got {type(model).__name__}: {model!r}")
     make = clone_function or _clone
+    warn_of_plain_losses(model, "cloned")
     if isinstance(model, Sequential):
-        return _clone_sequential(model, input_tensors, make)
+        with _memory():
+            return _clone_sequential(model, input_tensors, make)
     if not model._functional or model._subclassed:
         raise KCompileError(
             f"clone_model: model {model.name!r} ({type(model).__name__}) is subclassed; make a new one with its class"
         )
-    return _clone_functional(model, input_tensors, make)
+    with _memory():
+        return _clone_functional(model, input_tensors, make)
 
 
 def _clone(layer: Layer) -> Layer:
@@ -50,22 +57,54 @@ def _clone(layer: Layer) -> Layer:
     return layer._clone()
 
 
-def _clone_functional(model: Network, input_tensors: Any, make: Callable[[Layer], Layer]) -> Any:
+Make = Callable[[Layer], Layer]
+
+_made: ContextVar[dict[Layer, Layer] | None] = ContextVar("_made", default=None)
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[dict[Layer, Layer]]:
+    """The copies made so far in the outermost clone: a layer in a model and beside it stays one layer."""
+    made = _made.get()
+    made = {} if made is None else made
+    token = _made.set(made)
+    try:
+        yield made
+    finally:
+        _made.reset(token)
+
+
+def _clone_functional(model: Network, input_tensors: Any, make: Make) -> Any:
     new: dict[int, Tensor] = {id(old): x for old, x in zip(model.inputs, _inputs(model, input_tensors), strict=True)}
-    clones: dict[Layer, Layer] = {}
-    for node in model._nodes:
+    _call_again(model._nodes, new, make)
+    inputs, outputs = ([new[id(x)] for x in ends] for ends in (model.inputs, model.outputs))
+    clone = type(model)(inputs=one_or_list(inputs), outputs=one_or_list(outputs), name=model.name)
+    clone._append([new[id(y)] for y in model._added])
+    return clone
+
+
+def _call_again(nodes: Sequence[Node], new: dict[int, Tensor], make: Make) -> None:
+    """Make the calls with copies of the layers; ``new`` are the new tensors by the ``id`` of the old ones."""
+    for node in nodes:
         if all(id(y) in new for y in node.output_tensors):
             continue
-        if node.layer not in clones:
-            with in_its_first_call(node.layer):
-                clones[node.layer] = make(node.layer)
+        clone = _copy(node.layer, make)
         arguments = {key: _renew(value, new) for key, value in node.arguments.items()}
         inputs = [new.get(id(x), x) for x in node.input_tensors]
-        with as_called(node, clones[node.layer]):
-            outputs = clones[node.layer](inputs if node.nested else inputs[0], **arguments)
+        with as_called(node, clone):
+            outputs = clone(inputs if node.nested else inputs[0], **arguments)
         new.update({id(old): y for old, y in zip(node.output_tensors, flatten(outputs), strict=True)})
-    inputs, outputs = ([new[id(x)] for x in ends] for ends in (model.inputs, model.outputs))
-    return type(model)(inputs=one_or_list(inputs), outputs=one_or_list(outputs), name=model.name)
+
+
+def _copy(layer: Layer, make: Make) -> Layer:
+    with _memory() as made:
+        if layer not in made:
+            with in_its_first_call(layer):
+                copy = make(layer)
+            if copy is not layer:
+                conventions.hand_on(layer, copy)
+            made[layer] = copy
+        return made[layer]
 
 
 def _inputs(model: Network, given: Any) -> list[Tensor]:
@@ -86,7 +125,7 @@ def _with_history(x: Tensor) -> Tensor:
     return Input(tensor=x) if is_placeholder(x) else wrap_operations(x)
 
 
-def _clone_sequential(model: Sequential, input_tensors: Any, make: Callable[[Layer], Layer]) -> Sequential:
+def _clone_sequential(model: Sequential, input_tensors: Any, make: Make) -> Sequential:
     clone = type(model)(name=model.name)
     stack = [layer for layer in model._stack if input_tensors is None or not isinstance(layer, InputLayer)]
     if input_tensors is not None:
@@ -94,10 +133,15 @@ def _clone_sequential(model: Sequential, input_tensors: Any, make: Callable[[Lay
         clone.add(_with_history(tensors[0]))
     nodes = {node.layer: node for node in model._nodes}
     for layer in stack:
-        with in_its_first_call(layer):
-            copy = make(layer)
+        copy = _copy(layer, make)
         with as_called(nodes[layer], copy) if layer in nodes else contextlib.nullcontext():
             clone.add(copy)
     if model._functional and not clone._functional:
         clone.build(tuple(model.inputs[0].shape))
+    if model._added:
+        pairs = zip(model._main_nodes, clone._main_nodes, strict=True)
+        ends = ((old, x) for a, b in pairs for old, x in zip(a.output_tensors, b.output_tensors, strict=True))
+        new = {id(old): x for old, x in ends}
+        _call_again(model._nodes, new, make)
+        clone._append([new[id(y)] for y in model._added])
     return clone

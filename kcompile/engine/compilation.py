@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kcompile.backend.variables import Variable
+from kcompile.engine.added_metrics import AddedMetric, added_metrics
 from kcompile.engine.data_checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.engine.data_weights import sample_weight_modes
 from kcompile.engine.layer import Layer
@@ -62,6 +64,8 @@ class Compilation:
     metrics_names: list[str]
     steps_per_execution: int = 1
     output_names: list[str] = field(default_factory=list)
+    added: list[AddedMetric] = field(default_factory=list)
+    """The metrics that layers add."""
 
     @property
     def metrics(self) -> list[Any]:
@@ -112,19 +116,24 @@ def resolve(
         labels += [f"{plan.name}_loss" for plan in plans if plan.loss is not None]
     for plan in plans:
         for metric in (*plan.metrics, *plan.weighted_metrics):
-            label = f"{plan.name}_{metric.name}" if several else metric.name
-            stem, number = label, 1
-            while label in labels:
-                label, number = f"{stem}_{number}", number + 1
-            labels.append(label)
-    added = [name for layer in [model, *model.layers] for name, _ in layer._metrics]
+            labels.append(_free(f"{plan.name}_{metric.name}" if several else metric.name, labels))
+    added = added_metrics(model)
+    for each in added:
+        labels.append(_free(each.name, labels))
     return Compilation(
         optimizers.get(optimizer),
         plans,
-        [*labels, *dict.fromkeys(added)],
+        labels,
         check_positive_int("compile", "steps_per_execution", 1 if steps_per_execution is None else steps_per_execution),
         list(names),
+        added,
     )
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """The name, with a number if it is taken."""
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+    return next(each for each in names if each not in taken)
 
 
 def check_names(loss: Any, *metrics: Any) -> None:

@@ -168,6 +168,7 @@ class _Outputs:
 
     losses: Sequence[Any] = ()
     layers: Sequence[Any] = ()
+    sublayers: Sequence[Any] = ()
     _metrics: Sequence[Any] = ()
 
     def __init__(self, name: str, output_names: Sequence[str], outputs: Sequence[Tensor]) -> None:

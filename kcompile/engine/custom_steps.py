@@ -77,8 +77,7 @@ def metrics_of(model: Model) -> list[Any]:
     containers = model._containers
     found = [*containers.loss.metrics, *containers.metrics.metrics]
     for layer in with_sublayers(model):
-        found += layer._own_metrics
-    found += [metric for metric, _ in model._added_metrics()]
+        found += [*layer._own_metrics, *layer._step_metrics]
     return list(dict.fromkeys(found))
 
 

@@ -107,7 +107,7 @@ def as_returned(model: Model, values: dict[str, float], return_dict: bool) -> An
         return values
     if custom_steps.own_steps(model):
         return custom_steps.ordered_logs(model, values)
-    found = [values[name] for name in model.metrics_names]
+    found = [values[name] for name in model.metrics_names if name in values]
     return found if len(found) > 1 else found[0]
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from kcompile import ir
 from kcompile.backend import config
-from kcompile.backend.nn import switch
 from kcompile.backend.variables import Variable, at_once, learning_phase
-from kcompile.engine import loading, tracking
+from kcompile.engine import conventions, loading, tracking
+from kcompile.engine.added_metrics import Noted
 from kcompile.engine.history import remember
 from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
@@ -25,7 +25,8 @@ from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.replay import is_replayed
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.engine.traces import without_trace
+from kcompile.engine.traces import calling, made_now, no_call, one_call, without_trace
+from kcompile.engine.two_phases import call_in_both
 from kcompile.errors import (
     DataTypeError,
     KCompileError,
@@ -103,12 +104,14 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         self._non_trainable_weights: list[Variable] = vars(self).get("_non_trainable_weights", [])
         self._losses: list[tuple[Tensor, Any]] = []
         self._updates: list[tuple[Any, Any]] = []
-        self._metrics: list[tuple[str, Tensor]] = []
+        self._metrics: list[Noted] = []
+        self._step_metrics: list[Any] = []
         self._inbound_nodes: list[Node] = []
         self._outbound_nodes: list[Node] = []
         self._inner_nodes: list[Node] = []
         self._regularized: list[tuple[Variable, Any]] = []
         self._dropped_mask = False
+        self._convention: conventions.Convention | None = None
         self.name = name or default_name(type(self))
         owner = type(self).__name__
         self.trainable = check_flag(owner, "trainable", kwargs.get("trainable", True))
@@ -262,6 +265,14 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         return self._called(inputs, *args, **kwargs) if step is None else step.called_layer(self, inputs, args, kwargs)
 
     def _called(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        with one_call() as call:
+            outputs, node = self._called_once(inputs, *args, **kwargs)
+            if call is not None:
+                call.node = node
+            return outputs
+
+    def _called_once(self, inputs: Any, *args: Any, **kwargs: Any) -> tuple[Any, Node | None]:
+        """The outputs, and the place of the call in the graph of layers."""
         # 1. Arguments: positional ones by name; masks and the training flag where `call` takes them.
         names = _call_arguments(type(self))
         for name, value in zip(names[1:], args, strict=False):
@@ -269,7 +280,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
         nested = isinstance(inputs, (list, tuple))
         items = list(inputs) if nested else [inputs]
         if items and not any(isinstance(x, (Tensor, Layer)) for x in items):
-            return self._computed(inputs, kwargs)
+            return self._computed(inputs, kwargs), None
         tensors = [self._input_tensor(x) for x in items]
         arranged = tensors if nested else tensors[0]
         with ir.scope(self.name):
@@ -286,9 +297,10 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
                 kwargs["mask"] = masks if nested else masks[0]
             # 5. The call, recorded or traced in both phases.
             meanings = LayerMeanings(self)
-            added = len(self._losses), len(self._updates)
+            added = len(self._updates)
             try:
-                outputs = self._traced_call(arranged, names, kwargs)
+                with calling(self):
+                    outputs = self._traced_call(arranged, names, kwargs)
             except ir.IRError as error:
                 shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
                 kind = f"layer {self.name!r} ({type(self).__name__})"
@@ -299,19 +311,19 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             # 6. Masks of the outputs, activity regularization.
             passed = kwargs.get("mask") if "mask" in names else None
             output_masks = self._masks(arranged, (masks if nested else masks[0]) if passed is None else passed, made)
-            self._regularize_activity(results)
+            self._regularize_activity(arranged, results)
             self._mark_inputs(added, arranged)
         # 7. History.
         for y, m in zip(results, output_masks, strict=True):
             y._keras_mask = m
         node_index = len(self._inbound_nodes)
-        Node(self, tensors, results, masks, output_masks, given, nested, meanings)
+        node = Node(self, tensors, results, masks, output_masks, given, nested, meanings)
         for i, y in enumerate(results):
             y._keras_history = (self, node_index, i)
             remember(y)
         if isinstance(outputs, (list, tuple)) and not any(map(is_nested, outputs)):
-            return results
-        return pack(outputs, results)
+            return results, node
+        return pack(outputs, results), node
 
     def _computed(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         """The outputs for arrays, as arrays."""
@@ -353,7 +365,8 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
                 spec.check(x, self, i, len(tensors))
 
     def _build(self, shapes: list[Shape], nested: bool) -> None:
-        with at_once():
+        conventions.inherit(self)
+        with at_once(), no_call():
             self.build(shapes if nested else shapes[0])
             self.built = True
             if self._initial_weights is not None:
@@ -372,16 +385,7 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             if "training" in names and kwargs.get("training") is None and not ours:
                 kwargs["training"] = bool(phase)
             return self.call(inputs, **kwargs)
-        marks = len(self._losses), len(self._updates)
-        kwargs["training"] = False
-        quiet = self.call(inputs, **kwargs)
-        quiet_losses = self._losses[marks[0] :]
-        del self._losses[marks[0] :], self._updates[marks[1] :]
-        kwargs["training"] = True
-        trained = self.call(inputs, **kwargs)
-        for i, ((loss, x), (other, _)) in enumerate(zip(self._losses[marks[0] :], quiet_losses, strict=False)):
-            self._losses[marks[0] + i] = (_join(phase, loss, other), x)
-        return pack(trained, [_join(phase, a, b) for a, b in zip(flatten(trained), flatten(quiet), strict=True)])
+        return call_in_both(self, inputs, kwargs, phase)
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
         if not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
@@ -404,18 +408,17 @@ class Layer(LayerWeights, LayerContributions, LayerPosition):
             "later layers and the loss count masked steps too, as in tf.keras (Keras 2.3 refuses such a model)"
         )
 
-    def _regularize_activity(self, outputs: Sequence[Tensor]) -> None:
+    def _regularize_activity(self, inputs: Any, outputs: Sequence[Tensor]) -> None:
         regularizer = getattr(self, "activity_regularizer", None)
         if regularizer is not None:
             for y in outputs:
-                self._losses.append((as_tensor(regularizer(y)), None))
+                self._losses.append((made_now(conventions.of(self).activity_loss(regularizer, y)), inputs))
 
-    def _mark_inputs(self, marks: tuple[int, int], inputs: Any) -> None:
-        """Losses and updates of this call belong to its inputs unless they say otherwise."""
-        for items, mark in ((self._losses, marks[0]), (self._updates, marks[1])):
-            for i in range(mark, len(items)):
-                if items[i][1] is None:
-                    items[i] = (items[i][0], inputs)
+    def _mark_inputs(self, mark: int, inputs: Any) -> None:
+        """Updates of this call belong to its inputs unless they say otherwise."""
+        for i, (update, x) in enumerate(self._updates[mark:], mark):
+            if x is None:
+                self._updates[i] = (update, inputs)
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
@@ -485,8 +488,3 @@ def _own_arguments(layer: Layer) -> dict[str, Any]:
     found = {key: value for key, value in found.items() if key not in Layer._allowed[:-1]}
     of_this_layer = any(isinstance(leaf, (Layer, Tensor)) for value in found.values() for leaf in flatten(value))
     return {} if of_this_layer or inspect.Parameter.VAR_POSITIONAL in kinds else found
-
-
-def _join(phase: Tensor, trained: Any, quiet: Any) -> Tensor:
-    a, b = as_tensor(trained), as_tensor(quiet)
-    return a if a.value is b.value else switch(phase, a, b)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from kcompile.backend.variables import Variable
+from kcompile.backend.variables import Variable, at_once
+from kcompile.engine import conventions
+from kcompile.engine.added_metrics import Noted
+from kcompile.engine.dependence import input_leaves, reached
 from kcompile.engine.lists import as_list
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.engine.traces import with_sublayers
-from kcompile.errors import check_one_of
+from kcompile.engine.traces import made_now, with_sublayers
+from kcompile.errors import KCompileError, check_one_of
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -24,13 +29,20 @@ class LayerContributions:
     sublayers: list[Layer]
     _losses: list[tuple[Tensor, Any]]
     _updates: list[tuple[Any, Any]]
-    _metrics: list[tuple[str, Tensor]]
+    _metrics: list[Noted]
+    _step_metrics: list[Any]
     _regularized: list[tuple[Variable, Any]]
 
     def add_loss(self, losses: Any, inputs: Any = None) -> None:
-        """Add scalar (or per-sample) tensors to the loss of every model that contains this layer."""
+        """Add scalar (or per-sample) tensors to the loss of every model that contains this layer.
+
+        Args:
+            losses: a tensor, a function without arguments that gives one, or a list of these; ``None`` adds nothing.
+            inputs: the tensors that the losses depend on; ``None``: they count as unconditional.
+        """
         for loss in as_list(losses):
-            self._losses.append((as_tensor(loss() if callable(loss) else loss), inputs))
+            if (value := loss() if callable(loss) else loss) is not None:
+                self._losses.append((made_now(as_tensor(value)), inputs))
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Add pairs ``(variable, new value)`` to be applied by each training step."""
@@ -39,27 +51,71 @@ class LayerContributions:
             step.layer_updates(cast("Layer", self), pairs)
             return
         self._updates.extend((pair, inputs) for pair in pairs)
+        for _, value in pairs:
+            made_now(as_tensor(value))
 
     def add_metric(self, value: Any, name: str | None = None, aggregation: str | None = "mean") -> None:
-        """Show the mean of ``value`` among the metrics of every model that contains this layer.
+        """Show ``value`` among the metrics of every model that contains this layer.
 
         Args:
-            value: a tensor.
-            name: shown in logs; default: the layer's name with ``_metric``.
-            aggregation: ``mean`` over all batches, which is also what ``None`` gives.
+            value: a tensor, whose mean over all batches is shown; or what a Metric object returned, which is shown
+                under its own name, as in tf.keras.
+            name: shown in logs.
+            aggregation: ``mean``, which is also what ``None`` gives.
 
         Raises:
-            ValueError: another aggregation.
+            ValueError: another aggregation, or a tensor without a name.
         """
         check_one_of(f"layer {self.name!r}: add_metric", "aggregation", aggregation, ("mean", None))
-        self._metrics.append((name or f"{self.name}_metric", as_tensor(value)))
+        metric = getattr(value, "_metric_object", None)
+        if metric is not None:
+            if current_step() is not None:
+                self._step_metrics += [] if any(metric is old for old in self._step_metrics) else [metric]
+                return
+            if all(note.metric is not metric for note in self._metrics):
+                raise KCompileError(
+                    f"layer {self.name!r}: add_metric got the result of metric {metric.name!r}, which was called "
+                    "outside of the layer's call; call it there, or pass the tensor itself"
+                )
+            return
+        if name is None:
+            raise KCompileError(
+                f"layer {self.name!r}: add_metric needs a name for the logs: add_metric(value, name='mean_activation')"
+            )
+        if current_step() is not None:
+            self._own_mean(name).update_state(value)
+        else:
+            self._metrics.append(Noted(name, made_now(as_tensor(value))))
+
+    def _own_mean(self, name: str) -> Any:
+        """The metric under that name that this layer feeds in steps of a user's own."""
+        from kcompile.metrics import Mean
+
+        found = next((metric for metric in self._step_metrics if metric.name == name), None)
+        if found is None:
+            with at_once():
+                found = Mean(name=name)
+            self._step_metrics.append(found)
+        return found
 
     @property
     def losses(self) -> list[Tensor]:
-        """Regularization and added losses, of this layer and of those that it contains, each once."""
-        layers = with_sublayers(cast("Layer", self))
-        own = [regularizer(w) for layer in layers if layer.trainable for w, regularizer in layer._regularized]
-        return own + [loss for layer in layers for loss, _ in layer._losses]
+        """Added losses and the penalties on weights, of this layer and of those in it, layer by layer.
+
+        Frozen layers count, but not those of files of Keras 3, which leaves them out.
+        """
+        return [loss for loss, _ in self._loss_entries()]
+
+    def _loss_entries(self) -> list[tuple[Tensor, bool]]:
+        """The losses, and whether they count as depending on inputs."""
+        training = set(_training(cast("Layer", self)))
+        found = []
+        for layer in with_sublayers(cast("Layer", self)):
+            found += [(loss, x is not None) for loss, x in layer._losses]
+            for w, regularizer in layer._regularized:
+                if not conventions.of(layer).frees_frozen or (w.trainable and layer in training):
+                    found.append((as_tensor(regularizer(w)), False))
+        return found
 
     @property
     def updates(self) -> list[Any]:
@@ -70,15 +126,28 @@ class LayerContributions:
         return list({id(pair): pair for pair in found}.values())
 
     def get_losses_for(self, inputs: Any) -> list[Tensor]:
-        """Added losses that belong to ``inputs``; with ``None`` those that depend on no input."""
-        wanted = {id(x) for x in as_list(inputs)}
+        """The losses that are computed from ``inputs`` (tensors at any place before them).
+
+        With ``None`` those that count as unconditional: penalties on weights, and what was added without ``inputs``.
+        """
+        entries = self._loss_entries()
         if inputs is None:
-            return [r(w) for w, r in self._regularized] + [loss for loss, x in self._losses if x is None]
-        return [loss for loss, x in self._losses if any(id(item) in wanted for item in as_list(x))]
+            return [loss for loss, conditional in entries if not conditional]
+        losses = [loss for loss, conditional in entries if conditional]
+        return list(itertools.compress(losses, reached(losses, as_list(inputs))))
 
     def get_updates_for(self, inputs: Any) -> list[Any]:
-        """Updates that belong to ``inputs``; with ``None`` those that depend on no input."""
-        wanted = {id(x) for x in as_list(inputs)}
+        """The updates that are computed from ``inputs``; with ``None`` those that depend on no input."""
+        pairs = self.updates
+        values = [as_tensor(value) for _, value in pairs]
         if inputs is None:
-            return [pair for pair, x in self._updates if x is None]
-        return [pair for pair, x in self._updates if any(id(item) in wanted for item in as_list(x))]
+            return [pair for pair, value in zip(pairs, values, strict=True) if not input_leaves(value)]
+        return list(itertools.compress(pairs, reached(values, as_list(inputs))))
+
+
+def _training(layer: Layer) -> Iterator[Layer]:
+    """The layers that train, those in a frozen one left out."""
+    if layer.trainable:
+        yield layer
+        for inner in layer.sublayers:
+            yield from _training(inner)

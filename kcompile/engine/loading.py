@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.engine.conventions import Convention
 from kcompile.engine.tensor import Array
 from kcompile.saving.limits import MEMORY_SHARE, MIB, UnsafeFileError, free_memory, size_text
 
@@ -28,10 +29,18 @@ class Loading:
         file: the file, for messages.
         weight_bytes: how much its weights take in memory; ``None``: it has none, so that they are drawn.
         seeds: for each layer name the seeds of layers of that name, in the order in which they are made.
+        convention: what its layers mean, where they do not say it themselves.
     """
 
-    def __init__(self, file: str, weight_bytes: int | None, seeds: Mapping[str, Sequence[int]] | None = None) -> None:
+    def __init__(
+        self,
+        file: str,
+        weight_bytes: int | None,
+        seeds: Mapping[str, Sequence[int]] | None = None,
+        convention: Convention | None = None,
+    ) -> None:
         self.file = file
+        self.convention = convention
         self._stored = weight_bytes
         self._asked = 0
         self._share = MEMORY_SHARE * free_memory()

@@ -8,6 +8,8 @@ from typing import Any
 
 from kcompile.backend.variables import Variable
 from kcompile.engine import tracking
+from kcompile.engine.added_layers import AddedLayers
+from kcompile.engine.dependence import belongs
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
@@ -15,13 +17,14 @@ from kcompile.engine.nest import flatten
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called
+from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import move_inside, without_trace
 from kcompile.errors import DataTypeError, KCompileError, ShapeError, listed, shown, unknown_name
 from kcompile.tracebacks import short_traceback
 
 
-class Network(Layer):
+class Network(AddedLayers):
     """Layers between ``inputs`` and ``outputs``; itself a layer.
 
     Subclassed models define ``call`` instead; their layers are those kept as attributes.
@@ -48,6 +51,8 @@ class Network(Layer):
         self._subclassed = False  # whether the graph was traced from a subclass's call
         self._nodes: list[Node] = []
         self._graph_layers: list[Layer] = []
+        self._main_nodes: list[Node] = []  # those that the outputs need
+        self._added: list[Tensor] = []  # where losses and metrics were added
         self._layers_by_depth: dict[int, list[Layer]] = {}
         self.inputs: list[Tensor] = []
         self.outputs: list[Tensor] = []
@@ -83,9 +88,12 @@ class Network(Layer):
             if made._keras_history is None:
                 raise KCompileError(f"output {y!r} of model {self.name!r} does not depend on any input")
             self.outputs.append(made)
-        self._nodes, depths = _trace(self, self.inputs, self.outputs)
+        self._main_nodes, depths = trace(self, self.inputs, self.outputs)
+        self._nodes = list(self._main_nodes)
         self._arrange(depths)
         self._functional = True
+        added, self._added = self._added, []
+        self._append(added)
         self.built = True
         self.input_names = [x._keras_history[0].name for x in self.inputs if x._keras_history]
         self.output_names = _output_names(self.outputs)
@@ -108,6 +116,18 @@ class Network(Layer):
                 f"model {self.name!r}: two layers are named {twice[0]!r}; give every layer a name of its own"
             )
         self._graph_layers = ordered
+
+    def _append(self, added: Sequence[Tensor]) -> None:
+        if not added:
+            return
+        # Their layers come last, so that the order of the others, and of weights, stays what it is.
+        known = {id(node) for node in self._nodes}
+        new = [node for node in trace(self, self.inputs, added)[0] if id(node) not in known]
+        self._nodes += new
+        self._added += added
+        self._graph_layers = unique([*self._graph_layers, *(node.layer for node in new)])
+        for node in new:
+            self._layers_by_depth.setdefault(min(self._layers_by_depth) - 1, []).append(node.layer)
 
     @property
     def layers(self) -> list[Layer]:
@@ -238,7 +258,7 @@ class Network(Layer):
 
     def _replay(self, tensors: Sequence[Tensor], training: Any = None) -> list[Tensor]:
         """The outputs for other inputs: every layer is called again, with its own weights."""
-        before = [(layer, len(layer._inbound_nodes)) for layer in self.layers]
+        before = [(layer, len(layer._inbound_nodes)) for layer in self.sublayers]
         try:
             return self._called_again(tensors, training)
         finally:
@@ -271,6 +291,12 @@ class Network(Layer):
             return one_or_list([tuple(y.shape) for y in self._replay([placeholder(shape=s) for s in shapes])])
 
     # -- what layers contribute
+
+    def _loss_entries(self) -> list[tuple[Tensor, bool]]:
+        # Layers that are shared note what other models compute with them too.
+        found = super()._loss_entries()
+        mine = current_step() is None and self.inputs
+        return [(loss, x) for loss, x in found if belongs(self, loss)] if mine else found
 
     @property
     def uses_learning_phase(self) -> bool:
@@ -362,7 +388,7 @@ def is_state(x: Any) -> bool:
 # ---- tracing
 
 
-def _trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[Node], dict[Layer, int]]:
+def trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[Node], dict[Layer, int]]:
     """The nodes between inputs and outputs in execution order, and the depth of each layer.
 
     Layers come in the order in which a walk from the outputs first meets them, as Keras lists them.

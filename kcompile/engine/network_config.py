@@ -7,15 +7,18 @@ A functional model lists its layers, and for each call of a layer (a node) the t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kcompile.engine import conventions
+from kcompile.engine.added_layers import AddLoss, AddMetric, lasting, outputs_of
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import one_or_list
+from kcompile.engine.lists import one_or_list, unique
 from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network
 from kcompile.engine.replay import layer_config
+from kcompile.engine.shared_layers import number_of, numbering
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, listed, shown, unknown_name
 from kcompile.utils.generic_utils import get_registered_name
@@ -38,27 +41,10 @@ def network_config(model: Network) -> dict[str, Any]:
             f"model {model.name!r} ({type(model).__name__}) is subclassed: its architecture is Python code, which "
             "has no configuration; define get_config in the class and save as .keras, or save_weights"
         )
-    from kcompile.layers.operations import TFOpLambda, as_entry
-
-    numbers = _node_numbers(model)
-    layers = []
-    for layer in model.layers:
-        nodes = [node for node in layer._inbound_nodes if id(node) in numbers and not isinstance(layer, InputLayer)]
-        calls = []
-        for node in nodes:
-            if isinstance(layer, TFOpLambda):
-                calls.append(as_entry(*layer.written_call(node, lambda item: _written(item, numbers))))
-                continue
-            arguments = {key: _written(value, numbers) for key, value in node.arguments.items()}
-            calls.append([[*_place(x, numbers), arguments] for x in node.input_tensors])
-        layers.append(
-            {
-                "name": layer.name,
-                "class_name": get_registered_name(type(layer)),
-                "config": layer_config(layer),
-                "inbound_nodes": calls,
-            }
-        )
+    kept, mine = lasting(model, say=True)
+    numbers = _node_numbers(model, mine)
+    with numbering(model):
+        layers = [_entry(layer, numbers) for layer in kept]
     return {
         "name": model.name,
         "layers": layers,
@@ -67,11 +53,27 @@ def network_config(model: Network) -> dict[str, Any]:
     }
 
 
-def _node_numbers(model: Network) -> dict[int, int]:
-    """For each node of the model (by ``id``), which call of its layer it is, inside this model."""
-    mine = {id(node) for node in model._nodes}
+def _entry(layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
+    """A layer and its calls."""
+    from kcompile.layers.operations import TFOpLambda, as_entry
+
+    calls = []
+    for node in layer._inbound_nodes:
+        if id(node) not in numbers or isinstance(layer, InputLayer):
+            continue
+        if isinstance(layer, TFOpLambda):
+            calls.append(as_entry(*layer.written_call(node, lambda item: _written(item, numbers))))
+            continue
+        arguments = {key: _written(value, numbers) for key, value in node.arguments.items()}
+        calls.append([[*_place(x, numbers), arguments] for x in node.input_tensors])
+    entry = {"name": layer.name, "class_name": get_registered_name(type(layer)), "config": layer_config(layer)}
+    return {**entry, "inbound_nodes": calls, **number_of(layer), **conventions.described(layer)}
+
+
+def _node_numbers(model: Network, mine: Collection[int]) -> dict[int, int]:
+    """For each of the model's nodes ``mine`` (by ``id``), which call of its layer it is, inside this model."""
     numbers = {}
-    for layer in model.layers:
+    for layer in unique(node.layer for node in model._nodes):
         kept = [node for node in layer._inbound_nodes if id(node) in mine]
         for number, node in enumerate(kept, _first_number(layer)):
             numbers[id(node)] = number
@@ -149,6 +151,8 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
                 raise unknown_name(f"tensor in {key} of model {name!r}:", place.layer, layers)
         tensors[key] = one_or_list([made[place] for place in places])
     model = cls(inputs=tensors["input_layers"], outputs=tensors["output_layers"], name=name)
+    added = [layer for layer in layers.values() if isinstance(layer, (AddLoss, AddMetric))]
+    model._append([y for layer in added for y in outputs_of(layer)])
     if config.get("trainable") is False:
         model.trainable = False
     return model
@@ -226,11 +230,50 @@ def sequential_config(model: Sequential) -> dict[str, Any]:
     The input shape stands in the first layer's ``batch_input_shape``, in an input layer if the model was given one, or
     in ``build_input_shape`` if data or ``build`` told it.
     """
-    layers = [{"class_name": get_registered_name(type(layer)), "config": layer_config(layer)} for layer in model._stack]
-    config: dict[str, Any] = {"name": model.name, "layers": layers}
-    if model._functional and not _knows_input(model._stack[0]):
-        config["build_input_shape"] = tuple(model.inputs[0].shape)
+    with numbering(model):
+        config: dict[str, Any] = {"name": model.name, "layers": [_stack_entry(layer) for layer in model._stack]}
+        if model._functional and not _knows_input(model._stack[0]):
+            config["build_input_shape"] = tuple(model.inputs[0].shape)
+        if added := added_to(model):
+            numbers = _node_numbers(model, lasting(model, say=True)[1])
+            config[ADDED] = [_entry(layer, numbers) for layer in added]
     return config
+
+
+def _stack_entry(layer: Layer) -> dict[str, Any]:
+    entry = {"class_name": get_registered_name(type(layer)), "config": layer_config(layer)}
+    return {**entry, **number_of(layer), **conventions.described(layer)}
+
+
+ADDED = "kcompile_added"
+"""Under what a Sequential model tells the layers beside its stack; other readers skip it."""
+
+
+def added_to(model: Sequential) -> list[Layer]:
+    """The layers beside the stack, which lead to added losses and metrics."""
+    if not model._added:
+        return []
+    known = {*model.layers, *model.input_layers}
+    return [layer for layer in lasting(model)[0] if layer not in known]
+
+
+def _add_to(model: Sequential, entries: Any, custom_objects: Mapping[str, Any] | None) -> None:
+    """Put the layers that :data:`ADDED` tells beside the stack."""
+    from kcompile.saving import configs
+    from kcompile.saving.config_calls import read_calls, replaced
+
+    known: dict[str, Any] = {layer.name: node.output_tensors for node in model._nodes for layer in [node.layer]}
+    ends: list[Tensor] = []
+    for data in entries if isinstance(entries, list) else []:
+        layer = configs.build(data, custom_objects)
+        names = {*known, *(str(entry[0]) for node in data["inbound_nodes"] for entry in node)}
+        for call in read_calls(data["inbound_nodes"], names, layer.name):
+            # The input may have another name now; it is what no layer here is called.
+            found = {place: known.get(place.layer, model.inputs)[place.output] for place in call.places()}
+            known[layer.name] = flatten(layer(replaced(call.inputs, found), **replaced(call.options, found)))
+        if isinstance(layer, (AddLoss, AddMetric)):
+            ends += outputs_of(layer)
+    model._append(ends)
 
 
 def _knows_input(layer: Layer) -> bool:
@@ -257,6 +300,7 @@ def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, 
     shape = config.get("build_input_shape")
     if not model._functional and shape:
         model.build(tuple(shape))
+    _add_to(model, config.get(ADDED), custom_objects)
     if config.get("trainable") is False:
         model.trainable = False
     return model

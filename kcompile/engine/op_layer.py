@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.engine.history import made_by_layer
+from kcompile.engine.history import made_by_layer, made_from_logits
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, ShapeError, shown
+from kcompile.ir.ops.elementwise import Sigmoid
+from kcompile.ir.ops.softmax import Softmax
 from kcompile.ir.parsing import parse_graph
 from kcompile.ir.printing import large_constants, print_graph
 
@@ -30,9 +32,13 @@ class OpLayer(Layer):
     it names ops and nothing else. Other packages cannot read it.
     """
 
-    def __init__(self, sources: Sequence[ir.Value], result: ir.Value, **kwargs: Any) -> None:
+    def __init__(
+        self, sources: Sequence[ir.Value], result: ir.Value, logits: Sequence[str | None] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._sources = list(sources)
+        self._logits = list(logits) if any(logits) else [None] * len(self._sources)
+        """For each source of which the operations read the logits: which activation made it of them."""
         self._result = result
         self.built = True
 
@@ -42,11 +48,12 @@ class OpLayer(Layer):
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if len(tensors) != len(self._sources):
             raise ShapeError(f"layer {self.name!r} takes {len(self._sources)} inputs, got {len(tensors)}")
-        new = {old: x.value for old, x in zip(self._sources, tensors, strict=True)}
+        read = (_logits(x, kind) for x, kind in zip(tensors, self._logits, strict=True))
+        new = dict(zip(self._sources, read, strict=True))
         return Tensor(substitute([self._result], new)[0])
 
     def _clone(self) -> OpLayer:
-        return OpLayer(self._sources, self._result, name=self.name)
+        return OpLayer(self._sources, self._result, self._logits, name=self.name)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
@@ -71,7 +78,8 @@ class OpLayer(Layer):
             if array.size > CONSTANT_ELEMENTS:
                 raise KCompileError(f"{self._outside()} with a constant of shape {array.shape}; make it a weight")
         arrays = {key: {"dtype": array.dtype.name, "values": array.tolist()} for key, array in constants.items()}
-        return {**super().get_config(), "program": print_graph(graph, scopes=False), "constants": arrays}
+        logits = {"logits": self._logits} if any(self._logits) else {}
+        return {**super().get_config(), "program": print_graph(graph, scopes=False), "constants": arrays, **logits}
 
     def _outside(self) -> str:
         return f"the model computes outside of layers (node {self.name!r})"
@@ -85,6 +93,7 @@ class OpLayer(Layer):
         """
         rest = dict(config)
         program, constants = rest.pop("program", None), rest.pop("constants", {})
+        logits = rest.pop("logits", None)
         owner = f"layer {rest.get('name')!r} (OpLayer)"
         if not isinstance(program, str) or len(program) > PROGRAM_LENGTH or not isinstance(constants, dict):
             raise KCompileError(f"{owner}: program must be the text form of a graph, got {shown(program)}")
@@ -95,7 +104,24 @@ class OpLayer(Layer):
             raise KCompileError(f"{owner}: program cannot be read: {type(error).__name__}: {error}") from error
         if len(graph.results) != 1 or graph.updates or graph.variables():
             raise KCompileError(f"{owner}: program must have one result and no variables")
-        return cls(graph.inputs, graph.results[0], **rest)
+        kinds = [None] * len(graph.inputs) if logits is None else logits
+        known = isinstance(kinds, list) and all(kind in (None, "sigmoid", "softmax") for kind in kinds)
+        if not known or len(kinds) != len(graph.inputs):
+            raise KCompileError(f"{owner}: logits tell of each input None, sigmoid or softmax, got {shown(logits)}")
+        return cls(graph.inputs, graph.results[0], kinds, **rest)
+
+
+def _logits(x: Tensor, activation: str | None) -> ir.Value:
+    """The tensor itself, or of what it is the sigmoid or softmax (but for a constant in each row)."""
+    from kcompile.backend import config
+    from kcompile.backend import math as m
+
+    if activation is None:
+        return x.value
+    if isinstance(x.value.op, Sigmoid if activation == "sigmoid" else Softmax):
+        return x.value.node.inputs[0]
+    p = m.clip(x, config.epsilon(), 1 - config.epsilon())
+    return (m.log(p) - m.log(1 - p)).value if activation == "sigmoid" else m.log(p).value
 
 
 def wrap_operations(x: Tensor) -> Tensor:
@@ -106,7 +132,7 @@ def wrap_operations(x: Tensor) -> Tensor:
     known = made_by_layer(x.value)
     if known is not None:
         return known
-    sources: dict[ir.Value, Tensor] = {}
+    sources: dict[ir.Value, tuple[Tensor, str | None]] = {}
     seen: set[ir.Value] = set()
     stack = [x.value]
     while stack:
@@ -114,14 +140,16 @@ def wrap_operations(x: Tensor) -> Tensor:
         if value in seen:
             continue
         seen.add(value)
-        tensor = made_by_layer(value)
-        if tensor is not None:
-            sources[value] = tensor
+        if (tensor := made_by_layer(value)) is not None:
+            sources[value] = tensor, None
+        elif (tensor := made_from_logits(value)) is not None:
+            sources[value] = tensor, "sigmoid" if isinstance(tensor.value.op, Sigmoid) else "softmax"
         else:
             stack.extend(value.node.inputs)
     if not sources:
         return x
-    ordered = list(reversed(sources.values()))
-    layer = OpLayer([source.value for source in ordered], x.value)
+    values = list(reversed(sources))
+    ordered = [sources[value][0] for value in values]
+    layer = OpLayer(values, x.value, [sources[value][1] for value in values])
     wrapped: Tensor = layer(ordered if len(ordered) > 1 else ordered[0])
     return wrapped

@@ -43,6 +43,11 @@ class Sequential(Model):
     def _kept(self) -> list[Any]:
         return unique([*self._stack, *Layer._kept(self)])
 
+    @property
+    def sublayers(self) -> list[Layer]:
+        known = {*self._stack, *self.input_layers}
+        return [*self.layers, *unique(node.layer for node in self._nodes if node.layer not in known)]
+
     @short_traceback
     def add(self, layer: Any) -> None:
         """Add a layer on top.

@@ -16,6 +16,7 @@ from kcompile.backend.functions import build_graph, substitute
 from kcompile.backend.random import new_counter
 from kcompile.backend.variables import Variable, placeholder
 from kcompile.engine.compilation import OutputPlan
+from kcompile.engine.dependence import belongs
 from kcompile.engine.network import is_state
 from kcompile.engine.partial_losses import weights_with_loss
 from kcompile.engine.tensor import Array, Tensor, as_tensor
@@ -78,7 +79,7 @@ class StepGraph:
             loss = self.losses[plan.name]
             term = loss if isinstance(plan.weight, float) and plan.weight == 1 else loss * plan.weight
             total = term if total is None else total + term
-        for loss in self._added_losses():
+        for loss in self.model.losses:
             term = m.mean(loss) if loss.ndim else loss
             total = term if total is None else total + term
         if total is None and (training or not model.metrics):
@@ -92,12 +93,6 @@ class StepGraph:
     def _loss(self, plan: OutputPlan, y: Tensor, w: Tensor | None) -> Tensor:
         return output_loss(plan, self.model.outputs[plan.index], y, w)
 
-    def _added_losses(self) -> list[Tensor]:
-        return [loss for loss in self.model.losses if self._belongs(loss)]
-
-    def _belongs(self, x: Tensor) -> bool:
-        return _belongs(self.model, x)
-
     def _metric_updates(self) -> list[Update]:
         updates: list[Update] = []
         for plan, y, w in zip(self.model._compiled.outputs, self.y, self.w, strict=True):
@@ -109,8 +104,8 @@ class StepGraph:
                 for metric in plan.weighted_metrics:
                     both = w if mask is None else mask if w is None else spread(w, mask.ndim) * mask
                     updates += called("metric", metric, metric.symbolic_update, plan.name, y, output, both)
-        for metric, value in self.model._added_metrics():
-            updates += metric.symbolic_update(value)
+        for added in self.model._compiled.added:
+            updates += added.updates(self.training)
         return updates
 
     def compile(self, name: str) -> Step:
@@ -160,7 +155,7 @@ class StepGraph:
         updates: dict[Variable, Tensor] = {}
         if self.training:
             found = [u for u in self.model._collected_updates if not is_state(u[0])]
-            _merge(updates, [u for u in found if self._belongs(as_tensor(u[1]))])
+            _merge(updates, [u for u in found if belongs(self.model, as_tensor(u[1]))])
         _merge(updates, state_updates(self.model))
         _merge(updates, self.metric_updates)
         feeds = [*self.model.inputs, *self.y, *(w for w in self.w if w is not None)]
@@ -233,16 +228,9 @@ def called(kind: str, owner: Any, function: Callable[..., Any], output: str, *ar
         raise
 
 
-def _belongs(model: Network, x: Tensor) -> bool:
-    """Whether ``x`` depends on no inputs but those of ``model``."""
-    known = {id(v.value) for v in model.inputs}
-    leaves = [node.outputs[0] for node in ir.toposort([x.value]) if isinstance(node.op, ir.Input)]
-    return all(id(leaf) in known for leaf in leaves)
-
-
 def state_updates(model: Network) -> list[Update]:
     """The next states of stateful layers, as functions of the inputs of ``model``."""
-    return [(variable, value) for variable, value in model.state_updates if _belongs(model, value)]
+    return [(variable, value) for variable, value in model.state_updates if belongs(model, value)]
 
 
 def _merge(updates: dict[Variable, Tensor], pairs: Sequence[Any]) -> None:

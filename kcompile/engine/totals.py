@@ -24,6 +24,7 @@ class Totals:
         self.metrics = [] if own else model.metrics
         self.sums = [0.0] * (len(self.names) - len(self.metrics))
         self.samples = 0
+        self._partial = [] if own or model._compiled is None else model._compiled.added
         self._logs: list[float] | None = [] if own else None  # of the last batch: metrics in the graph are averages
         model._totals = self
         model.reset_metrics()
@@ -56,4 +57,8 @@ class Totals:
         """The losses of one batch, and the metrics so far."""
         if self._logs is not None:
             return self.values()
-        return dict(zip(self.names, [*losses, *(metric.value() for metric in self.metrics)], strict=True))
+        found = dict(zip(self.names, [*losses, *(metric.value() for metric in self.metrics)], strict=True))
+        for name, metric in zip(self.names[-len(self._partial) :], self._partial, strict=True) if self._partial else []:
+            if metric.idle():
+                del found[name]
+        return found

@@ -1,18 +1,89 @@
-"""Calls that leave no trace in the layers that they go through."""
+"""What calls leave in the layers that they go through, and calls that leave nothing."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
+from kcompile import ir
 from kcompile.engine.history import forget
+from kcompile.engine.tensor import Tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
+    from kcompile.engine.node import Node
 
 NOTES = ("_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_losses", "_updates", "_metrics")
 """The lists in which a layer notes what happens when it is called."""
+
+
+_calling: ContextVar[Layer | None] = ContextVar("calling", default=None)
+
+
+@contextlib.contextmanager
+def calling(layer: Layer) -> Iterator[None]:
+    """Inside runs the ``call`` of ``layer``."""
+    token = _calling.set(layer)
+    try:
+        yield
+    finally:
+        _calling.reset(token)
+
+
+def caller() -> Layer | None:
+    """The layer whose ``call`` is running in this thread, the innermost one."""
+    return _calling.get()
+
+
+class Call:
+    """A call of a layer that no other layer made; ``node`` is its place in the graph of layers."""
+
+    def __init__(self) -> None:
+        self.node: Node | None = None
+
+
+_call: ContextVar[Call | None] = ContextVar("call", default=None)
+_made_in: WeakKeyDictionary[ir.Value, list[Call]] = WeakKeyDictionary()
+
+
+@contextlib.contextmanager
+def one_call() -> Iterator[Call | None]:
+    """Inside a layer is called: the call, unless it is a part of another."""
+    if _call.get() is not None:
+        yield None
+        return
+    call = Call()
+    token = _call.set(call)
+    try:
+        yield call
+    finally:
+        _call.reset(token)
+
+
+@contextlib.contextmanager
+def no_call() -> Iterator[None]:
+    """Inside, calls are no part of the one that is running: a layer that is built may make models of its own."""
+    token = _call.set(None)
+    try:
+        yield
+    finally:
+        _call.reset(token)
+
+
+def made_now(x: Tensor) -> Tensor:
+    """Note that what a layer adds (a loss, a metric, an update) comes from the present call."""
+    if (call := _call.get()) is not None:
+        _made_in.setdefault(x.value, []).append(call)
+    return x
+
+
+def made_by_other_calls(x: Tensor, nodes: Iterable[Node]) -> bool:
+    """Whether ``x`` was added in calls of layers, and in none of those that ``nodes`` stand for."""
+    calls = _made_in.get(x.value)
+    return calls is not None and not {id(call.node) for call in calls} & {id(node) for node in nodes}
 
 
 @contextlib.contextmanager

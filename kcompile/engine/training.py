@@ -64,7 +64,7 @@ class Model(
         self._collected_trainable_weights: list[Variable] = []
         self._collected_updates: list[Any] = []
         self._collected_switches: dict[Variable, bool] = {}
-        self._metric_objects: dict[str, Any] = {}
+        self._metric_objects: dict[Any, Any] = {}
         self._containers = Containers(self)
         self._forms: dict[bool, list[Any]] = {}
         self._own_predictors: dict[str, Any] = {}
@@ -175,6 +175,13 @@ class Model(
         self._collected_updates = self.updates
         self._collected_switches = switches(self)
 
+    def _append(self, added: Sequence[Tensor]) -> None:
+        super()._append(added)
+        if added and self._functional:
+            self._steps.clear()
+            if self._compile_arguments is not None and self._compiled is not None:
+                self._finish_compile()
+
     @property
     def metrics_names(self) -> list[str]:
         """The names of what evaluate returns: ``loss`` first; of metrics, where a step is the user's own."""
@@ -189,7 +196,7 @@ class Model(
             return custom_steps.metrics_of(self)
         if self._compiled is None:
             return []
-        return [*self._compiled.metrics, *(metric for metric, _ in self._added_metrics())]
+        return [*self._compiled.metrics, *(added.metric for added in self._compiled.added)]
 
     @property
     def total_loss(self) -> Tensor:
@@ -230,18 +237,6 @@ class Model(
             label = f"{self.name}/random_counter"
             self._random = Variable(np.zeros((), np.uint32), "uint32", label, role="rng", trainable=False)
         return self._random
-
-    def _added_metrics(self) -> list[tuple[Any, Tensor]]:
-        """Metrics that layers added, each with the tensor that it averages."""
-        from kcompile.metrics import Mean
-
-        found = []
-        for layer in [self, *self.layers]:
-            for name, value in layer._metrics:
-                if name not in self._metric_objects:
-                    self._metric_objects[name] = Mean(name=name)
-                found.append((self._metric_objects[name], value))
-        return found
 
     @property
     def _steps_per_execution(self) -> int:

@@ -151,6 +151,7 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
 @functools.cache
 def known_classes() -> dict[str, type]:
     """The layers and models by the names that files have for them."""
+    from kcompile.engine.added_layers import AddLoss, AddMetric
     from kcompile.engine.op_layer import OpLayer
     from kcompile.engine.sequential import Sequential
     from kcompile.engine.training import Model
@@ -158,7 +159,7 @@ def known_classes() -> dict[str, type]:
 
     models = {"Model": Model, "Functional": Model, "Sequential": Sequential}
     operations = {"OpLayer": OpLayer, "TFOpLambda": TFOpLambda, "SlicingOpLambda": SlicingOpLambda}
-    return {**_CLASSES, **models, **operations}
+    return {**_CLASSES, **models, **operations, "AddLoss": AddLoss, "AddMetric": AddMetric}
 
 
 __getattr__ = absent(__name__)

@@ -194,7 +194,7 @@ class RNN(KeepsStates):
         )
         if not self.unroll and _notes(self.cell) != before:
             raise KCompileError(
-                f"{self._label}: its cell adds losses or updates at each step of a loop, "
+                f"{self._label}: its cell adds losses, updates or metrics at each step of a loop, "
                 "where they have no value outside; compute them from the outputs, or set unroll=True"
             )
         return results
@@ -353,7 +353,7 @@ def depends_on_layers(x: Any) -> bool:
 
 
 def _notes(cell: Any) -> int:
-    """How many losses and updates the layers of a cell have noted."""
+    """How many losses, updates and metrics the layers of a cell have noted."""
     if not isinstance(cell, Layer):
         return 0
-    return len(cell._losses) + len(cell._updates) + sum(_notes(inner) for inner in cell.sublayers)
+    return len(cell._losses) + len(cell._updates) + len(cell._metrics) + sum(_notes(inner) for inner in cell.sublayers)

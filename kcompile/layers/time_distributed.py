@@ -12,7 +12,7 @@ from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list
 from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.engine.traces import with_sublayers
+from kcompile.engine.traces import made_now, with_sublayers
 from kcompile.errors import KCompileError, ShapeError
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside
 
@@ -142,8 +142,8 @@ class TimeDistributed(Wrapper):
         if self.stateful or _count_notes(self.layer) != before:
             raise KCompileError(
                 f"layer {self.name!r} (TimeDistributed): the batch size is fixed and layer {self.layer.name!r} has "
-                "states, losses or updates that go on from step to step, so the number of steps must be known; give it "
-                "in Input(batch_shape=...), or leave the batch size open"
+                "states, losses, updates or metrics that go on from step to step, so the number of steps must be "
+                "known; give it in Input(batch_shape=...), or leave the batch size open"
             )
         for y in as_list(outputs):
             y._keras_mask = None if mask is None else as_tensor(mask)
@@ -195,7 +195,7 @@ class _Updates:
             self._latest[pair[0].value] = value
             self._last[pair[0].value] = (item, (pair[0], Tensor(value)), x)
         for (item, i), value in zip(losses, values[len(added) :], strict=True):
-            item._losses[i] = (Tensor(value), item._losses[i][1])
+            item._losses[i] = (made_now(Tensor(value)), item._losses[i][1])
         for item in self._layers:
             del item._updates[self._marks[item] :]
             self._losses[item] = len(item._losses)
@@ -205,11 +205,12 @@ class _Updates:
         """Leave the updates of the last call to the layers."""
         for item, pair, x in self._last.values():
             item._updates.append((pair, x))
+            made_now(pair[1])
 
 
 def _count_notes(layer: Layer) -> int:
-    """How many losses and updates there are in a layer."""
-    return sum(len(item._losses) + len(item._updates) for item in with_sublayers(layer))
+    """How many losses, updates and metrics there are in a layer."""
+    return sum(len(item._losses) + len(item._updates) + len(item._metrics) for item in with_sublayers(layer))
 
 
 def _is_stateful(layer: Layer) -> bool:

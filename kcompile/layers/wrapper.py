@@ -40,7 +40,7 @@ class Wrapper(Layer):
         """That of the inner layer."""
         return getattr(self.layer, "activity_regularizer", None)
 
-    def _regularize_activity(self, outputs: Sequence[Any]) -> None:
+    def _regularize_activity(self, inputs: Any, outputs: Sequence[Any]) -> None:
         """The inner layer does this where it is called."""
 
     def build(self, input_shape: Any = None) -> None:

@@ -13,9 +13,11 @@ from kcompile import ir
 from kcompile.backend import math as m
 from kcompile.backend.functions import Function, evaluate, substitute
 from kcompile.backend.variables import Variable, current_trace, recorded_updates
+from kcompile.engine.added_metrics import Noted
 from kcompile.engine.layer import Layer
 from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Array, Tensor, as_float, as_tensor
+from kcompile.engine.traces import caller, made_now
 from kcompile.ir.ops import shaping
 from kcompile.utils.generic_utils import serialize_keras_object
 
@@ -108,6 +110,10 @@ class Metric(Layer):
             return None
         depends = [n for n in ir.toposort([v.value for v in merged.values()]) if isinstance(n.op, ir.Input)]
         if depends or _tracing.symbolic:
+            if not _tracing.symbolic and (layer := caller()) is not None:
+                layer._metrics.append(Noted(self.name, metric=self, updates=tuple(merged.items())))
+                for value in merged.values():
+                    made_now(value)
             return list(merged.items())
         for variable, value in zip(merged, evaluate(list(merged.values())), strict=True):
             variable.assign(value)
@@ -129,9 +135,18 @@ class Metric(Layer):
         return float(self._compute()[0])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Update with arrays, and return the result as a tensor."""
-        self.update_state(*args, **kwargs)
-        return self.result()
+        """Update with arrays or symbolic tensors, and return the result after that as a tensor.
+
+        In the ``call`` of a layer, the metric becomes one of every model that contains the layer.
+        """
+        updates = dict(self.update_state(*args, **kwargs) or ())
+        result = as_tensor(self.result())
+        if updates:
+            new = {variable.value: as_tensor(value).value for variable, value in updates.items()}
+            result = Tensor(substitute([result.value], new)[0])
+        result._metric_object = self
+        result._metric_call = args if not kwargs else None
+        return result
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype or "float32"}

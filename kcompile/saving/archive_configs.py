@@ -6,18 +6,22 @@ calls of layers, and in some names of arguments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from kcompile.engine import conventions
+from kcompile.engine.added_layers import lasting
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
+from kcompile.engine.lists import unique
 from kcompile.engine.network import Network
-from kcompile.engine.network_config import describes_layers
+from kcompile.engine.network_config import ADDED, added_to, describes_layers
 from kcompile.engine.node import Node
 from kcompile.engine.replay import layer_config
 from kcompile.engine.sequential import Sequential
+from kcompile.engine.shared_layers import number_of, numbering
 from kcompile.engine.tensor import Tensor
 from kcompile.layers.joined_masks import ALL
 from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
@@ -39,7 +43,9 @@ _MODULES = {
 }  # fmt: skip
 _MODELS = {"Sequential": "Sequential", "Model": "Functional", "Functional": "Functional"}
 
-_ONLY_IN_KERAS_2 = ("ThresholdedReLU", "LocallyConnected1D", "LocallyConnected2D", "CuDNNGRU", "CuDNNLSTM")
+_ONLY_IN_KERAS_2 = (
+    "AddLoss", "AddMetric", "ThresholdedReLU", "LocallyConnected1D", "LocallyConnected2D", "CuDNNGRU", "CuDNNLSTM",
+)  # fmt: skip
 _ACTIVATIONS_OF_KERAS_3 = {"hard_sigmoid_v3": "hard_sigmoid"}
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
 _NOT_IN_KERAS_3 = ("implementation", "joined_masks", "time_major", "input_length", "batch_input_shape", "sparse")
@@ -88,7 +94,8 @@ def archive_config(model: Network, dialect: str) -> dict[str, Any]:
     Raises:
         ValueError: a model that no configuration can describe. NotImplementedError: a subclassed one, as in Keras.
     """
-    return _Writer(dialect).model(model)
+    with numbering(model):
+        return _Writer(dialect).model(model)
 
 
 def described(item: Any, kind: str, dialect: str) -> Any:
@@ -149,24 +156,30 @@ class _Writer:
             del config["trainable"]
         if model._functional:
             config["build_input_shape"] = plain(model.input_shape)
+        if added := added_to(model):
+            numbers = _node_numbers(model, 1, lasting(model)[1])
+            config[ADDED] = [self.called_layer(layer, numbers) for layer in added]
         return config
 
     def functional(self, model: Network) -> dict[str, Any]:
-        numbers = _node_numbers(model, 0 if self.is_3 else 1)
-        layers = []
-        for layer in model.layers:
-            nodes = [n for n in layer._inbound_nodes if id(n) in numbers and not isinstance(layer, InputLayer)]
-            calls = [self.call(node, numbers) for node in nodes]
-            written = self.layer(layer)
-            if isinstance(layer, TFOpLambda) and self.is_3:
-                written = self.operation(layer, nodes[0], numbers)
-            layers.append({**written, "name": layer.name, "inbound_nodes": calls})
+        kept, mine = lasting(model)
+        numbers = _node_numbers(model, 0 if self.is_3 else 1, mine)
+        layers = [self.called_layer(layer, numbers) for layer in kept]
         ends = {}
         for key, tensors in (("input_layers", model.inputs), ("output_layers", model.outputs)):
             places = [self.end(x, numbers) for x in tensors]
             # A list of one and one alone differ in what predict returns.
             ends[key] = places[0] if self.is_3 and len(places) == 1 else places
         return {"name": model.name, "trainable": model.trainable, "layers": layers, **ends}
+
+    def called_layer(self, layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
+        """A layer with its calls."""
+        nodes = [n for n in layer._inbound_nodes if id(n) in numbers and not isinstance(layer, InputLayer)]
+        calls = [self.call(node, numbers) for node in nodes]
+        written = self.layer(layer)
+        if isinstance(layer, TFOpLambda) and self.is_3:
+            written = self.operation(layer, nodes[0], numbers)
+        return {**written, "name": layer.name, "inbound_nodes": calls}
 
     def end(self, x: Tensor, numbers: Mapping[int, int]) -> list[Any]:
         """An input or output of the model: here Keras 3 counts the calls of functional models from 1 after all."""
@@ -226,7 +239,7 @@ class _Writer:
 
     def layer(self, layer: Layer) -> dict[str, Any]:
         if isinstance(layer, Network):
-            return self.model(layer)
+            return {**self.model(layer), **number_of(layer), **conventions.described(layer)}
         name = type(layer).__name__
         written: dict[str, Any] = self.value(
             {"class_name": name, "config": layer_config(layer)}, "layer", f"layer {layer.name!r} ({name})"
@@ -235,6 +248,7 @@ class _Writer:
             written.update(module=type(layer).__module__, registered_name=get_registered_name(type(layer)))
         if self.frozen and "trainable" in written["config"]:
             written["config"]["trainable"] = False  # in Keras 3 each layer says so itself
+        written.update({**number_of(layer), **conventions.described(layer)})
         shape = _input_shape(layer)
         if (own := getattr(type(layer), "get_build_config", None)) is not None:
             written["build_config"] = plain(own(layer), f"layer {layer.name!r}: get_build_config")
@@ -349,11 +363,10 @@ def _optimizer_config(name: str, config: dict[str, Any], is_3: bool) -> dict[str
 # ---- the graph
 
 
-def _node_numbers(model: Network, first_of_models: int) -> dict[int, int]:
-    """For each node of the model (by ``id``), which call of its layer it is, inside this model."""
-    mine = {id(node) for node in model._nodes}
+def _node_numbers(model: Network, first_of_models: int, mine: Collection[int]) -> dict[int, int]:
+    """For each of the model's nodes ``mine`` (by ``id``), which call of its layer it is, inside this model."""
     numbers = {}
-    for layer in model.layers:
+    for layer in unique(node.layer for node in model._nodes):
         kept = [node for node in layer._inbound_nodes if id(node) in mine]
         for number, node in enumerate(kept, first_of_models if isinstance(layer, Network) else 0):
             numbers[id(node)] = number

@@ -145,7 +145,8 @@ def read_archive(
         root.file = label
         text = root.text(training_state.ATTRIBUTE)
         state = training_state.parse(text, f"{label}: {training_state.ATTRIBUTE}")
-        with loading(Loading(label, root.declared, state.get("seeds"))):
+        convention = training_state.convention_in(state, config, version)
+        with loading(Loading(label, root.declared, state.get("seeds"), convention)):
             model = model_from_config(config, custom_objects, version, safe_mode)
         if not isinstance(model, Model):
             raise KCompileError(f"{label} holds a layer, {type(model).__name__}, not a model")

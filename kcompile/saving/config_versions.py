@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.engine import conventions
+from kcompile.engine.conventions import Convention
 from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.layers.operations import Operation, find_keras_3, from_keras_3
 from kcompile.saving import keras1_configs, keras3_masks, known, lambdas
@@ -58,6 +60,16 @@ def generation_of(config: Any, keras_version: str | None = None) -> Generation:
                 guess = Generation.TF_KERAS
             stack += item.values()
     return guess
+
+
+def convention_of(config: Any, keras_version: str | None = None) -> Convention | None:
+    """What layers mean to the version that wrote a configuration; ``None`` if nothing tells that it was any."""
+    found = generation_of(config, keras_version)
+    if found is Generation.KERAS_3:
+        version = [int(number) for number in re.findall(r"\d{1,4}", keras_version or "")[:2]]
+        return Convention(sums_activity=bool(version) and version < [3, 14], frees_frozen=True)
+    before_tensorflow = found in (Generation.KERAS_1, Generation.KERAS_2) and keras_version is not None
+    return Convention(sums_activity=True) if before_tensorflow else None
 
 
 def upgraded(
@@ -177,7 +189,7 @@ class _Reader:
         if isinstance(arguments, dict) and arguments.get("class_name") == "Model" and "config" in arguments:
             return arguments  # a Sequential model with branches
         result: dict[str, Any] = {"class_name": name, "config": arguments}
-        result.update((extra, data[extra]) for extra in ("name", "shared_object_id") if extra in data)
+        result.update((extra, data[extra]) for extra in ("name", "shared_object_id", conventions.KEY) if extra in data)
         if "build_config" in data:
             result["build_config"] = self.value(data["build_config"])
         if "inbound_nodes" in data:

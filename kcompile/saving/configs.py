@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from kcompile.engine import loading
+from kcompile.engine import conventions, loading
+from kcompile.engine.conventions import Convention
 from kcompile.errors import DataTypeError, KCompileError, shown
 from kcompile.ir.errors import IRError
-from kcompile.saving.config_versions import upgraded
+from kcompile.saving.config_versions import convention_of, upgraded
 from kcompile.saving.structure import check_structure
 from kcompile.utils.generic_utils import CustomObjectScope, made_from
 from kcompile.utils.user_code import culprit
@@ -21,6 +22,7 @@ def model_from_config(
     custom_objects: Mapping[str, Any] | None = None,
     keras_version: str | None = None,
     safe_mode: bool = True,
+    own: bool = False,
 ) -> Any:
     """A new model (or layer), with fresh weights, from the configuration of any version of Keras.
 
@@ -29,6 +31,7 @@ def model_from_config(
         custom_objects: classes and functions by name, besides those of Keras.
         keras_version: the version that wrote it, where the file tells; else the configuration itself shows it.
         safe_mode: refuse functions stored as Python bytecode. Only the caller can allow them, never a file.
+        own: whether kcompile wrote it, whatever version it names.
 
     Raises:
         ValueError: classes that are not known (all in one sentence), functions as bytecode, arguments that no layer
@@ -44,7 +47,8 @@ def model_from_config(
         raise DataTypeError(
             f"the configuration of a model is a dict with 'class_name' and 'config', got {shown(config)}"
         )
-    with reading("the configuration does not describe a model"):
+    convention = None if own else convention_of(config, keras_version)
+    with reading("the configuration does not describe a model", convention):
         return build(read(config, custom_objects, keras_version, safe_mode, "layer"), custom_objects)
 
 
@@ -80,7 +84,7 @@ def _one_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def reading(problem: str) -> Iterator[None]:
+def reading(problem: str, convention: Convention | None = None) -> Iterator[None]:
     """What all doors for configurations share: errors are sentences, and weights are counted.
 
     Those of an architecture without a file are drawn, but not beyond the memory that is free.
@@ -90,8 +94,8 @@ def reading(problem: str) -> Iterator[None]:
     """
     pending: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if loading.current() is None:
-        pending = loading.loading(loading.Loading("the configuration", None))
-    with sentences(problem), pending:
+        pending = loading.loading(loading.Loading("the configuration", None, convention=convention))
+    with sentences(problem), pending, _sharing():
         yield
 
 
@@ -131,6 +135,9 @@ def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         layer = made_from(config, layers.known_classes(), custom_objects, "layer")
         if (file := loading.current()) is not None:
             file.restore_seeds(layer)
+            if file.convention is not None:
+                conventions.give(layer, file.convention)
+        conventions.restore(layer, config)
         _build_weights(layer, config.get("build_config"))
         if shared is not None:
             made[shared] = layer

@@ -159,7 +159,8 @@ def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, com
     weights = root.group("model_weights") if "model_weights" in root else root
     version = root.text("keras_version") or weights.text("keras_version")
     state = training_state.parse(root.text(training_state.ATTRIBUTE), f"{root.file}: {training_state.ATTRIBUTE}")
-    with loading(Loading(root.file, root.declared, state.get("seeds"))):
+    convention = training_state.convention_in(state, config, version or "1")
+    with loading(Loading(root.file, root.declared, state.get("seeds"), convention)):
         model = model_from_config(config, custom_objects, version or "1", safe_mode)
     if not isinstance(model, Network):
         raise KCompileError(f"{root.file} holds a layer, {type(model).__name__}, not a model")

@@ -19,6 +19,8 @@ from kcompile.utils.generic_utils import get_registered_name
 KERAS_VERSION = "2.3.1"
 """The version of Keras that our configurations name: the one whose form they have."""
 
+OWN_FORM = "kcompile_form"
+"""Under what our configurations tell that they are ours, and of which form; other readers skip it."""
 
 # ---- models
 
@@ -35,6 +37,7 @@ def architecture(model: Any) -> dict[str, Any]:
         "class_name": get_registered_name(type(model)),
         "config": config,
         "keras_version": KERAS_VERSION,
+        OWN_FORM: 2,
         "backend": "tensorflow",  # readers that know no other take channels-last kernels for granted then
     }
 
@@ -50,7 +53,7 @@ def to_json(model: Any, keras_version: int = 2, **options: Any) -> str:
     from kcompile.saving.archive_configs import KERAS_3, archive_config
 
     check_one_of("to_json", "keras_version", keras_version, (2, 3))
-    config = archive_config(model, KERAS_3) if keras_version == 3 else architecture(model)
+    config = {**archive_config(model, KERAS_3), OWN_FORM: 2} if keras_version == 3 else architecture(model)
     return json.dumps(config, **{"allow_nan": False, **options})
 
 
@@ -91,7 +94,8 @@ def _model(data: Any, custom_objects: Mapping[str, Any] | None, safe_mode: bool)
     from kcompile.saving.configs import model_from_config
 
     version = data.get("keras_version") if isinstance(data, Mapping) else None
-    return model_from_config(data, custom_objects, version if isinstance(version, str) else None, safe_mode)
+    version, own = (version if isinstance(version, str) else None), isinstance(data, Mapping) and OWN_FORM in data
+    return model_from_config(data, custom_objects, version, safe_mode, own)
 
 
 # ---- writing

@@ -12,13 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.engine.conventions import Convention
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.training import Model
+from kcompile.saving.config_versions import convention_of
 from kcompile.saving.hdf5_files import DamagedFileError
 from kcompile.saving.limits import CONFIG_BYTES, check_size
 
 ATTRIBUTE = "kcompile_state"
+
+VERSION = 2
+"""Of what the state and our configurations mean. In 1, activity penalties were summed over the batch, and frozen layers
+cost none; now, layers for which that holds say it themselves."""
 
 
 def state_of(model: Model) -> dict[str, Any]:
@@ -29,7 +35,7 @@ def state_of(model: Model) -> dict[str, Any]:
         if stream is not None:
             seeds.setdefault(layer.name, []).append(stream.first)
     return {
-        "version": 1,
+        "version": VERSION,
         "random_steps": 0 if model._random is None else int(model._random.numpy()),
         "seeds": seeds,
         "frozen_models": [path for path, inner in _models(model) if not inner.trainable],
@@ -62,6 +68,13 @@ def parse(text: str | None, where: str) -> dict[str, Any]:
     return state
 
 
+def convention_in(state: Mapping[str, Any], config: Any, keras_version: str | None) -> Convention | None:
+    """What layers of a file mean that do not say it themselves."""
+    if not state:
+        return convention_of(config, keras_version)
+    return Convention(sums_activity=True, frees_frozen=True) if state.get("version") == 1 else None
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
 
@@ -89,10 +102,8 @@ def freeze_inside(config: dict[str, Any], model: Network, frozen: bool = False) 
     """
     config = dict(config)
     if isinstance(config.get("layers"), list):
-        layers = _configured_layers(model)
-        config["layers"] = [
-            _frozen_inside(item, layer, frozen) for item, layer in zip(config["layers"], layers, strict=True)
-        ]
+        layers = {layer.name: layer for layer in (getattr(model, "_stack", None) or model.layers)}
+        config["layers"] = [_frozen_inside(item, layers[item["config"]["name"]], frozen) for item in config["layers"]]
     return config
 
 
@@ -103,11 +114,6 @@ def _frozen_inside(item: dict[str, Any], layer: Layer, frozen: bool) -> dict[str
     if frozen and "trainable" in item["config"]:
         return {**item, "config": {**item["config"], "trainable": False}}
     return item
-
-
-def _configured_layers(model: Network) -> list[Layer]:
-    """The layers in the order of the model's configuration."""
-    return list(getattr(model, "_stack", None) or model.layers)
 
 
 # ---- walks

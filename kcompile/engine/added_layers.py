@@ -1,0 +1,211 @@
+"""Losses and metrics of a functional model's own tensors, as layers of the model: saved, cloned and replayed with it.
+
+``model.add_loss(tensor)`` puts an :class:`AddLoss` behind the tensor, as tf.keras does; it is no output of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kcompile.engine.dependence import belongs, input_leaves
+from kcompile.engine.history import remember
+from kcompile.engine.layer import Layer
+from kcompile.engine.lists import as_list, unique
+from kcompile.engine.op_layer import OpLayer, wrap_operations
+from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.traces import caller
+from kcompile.errors import KCompileError, warn
+
+if TYPE_CHECKING:
+    from kcompile.engine.network import Network
+    from kcompile.engine.node import Node
+
+
+class AddLoss(Layer):
+    """Adds its input to the loss, and gives it out.
+
+    Args:
+        unconditional: whether the loss counts as depending on no input; see ``get_losses_for``.
+    """
+
+    def __init__(self, unconditional: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.unconditional = bool(unconditional)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        self.add_loss(inputs, None if self.unconditional else inputs)
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "unconditional": self.unconditional}
+
+
+class AddMetric(Layer):
+    """Shows the mean of its input as a metric, and gives the input out.
+
+    Args:
+        aggregation: ``mean`` or ``None``, which is the same. metric_name: shown in logs.
+    """
+
+    def __init__(self, aggregation: str | None = None, metric_name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.aggregation = aggregation
+        self.metric_name = metric_name
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        self.add_metric(inputs, name=self.metric_name, aggregation=self.aggregation)
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "aggregation": self.aggregation, "metric_name": self.metric_name}
+
+
+class AddedLayers(Layer):
+    """The losses and metrics that were added to a model; a part of :class:`~kcompile.engine.network.Network`."""
+
+    _functional: bool
+    _subclassed: bool
+    _added: list[Tensor]
+
+    def add_loss(self, losses: Any, inputs: Any = None) -> None:
+        """Add to the loss of this model, and of every model that contains it.
+
+        Args:
+            losses: a tensor that is computed from the model's inputs or layers, a function without arguments that gives
+                one, or a list of these.
+            inputs: for models that define ``call``: the tensors that the losses depend on.
+
+        Raises:
+            ValueError: a tensor that is computed from inputs of another model.
+        """
+        for loss in as_list(losses):
+            value = loss() if callable(loss) else loss
+            if value is None:
+                continue
+            value = as_tensor(value)
+            if callable(loss) or not self._takes(value, "add_loss"):
+                super().add_loss(value, inputs)
+            else:
+                self._insert(value, AddLoss(dtype=value.dtype))
+
+    def add_metric(self, value: Any, name: str | None = None, aggregation: str | None = "mean") -> None:
+        """Show the mean of a tensor among the metrics of this model, and of every model that contains it.
+
+        Args:
+            value: a tensor that is computed from the model's inputs or layers.
+            name: shown in logs. aggregation: ``mean``, which is also what ``None`` gives.
+
+        Raises:
+            ValueError: no name, another aggregation, or a tensor that is computed from inputs of another model.
+        """
+        metric = getattr(value, "_metric_object", None)
+        if metric is not None and caller() is not self:
+            from kcompile.metrics import Mean
+
+            if type(metric) is not Mean or value._metric_call is None or len(value._metric_call) != 1:
+                raise KCompileError(
+                    f"model {self.name!r}: add_metric takes a tensor, whose mean is shown, not the result of metric "
+                    f"{metric.name!r}; pass the tensor, or call the metric in a layer of your own"
+                )
+            value, name = value._metric_call[0], metric.name
+        if metric is None or caller() is not self:
+            value = as_tensor(value)
+            if name is not None and aggregation in ("mean", None) and self._takes(value, "add_metric"):
+                self._insert(value, AddMetric(aggregation, name, dtype=value.dtype))
+                return
+        super().add_metric(value, name, aggregation)
+
+    def _takes(self, value: Tensor, verb: str) -> bool:
+        """Whether a tensor becomes part of the model's graph; others are noted, as those of any layer.
+
+        Raises:
+            ValueError: it never could be computed.
+        """
+        if not self._functional or self._subclassed or caller() is self or not input_leaves(value):
+            return False
+        if belongs(self, value):  # type: ignore[arg-type]  # a network
+            return True
+        raise KCompileError(
+            f"model {self.name!r}: {verb} got a tensor that is computed from inputs of another model; compute it from "
+            "the inputs and layers of this one"
+        )
+
+    def _insert(self, value: Tensor, layer: Layer) -> None:
+        x = value if value._keras_history is not None else wrap_operations(value)
+        y = layer(x)
+        remember(x)  # what is computed from it later starts there, not behind the loss
+        self._append([y])
+
+    def _append(self, added: Sequence[Tensor]) -> None:
+        """Make the way to tensors that :class:`AddLoss` or :class:`AddMetric` gave out a part of the graph."""
+        raise NotImplementedError
+
+
+# ---- what can be written
+
+
+def lasting(model: Network, say: bool = False) -> tuple[list[Layer], set[int]]:
+    """The layers of a model that its configuration holds, and their nodes (by ``id``).
+
+    Left out are losses and metrics that are computed outside of layers with variables, which none can hold.
+
+    Args:
+        model: a functional or Sequential model. say: warn of what is left out.
+    """
+    if say:
+        warn_of_plain_losses(model, "saved")
+    kept = unique([*model.layers, *(node.layer for node in model._nodes)])
+    nodes = {id(node) for node in model._nodes}
+    for y in model._added:
+        way = _way(model, y)
+        reason = next((text for node in way if (text := _unwritable(node.layer))), None)
+        if reason is None:
+            continue
+        assert y._keras_history is not None
+        what = "loss" if isinstance(y._keras_history[0], AddLoss) else "metric"
+        if say:
+            warn(
+                f"model {model.name!r}: a {what} that was added to it is not saved, because {reason}; add it again "
+                "after loading"
+            )
+        others = [node for other in model._added if other is not y for node in _way(model, other)]
+        gone = {id(node) for node in way} - {id(node) for node in others if not _unwritable(node.layer)}
+        nodes -= gone
+        main = {node.layer for node in model._main_nodes}
+        kept = [item for item in kept if item in main or any(id(node) in nodes for node in item._inbound_nodes)]
+    return kept, nodes
+
+
+def warn_of_plain_losses(model: Network, verb: str) -> None:
+    """Losses of weights alone, and functions that give them, are no layers."""
+    if model._losses and not model._subclassed:
+        warn(
+            f"model {model.name!r}: the losses that add_loss got as functions, or that depend on weights alone, are "
+            f"not {verb}; add them again"
+        )
+
+
+def outputs_of(layer: Layer) -> list[Tensor]:
+    """What a layer gave out in all its calls in a graph."""
+    return [y for node in layer._inbound_nodes for y in node.output_tensors]
+
+
+def _way(model: Network, y: Tensor) -> list[Node]:
+    """The nodes that only added tensors need."""
+    from kcompile.engine.network import trace
+
+    own = {id(node) for node in model._main_nodes}
+    return [node for node in trace(model, model.inputs, [y])[0] if id(node) not in own]
+
+
+def _unwritable(layer: Layer) -> str | None:
+    if not isinstance(layer, OpLayer):
+        return None
+    try:
+        layer.get_config()
+    except KCompileError as error:
+        return str(error).rstrip(".")
+    return None

@@ -1,0 +1,50 @@
+"""Layers that lie in several models of one configuration, or in a model and beside it: they have numbers there.
+
+tf.keras and we read the number, so that they are one layer again; a loss on tensors of an inner model needs that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from kcompile.engine.input_layer import InputLayer
+from kcompile.engine.layer import Layer
+
+if TYPE_CHECKING:
+    from kcompile.engine.network import Network
+
+_numbers: ContextVar[dict[Layer, int] | None] = ContextVar("numbers", default=None)
+
+
+@contextlib.contextmanager
+def numbering(model: Network) -> Iterator[None]:
+    """Inside, the configuration of ``model`` is written; of models in it the numbers go on."""
+    if _numbers.get() is not None:
+        yield
+        return
+    counts: Counter[Layer] = Counter()
+    _count(model, counts, set())
+    several = [layer for layer, count in counts.items() if count > 1 and not isinstance(layer, InputLayer)]
+    token = _numbers.set({layer: number for number, layer in enumerate(several, 1)})
+    try:
+        yield
+    finally:
+        _numbers.reset(token)
+
+
+def _count(model: Network, counts: Counter[Layer], seen: set[Layer]) -> None:
+    for layer in model.sublayers:
+        counts[layer] += 1
+        if hasattr(layer, "_functional") and layer not in seen:
+            seen.add(layer)
+            _count(layer, counts, seen)  # type: ignore[arg-type]  # a network
+
+
+def number_of(layer: Layer) -> dict[str, int]:
+    """What the entry of a layer tells: nothing, if it lies in one place."""
+    known = _numbers.get() or {}
+    return {"shared_object_id": known[layer]} if layer in known else {}
