@@ -284,3 +284,30 @@ def test_in_time_distributed() -> None:
     x = np.stack([X, X, X], axis=1)
     loss, metric = model.evaluate(x, np.stack([Y, Y, Y], axis=1), 6, verbose=0)
     np.testing.assert_allclose([loss, metric], [3.285, 3 * 5.06], rtol=1e-6)
+
+
+@pytest.mark.parametrize("verb", ["fit", "train_on_batch"])
+def test_flags_changed_after_compile_are_told_once(verb: str) -> None:
+    import warnings
+
+    model = Sequential([ones(3, input_shape=(2,)), ones(1)])
+    train = {"fit": lambda: model.fit(X, Y, verbose=0), "train_on_batch": lambda: model.train_on_batch(X, Y)}[verb]
+    model.compile("sgd", "mse")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train()
+    model.layers[0].trainable = False
+    before = model.layers[0].get_weights()[0]
+    with pytest.warns(UserWarning, match="is frozen now.*the 4 weights that trained then go on, not the 2 of now"):
+        train()
+    assert (model.layers[0].get_weights()[0] != before).any()  # what compile saw counts
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train()
+        model.compile("sgd", "mse")
+        before = model.layers[0].get_weights()[0]
+        train()
+    assert (model.layers[0].get_weights()[0] == before).all()
+    model.layers[0].trainable = True
+    with pytest.warns(UserWarning, match="kernel is set to train now"):
+        train()

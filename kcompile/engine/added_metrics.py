@@ -45,6 +45,13 @@ class Noted:
 
 
 @dataclass
+class Means:
+    """The metrics that a model made for what its layers add: no weights of the model, as a dict of them would be."""
+
+    by_origin: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass
 class AddedMetric:
     """A metric of a model that layers feed, with what each call of a layer adds to it."""
 
@@ -81,7 +88,7 @@ def added_metrics(model: Model) -> list[AddedMetric]:
                 continue
             key: Any = note.metric or (layer, note.name)
             if key not in found:
-                known = model._metric_objects
+                known = model._means.by_origin
                 if note.metric is None and key not in known:
                     known[key] = Mean(name=note.name)
                 found[key] = AddedMetric(note.name, note.metric or known[key])

@@ -11,6 +11,7 @@ from kcompile.engine import custom_prediction as own
 from kcompile.engine import evaluation, fitting, prediction
 from kcompile.engine.arguments import arguments_of, legacy
 from kcompile.engine.data import ModelData, standardize
+from kcompile.engine.trainable_flags import warn_of_changed_flags
 from kcompile.errors import check_no_extra_arguments
 from kcompile.tracebacks import short_traceback
 
@@ -82,6 +83,7 @@ class LoopMethods:
         self._require_compiled("fit")
         epochs = legacy(kwargs, "nb_epoch", epochs)
         check_no_extra_arguments("fit", kwargs, arguments_of(LoopMethods.fit))
+        warn_of_changed_flags(self)  # type: ignore[arg-type]  # a part of Model
         return fitting.fit(
             self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
             validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
@@ -160,6 +162,7 @@ class LoopMethods:
             the loss, or a list ordered as :attr:`metrics_names`, or a dictionary by these names.
         """
         self._require_compiled("train_on_batch")
+        warn_of_changed_flags(self)  # type: ignore[arg-type]  # a part of Model
         return evaluation.on_batch(self, True, x, y, sample_weight, class_weight, reset_metrics, return_dict)
 
     @short_traceback

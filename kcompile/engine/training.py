@@ -12,6 +12,7 @@ import numpy as np
 from kcompile.backend import config
 from kcompile.backend.variables import Variable
 from kcompile.engine import custom_prediction, custom_steps, prediction
+from kcompile.engine.added_metrics import Means
 from kcompile.engine.arguments import arguments_of
 from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
 from kcompile.engine.compiled_containers import Containers
@@ -62,9 +63,11 @@ class Model(
         self._random: Variable | None = None
         self._compile_arguments: dict[str, Any] | None = None
         self._collected_trainable_weights: list[Variable] = []
+        self._told_of_flags = False
+        self._flag_checks = 0
         self._collected_updates: list[Any] = []
         self._collected_switches: dict[Variable, bool] = {}
-        self._metric_objects: dict[Any, Any] = {}
+        self._means = Means()
         self._containers = Containers(self)
         self._forms: dict[bool, list[Any]] = {}
         self._own_predictors: dict[str, Any] = {}
@@ -172,6 +175,7 @@ class Model(
         self.optimizer = compiled.optimizer
         # What is trainable counts as of now: a GAN's discriminator is frozen after it was compiled.
         self._collected_trainable_weights = self.trainable_weights
+        self._told_of_flags, self._flag_checks = False, 0
         self._collected_updates = self.updates
         self._collected_switches = switches(self)
 
