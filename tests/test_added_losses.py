@@ -311,3 +311,16 @@ def test_flags_changed_after_compile_are_told_once(verb: str) -> None:
     model.layers[0].trainable = True
     with pytest.warns(UserWarning, match="kernel is set to train now"):
         train()
+
+
+@pytest.mark.filterwarnings("ignore:.*which Keras 3 does not have")
+def test_archives_hold_what_tf_keras_asks_for() -> None:
+    import zipfile
+
+    import h5py
+
+    file = io.BytesIO()
+    with_additions().save(file, save_format="keras")
+    with zipfile.ZipFile(file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as root:
+        assert set(root["metrics"]) == {"mean", "mean_1"}
+        assert [root[f"metrics/mean_1/vars/{part}"][()] for part in "01"] == [0, 0]

@@ -9,7 +9,10 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from kcompile import __version__
+from kcompile.engine.added_layers import AddMetric
 from kcompile.engine.layer import Layer
 from kcompile.engine.loading import Loading, loading
 from kcompile.engine.network import Network
@@ -70,6 +73,8 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
     def write(root: Any) -> None:
         write_weights(root, model, chosen == KERAS_3, Layout.KERAS_3 if chosen == KERAS_3 else Layout.TF_KERAS)
         root.attrs[training_state.ATTRIBUTE] = json.dumps(training_state.state_of(model)).encode()
+        if chosen == TF_KERAS:
+            _write_added_metrics(root, model)
         if compiled is not None:
             write_optimizer(root, model, chosen)
 
@@ -94,6 +99,15 @@ def check_names(layer: Layer) -> None:
         )
     for inner in layer.sublayers:
         check_names(inner)
+
+
+def _write_added_metrics(root: Any, model: Model) -> None:
+    """The state of the means behind ``model.add_metric``, without which tf.keras refuses the archive: nothing yet."""
+    added = [layer for layer in model.layers if isinstance(layer, AddMetric)]
+    for number in range(len(added)):
+        group = root.create_group(f"metrics/mean{f'_{number}' if number else ''}/vars")
+        for part in ("0", "1"):
+            group.create_dataset(part, data=np.float32(0))
 
 
 def _compile_config(model: Model, compiled: Mapping[str, Any], dialect: str) -> dict[str, Any]:
