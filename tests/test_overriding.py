@@ -174,8 +174,7 @@ def an_optimizer(hook: str, note: Note, path: Path) -> None:
 
 def a_callback(hook: str, note: Note, path: Path) -> None:
     model, callback = model_of(), noting(keras.callbacks.Callback, hook, note)()
-    model.fit(X, Y, verbose=0, callbacks=[callback])
-    model.evaluate(X, Y, verbose=0, callbacks=[callback])
+    model.fit(X, Y, verbose=0, callbacks=[callback], validation_data=(X, Y))
     model.predict(X, callbacks=[callback])
 
 
