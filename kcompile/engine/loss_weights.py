@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kcompile.backend import config
@@ -10,13 +10,11 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import DataTypeError, KCompileError, check_number, shown, unknown_name
 
-Setter = Callable[[Any, Any], Any]
-
 
 class WeightList(list[Any]):
     """``loss_weights`` as a list, of which entries can be assigned while the model trains."""
 
-    setter: Setter | None = None
+    owner: LossWeighting | None = None  # the model that follows
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(key, slice):
@@ -24,16 +22,16 @@ class WeightList(list[Any]):
                 self[position] = item
         else:
             position = range(len(self))[key]
-            super().__setitem__(position, value if self.setter is None else self.setter(position, value))
+            super().__setitem__(position, value if self.owner is None else self.owner._weigh(position, value))
 
 
 class WeightDict(dict[str, Any]):
     """``loss_weights`` by output, of which entries can be assigned while the model trains."""
 
-    setter: Setter | None = None
+    owner: LossWeighting | None = None  # the model that follows
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        super().__setitem__(key, value if self.setter is None else self.setter(key, value))
+        super().__setitem__(key, value if self.owner is None else self.owner._weigh(key, value))
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """As a dictionary's, entry by entry."""
@@ -112,27 +110,23 @@ class LossWeighting:
 
     def _follow_loss_weights(self) -> None:
         """Let entries that are assigned reach the variables of the graph."""
-        given = self.loss_weights
-        if given is None:
-            return
-        names = self._compiled.output_names
-        factors = {plan.name: plan.weight for plan in self._compiled.outputs}
+        if self.loss_weights is not None:
+            self.loss_weights.owner = self
 
-        def changed(key: Any, value: Any) -> Any:
-            name = names[key] if isinstance(key, int) else key
-            if name not in names:
-                raise unknown_name("output in loss_weights:", name, names)
-            number, now = _checked(value, name), factors.get(name)
-            if isinstance(now, Tensor) and not isinstance(now, Variable):
-                raise KCompileError(
-                    f"loss_weights of output {name!r} is computed; assign to the variables that it is made of"
-                )
-            if now is not None:
-                now.assign(number)
-            old = given.get(name) if isinstance(given, dict) else given[key]
-            return old if isinstance(old, Tensor) else number
-
-        given.setter = changed
+    def _weigh(self, key: Any, value: Any) -> Any:
+        """Give an output another factor; what then stands in :attr:`loss_weights`: the number, or its variable."""
+        given, names = self.loss_weights, self._compiled.output_names
+        name = names[key] if isinstance(key, int) else key
+        if name not in names:
+            raise unknown_name("output in loss_weights:", name, names)
+        number = _checked(value, name)
+        now = next((plan.weight for plan in self._compiled.outputs if plan.name == name), None)
+        if isinstance(now, Tensor) and not isinstance(now, Variable):
+            raise KCompileError(f"loss_weights of output {name!r} is computed; assign to the variables it is made of")
+        if now is not None:
+            now.assign(number)
+        old = given.get(name) if isinstance(given, dict) else given[key]
+        return old if isinstance(old, Tensor) else number
 
 
 def _checked(value: Any, output: str) -> float:
