@@ -99,9 +99,29 @@ def test_metrics_of_one_output(metrics: Any) -> None:
     buffer = io.BytesIO(saved(model))
     with h5py.File(buffer, "r+") as file:
         config = json.loads(file.attrs["training_config"])
+        del config["kcompile_metrics"]
         file.attrs["training_config"] = json.dumps({**config, "metrics": metrics})
         file.attrs["keras_version"] = "2.15.0"
     expected = [f"first_{m}" for m in ("mae",) if isinstance(metrics, list) and metrics[0] == ["mae"]]
     if not expected:
         expected = ["second_mae", "second_mse"] if isinstance(metrics, dict) else ["second_mae"]
     assert load_model(buffer).metrics_names == ["loss", "first_loss", "second_loss", *expected]
+
+
+def test_metrics_are_written_as_tf_keras_understands_them() -> None:
+    """Two of one name are one to it, and words mean what shapes say; we read what was given."""
+    x = Input((1,))
+    model = Model(x, [L.Dense(3, activation="sigmoid", name="first")(x), L.Dense(1, name="second")(x)])
+    given = [["accuracy", keras.metrics.AUC(num_thresholds=10, name="auc")], ["mae", "accuracy"]]
+    model.compile("sgd", ["binary_crossentropy", "mse"], metrics=given)
+    buffer = io.BytesIO(saved(model))
+    with h5py.File(buffer) as file:
+        written = json.loads(file.attrs["training_config"])["metrics"]
+    names = [[metric["config"]["name"] for metric in metrics] for metrics in written]
+    assert names == [["first_accuracy", "first_auc"], ["second_mae", "second_accuracy"]]
+    functions = [metric["config"].get("fn") for metrics in written for metric in metrics]
+    assert functions == ["binary_accuracy", None, "mean_absolute_error", "binary_accuracy"]
+    assert load_model(buffer).metrics_names == model.metrics_names
+    one = small("sgd", "binary_crossentropy", metrics=["accuracy"])
+    for save_format in ("h5", "keras", "tf_keras"):
+        assert load_model(saved(one, save_format=save_format)).metrics_names == ["loss", "accuracy"]

@@ -128,11 +128,12 @@ class Metric(Layer):
             _tracing.symbolic = False
         return pairs
 
-    def value(self) -> float:
-        """The result now, as a number."""
+    def value(self) -> Any:
+        """The result now: a number, or an array of them (one for each of several thresholds)."""
         if self._compute is None:
             self._compute = Function([], [self.result()], name=f"{self.name}_result", device="cpu")
-        return float(self._compute()[0])
+        found = np.asarray(self._compute()[0])
+        return float(found.reshape(())) if found.size == 1 else found
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Update with arrays or symbolic tensors, and return the result after that as a tensor.

@@ -247,15 +247,20 @@ def _interpolated_pr(tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
 class _AtThreshold(_Counts):
     """One rate at the threshold where the other is nearest to a given value."""
 
-    def __init__(self, value: float, num_thresholds: int, name: str | None, dtype: str | None) -> None:
+    def __init__(
+        self, value: float, num_thresholds: int, name: str | None, dtype: str | None, class_id: int | None
+    ) -> None:
         if not 0 <= value <= 1:
             raise KCompileError(f"{type(self).__name__}: the rate must lie in [0, 1], got {value!r}")
-        super().__init__(None, name, dtype)
+        super().__init__(None, name, dtype, class_id=class_id)
         self.num_thresholds = check_positive_int(type(self).__name__, "num_thresholds", num_thresholds)
         self.thresholds = [0.5] if num_thresholds == 1 else spread_thresholds(num_thresholds)
         self.rate = float(value)
         self._non_trainable_weights = []
         self._make_counts()
+
+    def _of_class(self) -> dict[str, Any]:
+        return {} if self.class_id is None else {"class_id": self.class_id}
 
     def _rates(self) -> tuple[Tensor, Tensor]:
         tp, tn, fp, fn = (Tensor(self.counts[name].value) for name in COUNTS)
@@ -267,12 +272,13 @@ class _AtThreshold(_Counts):
 
 
 class SensitivityAtSpecificity(_AtThreshold):
-    """The sensitivity at the threshold whose specificity is nearest to the given one."""
+    """The sensitivity at the threshold whose specificity is nearest to the given one; ``class_id``: of one column."""
 
     def __init__(
-        self, specificity: float, num_thresholds: int = 200, name: str | None = None, dtype: str | None = None
-    ) -> None:
-        super().__init__(specificity, num_thresholds, name, dtype)
+        self, specificity: float, num_thresholds: int = 200, name: str | None = None, dtype: str | None = None,
+        class_id: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(specificity, num_thresholds, name, dtype, class_id)
         self.specificity = specificity
 
     def result(self) -> Tensor:
@@ -280,16 +286,18 @@ class SensitivityAtSpecificity(_AtThreshold):
         return self._at(specificity, sensitivity)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_thresholds": self.num_thresholds, "specificity": self.specificity}
+        own = {"num_thresholds": self.num_thresholds, "specificity": self.specificity, **self._of_class()}
+        return {**super().get_config(), **own}
 
 
 class SpecificityAtSensitivity(_AtThreshold):
-    """The specificity at the threshold whose sensitivity is nearest to the given one."""
+    """The specificity at the threshold whose sensitivity is nearest to the given one; ``class_id``: of one column."""
 
     def __init__(
-        self, sensitivity: float, num_thresholds: int = 200, name: str | None = None, dtype: str | None = None
-    ) -> None:
-        super().__init__(sensitivity, num_thresholds, name, dtype)
+        self, sensitivity: float, num_thresholds: int = 200, name: str | None = None, dtype: str | None = None,
+        class_id: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(sensitivity, num_thresholds, name, dtype, class_id)
         self.sensitivity = sensitivity
 
     def result(self) -> Tensor:
@@ -297,7 +305,8 @@ class SpecificityAtSensitivity(_AtThreshold):
         return self._at(sensitivity, specificity)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_thresholds": self.num_thresholds, "sensitivity": self.sensitivity}
+        own = {"num_thresholds": self.num_thresholds, "sensitivity": self.sensitivity, **self._of_class()}
+        return {**super().get_config(), **own}
 
 
 class MeanIoU(Metric):

@@ -74,7 +74,7 @@ BinaryCrossentropy = _class(
 )  # fmt: skip
 CategoricalCrossentropy = _class(
     "CategoricalCrossentropy", losses.categorical_crossentropy,
-    name="categorical_crossentropy", dtype=None, from_logits=False, label_smoothing=0.0,
+    name="categorical_crossentropy", dtype=None, from_logits=False, label_smoothing=0.0, axis=-1,
 )  # fmt: skip
 SparseCategoricalCrossentropy = _class(
     "SparseCategoricalCrossentropy", losses.sparse_categorical_crossentropy,

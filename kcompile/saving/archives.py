@@ -63,7 +63,7 @@ def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | N
             "and later"
         )
     config = archive_config(model, chosen)
-    compiled = training_config(model) if include_optimizer else None
+    compiled = training_config(model, for_hdf5=False) if include_optimizer else None
     config["compile_config"] = None if compiled is None else _compile_config(model, compiled, chosen)
     now = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d@%H:%M:%S")
     metadata: dict[str, Any] = {"keras_version": VERSIONS[chosen], "date_saved": now, OWN: __version__}

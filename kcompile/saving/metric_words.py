@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import losses, metrics
-from kcompile.metrics.chosen import WORDS, is_word
+from kcompile.metrics.chosen import WORDS, ChosenMetric, is_word
+from kcompile.saving.json_yaml import plain
+from kcompile.utils.generic_utils import get_registered_name
 
 _CATEGORICAL = {"accuracy": metrics.categorical_accuracy, "crossentropy": losses.categorical_crossentropy}
 
@@ -48,3 +50,46 @@ def _leaves(item: Any) -> list[Any]:
     if isinstance(item, dict):
         item = list(item.values())
     return [leaf for each in item for leaf in _leaves(each)] if isinstance(item, list) else [item]
+
+
+# ---- writing
+
+
+def as_understood(model: Any, with_outputs: bool) -> dict[str, Any]:
+    """Metrics of a compiled model as tf.keras understands them: objects, in a list for each output.
+
+    Words say which function they came to. In HDF5 tf.keras takes names as complete, so that those of several outputs
+    begin with that of the output: two metrics of one name are one to it.
+
+    Args:
+        model: compiled, with its graph. with_outputs: whether names begin with those of outputs.
+
+    Returns:
+        ``metrics`` and ``weighted_metrics``; nothing where the arguments of ``compile`` say the same.
+    """
+    compiled = model._compiled
+    if compiled is None:
+        return {}
+    several = len(model.output_names) > 1
+    given = [metric for plan in compiled.outputs for metric in (*plan.metrics, *plan.weighted_metrics)]
+    if not given or not ((several and with_outputs) or any(isinstance(m, ChosenMetric) for m in given)):
+        return {}
+    losses_shown = sum(plan.loss is not None for plan in compiled.outputs) if several else 0
+    labels = iter(compiled.metrics_names[1 + losses_shown :])
+    found: dict[str, Any] = {key: [[] for _ in model.output_names] for key in ("metrics", "weighted_metrics")}
+    for plan in compiled.outputs:
+        for key in found:
+            for metric in getattr(plan, key):
+                label = next(labels)
+                name = label if several and with_outputs else metric.name
+                found[key][plan.index].append(_described(metric, name))
+    return {key: value if several else value[0] for key, value in found.items() if any(value)}
+
+
+def _described(metric: Any, name: str) -> dict[str, Any]:
+    config = plain(metric.get_config())
+    if not isinstance(metric, ChosenMetric) and type(metric) is not metrics.MeanMetricWrapper:
+        return {"class_name": get_registered_name(type(metric)), "config": {**config, "name": name}}
+    config = {key: value for key, value in config.items() if key != "fn"}
+    fn = get_registered_name(losses.function_of(metric._fn))
+    return {"class_name": "MeanMetricWrapper", "config": {**config, "name": name, "fn": fn}}

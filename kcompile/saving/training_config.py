@@ -17,7 +17,7 @@ from kcompile.saving.configs import sentences
 from kcompile.saving.hdf5_files import DamagedFileError
 from kcompile.saving.json_yaml import plain
 from kcompile.saving.limits import UnsafeFileError
-from kcompile.saving.metric_words import chosen_by_shape
+from kcompile.saving.metric_words import as_understood, chosen_by_shape
 from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects, get_registered_name
 
 _FULL_NAMES = {
@@ -38,8 +38,11 @@ _FULL_NAMES = {
 # ---- writing
 
 
-def training_config(model: Model) -> dict[str, Any] | None:
+def training_config(model: Model, for_hdf5: bool = True) -> dict[str, Any] | None:
     """The arguments of ``compile``, of plain values only; ``None`` if the model was not compiled.
+
+    Args:
+        model: the model. for_hdf5: the names of metrics begin with those of outputs, as tf.keras wants it in HDF5.
 
     Raises:
         ValueError: a loss or metric without a name.
@@ -48,12 +51,14 @@ def training_config(model: Model) -> dict[str, Any] | None:
     if given is None:
         return None
     optimizer, own = _optimizer_config(model.optimizer)
+    metrics: dict[str, Any] = {key: _described(given[key]) for key in ("metrics", "weighted_metrics")}
+    if understood := as_understood(model, for_hdf5):
+        metrics = {**metrics, **understood, OWN_METRICS: metrics}
     return {
         "optimizer_config": optimizer,
         **({OWN_OPTIONS: own} if own else {}),
         "loss": _with_full_names(_described(given["loss"])),
-        "metrics": _described(given["metrics"]),
-        "weighted_metrics": _described(given["weighted_metrics"]),
+        **metrics,
         "sample_weight_mode": plain(given["sample_weight_mode"]),
         "loss_weights": plain(numbers_of(given["loss_weights"])),
         "steps_per_execution": given["steps_per_execution"],
@@ -62,6 +67,8 @@ def training_config(model: Model) -> dict[str, Any] | None:
 
 
 OWN_OPTIONS = "kcompile_optimizer_options"
+OWN_METRICS = "kcompile_metrics"
+"""The metrics as they were given, where what other versions read says it otherwise."""
 
 
 def _optimizer_config(optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -176,6 +183,9 @@ def compile_arguments(
 
     if not isinstance(config, Mapping):
         raise DamagedFileError(f"the training configuration must be a dictionary, got {shown(config)}")
+
+    if isinstance(own := config.get(OWN_METRICS), Mapping):
+        config = {**config, **{key: own.get(key) for key in ("metrics", "weighted_metrics")}}
 
     def made(kind: str, deserialize: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda item: _made(read(item, custom_objects, keras_version, safe_mode, kind), deserialize)

@@ -65,11 +65,11 @@ class Progbar:
         """
         for name, value in values or ():
             if name in self.stateful_metrics:
-                self._values[name] = (float(value), 1.0)
+                self._values[name] = (_as_number(value), 1.0)
             else:
                 steps = current - self._seen
                 total, weight = self._values.get(name, (0.0, 0.0))
-                self._values[name] = (total + float(value) * steps, weight + steps)
+                self._values[name] = (total + _as_number(value) * steps, weight + steps)
         self._seen = current
         if current == 1 and self._first_done is None:
             self._first_done = time.time()
@@ -155,3 +155,8 @@ def _duration(seconds: float) -> str:
     if seconds >= 1 or seconds == 0:
         return f"{seconds:.0f}s"
     return f"{seconds * 1e3:.0f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us"
+
+
+def _as_number(value: Any) -> float:
+    """A value as it is shown: of several, such as those of a metric with several thresholds, the mean."""
+    return float(value.mean() if getattr(value, "ndim", 0) else value)

@@ -1,0 +1,108 @@
+"""Files with every loss, metric, optimizer and layer of tf_keras and Keras 3, with every argument, give their numbers.
+
+What kcompile does not have is listed here, name by name: such a file loads with a warning, and predicts. By default one
+format of each writer is read, with ``-m slow`` the other one.
+"""
+
+from __future__ import annotations
+
+import lzma
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kcompile.models import load_model
+from tests.golden import load
+from tests.golden.compare import assert_all_close
+from tests.golden.generate_sweep import SAMPLES, features, inputs_of, targets_of
+from tests.saving_samples import listed
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not tell its optimizer")
+
+NOT_HERE: dict[str, tuple[str, ...]] = {
+    "losses": (
+        "BinaryFocalCrossentropy", "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy", "Circle",
+        "Dice", "Tversky", "binary_focal_crossentropy", "categorical_focal_crossentropy", "circle", "dice", "tversky",
+    ),
+    "metrics": (
+        "BinaryIoU", "ConcordanceCorrelation", "F1Score", "FBetaScore", "IoU", "OneHotIoU", "OneHotMeanIoU",
+        "PearsonCorrelation", "PrecisionAtRecall", "R2Score", "RecallAtPrecision", "binary_focal_crossentropy",
+        "categorical_focal_crossentropy", "concordance_correlation", "pearson_correlation",
+    ),
+}  # fmt: skip
+"""Names that training configurations can have and kcompile has not."""
+
+WITH_ARGUMENTS = (
+    "losses/SparseCategoricalCrossentropy",  # ignore_class
+    "metrics/SparseCategoricalCrossentropy",  # ignore_class
+    "metrics/AUC",  # multi_label, label_weights
+    "metrics/AUC-logits",
+    "metrics/MeanIoU",  # sparse_y_pred=False
+)
+"""Files that hold an argument which kcompile has not, besides those that it has."""
+
+OTHERWISE = (
+    "metrics/SensitivityAtSpecificity",  # the best threshold that reaches it there, the nearest here, as in 2.3.1
+    "metrics/SparseCategoricalCrossentropy-logits",  # with the loss of class numbers against columns, which broadcasts
+)
+"""What is not compared: it differs by what docs/keras_versions.md or tests/golden/README.md tell."""
+
+
+@cache
+def family(name: str) -> tuple[dict[str, Any], list[bytes]]:
+    """The records of a family, and its files."""
+    records = dict(load(f"sweep_{name}"))
+    stored = records.pop("files")
+    content, files, start = lzma.decompress(stored.packed[0].tobytes()), [], 0
+    for length in stored.lengths:
+        files.append(content[start : start + length])
+        start += length
+    return records, files
+
+
+def cases(*families: str) -> list[Any]:
+    default = ("tf_keras.h5", "keras.keras")
+    names = [name for each in families for name in family(each)[0] if not name.endswith(OTHERWISE)]
+    return [n if n.startswith(default) else pytest.param(n, marks=pytest.mark.slow) for n in names]
+
+
+def case(name: str) -> tuple[Any, bytes]:
+    records, files = family(name.split("/")[1])
+    return records[name], files[records[name].file]
+
+
+def is_here(name: str) -> bool:
+    """Whether kcompile has all that the training configuration of a file names."""
+    _, kind, rest = name.split("/", 2)
+    return rest.partition("-")[0] not in NOT_HERE.get(kind, ()) and f"{kind}/{rest}" not in WITH_ARGUMENTS
+
+
+@pytest.mark.parametrize("name", cases("losses", "metrics", "outputs"))
+def test_evaluate(name: str) -> None:
+    record, content = case(name)
+    if not is_here(name):
+        with pytest.warns(UserWarning, match="training configuration of the file cannot be read.*loaded without it"):
+            model = load_model(content)
+        assert model.optimizer is None
+        assert np.isfinite(model.predict(features())).all()
+        return
+    model = load_model(content)
+    if "evaluated" not in record:  # compiled without a loss
+        return
+    y = [targets_of(kind) for kind in record.kinds]
+    found = model.evaluate(features(), y if len(y) > 1 else y[0], batch_size=SAMPLES, verbose=0)
+    found = np.concatenate([np.ravel(value) for value in listed(found)]).astype("float32")
+    (expected,) = record.evaluated
+    if name.endswith("partial loss") and name.startswith("keras"):
+        found = found[: len(expected)]  # Keras 3 does not repeat the only loss of several outputs by its name
+    assert_all_close([found], [expected], name)
+
+
+@pytest.mark.parametrize("name", cases("masks"))
+def test_predict(name: str) -> None:
+    record, content = case(name)
+    model = load_model(content)
+    x = inputs_of([tuple(shape) for shape in record.shapes], record.integers)
+    assert_all_close(listed(model.predict(x if len(x) > 1 else x[0])), record.predictions, name)
