@@ -297,7 +297,17 @@ def _pandas_array(value: Any, path: str) -> np.ndarray:
                 raise DataTypeError(
                     f"{path}: column {name!r} has dtype {dtype}; expected numbers: drop, encode or convert."
                 )
+    own = str(getattr(value, "dtype", ""))
     array = np.asarray(value.to_numpy())
+    if own == "category" or (array.dtype.kind == "O" and not numeric):
+        first = next((repr(entry)[:40] for entry in array.tolist() if isinstance(entry, str)), None)
+        if own == "category" or first is not None:
+            codes = f"{path}.cat.codes" if own == "category" else f"{path}.astype('category').cat.codes"
+            raise DataTypeError(
+                f"{path}: a pandas {type(value).__name__} of dtype {own}{f' ({first}, ...)' if first else ''} holds "
+                f"names, not numbers: give the number of each class, {codes}, or one column per class, "
+                f"pandas.get_dummies({path}).astype('float32')."
+            )
     if array.dtype.kind == "O" and numeric:  # bool beside float columns, or nullable integers
         return np.asarray(value.to_numpy(dtype="float64", na_value=np.nan))
     return array

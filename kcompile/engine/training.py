@@ -27,6 +27,7 @@ from kcompile.engine.loop_methods import LoopMethods
 from kcompile.engine.loss_weights import LossWeighting, live
 from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
+from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.step_methods import StepMethods
 from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor
@@ -50,6 +51,7 @@ class Model(
     _hook_kinds = ("Layer", "Model")
     _one_input = False  # whether a list is always the samples of one input
     _totals: Totals | None = None  # the losses since the metrics were last reset
+    _shuffling: Shuffling | None = None  # the order of samples in fit
 
     @short_traceback
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -145,7 +147,7 @@ class Model(
         self._compile_arguments = arguments
         self.on_nan = on_nan
         self._forget_steps()
-        self._totals = None
+        self._totals = self._shuffling = None
         self._own_targets = {}
         self.loss = loss
         self.optimizer, self._compiled = arguments["optimizer"], None

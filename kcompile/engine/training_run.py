@@ -30,8 +30,10 @@ from kcompile.engine.model_batches import (
     with_graph_built,
 )
 from kcompile.engine.sequence_workers import refuse_endless
+from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.steps import Step
 from kcompile.errors import DataError, warn
+from kcompile.utils.sequence import is_sequence
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -108,7 +110,8 @@ class TrainingRun:
         self._data = data
         self._step = custom_steps.step_for(model, True, data)
         group = model._steps_per_execution
-        self._feeder = data.feeder(self.batch_size, shuffle, steps_per_execution=group)
+        rng = self._shuffling() if shuffle else None
+        self._feeder = data.feeder(self.batch_size, shuffle, steps_per_execution=group, rng=rng)
         self._open_validation(a["validation_data"], validation)
 
     def _open_source(self, x: Any) -> None:
@@ -116,9 +119,17 @@ class TrainingRun:
         shuffle = bool(checks.check_shuffle(a["shuffle"]))
         refuse_endless("x", x, self._steps, "steps_per_epoch")
         refuse_endless("validation_data", a["validation_data"], self._validation_steps, "validation_steps")
-        self._source = self._opened(x, "x", shuffle=shuffle)
+        rng = self._shuffling() if shuffle and is_sequence(x) else None
+        self._source = self._opened(x, "x", shuffle=shuffle, rng=rng)
         self._source.check_length()
         self._open_validation(a["validation_data"], None)
+
+    def _shuffling(self) -> Shuffling:
+        """The model's own generator, seeded where it was not."""
+        model = self.model
+        if model._shuffling is None or not model._shuffling.current:
+            model._shuffling = Shuffling()
+        return model._shuffling
 
     def _opened(self, data: Any, argument: str, **options: Any) -> BatchSource:
         a = self.arguments

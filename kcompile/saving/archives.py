@@ -167,6 +167,7 @@ def read_archive(
         read_weights(root, model, config)
         training_state.restore(model, state)
         has_optimizer = compile and _compile(root, model, config, compiled, custom_objects, compiled_by, safe_mode)
+        training_state.restore_shuffling(model, state)
     model.loaded = LoadedFrom(label, version, "", has_optimizer)
     return model
 

@@ -167,6 +167,8 @@ def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, com
     loaded = read_weights(weights, model)
     training_state.restore(model, state)
     has_optimizer = compile and _compile(root, model, loaded, custom_objects, safe_mode)
+    if isinstance(model, Model):
+        training_state.restore_shuffling(model, state)
     origin = loaded.origin
     model.loaded = LoadedFrom(root.file.strip("'\""), version or origin.version, origin.backend, has_optimizer)
     return model

@@ -1,7 +1,7 @@
 """What Keras does not keep in its files, but training needs to go on exactly where it stopped.
 
 It is an attribute of ours, which Keras ignores: how many steps drew random numbers, from which streams layers draw
-them, and which layers inside frozen models would train if those were not frozen.
+them, in which order fit draws samples, and which layers inside frozen models would train if those were not frozen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from kcompile.engine.conventions import Convention
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
+from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.training import Model
 from kcompile.saving.config_versions import convention_of
 from kcompile.saving.hdf5_files import DamagedFileError
@@ -34,8 +35,11 @@ def state_of(model: Model) -> dict[str, Any]:
         stream = getattr(layer, "_seeds", None)
         if stream is not None:
             seeds.setdefault(layer.name, []).append(stream.first)
+    shuffling = model._shuffling
     return {
         "version": VERSION,
+        # Only where there is one: files of models that never shuffled stay as they were.
+        **({} if shuffling is None else {"shuffling": [shuffling.seed, shuffling.count]}),
         "random_steps": 0 if model._random is None else int(model._random.numpy()),
         "seeds": seeds,
         "frozen_models": [path for path, inner in _models(model) if not inner.trainable],
@@ -60,6 +64,8 @@ def parse(text: str | None, where: str) -> dict[str, Any]:
     seeds = state.get("seeds", {}) if good else None
     good = good and isinstance(seeds, dict)
     good = good and all(isinstance(s, list) and all(_is_count(x) and x < 2**31 for x in s) for s in seeds.values())
+    shuffling = state.get("shuffling", [0, 0]) if good else None
+    good = good and isinstance(shuffling, list) and len(shuffling) == 2 and all(_is_count(x) for x in shuffling)
     for key in ("frozen_models", "training_inside"):
         paths = state.get(key, []) if good else None
         good = good and isinstance(paths, list) and all(isinstance(path, str) for path in paths)
@@ -89,6 +95,12 @@ def restore(model: Model, state: Mapping[str, Any]) -> None:
             inner.trainable = path not in frozen
         for path, layer in list(_inside_frozen(model)):
             layer.trainable = path in training
+
+
+def restore_shuffling(model: Model, state: Mapping[str, Any]) -> None:
+    """Let fit draw samples in the order in which it would have gone on; after ``compile``, which starts anew."""
+    if "shuffling" in state:
+        model._shuffling = Shuffling(*state["shuffling"])
 
 
 # ---- frozen models

@@ -8,12 +8,20 @@ import numpy as np
 
 from kcompile.errors import check_int
 
+_seedings = 0
+
+
+def seedings() -> int:
+    """How often :func:`set_random_seed` was called."""
+    return _seedings
+
 
 def set_random_seed(seed: int) -> None:
     """Seed Python's and NumPy's generators, and start the stream of ``K.random_*`` anew.
 
-    Initial weights, shuffling and the seeds of layers come from NumPy's global generator, so that programs which call
-    this first repeat bit for bit on the same machine (Keras 3 has a function of the same name).
+    Initial weights, the seeds of layers and of each model's shuffling come from NumPy's global generator, so that
+    programs which call this first repeat bit for bit on the same machine (Keras 3 has a function of the same name).
+    Models that shuffled before draw new seeds.
 
     Raises:
         TypeError: not an integer.
@@ -22,6 +30,8 @@ def set_random_seed(seed: int) -> None:
     from kcompile.backend.random import random_counter
 
     number = check_int("set_random_seed", "seed", seed, minimum=0, maximum=2**32 - 1)
+    global _seedings
+    _seedings += 1
     random.seed(number)
     np.random.seed(number)
     random_counter().assign(0)
