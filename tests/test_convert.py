@@ -361,7 +361,7 @@ def test_many_files_of_which_some_fail(folder: Path, capsys: pytest.CaptureFixtu
     assert "2 of 7 files converted; failed: broken.h5, missing.h5, only.h5, twice.json, build.py" in captured.out
     for line in (
         "there is no file 'missing.h5'",
-        "'only.h5' holds weights only; give the architecture with --arch",
+        "'only.h5' holds weights only, without an architecture: give it with --arch",
         "'twice.json' is an architecture without weights; give them with --weights FILE",
         "'build.py' is none of the kinds '.h5'",
         "left out, since they act in training only: drop",
@@ -429,7 +429,7 @@ def test_own_classes_and_stored_code(folder: Path, capsys: pytest.CaptureFixture
     own = custom_objects_of("mine.py")["Twice"]
     Sequential([layers.Dense(2, input_shape=(3,)), own()]).save("own.h5")
     assert main(["convert", "own.h5"]) == 1
-    assert "Twice" in capsys.readouterr().out
+    assert "'Twice' of a file given with --custom-objects FILE.py" in capsys.readouterr().out
     assert main(["convert", "own.h5", "--custom-objects", "mine.py", "--check"]) == 0
     lambdas = Sequential([layers.Dense(2, input_shape=(3,)), layers.Lambda(lambda x: x + 1, name="added")])
     with pytest.warns(RuntimeWarning, match="saved as bytecode"):
@@ -437,7 +437,17 @@ def test_own_classes_and_stored_code(folder: Path, capsys: pytest.CaptureFixture
     lambdas.save_weights("code.h5")
     arguments = ["convert", "code.json", "--weights", "code.h5", "--check"]
     assert main(arguments) == 1
-    assert "added" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "added" in output
+    assert "load with --unsafe-lambdas, or else give a function" in output
+    assert "safe_mode" not in output
+    assert "custom_objects=" not in output
+    Path("folder").mkdir()
+    Path("folder/saved_model.pb").touch()
+    assert main(["convert", "folder", "own.h5", "--custom-objects", "mine.py", "--force"]) == 1
+    output = capsys.readouterr().out
+    assert "'folder' is a SavedModel of TensorFlow" in output
+    assert "1 of 2 files converted; failed: folder" in output
     assert not Path("code.onnx").exists()
     assert main([*arguments, "--unsafe-lambdas"]) == 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kcompile.errors import KCompileError, listed
+from kcompile.saving.ways import of_a_command
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -16,7 +17,13 @@ CONFIGS = (".json", ".yaml", ".yml")
 MODELS = (".h5", ".hdf5", ".keras")
 
 
-def load(
+def load(path: Path, *arguments: Any, **options: Any) -> Model:
+    """As :func:`_load`; messages name the options of the command."""
+    with of_a_command():
+        return _load(path, *arguments, **options)
+
+
+def _load(
     path: Path,
     arch: str | None = None,
     weights: str | None = None,
@@ -66,12 +73,7 @@ def load(
         return model
     if suffix not in MODELS:
         raise KCompileError(f"{str(path)!r} is none of the kinds {listed([*MODELS, *CONFIGS])}")
-    try:
-        return load_model(path, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
-    except KCompileError as error:
-        if "weights only" in str(error):
-            raise KCompileError(f"{str(path)!r} holds weights only; give the architecture with --arch") from error
-        raise
+    return load_model(path, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
 
 
 def architecture(place: str, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True) -> Model:

@@ -18,7 +18,7 @@ from kcompile.engine import conventions
 from kcompile.engine.conventions import Convention
 from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.layers.operations import Operation, find_keras_3, from_keras_3
-from kcompile.saving import keras1_configs, keras3_masks, known, lambdas
+from kcompile.saving import keras1_configs, keras3_masks, known, lambdas, ways
 from kcompile.saving.config_calls import Call, Place, ends_from_zero, read_calls
 from kcompile.saving.config_tables import (
     ACTIVATIONS_OF_KERAS_3,
@@ -312,7 +312,7 @@ class _Reader:
         return new
 
     def bytecode(self, item: Any, key: str, config: Mapping[str, Any]) -> Any:
-        advice = f"give a function or a layer class of yours for it: custom_objects={{{config.get('name')!r}: ...}}"
+        advice = f"give a function or a layer class of yours for it: {ways.to_give(str(config.get('name')))}"
         return lambdas.read_bytecode(item, self.safe_mode, f"the {key} of {self.owner}", self.custom, advice)
 
     def replaced_lambda(self, config: Any) -> dict[str, Any] | None:
@@ -409,8 +409,7 @@ def unknown_names(found: Mapping[str, tuple[str | None, str]]) -> UnknownNameErr
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     first, (kind, hint) = next(iter(found.items()))
     last = _cut(first.rpartition(".")[2]).rpartition(">")[2]
-    example = f"custom_objects={{{last!r}: {last if last.isidentifier() else '...'}}}"
-    advice = f"pass what is your own as {example}; nothing is imported from a file"
+    advice = f"pass what is your own as {ways.to_give(last)}; nothing is imported from a file"
     if len(found) == 1:
         separator = f"{hint} Else" if hint else ";"
         return UnknownNameError(f"Unknown {kind or 'class or function'} {_cut(first)!r}{separator} {advice}")

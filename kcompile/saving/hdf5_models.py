@@ -13,7 +13,7 @@ from kcompile.engine.network_config import describes_layers
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.training import Model
 from kcompile.errors import KCompileError, warn
-from kcompile.saving import training_state
+from kcompile.saving import training_state, ways
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
 from kcompile.saving.json_yaml import plain
@@ -154,7 +154,7 @@ def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, com
     if config is None:
         what = "weights only" if "layer_names" in root.attributes() else "no model"
         raise KCompileError(
-            f"{root.file} holds {what}, without an architecture: make the model, then call its load_weights"
+            f"{root.file} holds {what}, without an architecture: {ways.to_add_an_architecture()}"
         )
     weights = root.group("model_weights") if "model_weights" in root else root
     version = root.text("keras_version") or weights.text("keras_version")

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile.errors import KCompileError, listed, warn
+from kcompile.saving import ways
 from kcompile.saving.lambda_names import with_numbers
 from kcompile.saving.limits import UnsafeFileError
 
@@ -47,7 +48,7 @@ def read_bytecode(
     if safe_mode:
         raise UnsafeFileError(
             f"{owner} is stored as Python bytecode, which would run with your rights; if you trust who made it, "
-            f"load with safe_mode=False{advice and f', or else {advice}'}"
+            f"load with {ways.to_trust()}{advice and f', or else {advice}'}"
         )
     if isinstance(item, Mapping):
         config = item.get("config")

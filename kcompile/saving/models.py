@@ -8,6 +8,7 @@ from typing import Any
 
 from kcompile.engine.training import Model
 from kcompile.errors import DataTypeError, KCompileError, shown
+from kcompile.saving import ways
 from kcompile.saving.hdf5_files import MAGIC, check_regular
 from kcompile.saving.targets import check_group, check_open, write_file
 from kcompile.tracebacks import short_traceback
@@ -170,7 +171,7 @@ def _check_not_npz(source: Any) -> None:
     with open_zip(source) as archive:
         if archive.names and all(name.endswith(".npy") for name in archive.names):
             raise KCompileError(
-                f"{archive.file} holds arrays only, without an architecture: make the model, then call its load_weights"
+                f"{archive.file} holds arrays only, without an architecture: {ways.to_add_an_architecture()}"
             )
 
 
