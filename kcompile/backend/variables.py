@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -192,9 +193,30 @@ class Variable(Tensor):
         """Subtract from the value; see :meth:`assign`."""
         return self.assign(self - delta if _recorded.get() is not None else self.numpy() - np.asarray(delta))
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        from kcompile.engine.pickling import reduce_variable
+
+        return reduce_variable(self)
+
     def __repr__(self) -> str:
         value = "" if self.storage.shape else f" value={self.numpy()}"
         return f"<Variable {self.label!r} shape={self.storage.shape} dtype={self.dtype}{value}>"
+
+
+def _reduce_leaf(leaf: ir.Variable) -> Any:
+    from kcompile.engine.pickling import reduce_leaf
+
+    return reduce_leaf(leaf)
+
+
+def _reduce_graph(graph: ir.Graph) -> Any:
+    from kcompile.ir.pickling import reduce_graph
+
+    return reduce_graph(graph)
+
+
+copyreg.pickle(ir.Variable, _reduce_leaf)
+copyreg.pickle(ir.Graph, _reduce_graph)
 
 
 def variable(value: Any, dtype: str | None = None, name: str | None = None, constraint: Any = None) -> Variable:

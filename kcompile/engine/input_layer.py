@@ -65,12 +65,28 @@ class InputLayer(Layer):
         self.built = True
         self.supports_masking = True
         self.is_placeholder = is_placeholder(tensor)
+        self._start_at(tensor)
+
+    def _start_at(self, tensor: Tensor) -> None:
         Node(self, [tensor], [tensor], [None], [None], {}, False)
         tensor._keras_history = (self, 0, 0)
         remember(tensor)
 
     def call(self, inputs: Any) -> Any:
         return inputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        tensor = self._inbound_nodes[0].output_tensors[0]
+        computed = None if self.is_placeholder else Tensor(tensor.value, tensor.name)
+        return {**super().__getstate__(), "_computed": computed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        tensor = state.pop("_computed")
+        super().__setstate__(state)
+        if tensor is None:
+            tensor = placeholder(shape=self.batch_input_shape, dtype=self.dtype, name=self.name)
+        self._start_at(tensor)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -21,6 +21,7 @@ from kcompile.engine.lists import as_list, is_shape_list
 from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec, Node
+from kcompile.engine.picklable import Picklable
 from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.replay import is_replayed
 from kcompile.engine.step_trace import current_step
@@ -46,7 +47,7 @@ from kcompile.tracebacks import short_traceback
 Shape = tuple[int | None, ...]
 
 
-class Layer(LayerWeights, LayerContributions, LayerPosition):
+class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
     """A function on tensors with weights.
 
     Subclasses define ``build(input_shape)`` (make weights), ``call(inputs)`` and, where the output shape cannot be

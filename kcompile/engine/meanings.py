@@ -111,6 +111,7 @@ def as_meant_now(function: Any) -> Any:
         return then()(*args, **kwargs)
 
     functools.update_wrapper(held, function)
+    held.is_held_for = function  # type: ignore[attr-defined]
     return held
 
 

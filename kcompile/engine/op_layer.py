@@ -81,6 +81,18 @@ class OpLayer(Layer):
         logits = {"logits": self._logits} if any(self._logits) else {}
         return {**super().get_config(), "program": print_graph(graph, scopes=False), "constants": arrays, **logits}
 
+    def __getstate__(self) -> dict[str, Any]:
+        from kcompile.backend.functions import substitute
+
+        inputs = [ir.input_value(f"x{i}", x.dtype, x.shape) for i, x in enumerate(self._sources)]
+        results = substitute([self._result], dict(zip(self._sources, inputs, strict=True)))
+        state = super().__getstate__()
+        return {**state, "_sources": [], "_result": ir.Graph(inputs, results, name="program")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        program = state["_result"]
+        super().__setstate__({**state, "_sources": list(program.inputs), "_result": program.results[0]})
+
     def _outside(self) -> str:
         return f"the model computes outside of layers (node {self.name!r})"
 

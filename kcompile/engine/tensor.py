@@ -106,6 +106,16 @@ class Tensor:
     def __hash__(self) -> int:
         return id(self)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        from kcompile.engine.pickling import reduce_tensor
+
+        return reduce_tensor(self)
+
+    def __copy__(self) -> Any:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
     # -- the number itself
 
     def numpy(self) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 Dim = Union[int, "SymbolicDim"]
 Shape = tuple[Dim, ...]
@@ -50,6 +50,9 @@ class SymbolicDim:
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SymbolicDim, (self.terms,)  # hashes of names differ between processes
 
     def __add__(self, other: Dim) -> Dim:
         total = dict(self.terms)

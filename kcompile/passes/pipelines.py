@@ -128,6 +128,7 @@ def run_pipeline(
     dump_after: str | None = None,
     report: Report | None = None,
     stream: TextIO | None = None,
+    on_pass: Callable[[int, Graph], None] | None = None,
 ) -> Graph:
     """Run the passes one after the other.
 
@@ -139,6 +140,7 @@ def run_pipeline(
             default is the environment variable ``KCOMPILE_DUMP_AFTER``.
         report: collects what each pass did; without it nothing is measured.
         stream: where to print (default: standard error).
+        on_pass: gets the number of passes that have run, and what they made, after each.
 
     Raises:
         ValueError: ``dump_after`` names no pass.
@@ -155,6 +157,8 @@ def run_pipeline(
         with recording(record):
             graph = function(graph)
         record.seconds = time.perf_counter() - start
+        if on_pass is not None:
+            on_pass(number, graph)
         if report is not None:
             after = _measured(graph, known)
             record.nodes_before, record.nodes_after = before[0], after[0]

@@ -38,11 +38,24 @@ class CompiledModel:
         from kcompile.runtime.executable import Executable
 
         graph, self._states = with_own_states(predict_graph(model, counting=True))
-        self._executable = Executable(graph, frozen=True, device=device)
+        self._executable = Executable(graph, frozen=True, device=device, keep_portable=True)
         self._many = model._nested_output
         self.device = self._executable.device
         self.input_names = list(model.input_names)
         self.output_names = list(model.output_names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name != "_executable"}
+        return {**state, "_states": [], "graph": self._executable.portable}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from kcompile.runtime.executable import Executable
+        from kcompile.runtime.storage import storage_of
+
+        vars(self).update(state)
+        graph = vars(self).pop("graph")
+        self._states = [storage_of(variable) for variable in graph.updates if variable.role == "state"]
+        self._executable = Executable(graph, frozen=True, device=self.device, keep_portable=True)
 
     @property
     def graph(self) -> Graph:

@@ -44,10 +44,12 @@ class Executable:
         device: ``cpu``, ``cuda``, ``auto``; default: as configured.
         dump_after: print the IR after these passes (a name, or ``all``).
         report: what earlier passes did, to go on with.
+        keep_portable: whether to keep :attr:`portable`, with which the program can be written (:mod:`pickle`).
         native: whether the passes for this machine follow.
 
     Attributes:
         graph: the optimized graph.
+        portable: the same before the passes for this machine alone, if it is to be kept.
         device: where it runs.
     """
 
@@ -60,6 +62,7 @@ class Executable:
         dump_after: str | None = None,
         report: Report | None = None,
         native: bool = True,
+        keep_portable: bool = False,
     ) -> None:
         from kcompile.passes.emit import emit
         from kcompile.passes.late_updates import divide
@@ -74,8 +77,15 @@ class Executable:
             graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
         block = runtime.channel_block() if self.device == "cpu" and _has_convolution(graph) else 0
         target = Target(self.device, NATIVE[self.device], portable=False, block=block)
-        passes = (*(INFERENCE if pipeline is None else pipeline), *(native_passes(target) if native else ()))
-        self.graph = run_pipeline(graph, passes, dump_after=dump_after, report=self._report)
+        portable = INFERENCE if pipeline is None else pipeline
+        passes = (*portable, *(native_passes(target) if native else ()))
+
+        def keep(number: int, made: Graph) -> None:
+            if number == len(portable) and keep_portable:
+                self.portable = made
+
+        self.portable: Graph | None = None
+        self.graph = run_pipeline(graph, passes, dump_after, self._report, on_pass=keep)
         divided = divide(self.graph) if self.device == "cpu" else None
         emitted = emit(divided.first if divided else self.graph, target)
         self._target = target

@@ -1,0 +1,283 @@
+"""Models, layers and tensors for ``pickle`` and ``copy.deepcopy`` (and joblib, and multiprocessing).
+
+A layer is written by its attributes, without what its calls left; variables with their values. A model that is a graph
+is written with the calls of its layers, and calls them again; a subclassed one with what its inputs look like. What a
+model has compiled is made anew when it is used; optimizers keep their state, so that training goes on as it would have.
+As with every pickle, classes and functions of the user's are named and not written: the reader needs them, and a
+lambda has no name (``copy.deepcopy`` takes it all the same).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kcompile import ir
+from kcompile.backend.variables import Variable
+from kcompile.engine.meanings import as_meant_now
+from kcompile.engine.replay import in_its_first_call
+from kcompile.engine.tensor import Tensor
+from kcompile.engine.tracking import internal_names
+from kcompile.errors import DataTypeError
+from kcompile.ir.pickling import flattened, leaf_of, restored
+from kcompile.runtime.storage import attach, storage_of
+
+if TYPE_CHECKING:
+    from kcompile.engine.layer import Layer
+    from kcompile.engine.network import Network
+
+NOTES = ("_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_losses", "_updates", "_metrics")
+"""What calls leave in a layer."""
+
+_GRAPH = ("inputs", "outputs", "input_names", "output_names", "input_spec", "built", "optimizer", "loss")
+"""Public attributes of a model that its graph, or ``compile``, sets."""
+
+
+# ---- tensors
+
+
+def reduce_tensor(tensor: Tensor) -> tuple[Any, ...]:
+    """What ``Tensor.__reduce_ex__`` returns: what it is computed from.
+
+    Raises:
+        TypeError (also a ValueError): it depends on a model input.
+    """
+    if any(isinstance(node.op, ir.Input) for node in ir.toposort([tensor.value])):
+        raise DataTypeError(
+            f"{tensor!r} is symbolic: it has no value, and belongs to the graph of this process, so that it cannot be "
+            "pickled or copied; pickle the model or layer that makes it, or an array"
+        )
+    return _tensor_of, (*flattened([tensor.value]), tensor._name)
+
+
+def _tensor_of(flat: Any, places: Any, name: str | None) -> Tensor:
+    return Tensor(restored(flat, places)[0], name)
+
+
+def reduce_variable(variable: Variable) -> tuple[Any, ...]:
+    """What ``Variable.__reduce_ex__`` returns."""
+    constraint = _unwrapped(variable.constraint)
+    return _variable_of, (type(variable), variable.variable, variable.label, constraint, variable.trainable)
+
+
+def _variable_of(cls: type[Variable], leaf: ir.Variable, label: str, constraint: Any, trainable: bool) -> Variable:
+    variable = cls.__new__(cls)
+    variable.leaf, variable.variable = leaf_of(leaf), leaf
+    Tensor.__init__(variable, variable.leaf, f"{label}:0")
+    variable.label, variable.storage, variable.trainable = label, storage_of(leaf), trainable
+    variable.constraint = as_meant_now(constraint)
+    return variable
+
+
+def reduce_leaf(leaf: ir.Variable) -> tuple[Any, ...]:
+    """How a variable of the IR is written: with its value. For ``copyreg``, since the IR knows no values."""
+    return _leaf_of, (type(leaf), leaf.label, leaf.type, leaf.role, storage_of(leaf).read())
+
+
+def _leaf_of(cls: type[ir.Variable], label: str, type_: Any, role: str, value: Any) -> ir.Variable:
+    from kcompile.runtime.storage import Storage
+
+    leaf = cls(label, type_, role)
+    attach(leaf, Storage(value, leaf.type.dtype))
+    return leaf
+
+
+def _unwrapped(function: Any) -> Any:
+    """The user's function in what :func:`~kcompile.engine.meanings.as_meant_now` made of it."""
+    return getattr(function, "is_held_for", function)
+
+
+# ---- layers
+
+
+def layer_state(layer: Layer) -> dict[str, Any]:
+    """The attributes of a layer, without what its calls left."""
+    internal = internal_names(type(layer))
+    with in_its_first_call(layer):
+        state = dict(vars(layer))
+    for name, value in list(state.items()):
+        bound = isinstance(value, types.MethodType) and value.__self__ is layer
+        if name in NOTES or bound or (name in internal and _is_of_this_process(value)):
+            del state[name]
+    state["_regularized"] = [(w, _unwrapped(regularizer)) for w, regularizer in layer._regularized]
+    return state
+
+
+def set_layer_state(layer: Layer, state: Mapping[str, Any]) -> None:
+    """The opposite of :func:`layer_state`, for a new object."""
+    own = vars(layer)
+    own.update({name: [] for name in NOTES})
+    own.update(state)
+    own["_regularized"] = [(w, as_meant_now(regularizer)) for w, regularizer in state["_regularized"]]
+    seeds = own.get("_seeds")
+    if seeds is not None:
+        seeds.start_at(seeds.first)  # its calls are made again
+
+
+def _is_of_this_process(value: Any) -> bool:
+    """Whether something of our own holds a symbolic tensor or a compiled program, which is made again when needed."""
+    from kcompile.backend.functions import Function
+
+    if isinstance(value, Function):
+        return True
+    if isinstance(value, Tensor):
+        return not isinstance(value, Variable)
+    if isinstance(value, Mapping):
+        return any(map(_is_of_this_process, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_is_of_this_process, value))
+
+
+# ---- models
+
+
+def model_state(model: Network) -> dict[str, Any]:
+    """What a model is made of again: attributes, calls of layers, and how it was compiled."""
+    internal = internal_names(type(model))
+    attributes = {k: v for k, v in vars(model).items() if k not in internal and k not in _GRAPH}
+    kept = ("_trainable_weights", "_non_trainable_weights", "_random", "_collected_trainable_weights")
+    own = {
+        name: value for name, value in vars(model).items() if name in internal and (name in kept or _is_plain(value))
+    }
+    state: dict[str, Any] = {
+        "attributes": attributes,
+        "own": own,
+        "graph": None,
+        "stack": getattr(model, "_stack", None),
+    }
+    state["regularized"] = [(w, _unwrapped(regularizer)) for w, regularizer in model._regularized]
+    if model._functional:
+        names = model.input_names, model.output_names
+        shapes = [(tuple(x.shape), x.dtype) for x in model.inputs]
+        graph = None if model._subclassed or state["stack"] is not None else _calls(model)
+        state["graph"] = {"names": names, "shapes": shapes, "calls": graph}
+    arguments = getattr(model, "_compile_arguments", None)
+    if arguments is not None:
+        state["compile"] = {**arguments, "on_nan": getattr(model, "on_nan", "raise")}
+        state["switches"] = dict(getattr(model, "_collected_switches", {}))
+    return state
+
+
+def set_model_state(model: Network, state: Mapping[str, Any]) -> None:
+    """The opposite of :func:`model_state`, for a new object."""
+    from kcompile.engine.input_layer import Input
+
+    base = next(cls for cls in type(model).__mro__ if cls.__module__.startswith("kcompile."))
+    base.__init__(model, name=state["attributes"]["name"])  # type: ignore[misc]  # ours, not the user's
+    own = vars(model)
+    own.update(state["attributes"])
+    own["_regularized"] = [(w, as_meant_now(regularizer)) for w, regularizer in state["regularized"]]
+    plain = {name: value for name, value in state["own"].items() if name not in ("_functional", "_subclassed")}
+    if state["stack"] is not None:
+        own["_stack"] = []
+    for name in ("_trainable_weights", "_non_trainable_weights"):
+        own[name] = plain.pop(name)
+    graph = state["graph"]
+    if state["stack"] is not None:
+        _add(model, state["stack"], graph)
+    elif graph is not None and graph["calls"] is not None:
+        inputs, outputs = _called(graph["calls"])
+        model._set_graph(inputs, outputs)
+    elif graph is not None:
+        inputs = [
+            Input(batch_shape=shape, dtype=dtype, name=name)
+            for name, (shape, dtype) in zip(graph["names"][0], graph["shapes"], strict=True)
+        ]
+        model._build_graph(inputs if len(inputs) > 1 else inputs[0])  # type: ignore[attr-defined]  # a Model
+    if graph is not None:
+        model.input_names, model.output_names = graph["names"]
+    collected = plain.pop("_collected_trainable_weights", None)
+    if "compile" in state:
+        _compile(model, state)
+    own.update(plain)
+    if collected:
+        own["_collected_trainable_weights"] = collected
+
+
+def _compile(model: Any, state: Mapping[str, Any]) -> None:
+    """Compile as it was compiled; layers count as trained that were so then."""
+    from kcompile.engine.traces import with_sublayers
+
+    flags = [(layer, layer.trainable) for layer in with_sublayers(model)]
+    for layer, flag in flags:
+        is_model = layer._kind == "model"  # what was frozen inside is told by the switches, and by what was collected
+        layer.trainable = state["switches"].get(getattr(layer, "_switch", None), flag or is_model)
+    try:
+        model.compile(**state["compile"])
+    finally:
+        for layer, flag in flags:
+            layer.trainable = flag
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether something holds numbers, names and the like only."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+class _Result:
+    """The place of a tensor in a list of calls, in the arguments of another call."""
+
+    def __init__(self, call: int, index: int) -> None:
+        self.call = call
+        self.index = index
+
+
+def _calls(model: Network) -> tuple[list[Any], list[_Result], list[_Result]]:
+    """The calls of the layers of a graph, and where its inputs and outputs are among their results."""
+    places: dict[int, _Result] = {}
+    calls = []
+    for number, node in enumerate(model._nodes):
+        inputs = [places.get(id(x), x) for x in node.input_tensors]
+        if not node.inbound_layers and id(node.input_tensors[0]) == id(node.output_tensors[0]):
+            inputs = []  # an input
+        calls.append((node.layer, inputs, _mapped(node.arguments, places), node.nested))
+        places.update((id(y), _Result(number, index)) for index, y in enumerate(node.output_tensors))
+    return calls, [places[id(x)] for x in model.inputs], [places[id(y)] for y in model.outputs]
+
+
+def _called(calls: tuple[list[Any], list[_Result], list[_Result]]) -> tuple[list[Tensor], list[Tensor]]:
+    """Call the layers; the inputs and outputs of the graph."""
+    from kcompile.engine.nest import flatten
+
+    made: list[list[Tensor]] = []
+    for layer, inputs, arguments, nested in calls[0]:
+        if not inputs:
+            made.append(layer._inbound_nodes[0].output_tensors)
+            continue
+        tensors = [_of_result(x, made) for x in inputs]
+        outputs = layer(tensors if nested else tensors[0], **_of_result(arguments, made))
+        made.append(list(flatten(outputs)))
+    inputs, outputs = ([made[place.call][place.index] for place in ends] for ends in calls[1:])
+    return inputs, outputs
+
+
+def _mapped(argument: Any, places: Mapping[int, _Result]) -> Any:
+    if isinstance(argument, Tensor):
+        return places.get(id(argument), argument)
+    if isinstance(argument, dict):
+        return {key: _mapped(value, places) for key, value in argument.items()}
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(_mapped(item, places) for item in argument)
+    return argument
+
+
+def _of_result(argument: Any, made: Sequence[Sequence[Tensor]]) -> Any:
+    if isinstance(argument, _Result):
+        return made[argument.call][argument.index]
+    if isinstance(argument, dict):
+        return {key: _of_result(value, made) for key, value in argument.items()}
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(_of_result(item, made) for item in argument)
+    return argument
+
+
+def _add(model: Any, stack: Sequence[Any], graph: Any) -> None:
+    """Add the layers of a Sequential, and build it for its input if it was built."""
+    for layer in stack:
+        model.add(layer)
+    if graph is not None and not model._functional:
+        model.build(graph["shapes"][0][0])
