@@ -346,7 +346,7 @@ def test_losses_inside_of_a_loop_are_refused() -> None:
             self.add_loss(K.sum(inputs))
             return inputs, states
 
-    with pytest.raises(ValueError, match="adds losses or updates at each step of a loop"):
+    with pytest.raises(ValueError, match="adds losses, updates or metrics at each step of a loop"):
         L.RNN(Costly())(inputs())
     x = inputs(steps=2)
     model = Model(x, L.RNN(Costly(), unroll=True)(x))
