@@ -31,6 +31,7 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
         "PearsonCorrelation", "PrecisionAtRecall", "R2Score", "RecallAtPrecision", "binary_focal_crossentropy",
         "categorical_focal_crossentropy", "concordance_correlation", "pearson_correlation",
     ),
+    "optimizers": ("AdamW", "Adafactor", "Ftrl", "Lion", "legacy.Ftrl"),
 }  # fmt: skip
 """Names that training configurations can have and kcompile has not."""
 
@@ -41,6 +42,14 @@ WITH_ARGUMENTS = (
     "metrics/AUC-logits",
     "metrics/MeanIoU",  # sparse_y_pred=False
 )
+OPTIONS = ("use_ema", "weight_decay")
+"""Arguments of optimizers that kcompile has not."""
+LAYERS = ("LocallyConnected1D", "LocallyConnected2D")
+REFUSED = ("ConvLSTM1D", "ConvLSTM2D", "ZeroPadding1D")
+"""Layers of Keras 3 with an argument that is refused here: unroll, and channels_first."""
+UNUSUAL = tuple(f"tf_keras.h5/layers/{name}" for name in ("ConvLSTM1D", "ConvLSTM2D", "Cropping3D"))
+"""With time_major, of which tf.keras heeds a half; with nothing left."""
+
 """Files that hold an argument which kcompile has not, besides those that it has."""
 
 OTHERWISE = (
@@ -100,9 +109,27 @@ def test_evaluate(name: str) -> None:
     assert_all_close([found], [expected], name)
 
 
-@pytest.mark.parametrize("name", cases("masks"))
+@pytest.mark.parametrize("name", cases("layers", "masks"))
 def test_predict(name: str) -> None:
     record, content = case(name)
+    layer = name.rpartition("/")[2]
+    if layer in LAYERS or (layer in REFUSED and name.startswith("keras")) or name in UNUSUAL:
+        with pytest.raises(ValueError, match=f"'{layer}'|unroll|channels_last|leaves nothing|time_major"):
+            load_model(content)
+        return
     model = load_model(content)
     x = inputs_of([tuple(shape) for shape in record.shapes], record.integers)
     assert_all_close(listed(model.predict(x if len(x) > 1 else x[0])), record.predictions, name)
+
+
+@pytest.mark.parametrize("name", cases("optimizers"))
+def test_training_goes_on(name: str) -> None:
+    record, content = case(name)
+    optimizer, _, option = name.rpartition("/")[2].partition("-")
+    if optimizer in NOT_HERE["optimizers"] or option in OPTIONS:
+        with pytest.warns(UserWarning, match="training configuration of the file cannot be read.*loaded without it"):
+            assert load_model(content).optimizer is None
+        return
+    model = load_model(content)
+    model.fit(features(), targets_of("same")[:, :1], batch_size=4, shuffle=False, verbose=0)
+    assert_all_close(model.get_weights(), record.weights, name)

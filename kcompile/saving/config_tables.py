@@ -111,12 +111,29 @@ def _change_lstm(config: dict[str, Any], generation: Generation) -> None:
         config["implementation"] = 1  # one mask for each gate, whatever the argument says
 
 
+CONV_LSTMS = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+OWN_TIME_MAJOR = "kcompile_time_major"
+
+
+def _change_conv_lstm(config: dict[str, Any], generation: Generation) -> None:
+    own = config.pop(OWN_TIME_MAJOR, None)
+    if own is not None:
+        config["time_major"] = own
+    elif generation is Generation.TF_KERAS and config.get("time_major"):
+        raise KCompileError(
+            f"layer {config.get('name')!r} is a ConvLSTM with time_major=True, by which tf.keras takes some axes and "
+            "not others: there is no such layer here; save it with time_major=False"
+        )
+
+
 def with_own_meaning(config: Any) -> Any:
-    """The configuration of an archive that we wrote, in which arguments of LSTM mean what they mean here."""
+    """The configuration of an archive that we wrote, in which arguments mean what they mean here."""
     if isinstance(config, Mapping):
         inner, name = config.get("config"), config.get("class_name")
         if name in LSTMS and isinstance(inner, Mapping) and "implementation" in inner:
             config = {**config, "config": {**inner, OWN_IMPLEMENTATION: inner["implementation"]}}
+        if name in CONV_LSTMS and isinstance(inner, Mapping) and "time_major" in inner:
+            config = {**config, "config": {**inner, OWN_TIME_MAJOR: inner["time_major"]}}
         return {key: with_own_meaning(value) for key, value in config.items()}
     return [with_own_meaning(item) for item in config] if isinstance(config, list) else config
 
@@ -166,6 +183,7 @@ CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {
     "GRUCell": _change_gru,
     "LSTM": _change_lstm,
     "LSTMCell": _change_lstm,
+    **dict.fromkeys(CONV_LSTMS, _change_conv_lstm),
     "ZeroPadding1D": _change_zero_padding_1d,
 }
 
