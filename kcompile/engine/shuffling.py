@@ -20,7 +20,7 @@ class Shuffling:
     """
 
     def __init__(self, seed: int | None = None, count: int = 0) -> None:
-        self.seed = int(np.random.randint(0, 2**31 - 1)) if seed is None else seed
+        self.seed = seed
         self.count = count
         self._seedings = seedings()
 
@@ -31,6 +31,8 @@ class Shuffling:
 
     def permutation(self, n: int) -> np.ndarray[Any, Any]:
         """The next order of ``n`` things."""
+        if self.seed is None:  # not before: a call of fit that is refused draws nothing
+            self.seed = int(np.random.randint(0, 2**31 - 1))
         # RandomState: its stream is the same in every release of NumPy.
         order = np.random.RandomState([self.seed, self.count]).permutation(n)
         self.count = (self.count + 1) % 2**32

@@ -39,7 +39,7 @@ def state_of(model: Model) -> dict[str, Any]:
     return {
         "version": VERSION,
         # Only where there is one: files of models that never shuffled stay as they were.
-        **({} if shuffling is None else {"shuffling": [shuffling.seed, shuffling.count]}),
+        **({} if shuffling is None or shuffling.seed is None else {"shuffling": [shuffling.seed, shuffling.count]}),
         "random_steps": 0 if model._random is None else int(model._random.numpy()),
         "seeds": seeds,
         "frozen_models": [path for path, inner in _models(model) if not inner.trainable],
