@@ -101,6 +101,8 @@ def check(document: str, scope: dict[str, Any]) -> None:
     """What the examples should have come to."""
     if document == "README.md":
         assert (scope["probabilities"].argmax(1) == scope["y_test"]).mean() > 0.95
+        assert scope["loss"] < 0.3
+        assert scope["model"].optimizer.iterations.numpy() == 15 * 45 + 20
     if document == "docs/guide.md":
         assert (scope["probabilities"].argmax(1) == scope["y_test"]).mean() > 0.9
 
