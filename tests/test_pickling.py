@@ -168,6 +168,20 @@ def test_what_was_frozen_after_compile_still_trains(way: Callable[[Any], Any]) -
         np.testing.assert_array_equal(mine, other)
 
 
+@ways
+@pytest.mark.parametrize("make", [functional, sequential], ids=lambda make: make.__name__)
+def test_added_losses_and_metrics_stay(make: Any, way: Callable[[Any], Any]) -> None:
+    model = make()
+    model.add_loss(K.mean(K.square(model.output)))
+    model.add_metric(K.max(model.output), name="largest")
+    model.compile("sgd", "mse")
+    again = way(model)
+    assert again.metrics_names == model.metrics_names
+    found, expected = again.evaluate(X, Y, verbose=0), model.evaluate(X, Y, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert len(expected) == 2
+
+
 def test_lambdas_are_copied() -> None:
     layers = [L.Dense(4, input_shape=(6,))]
     for k in range(2):

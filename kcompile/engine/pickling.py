@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile import ir
 from kcompile.backend.variables import Variable
+from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.replay import in_its_first_call
 from kcompile.engine.tensor import Tensor
@@ -149,7 +150,8 @@ def model_state(model: Network) -> dict[str, Any]:
     if model._functional:
         names = model.input_names, model.output_names
         shapes = [(tuple(x.shape), x.dtype) for x in model.inputs]
-        graph = None if model._subclassed or state["stack"] is not None else _calls(model)
+        warn_of_plain_losses(model, "pickled or copied")
+        graph = None if model._subclassed else _calls(model)
         state["graph"] = {"names": names, "shapes": shapes, "calls": graph}
     arguments = getattr(model, "_compile_arguments", None)
     if arguments is not None:
@@ -175,9 +177,13 @@ def set_model_state(model: Network, state: Mapping[str, Any]) -> None:
     graph = state["graph"]
     if state["stack"] is not None:
         _add(model, state["stack"], graph)
+        if graph is not None:
+            made = [node.output_tensors for node in model._main_nodes]
+            model._append(_called(graph["calls"], made)[2])
     elif graph is not None and graph["calls"] is not None:
-        inputs, outputs = _called(graph["calls"])
+        inputs, outputs, added = _called(graph["calls"], [])
         model._set_graph(inputs, outputs)
+        model._append(added)
     elif graph is not None:
         inputs = [
             Input(batch_shape=shape, dtype=dtype, name=name)
@@ -226,8 +232,12 @@ class _Result:
         self.index = index
 
 
-def _calls(model: Network) -> tuple[list[Any], list[_Result], list[_Result]]:
-    """The calls of the layers of a graph, and where its inputs and outputs are among their results."""
+Calls = tuple[list[Any], list[_Result], list[_Result], list[_Result]]
+"""Calls of layers; where the inputs and outputs of a model, and added losses and metrics, are among their results."""
+
+
+def _calls(model: Network) -> Calls:
+    """The calls of the layers of a graph."""
     places: dict[int, _Result] = {}
     calls = []
     for number, node in enumerate(model._nodes):
@@ -236,23 +246,22 @@ def _calls(model: Network) -> tuple[list[Any], list[_Result], list[_Result]]:
             inputs = []  # an input
         calls.append((node.layer, inputs, _mapped(node.arguments, places), node.nested))
         places.update((id(y), _Result(number, index)) for index, y in enumerate(node.output_tensors))
-    return calls, [places[id(x)] for x in model.inputs], [places[id(y)] for y in model.outputs]
+    inputs, outputs, added = ([places[id(x)] for x in ends] for ends in (model.inputs, model.outputs, model._added))
+    return calls, inputs, outputs, added
 
 
-def _called(calls: tuple[list[Any], list[_Result], list[_Result]]) -> tuple[list[Tensor], list[Tensor]]:
-    """Call the layers; the inputs and outputs of the graph."""
+def _called(calls: Calls, made: list[list[Tensor]]) -> list[list[Tensor]]:
+    """Make the calls that come after those of which the results are ``made``; the ends that the calls name."""
     from kcompile.engine.nest import flatten
 
-    made: list[list[Tensor]] = []
-    for layer, inputs, arguments, nested in calls[0]:
+    for layer, inputs, arguments, nested in calls[0][len(made) :]:
         if not inputs:
             made.append(layer._inbound_nodes[0].output_tensors)
             continue
         tensors = [_of_result(x, made) for x in inputs]
         outputs = layer(tensors if nested else tensors[0], **_of_result(arguments, made))
         made.append(list(flatten(outputs)))
-    inputs, outputs = ([made[place.call][place.index] for place in ends] for ends in calls[1:])
-    return inputs, outputs
+    return [[made[place.call][place.index] for place in ends] for ends in calls[1:]]
 
 
 def _mapped(argument: Any, places: Mapping[int, _Result]) -> Any:
