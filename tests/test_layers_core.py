@@ -237,8 +237,9 @@ def test_lambda_shape_mask_and_configuration() -> None:
     assert L.Lambda(double, mask=lambda inputs, mask: K.logical_not(mask))(x)._keras_mask is not None
     config = L.Lambda(double, arguments={"factor": 4}, name="f").get_config()
     assert (config["function"], config["function_type"], config["arguments"]) == ("double", "function", {"factor": 4})
+    assert L.Lambda.from_config(config).function is double
     with pytest.raises(ValueError, match="Unknown function of Lambda layer 'f': 'double'"):
-        L.Lambda.from_config(config)
+        L.Lambda.from_config({**config, "function": "double"})  # as a file holds it
     again = L.deserialize({"class_name": "Lambda", "config": config}, custom_objects={"double": double})
     assert again.get_config() == config
     with pytest.raises(TypeError, match="bytecode, which kcompile does not run"):

@@ -42,6 +42,7 @@ from kcompile.backend.functions import (
     eval,
     function,
     gradients,
+    name_scope,
 )
 from kcompile.backend.math import (
     abs,
@@ -267,6 +268,7 @@ __all__ = [
     "min",
     "minimum",
     "moving_average_update",
+    "name_scope",
     "ndim",
     "normalize_batch_in_training",
     "normalize_data_format",

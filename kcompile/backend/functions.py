@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from kcompile.backend.random import own_counter, random_counter
 from kcompile.backend.updates import Update
 from kcompile.backend.variables import Variable, current_trace
 from kcompile.engine.tensor import Array, Tensor, as_tensor
-from kcompile.errors import KCompileError, NoNumberError
+from kcompile.errors import DataTypeError, KCompileError, NoNumberError, shown
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops.control import LearningPhase
 from kcompile.passes.autodiff import gradients as differentiate
@@ -210,6 +211,19 @@ def evaluate(tensors: Sequence[Tensor | Update]) -> list[Array]:
             "use model.predict, or K.function to compute it from arrays"
         )
     return Function([], tensors, name="eval", device="cpu")()
+
+
+@contextlib.contextmanager
+def name_scope(name: str) -> Iterator[str]:
+    """Inside, operations are named below ``name``, as exported files show: ``with K.name_scope("loss"): ...``.
+
+    Raises:
+        TypeError: no string.
+    """
+    if not isinstance(name, str):
+        raise DataTypeError(f"K.name_scope takes a name, got {shown(name)}")
+    with ir.scope(name):
+        yield f"{name}/"
 
 
 def eval(x: Any) -> Any:

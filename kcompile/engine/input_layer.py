@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile.backend import config
-from kcompile.backend.variables import is_placeholder, placeholder
+from kcompile.backend.variables import Variable, is_placeholder, placeholder
 from kcompile.engine.history import remember
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import Node
@@ -51,7 +51,9 @@ class InputLayer(Layer):
                 got = shown(input_tensor)
                 raise DataTypeError(f"input {self.name!r}: input_tensor must be a symbolic tensor, got {got}")
             shape: tuple[int | None, ...] = tuple(input_tensor.shape)
-            tensor = Tensor(input_tensor.value, input_tensor.name)
+            tensor = input_tensor  # from now on it is this input's, as in Keras
+            if isinstance(tensor, Variable) or tensor._keras_history is not None:
+                tensor = Tensor(input_tensor.value, input_tensor.name)
         else:
             if batch_input_shape is None:
                 if input_shape is None:

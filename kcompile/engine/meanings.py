@@ -70,7 +70,7 @@ class Meanings:
         )
         new = types.FunctionType(old.__code__, dict(old.__globals__), old.__name__, old.__defaults__, cells)
         new.__kwdefaults__, new.__qualname__ = old.__kwdefaults__, old.__qualname__
-        new.__dict__.update(old.__dict__)
+        new.__dict__.update(old.__dict__, __wrapped__=old)
         made[id(self)] = new
 
         def meaning(value: Any) -> Any:

@@ -13,6 +13,7 @@ from kcompile.engine.dependence import belongs
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
+from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs
 from kcompile.engine.nest import flatten
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
@@ -230,7 +231,9 @@ class Network(AddedLayers):
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
         tensors = _with_masks(as_list(inputs), mask)
         self._check_call(tensors)
-        outputs = self._replay(tensors, training)
+        fitted = [fitting_rank(mine, x) for mine, x in zip(self.inputs, tensors, strict=True)]
+        with naming_inputs(self, fitted):
+            outputs = self._replay(fitted, training)
         return outputs if self._nested_output else outputs[0]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -249,12 +252,6 @@ class Network(AddedLayers):
             raise ShapeError(
                 f"model {self.name!r} takes {len(self.inputs)} inputs ({listed(self.input_names)}), got {len(tensors)}"
             )
-        for name, mine, given in zip(self.input_names, self.inputs, tensors, strict=True):
-            a, b = tuple(mine.shape)[1:], tuple(given.shape)[1:]
-            if len(a) != len(b) or any(p != q and p is not None and q is not None for p, q in zip(a, b, strict=True)):
-                raise ShapeError(
-                    f"input {name!r} of model {self.name!r} has shape {tuple(mine.shape)}, got {tuple(given.shape)}"
-                )
 
     def _replay(self, tensors: Sequence[Tensor], training: Any = None) -> list[Tensor]:
         """The outputs for other inputs: every layer is called again, with its own weights."""
@@ -427,7 +424,7 @@ def trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -
             if isinstance(node.layer, InputLayer) and not any(id(y) in stops for y in node.output_tensors):
                 raise KCompileError(
                     f"graph disconnected: the outputs of model {model.name!r} depend on input {node.layer.name!r}, "
-                    f"which is not among its inputs ({listed(_names(inputs))})"
+                    f"which is not among its inputs ({listed(_names(inputs))}){inside_of(node.layer)}"
                 )
             done.add(id(node))
             order.append(node)

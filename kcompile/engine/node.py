@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.advice import on_axes
+from kcompile.engine.history import made_by_layer
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, ShapeError, shown
 
@@ -88,6 +89,8 @@ def get_source_inputs(tensor: Any, layer: Layer | None = None, node_index: int |
         ValueError: no layer made ``tensor``.
     """
     if layer is None or node_index is None:
+        if isinstance(tensor, Tensor) and tensor._keras_history is None:
+            tensor = made_by_layer(tensor.value) or tensor  # another handle of it
         if getattr(tensor, "_keras_history", None) is None:
             raise KCompileError(f"get_source_inputs needs the output of a layer, got {shown(tensor)}")
         layer, node_index, _ = tensor._keras_history

@@ -8,6 +8,7 @@ from typing import Any
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.lists import unique
+from kcompile.engine.nest import flatten
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.training import Model
 from kcompile.errors import DataTypeError, KCompileError, listed, shown
@@ -54,14 +55,14 @@ class Sequential(Model):
 
         Raises:
             TypeError: not a layer.
-            ValueError: its name is taken, or it does not fit the output below it.
+            ValueError: another layer has its name, or it does not fit the output below it.
         """
         if isinstance(layer, Tensor) and layer._keras_history is not None:
             layer = layer._keras_history[0]
         if not isinstance(layer, Layer):
             hint = f"; make an instance: {layer.__name__}(...)" if isinstance(layer, type) else ""
             raise DataTypeError(f"model {self.name!r}: add takes a layer, got {shown(layer)}{hint}")
-        if any(layer.name == other.name for other in self._stack):
+        if any(layer.name == other.name and layer is not other for other in self._stack):
             raise KCompileError(
                 f"model {self.name!r} already has a layer named {layer.name!r}; its layers are "
                 f"{listed(item.name for item in self._stack)}"
@@ -78,10 +79,7 @@ class Sequential(Model):
             self._start = Input(batch_shape=shape, dtype=_first_dtype(layer), name=f"{layer.name}_input")
             self._end = self._start
         if getattr(self, "_end", None) is not None:
-            end = layer(self._end)  # before anything changes: an error leaves the model as it was
-            if isinstance(end, list):
-                raise KCompileError(f"layer {layer.name!r} has several outputs; use the functional API")
-            self._end = end
+            self._end = _applied(layer, self._end)  # before anything changes: an error leaves the model as it was
         self._stack.append(layer)
         if getattr(self, "_end", None) is not None:
             self._refresh()
@@ -132,7 +130,7 @@ class Sequential(Model):
             raise KCompileError(f"model {self.name!r} has no layers")
         end = start
         for layer in self._stack:
-            end = layer(end)
+            end = _applied(layer, end)
         self._start, self._end = start, end
         self._refresh()
 
@@ -172,6 +170,15 @@ class Sequential(Model):
             if not cls.__module__.startswith("kcompile.") and isinstance(config, dict) and "layers" not in config:
                 return cls(**config)
             return sequential_from_config(cls, config, custom_objects)
+
+
+def _applied(layer: Layer, x: Tensor) -> Tensor:
+    """The one output of a layer, also where that returns it in a list."""
+    outputs = flatten(layer(x))
+    if len(outputs) != 1:
+        raise KCompileError(f"layer {layer.name!r} has several outputs; use the functional API")
+    output: Tensor = outputs[0]
+    return output
 
 
 def _first_shape(layer: Layer) -> tuple[int | None, ...] | None:

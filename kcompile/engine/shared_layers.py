@@ -37,7 +37,8 @@ def numbering(model: Network) -> Iterator[None]:
 
 
 def _count(model: Network, counts: Counter[Layer], seen: set[Layer]) -> None:
-    for layer in model.sublayers:
+    stack = getattr(model, "_stack", [])  # in which a layer may stand twice
+    for layer in [*stack, *(layer for layer in model.sublayers if layer not in stack)]:
         counts[layer] += 1
         if hasattr(layer, "_functional") and layer not in seen:
             seen.add(layer)

@@ -10,7 +10,7 @@ from kcompile import backend as K
 from kcompile.engine.layer import Layer
 from kcompile.engine.replay import kept
 from kcompile.errors import DataTypeError, unknown_name
-from kcompile.utils.generic_utils import get_custom_objects, get_registered_name
+from kcompile.utils.generic_utils import FunctionName, function_name, get_custom_objects
 
 
 class Lambda(Layer):
@@ -129,12 +129,14 @@ def _parameters(function: Any) -> tuple[str, ...]:
 
 def _described(function: Any) -> tuple[Any, str]:
     name = getattr(function, "__name__", None)
-    return (function, "lambda") if name in (None, "<lambda>") else (get_registered_name(function), "function")
+    return (function, "lambda") if name in (None, "<lambda>") else (function_name(function), "function")
 
 
 def _found(function: Any, known: Mapping[str, Any], layer: Any) -> Any:
     if callable(function):
         return function
+    if isinstance(function, FunctionName) and function not in known and function.function is not None:
+        return function.function
     if isinstance(function, str):
         if function not in known:
             raise unknown_name(f"function of Lambda layer {layer!r}:", function, known)

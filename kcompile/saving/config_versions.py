@@ -37,6 +37,7 @@ from kcompile.saving.config_tables import (
     joined_masks,
     says_nothing,
 )
+from kcompile.utils.generic_utils import FunctionName
 
 
 def generation_of(config: Any, keras_version: str | None = None) -> Generation:
@@ -127,7 +128,7 @@ class _Reader:
             return {k: self.value(v, k if isinstance(k, str) else "") for k, v in item.items()}
         if isinstance(item, (list, tuple)) and not isinstance(item, Place):
             return type(item)(self.value(each, key) for each in item)
-        if isinstance(item, str):
+        if isinstance(item, str) and not isinstance(item, FunctionName):
             return self.name(item, key)
         return item
 
@@ -305,7 +306,8 @@ class _Reader:
             elif kind == "function" or (isinstance(given, Mapping) and given.get("class_name") == "function"):
                 written = given.get("config") if isinstance(given, Mapping) else given
                 module = given.get("module") if isinstance(given, Mapping) else config.get("module")
-                self.require(str(written), module, "function")
+                if not isinstance(written, FunctionName):
+                    self.require(str(written), module, "function")
                 new[key], new[f"{key}_type"] = written, "function"
             else:
                 new[key] = self.value(given)

@@ -14,7 +14,7 @@ from kcompile.saving import lambdas, limits
 from kcompile.saving.limits import UnsafeFileError, check_size
 from kcompile.saving.structure import check_structure
 from kcompile.tracebacks import short_traceback
-from kcompile.utils.generic_utils import get_registered_name
+from kcompile.utils.generic_utils import FunctionName, get_registered_name
 
 KERAS_VERSION = "2.3.1"
 """The version of Keras that our configurations name: the one whose form they have."""
@@ -115,6 +115,8 @@ def plain(value: Any, owner: str = "the object") -> Any:
         return [plain(item, owner) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
         return plain(value.tolist(), owner)
+    if isinstance(value, FunctionName):
+        return str(value)
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, slice):

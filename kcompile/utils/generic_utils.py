@@ -55,7 +55,7 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 def get_registered_name(obj: Any) -> str:
     """The name under which files hold a class or function: ``package>name`` if it was registered, else its own."""
     try:
-        found = _registered.get(obj)
+        found = _registered.get(obj) or _registered.get(getattr(obj, "__wrapped__", None))
     except TypeError:  # what cannot be hashed was not registered
         found = None
     return found if found is not None else str(obj.__name__)
@@ -98,6 +98,26 @@ def custom_object_scope(*args: Mapping[str, Any]) -> CustomObjectScope:
     return CustomObjectScope(*args)
 
 
+class FunctionName(str):
+    """The name of a user's function in a configuration, by which this program finds the function itself again.
+
+    A file holds the name alone.
+    """
+
+    function: Any
+
+    def __new__(cls, name: str, function: Any = None) -> FunctionName:
+        made = super().__new__(cls, name)
+        made.function = function
+        return made
+
+
+def function_name(function: Any) -> str:
+    """The name of a function; one that is not ours is found by it: see :class:`FunctionName`."""
+    name: str = get_registered_name(function)
+    return name if str(getattr(function, "__module__", "")).startswith("kcompile.") else FunctionName(name, function)
+
+
 def serialize_keras_object(instance: Any) -> Any:
     """The configuration of an object: its class and arguments, or a function's name; ``None`` for ``None``.
 
@@ -109,7 +129,7 @@ def serialize_keras_object(instance: Any) -> Any:
     if hasattr(instance, "get_config") and not isinstance(instance, type):
         return {"class_name": get_registered_name(type(instance)), "config": instance.get_config()}
     if hasattr(instance, "__name__"):
-        return get_registered_name(instance)
+        return function_name(instance)
     raise KCompileError(f"cannot serialize {instance!r}: it has neither get_config() nor a __name__")
 
 
@@ -154,6 +174,8 @@ def made_from(
     own = {**_custom_objects, **(custom_objects or {})}
     known = {**module_objects, **own}
     short = name.rpartition(">")[2]  # Keras 3 names an object registered in a package "package>name"
+    if isinstance(name, FunctionName) and name not in own and name.function is not None:
+        return name.function
     near = None if printable_module_name == "layer" else in_any_case(short, module_objects, config is not None)
     if name not in known and short not in known and near is None:
         raise unknown_name(printable_module_name, name, known)

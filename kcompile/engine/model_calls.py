@@ -1,0 +1,67 @@
+"""Models that are called as layers: what they may be called on, and what lies inside them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kcompile.engine.tensor import Tensor
+from kcompile.errors import ShapeError
+from kcompile.ir.ops import shaping
+
+if TYPE_CHECKING:
+    from kcompile.engine.layer import Layer
+    from kcompile.engine.network import Network
+
+
+def fitting_rank(mine: Tensor, given: Tensor) -> Tensor:
+    """``given`` with a last axis of size 1 more or less where only so it fits a model's input, as in tf.keras."""
+    wanted, shape = tuple(mine.shape), tuple(given.shape)
+    if len(shape) == len(wanted) - 1 and wanted[-1] == 1:
+        made = Tensor(shaping.expand_dims(given.value, len(shape)))
+    elif len(shape) == len(wanted) + 1 and shape[-1] == 1 and wanted[-1] != 1 and wanted[-1] == shape[-2]:
+        made = Tensor(shaping.squeeze(given.value, [len(shape) - 1]))
+    else:
+        return given
+    made._keras_history, made._keras_mask = given._keras_history, given._keras_mask
+    return made
+
+
+@contextlib.contextmanager
+def naming_inputs(model: Network, tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Inside, the model's layers are called on other tensors than its inputs: what does not fit names those too.
+
+    Raises:
+        ShapeError: a layer refused, and an input has another shape than the model's.
+    """
+    try:
+        yield
+    except ShapeError as error:
+        for name, mine, given in zip(model.input_names, model.inputs, tensors, strict=True):
+            if not _fits(tuple(mine.shape), tuple(given.shape)):
+                raise ShapeError(
+                    f"input {name!r} of model {model.name!r} has shape {tuple(mine.shape)}, got {tuple(given.shape)}, "
+                    f"which does not fit: {error}"
+                ) from error
+        raise
+
+
+def _fits(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    return len(a) == len(b) and all(p is None or q is None or p == q for p, q in zip(a[1:], b[1:], strict=True))
+
+
+def inside_of(layer: Layer) -> str:
+    """For an input layer that a graph should not depend on: how what lies inside its model is reached from outside."""
+    for node in layer._outbound_nodes:
+        model = node.layer
+        if not getattr(model, "_functional", False) or len(model._inbound_nodes) < 2:
+            continue
+        if any(x is y for x in model.inputs for y in node.input_tensors):
+            name = model.name
+            return (
+                f"; that is the own input of model {name!r}. To see inside its call, make "
+                f"part = Model({name}.input, ...) of what it computes, and call it on the same tensor: "
+                f"part({name}.get_input_at(1))"
+            )
+    return ""
