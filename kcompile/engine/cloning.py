@@ -10,9 +10,10 @@ from typing import Any
 from kcompile.backend.variables import is_placeholder
 from kcompile.engine import conventions
 from kcompile.engine.added_layers import warn_of_plain_losses
+from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import as_list, one_or_list
+from kcompile.engine.lists import as_list
 from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network, _renew
 from kcompile.engine.node import Node
@@ -77,8 +78,9 @@ def _memory() -> Iterator[dict[Layer, Layer]]:
 def _clone_functional(model: Network, input_tensors: Any, make: Make) -> Any:
     new: dict[int, Tensor] = {id(old): x for old, x in zip(model.inputs, _inputs(model, input_tensors), strict=True)}
     _call_again(model._nodes, new, make)
-    inputs, outputs = ([new[id(x)] for x in ends] for ends in (model.inputs, model.outputs))
-    clone = type(model)(inputs=one_or_list(inputs), outputs=one_or_list(outputs), name=model.name)
+    inputs = arranged(model._input_form, [new[id(x)] for x in model.inputs], False)
+    outputs = arranged(model._output_form, [new[id(x)] for x in model.outputs], False)
+    clone = type(model)(inputs=inputs, outputs=outputs, name=model.name)
     clone._append([new[id(y)] for y in model._added])
     return clone
 
@@ -92,7 +94,7 @@ def _call_again(nodes: Sequence[Node], new: dict[int, Tensor], make: Make) -> No
         arguments = {key: _renew(value, new) for key, value in node.arguments.items()}
         inputs = [new.get(id(x), x) for x in node.input_tensors]
         with as_called(node, clone):
-            outputs = clone(inputs if node.nested else inputs[0], **arguments)
+            outputs = clone(node.arranged(inputs), **arguments)
         new.update({id(old): y for old, y in zip(node.output_tensors, flatten(outputs), strict=True)})
 
 

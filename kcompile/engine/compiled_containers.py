@@ -197,7 +197,8 @@ def _mean(name: str) -> Mean:
 
 def _named(y_pred: Any, names: Sequence[str] | None) -> tuple[list[str], list[Tensor]]:
     if isinstance(y_pred, Mapping):
-        return list(y_pred), [as_tensor(x) for x in y_pred.values()]
+        names = sorted(y_pred)  # the order of a model's outputs
+        return names, [as_tensor(y_pred[name]) for name in names]
     outputs = list(y_pred) if isinstance(y_pred, (list, tuple)) else [y_pred]
     if names is None or len(names) != len(outputs):
         names = [f"output_{i + 1}" for i in range(len(outputs))]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kcompile.backend.variables import placeholder
 from kcompile.engine.custom_steps import closed_graph, overridden, settled, traced
 from kcompile.engine.data import FeedSpec
+from kcompile.engine.forms import arranged
 from kcompile.engine.free_data import Form, FreeSpecs
 from kcompile.engine.nest import flatten, map_structure, pack
 from kcompile.engine.steps import without_idle_counters
@@ -41,7 +42,7 @@ def packed(model: Model, outputs: list[Array]) -> Any:
     """Outputs in the form in which predict returns them."""
     if overridden(model, "predict_step"):
         return pack(model._own_output_form, outputs)
-    return outputs if model._nested_output or len(outputs) > 1 else outputs[0]
+    return arranged(model._output_form, outputs, model._nested_output)
 
 
 def predictor_for(model: Model, form: Form) -> Predictor:

@@ -13,6 +13,8 @@ from kcompile.backend import config
 from kcompile.backend.variables import Variable, at_once, learning_phase
 from kcompile.engine import conventions, loading, tracking
 from kcompile.engine.added_metrics import Noted
+from kcompile.engine.forms import arranged as arranged_in
+from kcompile.engine.forms import taken, takes_one_tensor
 from kcompile.engine.history import remember
 from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
@@ -278,24 +280,27 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         names = _call_arguments(type(self))
         for name, value in zip(names[1:], args, strict=False):
             kwargs[name] = value
-        nested = isinstance(inputs, (list, tuple))
-        items = list(inputs) if nested else [inputs]
+        items, form = taken(inputs, Tensor)
+        nested = isinstance(inputs, (list, tuple)) or form is not None
+        if nested and form is None and len(items) == 1 and isinstance(items[0], Tensor):
+            nested = not takes_one_tensor(type(self))  # what a function returned in a list
         if items and not any(isinstance(x, (Tensor, Layer)) for x in items):
             return self._computed(inputs, kwargs), None
         tensors = [self._input_tensor(x) for x in items]
-        arranged = tensors if nested else tensors[0]
+        arranged = arranged_in(form, tensors, nested)
         with ir.scope(self.name):
             # 2. Check what is known before building.
             self._check(tensors)
             # 3. Weights.
             if not self.built:
-                self._build([tuple(x.shape) for x in tensors], nested)
+                shapes = [tuple(x.shape) for x in tensors]
+                self._build(shapes if form is None else pack(form, shapes), nested)
                 self._check(tensors)
             # 4. Masks travel with tensors.
             masks = [x._keras_mask for x in tensors]
             given = dict(kwargs)
             if "mask" in names and kwargs.get("mask") is None and any(m is not None for m in masks):
-                kwargs["mask"] = masks if nested else masks[0]
+                kwargs["mask"] = arranged_in(form, masks, nested)
             # 5. The call, recorded or traced in both phases.
             meanings = LayerMeanings(self)
             added = len(self._updates)
@@ -303,22 +308,22 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
                 with calling(self):
                     outputs = self._traced_call(arranged, names, kwargs)
             except ir.IRError as error:
-                shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
+                sizes = ", ".join(str(tuple(x.shape)) for x in tensors)
                 kind = f"layer {self.name!r} ({type(self).__name__})"
-                raise ShapeError(f"{kind} cannot be applied to an input of shape {shapes}: {error}") from error
+                raise ShapeError(f"{kind} cannot be applied to an input of shape {sizes}: {error}") from error
             made = [self._output_tensor(x) for x in flatten(outputs)]
             # A tensor that passes through gets a handle of its own: history belongs to the handle.
             results = [Tensor(y.value) if any(y is x for x in tensors) or y._keras_history else y for y in made]
             # 6. Masks of the outputs, activity regularization.
             passed = kwargs.get("mask") if "mask" in names else None
-            output_masks = self._masks(arranged, (masks if nested else masks[0]) if passed is None else passed, made)
+            output_masks = self._masks(arranged, arranged_in(form, masks, nested) if passed is None else passed, made)
             self._regularize_activity(arranged, results)
             self._mark_inputs(added, arranged)
         # 7. History.
         for y, m in zip(results, output_masks, strict=True):
             y._keras_mask = m
         node_index = len(self._inbound_nodes)
-        node = Node(self, tensors, results, masks, output_masks, given, nested, meanings)
+        node = Node(self, tensors, results, masks, output_masks, given, nested, meanings, form)
         for i, y in enumerate(results):
             y._keras_history = (self, node_index, i)
             remember(y)
@@ -328,9 +333,9 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
 
     def _computed(self, inputs: Any, kwargs: dict[str, Any]) -> Any:
         """The outputs for arrays, as arrays."""
-        tensors = (
-            [self._input_tensor(x) for x in inputs] if isinstance(inputs, (list, tuple)) else self._input_tensor(inputs)
-        )
+        items, form = taken(inputs, Tensor)
+        nested = isinstance(inputs, (list, tuple)) or form is not None
+        tensors = arranged_in(form, [self._input_tensor(x) for x in items], nested)
         with without_trace(self):
             outputs = self(tensors, **kwargs)
         return map_structure(lambda y: y.numpy(), outputs)
@@ -365,7 +370,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
             if isinstance(spec, InputSpec):
                 spec.check(x, self, i, len(tensors))
 
-    def _build(self, shapes: list[Shape], nested: bool) -> None:
+    def _build(self, shapes: Any, nested: bool) -> None:
         conventions.inherit(self)
         with at_once(), no_call():
             self.build(shapes if nested else shapes[0])
@@ -390,11 +395,11 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
         if not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
-            if any(mask is not None for mask in as_list(masks)):
+            if any(mask is not None for mask in flatten(masks)):
                 self._drop_mask()
             return [None] * len(outputs)
         computed = self.compute_mask(inputs, masks)
-        result = computed if isinstance(computed, (list, tuple)) else [computed] * len(outputs)
+        result = flatten(computed) if is_nested(computed) else [computed] * len(outputs)
         if len(result) != len(outputs):
             result = [result[0] if result else None] * len(outputs)
         return list(result)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile.backend.variables import Variable
 from kcompile.engine import tracking
 from kcompile.engine.added_layers import AddedLayers
 from kcompile.engine.dependence import belongs
+from kcompile.engine.forms import arranged, by_name, form_of, names_of, taken
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
@@ -59,6 +60,9 @@ class Network(AddedLayers):
         self.outputs: list[Tensor] = []
         self.input_names: list[str] = []
         self.output_names: list[str] = []
+        self._nested_output = False
+        self._input_form: Any = None  # dictionaries or nested lists of them, if the model was given such
+        self._output_form: Any = None
         if inputs is not None or outputs is not None:
             if inputs is None or outputs is None:
                 raise KCompileError(f"{type(self).__name__} needs both inputs and outputs")
@@ -67,13 +71,13 @@ class Network(AddedLayers):
     # -- the graph
 
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
-        if isinstance(inputs, dict):
-            inputs = list(inputs.values())
+        self._input_form, self._output_form = form_of(inputs), form_of(outputs)
+        inputs = inputs if self._input_form is None else flatten(inputs)
         # As in Keras, a list of one output is that output: predict returns an array.
         nested = isinstance(inputs, (list, tuple)) and len(inputs) > 1
-        self._nested_output = isinstance(outputs, (list, tuple, dict)) and len(outputs) > 1
+        found = as_list(outputs) if self._output_form is None else flatten(outputs)
+        self._nested_output = len(found) > 1
         self.inputs = as_list(inputs)
-        found = outputs.values() if isinstance(outputs, dict) else as_list(outputs)
         if not found:
             raise KCompileError(f"model {self.name!r} has no outputs: give the tensors that it computes")
         self.outputs = []
@@ -96,8 +100,8 @@ class Network(AddedLayers):
         added, self._added = self._added, []
         self._append(added)
         self.built = True
-        self.input_names = [x._keras_history[0].name for x in self.inputs if x._keras_history]
-        self.output_names = _output_names(self.outputs)
+        self.input_names = names_of(self._input_form, _names(self.inputs))
+        self.output_names = names_of(self._output_form, _output_names(self.outputs))
         masks = [x._keras_mask for x in self.outputs]
         input_masks = [x._keras_mask for x in self.inputs]
         self._inbound_nodes = []
@@ -150,20 +154,24 @@ class Network(AddedLayers):
     @property
     def input(self) -> Any:
         """The model's own inputs, one or a list, also where it is called as a layer."""
-        return one_or_list(self.inputs) if self._functional else super().input
+        return arranged(self._input_form, self.inputs, False) if self._functional else super().input
 
     @property
     def output(self) -> Any:
         """The model's own outputs, one or a list."""
-        return one_or_list(self.outputs) if self._functional else super().output
+        return arranged(self._output_form, self.outputs, False) if self._functional else super().output
 
     @property
     def input_shape(self) -> Any:
-        return one_or_list([tuple(x.shape) for x in self.inputs]) if self._functional else super().input_shape
+        if not self._functional:
+            return super().input_shape
+        return arranged(self._input_form, [tuple(x.shape) for x in self.inputs], False)
 
     @property
     def output_shape(self) -> Any:
-        return one_or_list([tuple(x.shape) for x in self.outputs]) if self._functional else super().output_shape
+        if not self._functional:
+            return super().output_shape
+        return arranged(self._output_form, [tuple(x.shape) for x in self.outputs], False)
 
     @property
     def input_layers(self) -> list[Layer]:
@@ -225,21 +233,27 @@ class Network(AddedLayers):
             super()._build(shapes, nested)
         self.built = True
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """As of any layer; a dictionary goes by the names of the inputs."""
+        if isinstance(inputs, Mapping) and self._functional and not self._subclassed:
+            inputs = by_name(inputs, self.input_names, self.name)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Run the layers on other inputs (the model as a layer)."""
         if not self._functional:
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
-        tensors = _with_masks(as_list(inputs), mask)
+        tensors = _with_masks(taken(inputs, Tensor)[0], mask)
         self._check_call(tensors)
         fitted = [fitting_rank(mine, x) for mine, x in zip(self.inputs, tensors, strict=True)]
         with naming_inputs(self, fitted):
             outputs = self._replay(fitted, training)
-        return outputs if self._nested_output else outputs[0]
+        return arranged(self._output_form, outputs, self._nested_output)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks of the outputs."""
         with without_trace(self):
-            outputs = self._replay(_with_masks(as_list(inputs), mask)) if self._functional else []
+            outputs = self._replay(_with_masks(taken(inputs, Tensor)[0], mask)) if self._functional else []
         return one_or_list([y._keras_mask for y in outputs]) if outputs else None
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
@@ -274,7 +288,7 @@ class Network(AddedLayers):
                 arguments.setdefault("training", training)
             inputs = [new.get(id(x), x) for x in node.input_tensors]
             with as_called(node):
-                outputs = node.layer(inputs if node.nested else inputs[0], **arguments)
+                outputs = node.layer(node.arranged(inputs), **arguments)
             new.update({id(old): y for old, y in zip(node.output_tensors, flatten(outputs), strict=True)})
         return [new[id(y)] for y in self.outputs]
 

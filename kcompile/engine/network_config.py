@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.engine import conventions
 from kcompile.engine.added_layers import AddLoss, AddMetric, lasting, outputs_of
+from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import one_or_list, unique
+from kcompile.engine.lists import unique
 from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network
 from kcompile.engine.replay import layer_config
@@ -48,8 +49,8 @@ def network_config(model: Network) -> dict[str, Any]:
     return {
         "name": model.name,
         "layers": layers,
-        "input_layers": [list(_place(x, numbers)) for x in model.inputs],
-        "output_layers": [list(_place(x, numbers)) for x in model.outputs],
+        "input_layers": arranged(model._input_form, [list(_place(x, numbers)) for x in model.inputs], True),
+        "output_layers": arranged(model._output_form, [list(_place(x, numbers)) for x in model.outputs], True),
     }
 
 
@@ -61,6 +62,11 @@ def _entry(layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
     for node in layer._inbound_nodes:
         if id(node) not in numbers or isinstance(layer, InputLayer):
             continue
+        if node.form is not None:
+            raise KCompileError(
+                f"layer {layer.name!r} is called on a dictionary or on nested lists, which no configuration here "
+                "holds; call it on a list of tensors, or save weights alone"
+            )
         if isinstance(layer, TFOpLambda):
             calls.append(as_entry(*layer.written_call(node, lambda item: _written(item, numbers))))
             continue
@@ -120,7 +126,8 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
         if data["name"] in layers:
             raise KCompileError(f"model {name!r}: two layers are named {data['name']!r}")
         layers[data["name"]] = configs.build(data, custom_objects)
-    ends = {key: read_ends(config[key], key, name) for key in ("input_layers", "output_layers")}
+    read = {key: read_ends(config[key], key, name) for key in ("input_layers", "output_layers")}
+    ends = {key: places for key, (places, _) in read.items()}
     made: dict[Place, Tensor] = {}
     calls: list[tuple[str, int, Call]] = []
     from_zero = _called_from_zero(config["layers"], ends)
@@ -149,7 +156,7 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
         for place in places:
             if place not in made:
                 raise unknown_name(f"tensor in {key} of model {name!r}:", place.layer, layers)
-        tensors[key] = one_or_list([made[place] for place in places])
+        tensors[key] = arranged(read[key][1], [made[place] for place in places], False)
     model = cls(inputs=tensors["input_layers"], outputs=tensors["output_layers"], name=name)
     added = [layer for layer in layers.values() if isinstance(layer, (AddLoss, AddMetric))]
     model._append([y for layer in added for y in outputs_of(layer)])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcompile.engine.advice import on_axes
+from kcompile.engine.forms import arranged
 from kcompile.engine.history import made_by_layer
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, ShapeError, shown
@@ -26,6 +27,7 @@ class Node:
         arguments: the keyword arguments of the call.
         nested: whether the layer was given a list.
         meanings: what the layer's functions read when it was called.
+        form: the dictionary or nested lists in which it was given its inputs, if it was.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Node:
         arguments: dict[str, Any],
         nested: bool,
         meanings: LayerMeanings | None = None,
+        form: Any = None,
     ) -> None:
         self.layer = self.outbound_layer = layer
         self.input_tensors = list(input_tensors)
@@ -49,6 +52,7 @@ class Node:
         self.arguments = arguments
         self.nested = nested
         self.meanings = meanings
+        self.form = form
         histories = [x._keras_history for x in input_tensors if x._keras_history is not None]
         self.inbound_layers = [history[0] for history in histories]
         self.node_indices = [history[1] for history in histories]
@@ -56,6 +60,10 @@ class Node:
         for inbound in dict.fromkeys(self.inbound_layers):
             inbound._outbound_nodes.append(self)
         layer._inbound_nodes.append(self)
+
+    def arranged(self, tensors: Sequence[Any]) -> Any:
+        """Other tensors in the form in which the layer was given its inputs."""
+        return arranged(self.form, tensors, self.nested)
 
     def argument_tensors(self) -> list[Tensor]:
         """The tensors of layers among the keyword arguments: the call depends on them too."""

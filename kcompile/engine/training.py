@@ -20,11 +20,13 @@ from kcompile.engine.data import FeedSpec, TargetSpec
 from kcompile.engine.data_adapters import is_array_like, raw_array
 from kcompile.engine.execution_options import ExecutionOptions
 from kcompile.engine.export_methods import ExportMethods
+from kcompile.engine.forms import form_of, names_of
 from kcompile.engine.generator_methods import GeneratorMethods
 from kcompile.engine.index_limits import traced_limits
 from kcompile.engine.lists import as_list
 from kcompile.engine.loop_methods import LoopMethods
 from kcompile.engine.loss_weights import LossWeighting, live
+from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
 from kcompile.engine.shuffling import Shuffling
@@ -326,11 +328,14 @@ class Model(
         """Build the graph of a subclassed or unshaped model from the first data that it sees."""
         from kcompile.engine.input_layer import Input
 
-        inputs = []
+        inputs: list[Any] = []
         for path, name, value in self._first_arrays(x):
             a = raw_array(value, path)
             dtype = "int32" if a.dtype.kind in "iu" and a.dtype != np.uint8 else config.floatx()
             inputs.append(Input(shape=a.shape[1:] or (1,), dtype=dtype, name=name))
+        if isinstance(x, dict) and not self._one_input:
+            self._build_graph(dict(zip(x, inputs, strict=True)))
+            return
         self._build_graph(inputs if len(inputs) > 1 else inputs[0])
 
     def _first_arrays(self, x: Any) -> list[tuple[str, str | None, Any]]:
@@ -347,10 +352,11 @@ class Model(
     def _build_graph(self, inputs: Any) -> None:
         outputs = self(inputs)
         self._nested_output = isinstance(outputs, (list, tuple))
-        self.inputs = as_list(inputs)
-        self.outputs = as_list(outputs)
+        self._input_form, self._output_form = form_of(inputs), form_of(outputs)
+        self.inputs = as_list(inputs) if self._input_form is None else flatten(inputs)
+        self.outputs = as_list(outputs) if self._output_form is None else flatten(outputs)
         self.input_names = [x._keras_history[0].name for x in self.inputs if x._keras_history]
-        self.output_names = [f"output_{i + 1}" for i in range(len(self.outputs))]
+        self.output_names = names_of(self._output_form, [f"output_{i + 1}" for i in range(len(self.outputs))])
         self._functional = True
         self._subclassed = True
         self.built = True

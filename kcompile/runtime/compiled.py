@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcompile.engine.forms import arranged
 from kcompile.errors import DataError, DataTypeError, KCompileError, listed
 from kcompile.tracebacks import short_traceback
 
@@ -39,7 +40,7 @@ class CompiledModel:
 
         graph, self._states = with_own_states(predict_graph(model, counting=True))
         self._executable = Executable(graph, frozen=True, device=device, keep_portable=True)
-        self._many = model._nested_output
+        self._form, self._many = model._output_form, model._nested_output
         self.device = self._executable.device
         self.input_names = list(model.input_names)
         self.output_names = list(model.output_names)
@@ -147,7 +148,7 @@ class CompiledModel:
         return arrays
 
     def _arranged(self, outputs: list[Array]) -> Any:
-        return outputs if self._many or len(outputs) > 1 else outputs[0]
+        return arranged(self._form, outputs, self._many)
 
     def __repr__(self) -> str:
         return f"<CompiledModel {listed(self.input_names)} -> {listed(self.output_names)} on {self.device}>"

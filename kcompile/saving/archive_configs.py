@@ -13,6 +13,7 @@ import numpy as np
 
 from kcompile.engine import conventions
 from kcompile.engine.added_layers import lasting
+from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.lists import unique
@@ -166,8 +167,12 @@ class _Writer:
         numbers = _node_numbers(model, 0 if self.is_3 else 1, mine)
         layers = [self.called_layer(layer, numbers) for layer in kept]
         ends = {}
-        for key, tensors in (("input_layers", model.inputs), ("output_layers", model.outputs)):
+        both = (("input_layers", model.inputs, model._input_form), ("output_layers", model.outputs, model._output_form))
+        for key, tensors, form in both:
             places = [self.end(x, numbers) for x in tensors]
+            if form is not None:
+                ends[key] = arranged(form, places, True)
+                continue
             # A list of one and one alone differ in what predict returns.
             ends[key] = places[0] if self.is_3 and len(places) == 1 else places
         return {"name": model.name, "trainable": model.trainable, "layers": layers, **ends}
@@ -198,7 +203,8 @@ class _Writer:
             return [[*_place(x, numbers), arguments] for x in node.input_tensors]
         inputs, arguments = [self.tensor(x, numbers) for x in node.input_tensors], dict(node.arguments)
         options = {k: self.argument(v, numbers, owner) for k, v in arguments.items()}
-        if node.nested and hasattr(node.layer, "reset_states"):  # a recurrent layer: the rest are its states
+        recurrent = hasattr(node.layer, "reset_states") and not isinstance(node.layer, Network)
+        if node.nested and recurrent:  # the rest are its states
             if len(inputs) > 1:
                 options["initial_state"] = inputs[1:]
             return {"args": [inputs[0]], "kwargs": options}

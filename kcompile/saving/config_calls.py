@@ -129,19 +129,38 @@ def _with_places(argument: Any, layers: Collection[str]) -> Any:
     return argument
 
 
-def read_ends(ends: Any, key: str, model: Any) -> list[Place]:
-    """The inputs or outputs of a model: one entry, a list of them, or (Keras 3) a dict by name.
+def read_ends(ends: Any, key: str, model: Any) -> tuple[list[Place], Any]:
+    """The inputs or outputs of a model, and their form if they are in dictionaries or nested lists (else ``None``).
+
+    In a file they are one entry, a list of them, or structures of them, as the model returns them.
 
     Raises:
         ValueError: something else.
     """
-    if isinstance(ends, Mapping):
-        ends = list(ends.values())
-    entries = [ends] if isinstance(ends, (list, tuple)) and ends and isinstance(ends[0], str) else ends
-    wrong = not isinstance(entries, (list, tuple)) or not entries
-    if wrong or not all(isinstance(e, (list, tuple)) and len(e) == 3 and isinstance(e[0], str) for e in entries):
-        raise KCompileError(f"{key} of model {model!r} must be a list of [layer, call, output], got {shown(ends)}")
-    return [Place(*entry) for entry in entries]
+    wrong = f"{key} of model {model!r} must be a list of [layer, call, output], got {shown(ends)}"
+
+    def form(item: Any) -> Any:
+        if _is_end(item):
+            return None
+        if isinstance(item, Mapping) and item and all(isinstance(name, str) for name in item):
+            return {name: form(each) for name, each in item.items()}
+        if isinstance(item, (list, tuple)) and item:
+            return [form(each) for each in item]
+        raise KCompileError(wrong)
+
+    def places(item: Any) -> list[Place]:
+        if _is_end(item):
+            return [Place(*item)]
+        items = [item[name] for name in sorted(item)] if isinstance(item, Mapping) else item
+        return [place for each in items for place in places(each)]
+
+    found = form(ends)
+    flat = found is None or (isinstance(found, list) and all(each is None for each in found))
+    return places(ends), None if flat else found
+
+
+def _is_end(item: Any) -> bool:
+    return isinstance(item, (list, tuple)) and len(item) == 3 and isinstance(item[0], str)
 
 
 def ends_from_zero(ends: Any, nested: Collection[str]) -> Any:
