@@ -9,6 +9,7 @@ from kcompile import ir
 from kcompile.backend import config
 from kcompile.engine.tensor import Tensor, as_tensor, common_dtype
 from kcompile.errors import KCompileError
+from kcompile.ir.dims import as_integers
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import indexing, shaping
 
@@ -121,12 +122,19 @@ def reverse(x: Any, axes: int | Sequence[int]) -> Tensor:
     return Tensor(shaping.reverse(as_tensor(x).value, [axes] if isinstance(axes, int) else list(axes)))
 
 
-def slice(x: Any, start: Sequence[int], size: Sequence[int]) -> Tensor:
-    """``size`` elements from ``start`` on, per axis; a size of -1 goes to the end."""
+def slice(x: Any, start: Any, size: Any) -> Tensor:
+    """``size`` elements from ``start`` on, per axis; a size of -1 goes to the end.
+
+    Raises:
+        ValueError: a number that is not known while the model is built.
+    """
     value = as_tensor(x).value
-    axes = list(range(value.rank))
-    ends = [None if n == -1 else s + n for s, n in zip(start, size, strict=True)]
-    return Tensor(shaping.slice_axes(value, axes, list(start), ends))
+    first, count = as_dims(start), as_dims(size)
+    if not all(isinstance(n, int) for n in (*first, *count)):
+        raise KCompileError(f"K.slice: starts {first} and sizes {count} must be known while the model is built")
+    starts, sizes = as_integers(first), as_integers(count)
+    ends = [None if n == -1 else s + n for s, n in zip(starts, sizes, strict=True)]
+    return Tensor(shaping.slice_axes(value, list(range(value.rank)), list(starts), ends))
 
 
 def gather(reference: Any, indices: Any) -> Tensor:

@@ -11,8 +11,9 @@ from typing import Any
 from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.variables import Variable, at_once, learning_phase
-from kcompile.engine import conventions, loading, tracking
+from kcompile.engine import conventions, tracking
 from kcompile.engine.added_metrics import Noted
+from kcompile.engine.declared_shapes import with_declared_shapes
 from kcompile.engine.forms import arranged as arranged_in
 from kcompile.engine.forms import taken, takes_one_tensor
 from kcompile.engine.history import remember
@@ -20,12 +21,12 @@ from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
 from kcompile.engine.layer_weights import LayerWeights
 from kcompile.engine.lists import as_list, is_shape_list
+from kcompile.engine.masks import tell_of_dropped_mask
 from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec, Node
 from kcompile.engine.picklable import Picklable
 from kcompile.engine.refused_hooks import refuse_hooks
-from kcompile.engine.replay import is_replayed
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import calling, made_now, no_call, one_call, without_trace
@@ -42,7 +43,6 @@ from kcompile.errors import (
     check_shape,
     did_you_mean,
     shown,
-    warn,
 )
 from kcompile.tracebacks import short_traceback
 
@@ -113,7 +113,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         self._outbound_nodes: list[Node] = []
         self._inner_nodes: list[Node] = []
         self._regularized: list[tuple[Variable, Any]] = []
-        self._dropped_mask = False
+        self._dropped_mask = self._told_shape = False
         self._convention: conventions.Convention | None = None
         self.name = name or default_name(type(self))
         owner = type(self).__name__
@@ -169,6 +169,10 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         if isinstance(outputs, (list, tuple)):
             return [tuple(x.shape) for x in outputs]
         return tuple(outputs.shape)
+
+    def _declares_shape(self) -> bool:
+        """Whether a user wrote its ``compute_output_shape``."""
+        return not type(self).compute_output_shape.__module__.startswith("kcompile.")
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the output; by default the input's, if the layer supports masks.
@@ -311,7 +315,8 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
                 sizes = ", ".join(str(tuple(x.shape)) for x in tensors)
                 kind = f"layer {self.name!r} ({type(self).__name__})"
                 raise ShapeError(f"{kind} cannot be applied to an input of shape {sizes}: {error}") from error
-            made = [self._output_tensor(x) for x in flatten(outputs)]
+            shape_in = arranged_in(form, [tuple(x.shape) for x in tensors], nested)
+            made = with_declared_shapes(self, shape_in, [self._output_tensor(x) for x in flatten(outputs)])
             # A tensor that passes through gets a handle of its own: history belongs to the handle.
             results = [Tensor(y.value) if any(y is x for x in tensors) or y._keras_history else y for y in made]
             # 6. Masks of the outputs, activity regularization.
@@ -395,24 +400,14 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
         if not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
-            if any(mask is not None for mask in flatten(masks)):
-                self._drop_mask()
+            if any(mask is not None for mask in flatten(masks)) and "mask" not in _call_arguments(type(self)):
+                tell_of_dropped_mask(self)
             return [None] * len(outputs)
         computed = self.compute_mask(inputs, masks)
         result = flatten(computed) if is_nested(computed) else [computed] * len(outputs)
         if len(result) != len(outputs):
             result = [result[0] if result else None] * len(outputs)
         return list(result)
-
-    def _drop_mask(self) -> None:
-        """Say once that a mask ends here, if it has no effect: not for files, whose authors saw what it does."""
-        if self._dropped_mask or "mask" in _call_arguments(type(self)) or is_replayed() or loading.current():
-            return
-        self._dropped_mask = True
-        warn(
-            f"layer {self.name!r} ({type(self).__name__}) does not support masks, so the mask that it got ends there: "
-            "later layers and the loss count masked steps too, as in tf.keras (Keras 2.3 refuses such a model)"
-        )
 
     def _regularize_activity(self, inputs: Any, outputs: Sequence[Tensor]) -> None:
         regularizer = getattr(self, "activity_regularizer", None)

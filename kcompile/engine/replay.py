@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kcompile.engine.node import Node
 
 _node: ContextVar[Node | None] = ContextVar("_node", default=None)
+_replayed: ContextVar[bool] = ContextVar("_replayed", default=False)
 
 
 @contextlib.contextmanager
@@ -27,17 +28,18 @@ def as_called(node: Node, copy: Layer | None = None) -> Iterator[None]:
 
     See :mod:`kcompile.engine.meanings`.
     """
-    token = _node.set(node)
+    tokens = _node.set(node), _replayed.set(True)
     try:
         with node.meanings.restored(copy) if node.meanings is not None else contextlib.nullcontext():
             yield
     finally:
-        _node.reset(token)
+        _node.reset(tokens[0])
+        _replayed.reset(tokens[1])
 
 
 def is_replayed() -> bool:
     """Whether a call is made again that was made before."""
-    return _node.get() is not None
+    return _replayed.get()
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ class Lambda(Layer):
 
     Args:
         function: ``function(inputs, **arguments)``; it may also take ``mask`` and ``training``.
-        output_shape: shape of a sample of the output, or a function from the input shape to the output shape; needed
-            only to ask for the output shape without calling the layer.
+        output_shape: shape of a sample of the output, or a function from the input shape to the output shape. It
+            counts where the sizes that ``function`` makes are not known before it runs; else they must agree.
         mask: the output's mask, or a function ``mask(inputs, mask)`` that computes it; default: none.
         arguments: more arguments of the function, by name.
 
@@ -66,6 +66,9 @@ class Lambda(Layer):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
+    def _declares_shape(self) -> bool:
+        return self._output_shape is not None
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self._output_shape is None:
             return super().compute_output_shape(input_shape)
@@ -78,6 +81,8 @@ class Lambda(Layer):
             return tuple(found)
         first = input_shape[0]
         batch = first[0] if isinstance(first, Sequence) else first
+        if self._output_shape and all(isinstance(shape, (list, tuple)) for shape in self._output_shape):
+            return [(batch, *shape) for shape in self._output_shape]
         return (batch, *self._output_shape)
 
     def get_config(self) -> dict[str, Any]:
