@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile.engine.tensor import Tensor
+from kcompile.engine.lists import as_list
+from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import ShapeError
 from kcompile.ir.ops import shaping
 
@@ -65,3 +66,19 @@ def inside_of(layer: Layer) -> str:
                 f"part({name}.get_input_at(1))"
             )
     return ""
+
+
+def with_masks(tensors: Sequence[Tensor], masks: Any) -> list[Tensor]:
+    """The tensors with other masks, where there are such."""
+    given = as_list(masks)
+    if not any(mask is not None for mask in given):
+        return list(tensors)
+    if len(given) != len(tensors):
+        raise ShapeError(f"a model that is called on {len(tensors)} tensors takes as many masks, got {len(given)}")
+    masked = []
+    for x, mask in zip(tensors, given, strict=True):
+        if mask is not None and mask is not x._keras_mask:
+            history, x = x._keras_history, Tensor(x.value)
+            x._keras_history, x._keras_mask = history, as_tensor(mask)
+        masked.append(x)
+    return masked

@@ -14,13 +14,13 @@ from kcompile.engine.forms import arranged, by_name, form_of, names_of, taken
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
-from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs
+from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs, with_masks
 from kcompile.engine.nest import flatten
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called
 from kcompile.engine.step_trace import current_step
-from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside, without_trace
 from kcompile.errors import DataTypeError, KCompileError, ShapeError, listed, shown, unknown_name
 from kcompile.tracebacks import short_traceback
@@ -243,7 +243,7 @@ class Network(AddedLayers):
         """Run the layers on other inputs (the model as a layer)."""
         if not self._functional:
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
-        tensors = _with_masks(taken(inputs, Tensor)[0], mask)
+        tensors = with_masks(taken(inputs, Tensor)[0], mask)
         self._check_call(tensors)
         fitted = [fitting_rank(mine, x) for mine, x in zip(self.inputs, tensors, strict=True)]
         with naming_inputs(self, fitted):
@@ -253,7 +253,7 @@ class Network(AddedLayers):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks of the outputs."""
         with without_trace(self):
-            outputs = self._replay(_with_masks(taken(inputs, Tensor)[0], mask)) if self._functional else []
+            outputs = self._replay(with_masks(taken(inputs, Tensor)[0], mask)) if self._functional else []
         return one_or_list([y._keras_mask for y in outputs]) if outputs else None
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
@@ -476,22 +476,6 @@ def _output_names(outputs: Sequence[Tensor]) -> list[str]:
         numbered = (f"{layer}_{number}" for number in itertools.count(1))
         names.append(next(name for name in itertools.chain([layer], numbered) if name not in names))
     return names
-
-
-def _with_masks(tensors: Sequence[Tensor], masks: Any) -> list[Tensor]:
-    """The tensors with other masks, where there are such."""
-    given = as_list(masks)
-    if not any(mask is not None for mask in given):
-        return list(tensors)
-    if len(given) != len(tensors):
-        raise ShapeError(f"a model that is called on {len(tensors)} tensors takes as many masks, got {len(given)}")
-    masked = []
-    for x, mask in zip(tensors, given, strict=True):
-        if mask is not None and mask is not x._keras_mask:
-            history, x = x._keras_history, Tensor(x.value)
-            x._keras_history, x._keras_mask = history, as_tensor(mask)
-        masked.append(x)
-    return masked
 
 
 def _renew(argument: Any, new: dict[int, Tensor]) -> Any:
