@@ -15,6 +15,7 @@ import pytest
 
 from kcompile.models import load_model
 from tests.golden import load
+from tests.golden.cases.sweep import parts
 from tests.golden.compare import assert_all_close
 from tests.golden.generate_sweep import SAMPLES, features, inputs_of, targets_of
 from tests.saving_samples import listed
@@ -62,12 +63,18 @@ OTHERWISE = (
 @cache
 def family(name: str) -> tuple[dict[str, Any], list[bytes]]:
     """The records of a family, and its files."""
-    records = dict(load(f"sweep_{name}"))
-    stored = records.pop("files")
-    content, files, start = lzma.decompress(stored.packed[0].tobytes()), [], 0
-    for length in stored.lengths:
-        files.append(content[start : start + length])
-        start += length
+    records: dict[str, Any] = {}
+    files: list[bytes] = []
+    for part, _ in parts(name):
+        found = dict(load(part))
+        stored = found.pop("files")
+        for record in found.values():
+            record["file"] += len(files)
+        records |= found
+        content, start = lzma.decompress(stored.packed[0].tobytes()), 0
+        for length in stored.lengths:
+            files.append(content[start : start + length])
+            start += length
     return records, files
 
 

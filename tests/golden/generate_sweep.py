@@ -348,15 +348,23 @@ def variants(found: Any, base: dict[str, Any], values: dict[str, Any], needs: di
     return made
 
 
-KEPT = {"layers": ("tf_keras.h5", "keras.keras"), "optimizers": ("tf_keras.h5",)}
-"""The formats of large families that are recorded. Keras 3 forgets the optimizer of a model that it saved as HDF5."""
-
-
 def kept(family: str, records: dict[str, Record], files: list[bytes]) -> tuple[dict[str, Record], list[bytes]]:
     """The records of a family in the formats that are kept, with their files."""
-    names = [name for name in records if name.startswith(KEPT.get(family, ("",)))]
+    names = [name for name in records if name.startswith(sweep.KEPT.get(family, ("",)))]
     chosen = [files[records[name]["file"]] for name in names]
     return {name: {**records[name], "file": number} for number, name in enumerate(names)}, chosen
+
+
+def write(family: str, records: dict[str, Record], files: list[bytes]) -> None:
+    """The golden files of a family: one, or one for each format that is kept of a large family."""
+    for part, format in sweep.parts(family):
+        chosen = {name: record for name, record in records.items() if name.startswith(format)}
+        own = [files[record["file"]] for record in chosen.values()]
+        packed = lzma.compress(b"".join(own), preset=9 | lzma.PRESET_EXTREME)
+        stored = {name: {**record, "file": number} for number, (name, record) in enumerate(chosen.items())}
+        stored["files"] = {"lengths": [len(file) for file in own], "packed": [np.frombuffer(packed, np.uint8)]}
+        path = save(part, stored)
+        print(f"{path.name}: {len(own)} files, {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def main() -> None:
@@ -376,11 +384,7 @@ def main() -> None:
             files += recorder.files
             for name, reason in recorder.refused.items():
                 print(f"  {writer} refuses {name}: {reason}", flush=True)
-        records, files = kept(family, records, files)
-        packed = lzma.compress(b"".join(files), preset=9 | lzma.PRESET_EXTREME)
-        records["files"] = {"lengths": [len(file) for file in files], "packed": [np.frombuffer(packed, np.uint8)]}
-        path = save(f"sweep_{family}", records)
-        print(f"{path.name}: {len(records) - 1} files, {path.stat().st_size / 1000:.0f} kB", flush=True)
+        write(family, *kept(family, records, files))
 
 
 if __name__ == "__main__":

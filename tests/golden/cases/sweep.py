@@ -11,6 +11,15 @@ from typing import Any
 FAMILIES = ("losses", "metrics", "optimizers", "layers", "masks", "outputs")
 WRITERS = ("tf_keras", "keras")
 FORMATS = ("h5", "keras")
+KEPT = {"layers": ("tf_keras.h5", "keras.keras"), "optimizers": ("tf_keras.h5",)}
+"""The formats of large families that are recorded. Keras 3 forgets the optimizer of a model that it saved as HDF5."""
+
+
+def parts(family: str) -> list[tuple[str, str]]:
+    """The golden files of a family, each with what the names of its records begin with."""
+    formats = KEPT.get(family, ("",))
+    return [(f"sweep_{family}{f'_{i + 1}' if len(formats) > 1 else ''}", format) for i, format in enumerate(formats)]
+
 
 SAME, BINARY, CLASSES, LABELS = "same", "binary", "classes", "labels"
 """The kinds of targets: numbers, 0 and 1 in three columns, one column of three for each class, class numbers."""
