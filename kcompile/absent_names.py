@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 _SESSION = "there are no sessions here: what is needed is compiled when it is used; kcompile.configure sets threads"
@@ -25,12 +27,23 @@ INSTEAD = {
 
 
 def absent(module: str) -> Callable[[str], NoReturn]:
-    """The ``__getattr__`` of the public module of this name: an AttributeError that helps."""
+    """The ``__getattr__`` of the public module of this name: an AttributeError, or ImportError, that helps."""
 
     def __getattr__(name: str) -> NoReturn:
+        if _is_imported():
+            # An AttributeError would become "cannot import name", without the advice.
+            raise ImportError(_sentence(module, name), name=module)
         raise AttributeError(_sentence(module, name))
 
     return __getattr__
+
+
+def _is_imported() -> bool:
+    """Whether ``from module import name`` asks for the name, in CPython."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_name == "__getattr__":
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
 
 
 def _sentence(module: str, name: str) -> str:

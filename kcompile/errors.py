@@ -13,7 +13,7 @@ import numbers
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -44,6 +44,24 @@ class NotReadyError(KCompileError, RuntimeError):
 
 class UninitializedError(NotReadyError, AttributeError):
     """A layer or model whose class forgot `super().__init__()`; tf.keras raises RuntimeError, later."""
+
+
+class AbsentError(KCompileError, AttributeError):
+    """An attribute that a layer, model or tensor does not have, or not yet; ``hint`` is asked for when it is shown."""
+
+    def __init__(self, message: str, hint: Callable[[], str] | None = None) -> None:
+        super().__init__(message)
+        self._hint = hint
+
+    def __str__(self) -> str:
+        return super().__str__() + (self._hint() if self._hint else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self),)
+
+
+class PlaceError(KCompileError, IndexError):
+    """An index into a tensor that has no such place."""
 
 
 class UnknownNameError(KCompileError):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -20,6 +22,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 ENVIRONMENT = "KCOMPILE_FULL_TRACEBACKS"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}", os.path.dirname(os.__file__) + os.sep)
+_WRONG_CALL = re.compile(  # of a Python function, as Python says it
+    r"([\w.<>]+)\(\) (?:takes (?:from )?\d+ .*positional arguments? but |missing \d+ required |"
+    r"got an unexpected keyword argument |got multiple values for argument )"
+)
+_NOT_OF_USERS = ("kcompile", "builtins", "numpy", "h5py", "onnx", "onnxruntime")
+_NO_FILES = ("<frozen ", "<__array_function__")
 
 
 def short_traceback(function: Function) -> Function:
@@ -33,46 +41,91 @@ def short_traceback(function: Function) -> Function:
         except Exception as error:
             if not shortened(error):
                 raise
-            raise error.with_traceback(error.__traceback__) from error.__cause__
+            raise error
 
     return cast(Function, door)
 
 
 def shortened(error: BaseException) -> bool:
-    """Leave the package's frames out of the traceback of ``error``, and its own errors out of the causes.
+    """Leave the package's frames out of the traceback of ``error``, and what the package caught out of its causes.
+
+    Causes that a user's function caught stay, and so does what a user's function raised; of these, too, only the user's
+    frames.
 
     Returns:
         whether that was done: not for bugs of the package.
     """
     if os.environ.get(ENVIRONMENT, "0") not in ("", "0") or not _of_the_user(error):
         return False
-    error.__traceback__ = _without_own_frames(error.__traceback__)
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if isinstance(cause, (KCompileError, IRError)) or (cause is not None and not _of_the_user(cause)):
-        error.__cause__ = None  # its sentence is part of this one
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        cause = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        frames = list(_frames(link.__traceback__))
+        told = cause if cause is not None and _is_told_already(cause) else None
+        if told is not None:  # its sentence is part of this one, and its frames go on where the package caught it
+            cause = link.__cause__ = None
+            frames += _frames(told.__traceback__)
+        if _of_the_user(link):
+            link.__traceback__ = _without_own_frames(frames)
+        link = cause
     return True
+
+
+def _is_told_already(cause: BaseException) -> bool:
+    """Whether the package caught ``cause``, which starts at the frame that catches it, and it is not a user's error."""
+    if cause.__traceback__ is None or not _own(cause.__traceback__):
+        return False
+    if isinstance(cause, (KCompileError, IRError)) or _wrong_call_of_the_user(cause):
+        return True
+    return not _of_the_user(cause)
 
 
 def _of_the_user(error: BaseException) -> bool:
     """Whether a user can do something about it: our sentences, and what users' own functions raise."""
     if isinstance(error, (KCompileError, IRError, OSError)):
         return True
-    files = [name for name in _files(error.__traceback__) if not any(part in name for part in _LIBRARIES)]
-    return bool(files) and not files[-1].startswith(_PACKAGE)
+    if _wrong_call_of_the_user(error):
+        return True
+    files = [own for frame in _frames(error.__traceback__) if (own := _whose(frame)) is not None]
+    if isinstance(error, RecursionError) and True in files:
+        return False in files[files.index(True) :]  # wherever the last frame was
+    return bool(files) and not files[-1]
 
 
-def _files(traceback: TracebackType | None) -> list[str]:
-    found = []
+def _wrong_call_of_the_user(error: BaseException) -> bool:
+    """Whether a user's function takes other arguments than it is given: an error that has no frame of the function."""
+    wrong = _WRONG_CALL.match(str(error)) if isinstance(error, TypeError) else None
+    if wrong is None:
+        return False
+    first = wrong[1].partition(".")[0]
+    ours = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in _NOT_OF_USERS]
+    return not any(first in getattr(module, "__dict__", ()) for module in ours)
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
     while traceback is not None:
-        found.append(traceback.tb_frame.f_code.co_filename)
+        yield traceback
         traceback = traceback.tb_next
-    return found
 
 
-def _without_own_frames(traceback: TracebackType | None) -> TracebackType | None:
-    if traceback is None:
+def _own(frame: TracebackType) -> bool:
+    return frame.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+
+
+def _whose(frame: TracebackType) -> bool | None:
+    """True for the package's, False for users', None for those of libraries and of Python."""
+    if _own(frame):
+        return True
+    name = frame.tb_frame.f_code.co_filename
+    if any(part in name for part in _LIBRARIES) or name.startswith(_NO_FILES) or name.endswith((".pyx", ".pxi")):
         return None
-    rest = _without_own_frames(traceback.tb_next)
-    if traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        return rest
-    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
+    return False
+
+
+def _without_own_frames(frames: list[TracebackType]) -> TracebackType | None:
+    rest: TracebackType | None = None
+    for frame in reversed([frame for frame in frames if not _own(frame)]):  # there can be thousands
+        rest = TracebackType(rest, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return rest

@@ -39,6 +39,15 @@ def math_in_a_loss() -> None:
     fit(X, np.zeros((64, 1)), L.Dense(1, input_shape=(10,)), loss=lambda t, p: math.exp(p))
 
 
+def importing(module: str, name: str) -> None:
+    exec(f"from {'.'.join(filter(None, ('kcompile', module)))} import {name}")
+
+
+def batches_for_ever() -> Any:
+    while True:
+        yield X, Y
+
+
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a misspelled layer": (lambda: L.Dens, r"no attribute 'Dens'; did you mean 'Dense'\?"),
     "a layer in the wrong case": (lambda: L.Conv2d, r"did you mean 'Conv2D'\?"),
@@ -47,6 +56,31 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a misspelled module": (lambda: keras.optimisers, r"did you mean 'optimizers'\?"),
     "a misspelled function": (lambda: K.men, r"did you mean 'mean'\?"),
     "letters swapped": (lambda: keras.optimizers.get("adma"), r"did you mean 'adam'\?"),
+    "an import of a misspelled name": (lambda: importing("layers", "Dens"), r"did you mean 'Dense'\?"),
+    "an import of what kcompile lacks": (
+        lambda: importing("layers", "LayerNormalization"), "tf.keras and Keras 3 have it, kcompile"
+    ),
+    "an import of a package that kcompile lacks": (lambda: importing("", "applications"), "'applications': Keras 2"),
+    "an import from Keras' inner modules": (lambda: importing("engine", "InputSpecs"), r"did you mean 'InputSpec'\?"),
+    "a method of NumPy": (lambda: L.Input((3,)).mean(), r"no attribute 'mean'; use K\.mean \(K is kcompile"),
+    "a method of PyTorch": (lambda: L.Input((3,)).view(-1), r"no attribute 'view'; use K\.reshape "),
+    "a misspelled attribute of a tensor": (lambda: L.Input((3,)).shap, r"no attribute 'shap'; did you mean 'shape'\?"),
+    "a misspelled method of a model": (lambda: keras.Sequential().evalute, r"did you mean 'evaluate'\?"),
+    "predict_classes of a functional model": (
+        lambda: keras.Model(a := L.Input((2,)), L.Dense(2)(a)).predict_classes(X[:, :2]),
+        r"Sequential models have it: use predict\(x\)\.argmax\(axis=-1\)",
+    ),
+    "a branch on a tensor in a loss": (
+        lambda: fit(X, Y, L.Dense(3, input_shape=(10,)), loss=lambda t, p: K.mean(p) if K.sum(t) > 0 else K.mean(t)),
+        r"has no truth value while the model is being built; use K\.switch",
+    ),
+    "layers without a list": (lambda: keras.Sequential(L.Dense(2), L.Dense(3)), "give the layers as one list"),
+    "tensors without a list": (lambda: L.Concatenate()(L.Input((2,)), L.Input((2,))), r"as one list, \[a, b\]"),
+    "features without steps": (lambda: L.LSTM(3)(L.Input((10,))), r"is \(steps, features\), .*not \(10,\)"),
+    "get_layer by number": (lambda: keras.Sequential([L.Dense(2)]).get_layer(0), r"takes a name, got 0; write index=0"),
+    "a generator that was not called": (
+        lambda: fit(batches_for_ever, None, L.Dense(3, input_shape=(10,))), r"call it, batches_for_ever\(\), for its"
+    ),
     "NumPy in a loss": (numpy_in_a_loss, r"write K\.mean, K\.square instead of np\.mean, np\.square \(K is kcompile"),
     "math in a loss": (math_in_a_loss, r"write K\.exp instead of math\.exp"),
     "float() of a tensor": (lambda: float(L.Input(())), r"float\(\) take numbers only: compute with functions of"),
@@ -99,7 +133,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_the_message_says_what_to_do(name: str) -> None:
     action, words = MISTAKES[name]
-    with pytest.raises((AttributeError, ValueError), match=words) as caught:
+    with pytest.raises((AttributeError, ImportError, ValueError), match=words) as caught:
         action()
     assert "\n" not in str(caught.value)
 

@@ -77,7 +77,7 @@ class Function:
     def __call__(self, inputs: Sequence[Any] = ()) -> Any:
         """The outputs for a list of arrays: a list, or one array if one tensor was asked for."""
         if not isinstance(inputs, (list, tuple)):
-            raise TypeError(f"call a compiled function with a list of arrays, got {type(inputs).__name__}")
+            raise DataTypeError(f"call a compiled function with a list of arrays, got {type(inputs).__name__}")
         if len(inputs) != len(self._fed):
             raise KCompileError(f"{self.graph.name!r} takes {len(self._fed)} inputs, got {len(inputs)}")
         results = self._executable(*(x for x, fed in zip(inputs, self._fed, strict=True) if fed))

@@ -28,7 +28,9 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        raise AttributeError(f"module 'kcompile.engine' has no attribute {name!r}")
+        from kcompile.absent_names import absent
+
+        return absent(__name__)(name)
     return getattr(importlib.import_module(f"kcompile.engine.{_MODULES[name]}"), name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
 import re
@@ -25,12 +26,23 @@ def on_axes(x: Tensor, expected: int) -> str:
         return f"; give the layer before it, {before.name!r}, return_sequences=True"
     if type(before).__name__ == "InputLayer" and got == expected + 1:
         return _without_samples(tuple(x.shape)[1:])
+    if type(before).__name__ == "InputLayer" and (expected, got) == (3, 2):
+        return f"; the shape of its input is (steps, features), without the samples, not {tuple(x.shape)[1:]}"
     if expected == 4 and got == 3:
         return "; add a channel axis, for example with Reshape or x[..., None]"
     if expected == 2 and got > 2:
         return "; add Flatten() before it"
     if expected > 2 and got == 2:
         return "; Reshape gives it the axes that it lacks"
+    return ""
+
+
+def on_scalar(value: object) -> str:
+    """For data that are no array."""
+    if inspect.isgeneratorfunction(value):
+        return f"; call it, {value.__name__}(), for its generator"
+    if isinstance(value, type) or callable(value):
+        return "; make an object of it, or call it, for the data"
     return ""
 
 
@@ -54,6 +66,38 @@ def on_positions(given: Shape, expected: Shape) -> str:
             "or the last layer Flatten() before it"
         )
     return "; the output has a value for each position: add Flatten() or a global pooling layer before the last layer"
+
+
+_OTHERWISE = {
+    "T": "transpose", "astype": "cast", "detach": "stop_gradient", "item": "get_value", "permute": "permute_dimensions",
+    "power": "pow", "size": "int_shape", "type": "cast", "unsqueeze": "expand_dims", "view": "reshape",
+}  # fmt: skip
+"""What NumPy's and PyTorch's methods are called in K."""
+
+
+def on_tensor_attribute(name: str) -> str:
+    """For ``x.mean()`` and its like: the function of K that does it."""
+    from kcompile import backend
+    from kcompile.errors import did_you_mean
+
+    ours = _OTHERWISE.get(name, name)
+    if ours in backend.__all__:
+        return f"; use K.{ours} (K is kcompile.backend)"
+    from kcompile.engine.tensor import Tensor
+
+    return did_you_mean(name, [known for known in dir(Tensor) if not known.startswith("_")])
+
+
+def on_attribute(layer: object, name: str) -> str:
+    """For a name that a layer or model does not have."""
+    from kcompile.engine.sequential import Sequential
+    from kcompile.errors import did_you_mean
+
+    if name in ("predict_classes", "predict_proba") and not isinstance(layer, Sequential):
+        return "; Sequential models have it: use predict(x)" + (".argmax(axis=-1)" if name == "predict_classes" else "")
+    if name.startswith("_"):
+        return ""
+    return did_you_mean(name, [known for known in dir(layer) if not known.startswith("_")])
 
 
 def on_numbers() -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kcompile import ir
+from kcompile.errors import DataTypeError
 from kcompile.ir.ops.control import LearningPhase
 
 if TYPE_CHECKING:
@@ -59,6 +60,6 @@ def number(x: Tensor, what: str) -> Array:
     """
     array = x._number()
     if array.size != 1:
-        raise TypeError(f"{x!r} has no {what}: it has {array.size} elements")
+        raise DataTypeError(f"{x!r} has no {what}: it has {array.size} elements")
     result: Array = array.reshape(())[()]
     return result

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.engine import advice
 from kcompile.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, shown, warn
 
 # Above this size an array of small integers (images, token ids) stays as it is, and each chunk of batches is
@@ -131,7 +132,8 @@ def raw_array(value: Any, path: str) -> Array:
         return lazy
     array = _as_ndarray(value, path)
     if array.ndim == 0:
-        raise ShapeError(f"{path}: expected an array with one entry per sample, got the scalar {shown(value)}.")
+        got = f"got the scalar {shown(value)}{advice.on_scalar(value)}"
+        raise ShapeError(f"{path}: expected an array with one entry per sample, {got}.")
     _refuse_dtype(array.dtype, array, path)
     return array
 

@@ -11,7 +11,7 @@ from typing import Any
 from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.variables import Variable, at_once, learning_phase
-from kcompile.engine import conventions, tracking
+from kcompile.engine import advice, conventions, tracking
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.declared_shapes import with_declared_shapes
 from kcompile.engine.forms import arranged as arranged_in
@@ -32,6 +32,7 @@ from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import calling, made_now, no_call, one_call, without_trace
 from kcompile.engine.two_phases import call_in_both
 from kcompile.errors import (
+    AbsentError,
     DataTypeError,
     KCompileError,
     NotReadyError,
@@ -435,7 +436,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         message = f"{self._kind} {own['name']!r} ({type(self).__name__}) has no attribute {name!r}"
         if not own["built"]:
             message += "; it is not built yet: call it on a tensor, or give the first layer an input_shape"
-        raise AttributeError(message, name=name, obj=self)
+        raise AbsentError(message, lambda: advice.on_attribute(self, name))
 
     def __repr__(self) -> str:
         if "_inner_nodes" not in vars(self):

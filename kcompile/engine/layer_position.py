@@ -6,7 +6,7 @@ from typing import Any
 
 from kcompile.engine.lists import one_or_list
 from kcompile.engine.node import Node
-from kcompile.errors import KCompileError
+from kcompile.errors import AbsentError, KCompileError
 
 
 class LayerPosition:
@@ -26,7 +26,7 @@ class LayerPosition:
 
     def _node(self, index: int, what: str) -> Node:
         if not self._inbound_nodes:
-            raise AttributeError(f"layer {self.name!r} was never called, so it has no {what}")
+            raise AbsentError(f"layer {self.name!r} was never called, so it has no {what}")
         if index >= len(self._inbound_nodes):
             raise KCompileError(
                 f"layer {self.name!r} was called {len(self._inbound_nodes)} times; there is no {what} at {index}"
@@ -36,7 +36,7 @@ class LayerPosition:
     def _only(self, what: str, at: str) -> Node:
         node = self._node(0, what)
         if len(self._inbound_nodes) > 1:
-            raise AttributeError(
+            raise AbsentError(
                 f"layer {self.name!r} was called {len(self._inbound_nodes)} times, so its {what} is ambiguous; "
                 f"use {at}(node_index)"
             )
@@ -88,5 +88,5 @@ class LayerPosition:
         self._node(0, what)
         shapes = {str(getattr(n, attribute)): getattr(n, attribute) for n in self._inbound_nodes}
         if len(shapes) > 1:
-            raise AttributeError(f"layer {self.name!r} has several {what}s, {list(shapes)}; use {at}(node_index)")
+            raise AbsentError(f"layer {self.name!r} has several {what}s, {list(shapes)}; use {at}(node_index)")
         return one_or_list(next(iter(shapes.values())))

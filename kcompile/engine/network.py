@@ -22,7 +22,7 @@ from kcompile.engine.replay import as_called
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside, without_trace
-from kcompile.errors import DataTypeError, KCompileError, ShapeError, listed, shown, unknown_name
+from kcompile.errors import DataTypeError, KCompileError, ShapeError, UnknownNameError, listed, shown, unknown_name
 from kcompile.tracebacks import short_traceback
 
 
@@ -203,6 +203,8 @@ class Network(AddedLayers):
         for layer in layers:
             if layer.name == name:
                 return layer
+        if isinstance(name, int):
+            raise UnknownNameError(f"get_layer of model {self.name!r} takes a name, got {name}; write index={name}")
         raise unknown_name(f"layer of model {self.name!r}:", name, [layer.name for layer in layers])
 
     # -- calling

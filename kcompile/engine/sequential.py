@@ -29,6 +29,8 @@ class Sequential(Model):
 
     @short_traceback
     def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None, **kwargs: Any) -> None:
+        if isinstance(name, Layer):
+            raise DataTypeError(f"Sequential: name must be a string, got {shown(name)}; give the layers as one list")
         super().__init__(name=name, **kwargs)
         self._stack: list[Layer] = []
         if layers is not None and not isinstance(layers, (list, tuple)):

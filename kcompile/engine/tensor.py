@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from kcompile import ir
-from kcompile.errors import NoNumberError
+from kcompile.engine import advice
+from kcompile.errors import AbsentError, DataTypeError, NoNumberError, PlaceError
 from kcompile.ir.ops import comparison, elementwise, linalg, shaping
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ class Tensor:
 
     def __len__(self) -> int:
         if not self.ndim:
-            raise TypeError(f"{self!r} is a scalar, which has no length")
+            raise DataTypeError(f"{self!r} is a scalar, which has no length")
         size = self.shape[0]
         if size is None:
-            raise TypeError(f"the length of {self!r} is known only when the model runs; use K.shape(x)[0]")
+            raise DataTypeError(f"the length of {self!r} is known only when the model runs; use K.shape(x)[0]")
         return size
 
     def __bool__(self) -> bool:
@@ -96,7 +97,7 @@ class Tensor:
 
         if has_value(self) and not is_traced(self):
             return bool(self.numpy())
-        raise TypeError(
+        raise DataTypeError(
             f"{self!r} has no truth value while the model is being built; use K.switch, K.any or K.all"
         )
 
@@ -105,6 +106,11 @@ class Tensor:
 
     def __hash__(self) -> int:
         return id(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AbsentError(f"a tensor has no attribute {name!r}", lambda: advice.on_tensor_attribute(name))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         from kcompile.engine.pickling import reduce_tensor
@@ -318,7 +324,7 @@ def binary(function: Callable[[ir.Value, ir.Value], ir.Value], x: Any, y: Any) -
     """Apply an IR function of two operands to tensors, arrays or numbers."""
     if isinstance(x, Tensor) or isinstance(y, Tensor) or not (x is None or y is None):
         return Tensor(function(*promote(x, y)))
-    raise TypeError(f"expected tensors or numbers, got {x!r} and {y!r}")
+    raise DataTypeError(f"expected tensors or numbers, got {x!r} and {y!r}")
 
 
 def floor_divide(x: Any, y: Any) -> Tensor:
@@ -344,7 +350,7 @@ def index(x: ir.Value, key: Any) -> ir.Value:
     keys = list(key) if isinstance(key, tuple) else [key]
     given = sum(1 for k in keys if k is not None and k is not Ellipsis)
     if given > x.rank:
-        raise IndexError(f"too many indices: {given} for a tensor of shape {x.shape}")
+        raise PlaceError(f"too many indices: {given} for a tensor of shape {x.shape}")
     fill = [slice(None)] * (x.rank - given)
     where = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
     keys[where : where + 1] = fill
@@ -361,7 +367,7 @@ def index(x: ir.Value, key: Any) -> ir.Value:
         if isinstance(k, (int, np.integer)) and not isinstance(k, bool):
             size = x.shape[axis]
             if isinstance(size, int) and not -size <= k < size:
-                raise IndexError(f"index {k} is out of range for axis {axis} of size {size}")
+                raise PlaceError(f"index {k} is out of range for axis {axis} of size {size}")
             axes.append(axis)
             starts.append(int(k))
             ends.append(int(k) + 1 if k != -1 else None)
@@ -380,13 +386,13 @@ def index(x: ir.Value, key: Any) -> ir.Value:
             if indices.rank == 0:
                 dropped.append(axis)
         else:
-            raise TypeError(f"a tensor cannot be indexed with {k!r}; use integers, slices, ... or None")
+            raise DataTypeError(f"a tensor cannot be indexed with {k!r}; use integers, slices, ... or None")
         axis += 1
     if len(gathers) > 1:
-        raise TypeError("index a tensor with at most one array or tensor; use K.gather")
+        raise DataTypeError("index a tensor with at most one array or tensor; use K.gather")
     for axis, indices in gathers:
         if indices.rank > 1:
-            raise TypeError("index a tensor with an array of rank 0 or 1; use K.gather")
+            raise DataTypeError("index a tensor with an array of rank 0 or 1; use K.gather")
         x = indexing.gather(x, indices, axis)
         if indices.rank == 0:
             x = shaping.expand_dims(x, axis)

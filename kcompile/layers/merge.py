@@ -46,7 +46,7 @@ class _Join(Layer):
             expected = f"{self._inputs}" if self._inputs is not None else "at least 2"
             raise ShapeError(
                 f"layer {self.name!r} ({type(self).__name__}) is called on a list of {expected} tensors, got "
-                f"{count if listed else 'one tensor'}"
+                f"{count if listed else 'one tensor'}; give them as one list, [a, b]"
             )
         return [tuple(shape) for shape in shapes]
 

@@ -15,7 +15,7 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.layer import Layer
 from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import DataTypeError, KCompileError, ShapeError, shown
+from kcompile.errors import AbsentError, DataTypeError, KCompileError, ShapeError, shown
 from kcompile.ir.ops import shaping
 
 
@@ -211,7 +211,7 @@ class KeepsStates(Layer):
             ValueError: it is not built, or arrays that do not fit; no state is changed then.
         """
         if not self.stateful:
-            raise AttributeError(f"layer {self.name!r} is not stateful: it has no states to reset")
+            raise AbsentError(f"layer {self.name!r} is not stateful: it has no states to reset")
         if self._states is None:
             raise KCompileError(
                 f"layer {self.name!r} is not built, so it has no states yet; give the batch size in batch_input_shape"

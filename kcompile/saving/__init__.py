@@ -36,7 +36,9 @@ _NAMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
-        raise AttributeError(f"module 'kcompile.saving' has no attribute {name!r}")
+        from kcompile.absent_names import absent
+
+        return absent(__name__)(name)
     return getattr(importlib.import_module(_NAMES[name]), name)
 
 

@@ -217,7 +217,11 @@ def _made(make: Callable[[], Any], kind: str, name: str, config: Mapping[str, An
     except TypeError as error:
         if isinstance(error, KCompileError) or culprit(error) is not None:
             raise  # also one that the user's own code raised
-        hint = "; its get_config must return what its __init__ takes" if "missing" in str(error) else ""
+        hint = ""
+        if "missing" in str(error):
+            hint = "; its get_config must return what its __init__ takes"
+        elif kind == "layer" and "unexpected keyword argument" in str(error):
+            hint = "; its __init__ must take **kwargs and hand them to super().__init__"
         raise DataTypeError(f"{kind} {name!r} cannot be made from {shown(dict(config))}: {error}{hint}") from error
 
 

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.errors import DataTypeError
+
 _POLL_SECONDS = 0.5  # a blocked consumer wakes up this often, so that Ctrl-C works on every system
 _NOTHING = object()
 
@@ -146,7 +148,7 @@ class ChildProcess:
         try:
             self._process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise TypeError(
+            raise DataTypeError(
                 f"use_multiprocessing=True needs a data source that can be pickled on this system ({error}); "
                 "use threads (use_multiprocessing=False), or a Sequence defined at the top of a module."
             ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataError, check_flag, check_int, warn
+from kcompile.errors import DataError, DataTypeError, check_flag, check_int, warn
 from kcompile.utils.prefetch import ChildProcess, EndOfTasks, Prefetcher
 
 
@@ -37,7 +37,7 @@ class Sequence:
         self.max_queue_size = check_int(type(self).__name__, "max_queue_size", max_queue_size, 1)
 
     def __getitem__(self, index: int) -> Any:
-        raise TypeError(f"{type(self).__name__} must define __getitem__(index), which returns a batch.")
+        raise DataTypeError(f"{type(self).__name__} must define __getitem__(index), which returns a batch.")
 
     @property
     def num_batches(self) -> int | None:
@@ -48,7 +48,7 @@ class Sequence:
         own = type(self).num_batches is not Sequence.num_batches
         if own and (number := self.num_batches) is not None:
             return number
-        raise TypeError(f"{type(self).__name__} must define __len__(), the number of batches.")
+        raise DataTypeError(f"{type(self).__name__} must define __len__(), the number of batches.")
 
     def on_epoch_begin(self) -> None:
         """Called before the first batch of each epoch (Keras 3)."""
@@ -138,7 +138,7 @@ class SequenceEnqueuer:
             TimeoutError: no batch within `timeout` seconds (needs at least one worker).
             Exception: whatever the user's code raised, unchanged.
         """
-        raise TypeError(f"{type(self).__name__} must define next_batch().")
+        raise DataTypeError(f"{type(self).__name__} must define next_batch().")
 
     def __enter__(self) -> SequenceEnqueuer:
         return self
