@@ -161,4 +161,50 @@ def test_symbolic_tensors_have_no_truth_value() -> None:
         bool(K.placeholder((None, 1)) > 0)
     x = keras.layers.Input((3,))
     assert x in [x]
-    assert (x == 1) is False
+    with pytest.raises(TypeError, match=r"use K\.switch"):
+        assert x == 1
+
+
+EQUAL = {
+    "a number": lambda t, u: t == 1,
+    "unequal to one": lambda t, u: t != 1.0,
+    "from the left": lambda t, u: 1 == t,  # noqa: SIM300
+    "a NumPy number": lambda t, u: np.float32(1) == t,
+    "an array": lambda t, u: t == np.float32([1, 1, 2]),
+    "an array from the left": lambda t, u: np.float32([1, 1, 2]) != t,
+    "a list": lambda t, u: t == [1, 1, 2],
+    "a tensor": lambda t, u: t == u,
+    "itself, which tells NaN": lambda t, u: t == t,
+    "a variable": lambda t, u: t == K.variable([1.0, 1.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_equality_is_elementwise(name: str) -> None:
+    """In layers, losses and on values, as in tf.keras and NumPy."""
+    function = EQUAL[name]
+    x, y = np.float32([[1, 2, np.nan], [0, 1, 1]]), np.float32([[1, 0, 2], [0, 1, 2]])
+    expected = function(x, y) if name != "a variable" else x == np.float32([1, 1, 2])
+    a, b = keras.layers.Input((3,)), keras.layers.Input((3,))
+    model = keras.models.Model([a, b], keras.layers.Lambda(lambda both: K.cast(function(*both), "float32"))([a, b]))
+    np.testing.assert_array_equal(model.predict([x, y]), expected)
+    np.testing.assert_array_equal(function(K.constant(x), K.constant(y)), expected)
+
+
+def test_equality_of_what_cannot_be_equal() -> None:
+    t, v = K.constant([1.0, 2.0]), K.variable([1.0, 2.0])
+    for other in (None, "mean", object(), [1, 2, 3], np.zeros(3), K.constant([1.0, 2.0, 3.0]), [1, [2]]):
+        assert (t == other) is False
+        assert (t != other) is True
+    assert v in [K.variable([1.0, 2.0]), v]  # of variables: the same one
+    assert v not in [K.variable([1.0, 2.0])]
+    np.testing.assert_array_equal(v == 1, [True, False])
+    assert K.constant(2.0) == 2
+    assert {v: 1}[v] == 1
+
+
+def test_a_loss_that_leaves_out_marked_targets() -> None:
+    model = keras.models.Sequential([keras.layers.Dense(3, kernel_initializer="ones", input_shape=(3,))])
+    model.compile("sgd", lambda y, p: K.mean(K.cast(y != -1, "float32") * K.square(y - p), axis=-1))
+    x, y = np.float32([[1, 2, 0], [0, 1, 1]]), np.float32([[-1, 5, -1], [-1, 2, 2]])
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(4 / 6)

@@ -136,6 +136,15 @@ class Variable(Tensor):
         self.trainable = trainable
         """Whether optimizers change it; ``leaf`` and ``variable`` are its IR value and the variable itself."""
 
+    def __eq__(self, other: Any) -> Any:
+        """Of two variables, whether they are the same one: ``w in model.weights``. Else elementwise."""
+        return self is other if isinstance(other, Variable) else super().__eq__(other)
+
+    def __ne__(self, other: Any) -> Any:
+        return self is not other if isinstance(other, Variable) else super().__ne__(other)
+
+    __hash__ = Tensor.__hash__
+
     @property
     def value(self) -> ir.Value:
         """The IR value that reading gives: the variable, or what a step that is being traced assigned to it."""

@@ -12,6 +12,7 @@ from kcompile import ir
 from kcompile.engine import advice
 from kcompile.errors import AbsentError, DataTypeError, NoNumberError, PlaceError
 from kcompile.ir.ops import comparison, elementwise, linalg, shaping
+from kcompile.ir.types import broadcast_shapes
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -235,7 +236,12 @@ class Tensor:
     def __invert__(self) -> Tensor:
         return Tensor(comparison.logical_not(self.value))
 
-    # ``==`` stays identity, as in Keras on TensorFlow 1: layers keep tensors in lists and dictionaries.
+    def __eq__(self, other: Any) -> Any:
+        """Elementwise, as in tf.keras; ``False`` for what holds no numbers, or has a shape that does not fit."""
+        return compared(comparison.equal, self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return compared(comparison.not_equal, self, other)
 
     def __getitem__(self, key: Any) -> Tensor:
         return Tensor(index(self.value, key))
@@ -325,6 +331,27 @@ def binary(function: Callable[[ir.Value, ir.Value], ir.Value], x: Any, y: Any) -
     if isinstance(x, Tensor) or isinstance(y, Tensor) or not (x is None or y is None):
         return Tensor(function(*promote(x, y)))
     raise DataTypeError(f"expected tensors or numbers, got {x!r} and {y!r}")
+
+
+def compared(function: Callable[[ir.Value, ir.Value], ir.Value], x: Tensor, other: Any) -> Any:
+    """``x == other`` or ``x != other``: elementwise for numbers of shapes that fit, else Python's answer."""
+    if isinstance(other, Tensor):
+        shape = other.value.shape
+    elif isinstance(other, (bool, int, float, list, tuple, np.ndarray, np.generic)):
+        try:
+            array = np.asarray(other)
+        except ValueError:  # lists of different lengths, or of tensors
+            return NotImplemented
+        if array.dtype.kind not in "biuf":
+            return NotImplemented
+        shape = array.shape
+    else:
+        return NotImplemented
+    try:
+        broadcast_shapes(x.value.shape, shape)
+    except ir.IRError:
+        return NotImplemented
+    return binary(function, x, other)
 
 
 def floor_divide(x: Any, y: Any) -> Tensor:
