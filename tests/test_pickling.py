@@ -262,3 +262,16 @@ def test_another_process_reads_it(tmp_path: Any) -> None:
     path = tmp_path / "model.pickle"
     path.write_bytes(pickle.dumps((model, kcompile.compile(model), X, model.predict(X))))
     subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(path)], check=True)
+
+
+@ways
+def test_compiled_functions_of_k(way: Callable[[Any], Any]) -> None:
+    """They take their variables along, as they are."""
+    total, x = K.variable(np.zeros(2)), K.placeholder((None, 2))
+    function = K.function([x], [x + total], updates=[(total, total + 1)])
+    first = function([np.ones((1, 2))])
+    other = way(function)
+    for _ in range(2):
+        np.testing.assert_array_equal(other([np.ones((1, 2))])[0], function([np.ones((1, 2))])[0])
+    assert not np.array_equal(first[0], other([np.ones((1, 2))])[0])
+    assert K.get_value(total).tolist() == [3, 3], "the copy counts by itself"

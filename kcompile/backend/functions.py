@@ -58,7 +58,15 @@ class Function:
         graph = specialize_inference(build_graph(given, results, updates, name, counter=own_counter(results, updates)))
         # A fixed learning phase, as K.learning_phase() then returns it, is fed nowhere.
         self._fed = [isinstance(x, Tensor) for x in inputs]
-        self._executable = Executable(graph, (*BOTH, *TRAINING), device=device)
+        self._executable = Executable(graph, (*BOTH, *TRAINING), device=device, keep_portable=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_executable": self._executable.portable}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from kcompile.runtime.executable import Executable
+
+        vars(self).update(state, _executable=Executable(state["_executable"], (), keep_portable=True))
 
     @property
     def graph(self) -> ir.Graph:

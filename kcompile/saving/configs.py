@@ -11,7 +11,9 @@ from kcompile.engine import conventions, loading
 from kcompile.engine.conventions import Convention
 from kcompile.errors import DataTypeError, KCompileError, shown
 from kcompile.ir.errors import IRError
+from kcompile.saving import ways
 from kcompile.saving.config_versions import convention_of, upgraded
+from kcompile.saving.lambdas import of_stored_code
 from kcompile.saving.structure import check_structure
 from kcompile.utils.generic_utils import CustomObjectScope, made_from
 from kcompile.utils.user_code import culprit
@@ -70,6 +72,13 @@ def sentences(problem: str) -> Iterator[None]:
         raise
     except IRError as error:
         raise KCompileError(f"{problem}: {_one_line(error)}") from error
+    except NameError as error:
+        if culprit(error) is not None or not error.name or not of_stored_code(error):
+            raise
+        raise KCompileError(
+            f"{problem}: a function in it reads {error.name!r}, which it does not hold; "
+            f"give that as {ways.to_give(error.name)}"
+        ) from error
     except _FAULTS as error:
         if (owner := culprit(error)) is not None:
             raise KCompileError(

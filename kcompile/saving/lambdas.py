@@ -76,8 +76,21 @@ def read_bytecode(
         raise KCompileError(f"{owner} is stored as bytecode without the variables {', '.join(loaded.co_freevars)}")
     from kcompile import backend
 
+    loaded = loaded.replace(co_filename=STORED)
     names = {"K": backend, "keras": sys.modules["kcompile"], **(custom or {}), "__builtins__": __builtins__}
     return types.FunctionType(loaded, names, loaded.co_name, tuple(defaults) if defaults else None, cells or None)
+
+
+STORED = "<a function stored in a file>"
+"""What tracebacks show as the place of such a function."""
+
+
+def of_stored_code(error: BaseException) -> bool:
+    """Whether the code of a function that a file holds raised an error."""
+    traceback, place = error.__traceback__, ""
+    while traceback is not None:
+        traceback, place = traceback.tb_next, traceback.tb_frame.f_code.co_filename
+    return place == STORED
 
 
 def written(function: Any, owner: str) -> dict[str, Any]:
