@@ -62,7 +62,9 @@ def parser() -> argparse.ArgumentParser:
         "or in a file of Keras, also its layers, and its graph before and after the passes.",
     )
     inspect.add_argument(
-        "what", metavar="model.onnx|model.h5|model.keras|model.py:function", help="the function returns a model"
+        "what",
+        metavar="model.onnx|model.h5|model.keras|model.json|model.py:function",
+        help="the function returns a model",
     )
     inspect.add_argument("--training", action="store_true", help="the training step of the (compiled) model")
     inspect.add_argument(
@@ -70,6 +72,12 @@ def parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument(
         "--custom-objects", metavar="FILE.py", help="run this file; its classes and functions may be named in the model"
+    )
+    inspect.add_argument(
+        "--arch", metavar="FILE.py:FUNCTION|FILE.json|FILE.yaml", help="the architecture of a file with weights only"
+    )
+    inspect.add_argument(
+        "--unsafe-lambdas", action="store_true", help="run Python code that is stored in the file: only if you trust it"
     )
     inspect.set_defaults(run=_inspect)
 
@@ -136,16 +144,18 @@ def _inspect(options: argparse.Namespace) -> int:
     from kcompile.converting import sources
 
     path = options.what.lower()
-    if path.endswith(sources.MODELS):
+    if path.endswith((*sources.MODELS, *sources.CONFIGS)) or options.arch or Path(options.what).is_dir():
         custom_objects = sources.custom_objects_of(options.custom_objects) if options.custom_objects else {}
-        model = sources.load(Path(options.what), custom_objects=custom_objects, compile=options.training)
+        safe = not options.unsafe_lambdas
+        if path.endswith(sources.CONFIGS):
+            model = sources.architecture(options.what, custom_objects, safe)
+        else:
+            model = sources.load(
+                Path(options.what), options.arch, None, custom_objects, safe_mode=safe, compile=options.training
+            )
         model.summary()
         print(inspecting.describe_model(model, options.training, options.dump_after))
         return 0
-    if path.endswith(sources.CONFIGS):
-        raise KCompileError(
-            f"{options.what!r} is an architecture without weights; kcompile convert takes it, with --weights"
-        )
     if options.training or options.dump_after:
         raise KCompileError(
             "--training and --dump-after need a model in Python (model.py:function) or of Keras, not an ONNX file"

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import onnx
@@ -130,17 +131,52 @@ def test_every_shape_of_an_inference_graph_is_known(name: str, tmp_path: Path) -
         (["missing.onnx"], "'missing.onnx': No such file"),
         (["{model}.onnx", "--training"], "not an ONNX file"),
         (["LICENSE"], "is not an ONNX model"),
-        (["tests"], "'tests' is not a file"),
+        (["tests"], "'tests' is a folder, not a file"),
+        (["{folder}/saved"], "'.*saved' is a SavedModel of TensorFlow, .* save it as .h5 or .keras"),
+        (["{folder}/training"], "is a folder of export_training; its manifest.json names the ONNX files"),
+        (["{folder}/weights.h5"], "holds weights only, without an architecture: give it with --arch"),
+        (["{folder}/lambda.h5"], "if you trust who made it, load with --unsafe-lambdas, .* with --custom-objects"),
     ],
 )
 def test_wrong_use_is_said_in_one_line(
-    arguments: list[str], sentence: str, source: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], sentence: str, source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*(argument.format(model=source) for argument in arguments)) == 2
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "manifest.json").touch()
+    if arguments[0].endswith(".h5"):
+        with_a_lambda(tmp_path)
+    assert run(*(argument.format(model=source, folder=tmp_path) for argument in arguments)) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert re.match(f"kcompile inspect: .*{sentence}", captured.err)
     assert captured.err.count("\n") == 1
+
+
+def with_a_lambda(folder: Path) -> None:
+    """Files that options are needed for: one with weights only, one with code, and an architecture."""
+    from kcompile import Sequential, layers
+
+    model = Sequential([layers.Dense(2, input_shape=(3,))])
+    model.save_weights(folder / "weights.h5")
+    (folder / "model.json").write_text(model.to_json())
+    model.add(layers.Lambda(lambda x: x * 2, name="twice"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(folder / "lambda.h5")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["model.json"], ["weights.h5", "--arch", "model.json"], ["lambda.h5", "--unsafe-lambdas"]]
+)
+def test_inspecting_with_the_options_that_messages_name(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_a_lambda(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 0
+    assert "Total params: 8" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ending", ["h5", "keras"])

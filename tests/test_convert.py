@@ -218,7 +218,7 @@ def test_samples(tmp_path: Path) -> None:
     assert [part.shape for part in samples(str(tmp_path / "xy.npz"))] == [(3, 2), (3,)]
     assert list(samples(str(tmp_path / "ab.npz"))) == ["a", "b"]
     for name in ("objects.npy", "text.npy"):
-        with pytest.raises(ValueError, match=r"no \.npy or \.npz file of numbers"):
+        with pytest.raises(ValueError, match=r"no \.npy or \.npz file of numbers$"):
             samples(str(tmp_path / name))
     with pytest.raises(OSError, match="there is no file"):
         samples(str(tmp_path / "missing.npy"))
@@ -240,7 +240,8 @@ def test_custom_objects(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.h5", "--opset", "16"], "opset is 16; use 17 to 26"),
+        (["a.h5", "--opset", "16"], "--opset is 16; use 17 to 26"),
+        (["a.h5", "--batch-size", "0"], "--batch-size is 0; use a whole number from 1 on"),
         (["a.h5", "--dims", "x"], "expected INPUT=SIZES"),
         (["a.h5", "--int8", "none.npz"], "there is no file 'none.npz'"),
         (["a.h5", "b.h5", "--weights", "w.h5"], "--weights takes one SRC"),
@@ -363,7 +364,7 @@ def test_many_files_of_which_some_fail(folder: Path, capsys: pytest.CaptureFixtu
         "there is no file 'missing.h5'",
         "'only.h5' holds weights only, without an architecture: give it with --arch",
         "'twice.json' is an architecture without weights; give them with --weights FILE",
-        "'build.py' is none of the kinds '.h5'",
+        "'build.py' is Python code; call model.export(...) there, or give its weights as the file",
         "left out, since they act in training only: drop",
     ):
         assert line in captured.out

@@ -28,13 +28,17 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         OSError, ValueError: the arguments do not fit; nothing was done.
     """
-    from kcompile.export.inference import check_opset
+    from kcompile.export.inference import OPSETS
 
     sources = [Path(source) for source in options.sources]
     if options.weights and len(sources) > 1:
         raise KCompileError("--weights takes one SRC; convert architectures with weights of their own one by one")
+    if options.opset not in OPSETS:
+        raise KCompileError(f"--opset is {options.opset}; use {OPSETS[0]} to {OPSETS[-1]}")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise KCompileError(f"--batch-size is {options.batch_size}; use a whole number from 1 on")
     conversion = Conversion(
-        opset=check_opset(options.opset),
+        opset=options.opset,
         fp16=options.fp16,
         int8=None if options.int8 is None else samples(options.int8),
         ort=options.ort,
@@ -91,7 +95,7 @@ def samples(place: str) -> Any:
     try:
         found = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise KCompileError(f"--int8: {place!r} is no .npy or .npz file of numbers: {error}") from None
+        raise KCompileError(f"--int8: {place!r} is no .npy or .npz file of numbers") from error
     if isinstance(found, np.ndarray):
         return found
     with found:

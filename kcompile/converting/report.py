@@ -59,9 +59,10 @@ class FileReport(PrintedHtml):
         most = found.operators.most_common(OPERATORS_SHOWN)
         named = ", ".join(f"{name} {count}" for name, count in most)
         more = f", {len(found.operators) - len(most)} other kinds" if len(found.operators) > len(most) else ""
+        total = found.operators.total()
         lines = [
             f"  -> {', '.join(map(str, found.files))} (opset {found.opset}, {size:,} bytes)",
-            f"  {found.parameters:,} parameters, {found.operators.total()} operators: {named}{more}",
+            f"  {found.parameters:,} parameters, {total} {'operator' if total == 1 else 'operators'}: {named}{more}",
             *(f"  {note}" for note in found.notes),
         ]
         return lines + [f"  {line}" for line in str(found.int8).splitlines()] if found.int8 else lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 CONFIGS = (".json", ".yaml", ".yml")
 MODELS = (".h5", ".hdf5", ".keras")
+
+
+OTHERS = {
+    ".onnx": "an ONNX file already; kcompile inspect shows what is in it",
+    ".py": "Python code; call model.export(...) there, or give its weights as the file, and the code with --arch "
+    "FILE.py:FUNCTION",
+}
 
 
 def load(path: Path, *arguments: Any, **options: Any) -> Model:
@@ -50,7 +58,15 @@ def _load(
 
     suffix = path.suffix.lower()
     if path.is_dir():
+        if (path / "manifest.json").exists():
+            raise IsADirectoryError(
+                f"{str(path)!r} is a folder of export_training; its manifest.json names the ONNX files, which kcompile "
+                "inspect shows, and model.load_state takes what was trained there back"
+            )
         load_model(path)  # says what kind of folder it is
+    for ending, what in OTHERS.items():
+        if re.search(rf"\{ending}(:\w+)?$", str(path), re.IGNORECASE):
+            raise KCompileError(f"{str(path)!r} is {what}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     if suffix in CONFIGS:
