@@ -201,3 +201,31 @@ def test_predictions_of_a_seed_are_the_same_in_every_model() -> None:
     assert not np.array_equal(*runs)
     other = noise()
     np.testing.assert_array_equal([other.predict(data) for _ in range(2)], runs)
+
+
+class Slope(layers.Layer):
+    """An activation of a user's own, whose parameters are weights."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def build(self, input_shape: Any) -> None:
+        self.a = self.add_weight(name="a", shape=(), initializer="ones")
+
+    def call(self, inputs: Any) -> Any:
+        return self.function(inputs, self.a * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (K.elu, [-0.4323, 0, 2]),
+        (lambda x, a: K.relu(x, alpha=a), [-1, 0, 2]),
+        (lambda x, a: K.relu(x, threshold=a), [0, 0, 2]),
+        (lambda x, a: K.clip(x, -a, a), [-0.5, 0, 0.5]),
+    ],
+)
+def test_parameters_of_activations_may_be_weights(function: Callable[..., Any], expected: list[float]) -> None:
+    model = Sequential([layers.InputLayer((3,)), Slope(function)])
+    np.testing.assert_allclose(model.predict(np.float32([[-2, 0, 2]])), [expected], atol=1e-4)

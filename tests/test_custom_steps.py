@@ -80,6 +80,25 @@ def test_the_usual_step_is_the_built_in_one(compiled: dict[str, Any], fit: dict[
     np.testing.assert_allclose(own_batch, batch, rtol=1e-5)
 
 
+@pytest.mark.parametrize("factors", [None, [1.0, 0.3], {"a": 2.0}, "variable"])
+def test_factors_of_several_outputs(factors: Any) -> None:
+    """The numbers of the built-in step, also for factors that change while it trains."""
+    histories = []
+    for step in (None, usual):
+        x, hidden = network()
+        cls = keras.Model if step is None else type("Own", (keras.Model,), {"train_step": step})
+        model = cls(x, [L.Dense(1, name="a")(hidden), L.Dense(1, name="b")(x)])
+        model.set_weights([np.ones_like(w) / 4 for w in model.get_weights()])
+        factor = K.variable(0.0)
+        weights = [factor, 0.5] if factors == "variable" else factors
+        model.compile("sgd", {"a": "mse", "b": "mae"}, loss_weights=weights)
+        change = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs, f=factor: K.set_value(f, epoch))
+        histories.append(model.fit(X, [Y, Y], epochs=3, shuffle=False, verbose=0, callbacks=[change]).history)
+    assert list(histories[1]) == ["loss", "a_loss", "b_loss"]
+    for key, values in histories[0].items():
+        np.testing.assert_allclose(histories[1][key], values, rtol=1e-5)
+
+
 def test_the_usual_step_is_as_small_as_the_built_in_one() -> None:
     counts = []
     for step in (None, usual):

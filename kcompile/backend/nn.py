@@ -23,9 +23,10 @@ from kcompile.ir.ops.sizes import dims_vector
 def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
     """``x`` above ``threshold`` (at most ``max_value``), ``alpha * (x - threshold)`` below it."""
     value = as_float(x).value
-    if isinstance(alpha, (int, float)) and alpha == 0 and threshold == 0:
+    off = not isinstance(alpha, Tensor) and alpha == 0
+    if off and not isinstance(threshold, Tensor) and threshold == 0:
         y = e.relu(value)
-    elif isinstance(alpha, (int, float)) and alpha == 0:
+    elif off:
         y = e.where(comparison.greater(value, threshold), value, 0)
     else:
         slope, shifted = promote(alpha, Tensor(e.sub(value, threshold)))
@@ -39,7 +40,7 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """``x`` above 0, ``alpha * (exp(x) - 1)`` below."""
     value = as_float(x).value
     negative = e.sub(e.exp(e.minimum(value, 0)), 1)
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         negative = e.mul(negative, alpha)
     return Tensor(e.where(comparison.greater(value, 0), value, negative))
 

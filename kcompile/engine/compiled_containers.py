@@ -109,7 +109,7 @@ class CompiledLoss:
                 if plan.name not in self._parts:
                     self._parts[plan.name] = _mean(f"{plan.name}_loss")
                 self._parts[plan.name].update_state(loss, size)
-            term = loss if plan.weight == 1 else loss * plan.weight
+            term = loss if isinstance(plan.weight, float) and plan.weight == 1 else loss * plan.weight
             total = term if total is None else total + term
         for extra in regularization_losses or []:
             x = as_tensor(extra)
