@@ -213,11 +213,9 @@ class ConvLSTM2D(_ConvLSTM):
 
     Source: Keras 2.3.1; ``return_state`` of tf.keras.
 
+    Arguments as for :class:`ConvLSTM2DCell`, and:
+
     Args:
-        filters, kernel_size, strides, padding, data_format, dilation_rate, activation, recurrent_activation, use_bias,
-        kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias, kernel_regularizer,
-        recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
-        recurrent_dropout, seed: see :class:`ConvLSTM2DCell`.
         activity_regularizer: a loss on the output.
         return_sequences, return_state, go_backwards, stateful: see :class:`RNN`.
 

@@ -72,7 +72,9 @@ def get_registered_object(
 
 
 class CustomObjectScope:
-    """Within a ``with`` block, names refer to the given objects as well::
+    """Within a ``with`` block, names refer to the given objects as well.
+
+    For example::
 
         with CustomObjectScope({"my_loss": my_loss}):
             model = load_model("model.h5")
