@@ -1,6 +1,12 @@
 """What all tests share."""
 
+import signal
+
 from hypothesis import settings
+
+# A shell starts what runs in the background with Ctrl-C ignored; the tests that interrupt training would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadlines: how long an example takes says how busy the machine is.
 settings.register_profile("new_cases", deadline=None)
