@@ -97,6 +97,25 @@ def test_the_file_refuses_what_predict_refuses(build: Callable[[], Model], index
         runtime.run(None, {taken.name: x})
 
 
+@pytest.mark.parametrize("rows", [5, 300])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "uint16", "uint32", "uint64"])
+def test_small_and_unsigned_indices(dtype: str, rows: int, tmp_path: Path) -> None:
+    """Types that ONNX takes for no indices, some of which cannot hold the number of rows."""
+    x = Input((3,), dtype=dtype)
+    model = Model(x, layers.LSTM(2)(layers.Embedding(rows, 2, mask_zero=True)(x)))
+    model.export(tmp_path / "model.onnx")
+    runtime = session(tmp_path / "model.onnx")
+    (taken,) = runtime.get_inputs()
+    indices = np.asarray([[1, 0, 1], [1, 1, 1]], dtype)
+    np.testing.assert_allclose(runtime.run(None, {taken.name: indices})[0], model.predict(indices), rtol=1e-6)
+    least, most = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    for wrong in (-1, rows, least, most):
+        if least <= wrong <= most and not 0 <= wrong < rows:
+            indices[1, 1] = wrong
+            with pytest.raises(Exception, match="out of data bounds"):
+                runtime.run(None, {taken.name: indices})
+
+
 @pytest.mark.parametrize(("index", "label"), [(-1, 0), (ROWS, 0), (0, -1), (0, CLASSES)])
 @pytest.mark.parametrize("logits", [False, True])
 def test_exported_steps_refuse_wrong_indices_and_labels(index: int, label: int, logits: bool, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def gather(reference: Any, indices: Any) -> Tensor:
         ValueError: an index that is known is out of range.
     """
     x, index = as_tensor(reference).value, as_tensor(indices).value
-    index = e.cast(index, "int32") if index.dtype not in ("int32", "int64") else index
+    index = indexing.as_indices(index)
     rows, known = x.shape[0], ir.constant_of(index)
     if known is not None and known.size and isinstance(rows, int) and not 0 <= known.min() <= known.max() < rows:
         wrong = int(known.min()) if known.min() < 0 else int(known.max())

@@ -244,7 +244,7 @@ def _compared(
         if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(b[finite]).all():
             where = "infinite or undefined numbers at other places"
             return Parity(case.sizes, np.inf, tolerance, where, case.kind)
-        apart = float(np.abs(a - b)[finite].max(initial=0.0)) / max(scale, 1e-30)
+        apart = float(np.abs(a[finite] - b[finite]).max(initial=0.0)) / max(scale, 1e-30)
         if apart <= max(worst, tolerance):
             worst = max(worst, apart)
             continue

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING
 
 from kcompile.backend.functions import substitute
 from kcompile.ir.core import Graph, Input, Value, scope
-from kcompile.ir.ops.indexing import from_front
+from kcompile.ir.ops.indexing import from_front, is_checked_outside
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
 
 
 def check_indices(model: Model, graph: Graph) -> Graph:
-    """The graph with each input that an Embedding reads replaced by one whose negative indices are too large."""
+    """The graph with each input that an Embedding reads replaced by one whose negative indices are too large.
+
+    Inputs of other types than 32 and 64 bit numbers are left to the Embedding.
+    """
     limits = model._index_limits()
     replace: dict[Value, Value] = {}
     for value in graph.inputs:
-        if isinstance(value.op, Input) and value.op.label in limits:
+        if isinstance(value.op, Input) and value.op.label in limits and is_checked_outside(value.dtype):
             rows, layer = limits[value.op.label]
             with scope(layer):
                 replace[value] = from_front(value, rows)

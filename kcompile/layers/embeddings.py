@@ -10,7 +10,7 @@ from kcompile import constraints, initializers, ir, regularizers
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import ShapeError, check_flag, check_positive_int
-from kcompile.ir.ops.indexing import from_front, gather
+from kcompile.ir.ops.indexing import as_indices, from_front, gather, is_checked_outside
 
 Shape = tuple[int | None, ...]
 
@@ -72,9 +72,8 @@ class Embedding(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         shape = self.compute_output_shape(tuple(inputs.shape))
-        indices = inputs if inputs.dtype in ("int32", "int64") else K.cast(inputs, "int32")
-        places = indices.value
-        if not isinstance(inputs.value.op, ir.Input):
+        places = as_indices(inputs.value)
+        if not (isinstance(inputs.value.op, ir.Input) and is_checked_outside(inputs.dtype)):
             # Indices of the data are checked before they are fed, in exported files where they come in
             # (export/checked_indices.py). Computed ones are not, and ONNX counts negative ones from the end.
             places = from_front(places, self.input_dim)
@@ -84,7 +83,10 @@ class Embedding(Layer):
         return K.reshape(rows, (K.shape(inputs)[0], *shape[1:]))  # input_length tells sizes that the input does not
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> Any:
-        return K.not_equal(inputs, 0) if self.mask_zero else None
+        if not self.mask_zero:
+            return None
+        small = not is_checked_outside(inputs.dtype)  # of which ONNX Runtime cannot compare all
+        return K.not_equal(Tensor(as_indices(inputs.value)) if small else inputs, 0)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.input_length is None:

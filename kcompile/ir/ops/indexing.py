@@ -346,6 +346,21 @@ def gather(x: Value, indices: Value, axis: int = 0) -> Value:
     return apply(Gather(normalize_axis(axis, x.rank)), x, indices)
 
 
+def as_indices(x: Value) -> Value:
+    """``x`` as ``int32`` or ``int64``, which ONNX takes for indices."""
+    if x.dtype in ("int32", "int64"):
+        return x
+    return cast(x, "int64" if x.dtype in ("uint32", "uint64") else "int32")
+
+
+def is_checked_outside(dtype: str) -> bool:
+    """Whether indices of a type can be compared, and made too large, before they are made ``int32`` or ``int64``.
+
+    Small types cannot hold the number of rows, and ONNX Runtime lacks kernels for some.
+    """
+    return dtype in ("int32", "int64") or dtype.startswith("float")
+
+
 def from_front(indices: Value, size: Dim) -> Value:
     """``indices`` of which negative ones are as wrong as those from ``size`` on, so that ONNX Runtime refuses both.
 
