@@ -84,7 +84,7 @@ def _is_told_already(cause: BaseException) -> bool:
 
 def _of_the_user(error: BaseException) -> bool:
     """Whether a user can do something about it: our sentences, and what users' own functions raise."""
-    if isinstance(error, (KCompileError, IRError, OSError)):
+    if isinstance(error, (KCompileError, IRError, OSError, NotImplementedError)):
         return True
     if _wrong_call_of_the_user(error):
         return True

@@ -70,6 +70,23 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: keras.Model(a := L.Input((2,)), L.Dense(2)(a)).predict_classes(X[:, :2]),
         r"Sequential models have it: use predict\(x\)\.argmax\(axis=-1\)",
     ),
+    "an optimizer as a loss": (
+        lambda: keras.Sequential([L.Dense(2, input_shape=(2,))]).compile("mse", "adam"),
+        r"'adam': that is an optimizer, which comes first: compile\(optimizer, loss\)",
+    ),
+    "a metric as a loss": (
+        lambda: keras.Sequential([L.Dense(2, input_shape=(2,))]).compile("sgd", "accuracy"),
+        r"'accuracy': that is a metric, for metrics=\['accuracy'\], and no loss",
+    ),
+    "steps without a recurrent layer": (
+        lambda: fit(
+            np.ones((64, 4)), np.ones((64, 1)), L.Embedding(4, 2, input_length=4), L.Dense(1), loss="mse"
+        ),
+        r"or, without one, the last layer Flatten\(\) or a global pooling layer before it",
+    ),
+    "the name of a file for its text": (
+        lambda: keras.models.model_from_json("model.json"), r"it is the name of a file, whose text is needed"
+    ),
     "a branch on a tensor in a loss": (
         lambda: fit(X, Y, L.Dense(3, input_shape=(10,)), loss=lambda t, p: K.mean(p) if K.sum(t) > 0 else K.mean(t)),
         r"has no truth value while the model is being built; use K\.switch",

@@ -72,6 +72,11 @@ class Wrong(L.Layer):
         return mistake(self, inputs)
 
 
+class Subclass(keras.Model):
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
 class NoArgument(L.Layer):
     def call(self) -> Any:  # type: ignore[override]
         pass
@@ -107,6 +112,7 @@ CASES: dict[str, tuple[Callable[[], Any], list[str], list[str]]] = {
     "an index": (wrong(lambda self, x: x[:, 5]), ["call", "<lambda>"], ["PlaceError"]),
     "an attribute": (wrong(lambda self, x: x * self.kernel), ["call", "<lambda>"], ["AbsentError"]),
     "a method of a tensor": (wrong(lambda self, x: x.mean()), ["call", "<lambda>"], ["AbsentError"]),
+    "what subclasses do not have": (lambda: Subclass().to_json(), [], ["NotImplementedError"]),
     "arguments of a loss": (lambda: fit(lambda y_pred: y_pred), ["fit"], ["TypeError"]),
     "arguments of a metric": (lambda: fit(metrics=[lambda y_pred: y_pred]), ["fit"], ["TypeError"]),
     "arguments of a callback": (lambda: fit(callbacks=[OneArgument()]), ["fit"], ["TypeError"]),

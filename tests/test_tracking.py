@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import warnings
 from collections import OrderedDict, deque, namedtuple
 from collections.abc import Callable
 from typing import Any
@@ -223,3 +224,40 @@ def test_a_forgotten_init_gets_one_sentence(base: Any, use: str) -> None:
     assert repr(made) == "<Forgetful, not initialized>"
     with pytest.raises(RuntimeError, match=r"Forgetful has no attribute .* did not call super\(\).__init__\(\)"):
         {**USES, **MODEL_USES}[use](made)
+
+
+class MadeInCall(kcompile.Model):
+    def call(self, inputs: Any) -> Any:
+        return L.Dense(1, name="lost")(inputs)
+
+
+class KeptInCall(kcompile.Model):
+    def call(self, inputs: Any) -> Any:
+        if not hasattr(self, "dense"):
+            self.dense = L.Dense(1)
+        return self.dense(inputs)
+
+
+class KeptAround(kcompile.Model):
+    """What calls the layer does not keep it, but what calls that does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = L.Dense(1)
+        self.inner = L.Lambda(lambda x: self.dense(x))
+
+    def call(self, inputs: Any) -> Any:
+        return self.inner(inputs)
+
+
+@pytest.mark.parametrize(("make", "weights"), [(MadeInCall, 0), (KeptInCall, 2), (KeptAround, 2)])
+def test_layers_that_nobody_keeps_are_told(make: Any, weights: int) -> None:
+    model = make()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.predict(np.zeros((2, 3)))
+    assert len(model.weights) == weights
+    assert len(caught) == (weights == 0)
+    for warning in caught:
+        assert "layer 'lost' (Dense) is used in the call of" in str(warning.message)
+        assert "its weights are not trained and not saved" in str(warning.message)

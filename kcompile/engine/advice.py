@@ -56,6 +56,20 @@ def on_batch_axis(given: Shape, expected: Shape) -> str:
     return _without_samples(declared)
 
 
+def on_loss_name(name: object) -> str:
+    """For what is no loss but another argument of ``compile``."""
+    from kcompile import metrics, optimizers
+
+    if not isinstance(name, str):
+        return ""
+    wanted = name.lower()
+    if wanted in optimizers._KNOWN:
+        return "that is an optimizer, which comes first: compile(optimizer, loss)"
+    if wanted in metrics._KNOWN or wanted in ("accuracy", "acc"):
+        return f"that is a metric, for metrics=[{name!r}], and no loss"
+    return ""
+
+
 def on_positions(given: Shape, expected: Shape) -> str:
     """For targets of shape ``given`` where an output has more axes."""
     if len(given) > 2 or len(expected) < 3:
@@ -63,7 +77,7 @@ def on_positions(given: Shape, expected: Shape) -> str:
     if len(expected) == 3:
         return (
             "; the output has a value for each step: the last recurrent layer needs return_sequences=False, "
-            "or the last layer Flatten() before it"
+            "or, without one, the last layer Flatten() or a global pooling layer before it"
         )
     return "; the output has a value for each position: add Flatten() or a global pooling layer before the last layer"
 

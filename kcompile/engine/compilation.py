@@ -9,6 +9,7 @@ from typing import Any
 
 from kcompile.backend.variables import Variable
 from kcompile.engine.added_metrics import AddedMetric, added_metrics
+from kcompile.engine.advice import on_loss_name
 from kcompile.engine.data_checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.engine.data_weights import sample_weight_modes
 from kcompile.engine.layer import Layer
@@ -17,7 +18,7 @@ from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.network import Network
 from kcompile.engine.shared_metrics import check_used_once, separated
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, KCompileError, listed, shown, unknown_name
+from kcompile.errors import DataTypeError, KCompileError, UnknownNameError, listed, shown, unknown_name
 
 
 @dataclass
@@ -87,8 +88,8 @@ def resolve(
     Raises:
         ValueError: unknown names (with near matches), or lists and dictionaries that do not fit the outputs.
     """
-    from kcompile import losses, optimizers
     from kcompile import metrics as metric_functions
+    from kcompile import optimizers
     from kcompile.errors import check_positive_int
 
     names = model.output_names
@@ -103,7 +104,7 @@ def resolve(
     for i, name in enumerate(names):
         if chosen[i] is None and not plain[i] and not weighted[i]:
             continue
-        resolved = None if chosen[i] is None else losses.get(as_meant_now(chosen[i]))
+        resolved = None if chosen[i] is None else _loss(as_meant_now(chosen[i]))
         weight = 1.0 if loss_weights is None else factor(factors[i], name)
         plan = OutputPlan(i, name, resolved, weight, mode=modes[i], outputs=tuple(names))
         shape = tuple(model.outputs[i].shape)
@@ -191,6 +192,17 @@ def _last_activation(output: Tensor) -> str | None:
             return None
         (x,) = layer._inbound_nodes[node_index].input_tensors
     return None
+
+
+def _loss(identifier: Any) -> Any:
+    from kcompile import losses
+
+    try:
+        return losses.get(identifier)
+    except UnknownNameError as error:
+        if advice := on_loss_name(identifier):
+            raise UnknownNameError(f"Unknown loss {identifier!r}: {advice}") from error
+        raise
 
 
 def _per_output(value: Any, names: Sequence[str], argument: str, default: Any = None) -> list[Any]:

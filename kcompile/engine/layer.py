@@ -29,7 +29,7 @@ from kcompile.engine.picklable import Picklable
 from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.engine.traces import calling, made_now, no_call, one_call, without_trace
+from kcompile.engine.traces import calling, made_now, no_call, note_built, one_call, without_trace
 from kcompile.engine.two_phases import call_in_both
 from kcompile.errors import (
     AbsentError,
@@ -381,6 +381,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         with at_once(), no_call():
             self.build(shapes if nested else shapes[0])
             self.built = True
+            note_built(self)
             if self._initial_weights is not None:
                 self.set_weights(self._initial_weights)
                 self._initial_weights = None

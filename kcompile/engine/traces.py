@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from kcompile import ir
 from kcompile.engine.history import forget
 from kcompile.engine.tensor import Tensor
+from kcompile.errors import warn
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -23,14 +24,50 @@ NOTES = ("_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_losses", "_updat
 _calling: ContextVar[Layer | None] = ContextVar("calling", default=None)
 
 
+_built_inside: ContextVar[list[Layer] | None] = ContextVar("built_inside", default=None)
+
+
 @contextlib.contextmanager
 def calling(layer: Layer) -> Iterator[None]:
     """Inside runs the ``call`` of ``layer``."""
     token = _calling.set(layer)
+    around = _built_inside.get()
+    built: list[Layer] = []
+    building = _built_inside.set(built)
     try:
         yield
     finally:
         _calling.reset(token)
+        _built_inside.reset(building)
+    if built:
+        _look_for_lost(layer, built, around)
+
+
+def note_built(layer: Layer) -> None:
+    """``layer`` has weights now; whoever is being called should keep it."""
+    built = _built_inside.get()
+    if built is not None and not layer._is_metric:
+        built.append(layer)
+
+
+def _look_for_lost(layer: Layer, built: list[Layer], around: list[Layer] | None) -> None:
+    """Warn of layers that neither ``layer`` nor those around it keep: nobody trains or saves their weights."""
+    kept, found = {layer}, [layer]
+    while found:
+        more = [inner for inner in found.pop().sublayers if inner not in kept]
+        kept.update(more)
+        found += more
+    weighted = [inner for inner in built if inner._trainable_weights or inner._non_trainable_weights]
+    lost = [inner for inner in weighted if inner not in kept]
+    if around is not None:
+        around += lost
+        return
+    for inner in lost:
+        warn(
+            f"layer {inner.name!r} ({type(inner).__name__}) is used in the call of {layer.name!r} "
+            f"({type(layer).__name__}), which does not keep it as an attribute: its weights are not trained and not "
+            "saved; make it in the __init__ of a layer or model of your own, as an attribute"
+        )
 
 
 def caller() -> Layer | None:

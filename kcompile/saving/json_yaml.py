@@ -155,7 +155,9 @@ def read_json(text: str | bytes, what: str = "the configuration") -> Any:
     except KCompileError:
         raise
     except ValueError as error:
-        raise KCompileError(f"{what} is not JSON: {error}") from None
+        named = text.endswith((".json", ".yaml", ".yml", ".h5", ".keras")) and len(text) < 300
+        hint = "; it is the name of a file, whose text is needed: open(name).read()" if named else ""
+        raise KCompileError(f"{what} is not JSON: {error}{hint}") from None
     check_structure(data, what)
     return data
 
