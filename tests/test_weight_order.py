@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -132,4 +133,73 @@ def test_own_files(name: str, ending: str, tmp_path: Any) -> None:
     model.save_weights(str(tmp_path / f"w{ending}"))
     other = CASES[name](kcompile)
     other.load_weights(str(tmp_path / f"w{ending}"))
+    assert filled_with(other) == values
+
+
+class Two(kcompile.layers.Layer):
+    """Two equal layers, whose names are automatic whatever a file says."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first, self.second = kcompile.layers.Dense(3), kcompile.layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        return self.second(self.first(inputs))
+
+
+def made_backwards() -> Any:
+    """A model in a model, whose layers were made in another order than they stand in, twice."""
+    layers = kcompile.layers
+    last, first = Two(), layers.Dense(3)
+    x = layers.Input((3,))
+    inner = kcompile.Model(x, last(first(x)))
+    x = layers.Input((3,))
+    outer = kcompile.Model(x, layers.BatchNormalization()(inner(x)))
+    x = layers.Input((3,))
+    return kcompile.Model(x, outer(x))
+
+
+@pytest.mark.parametrize("ending", [".h5", ".weights.h5", ".w.h5", ".npz", ".keras"])
+@pytest.mark.parametrize("attribute", [True, False])
+def test_layers_made_in_another_order(ending: str, attribute: bool, tmp_path: Any) -> None:
+    """Whatever automatic names have counted to, also in files from before they said their order."""
+    model = made_backwards()
+    values = distinct(model)
+    path = str(tmp_path / f"m{ending}")
+    whole = ending in (".h5", ".keras")
+    (model.save if whole else model.save_weights)(path)
+    if not attribute and ending in (".h5", ".w.h5"):
+        with h5py.File(path, "r+") as file:
+            removed: list[str] = []
+            file.visititems(lambda name, item: removed.append(name) if "kcompile_order" in item.attrs else None)
+            assert removed
+            for name in removed:
+                del file[name].attrs["kcompile_order"]
+    for unused in range(4):
+        kcompile.backend.clear_session()
+        for _ in range(unused):
+            kcompile.layers.Dense(1)
+        if whole:
+            other = kcompile.models.load_model(path, custom_objects={"Two": Two})
+        else:
+            other = made_backwards()
+            other.get_layer(index=1).layers[1].trainable = unused % 2 == 0
+            other.load_weights(path)
+        assert filled_with(other) == values, unused
+
+
+def test_archives_of_arrays_from_before(tmp_path: Any) -> None:
+    """They had what trains first at every depth: here the model in the middle was frozen as a whole."""
+    layers = kcompile.layers
+    inner = kcompile.Sequential([layers.Dense(3, input_shape=(3,)), layers.BatchNormalization(), layers.Dense(3)])
+    model = kcompile.Sequential([layers.Dense(3, input_shape=(3,)), inner, layers.Dense(3)])
+    values = distinct(model)
+    inner.trainable = False
+    order = [0, 1, 10, 11, 2, 3, 4, 5, 8, 9, 6, 7]
+    arrays, labels_there = model.get_weights(), [w.label.split("/") for w in model.weights]
+    names = [f"{owner.replace('_', '')}x/{last}" for owner, last in labels_there]  # of kinds that are not known here
+    np.savez(tmp_path / "w.npz", **{names[i]: arrays[i] for i in order})
+    other = kcompile.models.clone_model(model)
+    other.layers[1].trainable = False
+    other.load_weights(str(tmp_path / "w.npz"))
     assert filled_with(other) == values

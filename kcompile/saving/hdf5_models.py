@@ -164,7 +164,7 @@ def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, com
         model = model_from_config(config, custom_objects, version or "1", safe_mode)
     if not isinstance(model, Network):
         raise KCompileError(f"{root.file} holds a layer, {type(model).__name__}, not a model")
-    loaded = read_weights(weights, model)
+    loaded = read_weights(weights, model, from_file=True)
     training_state.restore(model, state)
     has_optimizer = compile and _compile(root, model, loaded, custom_objects, safe_mode)
     if isinstance(model, Model):

@@ -29,7 +29,7 @@ KERAS_VERSION = "2.3.1"
 _ATTRIBUTE_LIMIT = 64512
 """Bytes of one attribute; HDF5 keeps attributes in the header of their group, which ends at 64 kB."""
 _ORDER = "kcompile_order"
-"""The attribute that says where in ``layer.weights`` each array belongs, if they are stored in another order."""
+"""The attribute that says where in ``layer.weights`` each array belongs, of layers with layers inside."""
 _TOP_LEVEL = "top_level_model_weights"
 
 
@@ -63,8 +63,8 @@ def write_weights(group: Any, model: Network) -> None:
     for layer in sorted(model.layers, key=lambda item: item.name):
         place, order = group.require_group(layer.name), stored_order(layer)
         _write_arrays(place, order)
-        numbers = {weight: number for number, weight in enumerate(layer.weights)}
-        if [numbers[weight] for weight in order] != list(range(len(order))):
+        if layer.sublayers and order:
+            numbers = {weight: number for number, weight in enumerate(layer.weights)}
             write_texts(place, _ORDER, [str(numbers[weight]) for weight in order])
     own = [*model._trainable_weights, *model._non_trainable_weights]
     _write_arrays(group.require_group(_TOP_LEVEL), own)
@@ -114,7 +114,12 @@ def write_texts(group: Any, name: str, texts: Iterable[str]) -> None:
 
 
 def read_weights(
-    group: StoredGroup, model: Network, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
+    group: StoredGroup,
+    model: Network,
+    by_name: bool = False,
+    skip_mismatch: bool = False,
+    reshape: bool = False,
+    from_file: bool = False,
 ) -> LoadedWeights:
     """Load weights into ``model``: all of them, or none if something does not fit.
 
@@ -123,6 +128,7 @@ def read_weights(
         by_name: load into layers of the same names, in place of all layers in order.
         skip_mismatch: leave layers out whose weights do not fit, with a warning.
         reshape: arrays of the right size but another shape are reshaped.
+        from_file: whether ``model`` was made of the configuration in the same file.
 
     Raises:
         ValueError: layers or shapes that differ, all of them named.
@@ -131,7 +137,7 @@ def read_weights(
     stored = {name: group.group(name) for name in group.texts("layer_names")}
     arrays = {name: _Stored(inner) for name, inner in stored.items()}
     pairs = _by_name(model, arrays, group) if by_name else _in_order(model, arrays, group)
-    plan = _Plan(origin, reshape, skip_mismatch)
+    plan = _Plan(origin, reshape, skip_mismatch, from_file)
     for layer, found in pairs:
         plan.add(f"layer {layer.name!r}", layer, stored_order(layer), found)
     if _TOP_LEVEL in group:
@@ -181,10 +187,10 @@ class _Stored:
     def read(self) -> list[Array]:
         return [array.read() for array in self.arrays]
 
-    def order_of(self, layer: Layer, usual: Sequence[Variable]) -> Sequence[Variable]:
+    def order_of(self, layer: Layer, usual: Sequence[Variable], from_file: bool) -> Sequence[Variable]:
         """The weights of ``layer`` in the order of the arrays."""
         if self.order is None or len(self.order) != len(usual):
-            return order_by_names(layer, self.names, self.shapes, usual)
+            return order_by_names(layer, self.names, self.shapes, usual, from_file)
         weights = layer.weights
         return [weights[number] for number in self.order]
 
@@ -230,8 +236,9 @@ def _by_name(model: Network, stored: dict[str, _Stored], group: StoredGroup) -> 
 class _Plan:
     """What will be assigned, and what does not fit."""
 
-    def __init__(self, origin: Origin, reshape: bool, skip_mismatch: bool) -> None:
+    def __init__(self, origin: Origin, reshape: bool, skip_mismatch: bool, from_file: bool) -> None:
         self.origin = origin
+        self.from_file = from_file
         self.loaded = LoadedWeights(origin)
         self.reshape = reshape
         self.skip_mismatch = skip_mismatch
@@ -241,7 +248,7 @@ class _Plan:
     def add(self, owner: str, layer: Layer | None, weights: Sequence[Variable], stored: _Stored) -> None:
         """Read the arrays of one layer, converted where an old file needs it."""
         if layer is not None and not needs_conversion(self.origin):
-            weights = stored.order_of(layer, weights)
+            weights = stored.order_of(layer, weights, self.from_file)
         wanted = [weight.storage.shape for weight in weights]
         fits = stored.shapes == wanted
         # Nothing is read for a layer that it cannot fit. Conversion keeps the number of elements, except that a

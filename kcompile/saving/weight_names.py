@@ -15,24 +15,30 @@ from typing import Any
 from kcompile.backend.variables import Variable
 from kcompile.engine import weight_order
 from kcompile.engine.layer import Layer
+from kcompile.engine.network import Network
+from kcompile.engine.traces import with_sublayers
 
 Shapes = Sequence[tuple[int, ...]]
 
 
-def order_by_names(layer: Layer, names: Sequence[str], shapes: Shapes, usual: Sequence[Variable]) -> list[Variable]:
+def order_by_names(
+    layer: Layer, names: Sequence[str], shapes: Shapes, usual: Sequence[Variable], from_file: bool = False
+) -> list[Variable]:
     """The weights of ``layer`` in the order of the file's arrays.
 
     Args:
         layer: a layer or model.
         names, shapes: those of the arrays in the file.
         usual: the order if names tell nothing.
+        from_file: whether the layers of models have their names from the same file.
     """
     weights = layer.weights
     if len(names) != len(weights) or not layer.sublayers:
         return list(usual)
     stored = [_Name.of(name.removesuffix(":0")) for name in names]
     own = [_Name.of(weight.label) for weight in weights]
-    found = _same(stored, own) or _numbered(stored, own, shapes, weights)
+    known = _names_in_models(layer) if from_file else set()
+    found = _same(stored, own) or _numbered(stored, own, shapes, weights, known)
     if found is not None:
         return [weights[i] for i in found]
     for order in (usual, *possible_orders(layer)):
@@ -44,7 +50,7 @@ def order_by_names(layer: Layer, names: Sequence[str], shapes: Shapes, usual: Se
 def possible_orders(layer: Any) -> list[list[Variable]]:
     """The orders in which files have the weights: nothing frozen, what is frozen inside, everything."""
     inside = [*weight_order.training(layer, flags=False), *weight_order.fixed(layer, flags=False)]
-    return [inside, trained_inside_first(layer), weight_order.frozen(layer)]
+    return [inside, trained_inside_first(layer), [*_trained(layer), *_others(layer)], weight_order.frozen(layer)]
 
 
 def trained_inside_first(layer: Any) -> list[Variable]:
@@ -52,6 +58,31 @@ def trained_inside_first(layer: Any) -> list[Variable]:
     first = [*layer._trainable_weights, *(w for inner in layer.sublayers for w in inner.trainable_weights)]
     rest = [*layer._non_trainable_weights, *(w for inner in layer.sublayers for w in inner.non_trainable_weights)]
     return list(dict.fromkeys([*first, *rest]))
+
+
+def _trained(layer: Any) -> list[Variable]:
+    """What trains in ``layer``, as versions up to 2.3 list it at every depth."""
+    if not layer.trainable:
+        return []
+    return list(dict.fromkeys([*layer._trainable_weights, *(w for s in layer.sublayers for w in _trained(s))]))
+
+
+def _others(layer: Any) -> list[Variable]:
+    """What does not, as there: of a frozen model first what would train if only the model's own flag were another."""
+    own, inside = layer._non_trainable_weights, [w for s in layer.sublayers for w in _others(s)]
+    if layer.trainable:
+        order = [*inside, *own] if isinstance(layer, Network) else [*own, *inside]
+    elif isinstance(layer, Network):
+        order = [*layer._trainable_weights, *(w for s in layer.sublayers for w in _trained(s)), *inside, *own]
+    else:
+        order = [*layer._trainable_weights, *own, *(w for s in layer.sublayers for w in [*_trained(s), *_others(s)])]
+    return list(dict.fromkeys(order))
+
+
+def _names_in_models(layer: Layer) -> set[str]:
+    """The names of layers that stand in models, which configurations give; those inside of layers count on."""
+    models = [item for item in with_sublayers(layer) if isinstance(item, Network)]
+    return {inner.name for model in models for inner in model.layers}
 
 
 @dataclass(frozen=True)
@@ -80,18 +111,21 @@ def _same(stored: Sequence[_Name], own: Sequence[_Name]) -> list[int] | None:
 
 
 def _numbered(
-    stored: Sequence[_Name], own: Sequence[_Name], shapes: Shapes, weights: Sequence[Variable]
+    stored: Sequence[_Name], own: Sequence[_Name], shapes: Shapes, weights: Sequence[Variable], known: set[str]
 ) -> list[int] | None:
-    """By kinds of layers, the first in the file for the first in the model, if layers are numbered as they stand."""
+    """By kinds of layers, in the order of their numbers, which is that in which they were made; ``known`` by names."""
     theirs, ours = _owners(stored), _owners(own)
     if {kind: len(found) for kind, found in theirs.items()} != {kind: len(found) for kind, found in ours.items()}:
         return None
+    known = known & {name.owner for name in own}
+    if not known <= {name.owner for name in stored}:
+        known = set()
     result = [-1] * len(stored)
     for kind, found in ours.items():
         numbers = [own[places[0]].number for places in found]
-        if numbers != sorted(set(numbers)):
+        if len(set(numbers)) != len(numbers):
             return None
-        for places, mine in zip(sorted(theirs[kind], key=lambda p: stored[p[0]].number), found, strict=True):
+        for places, mine in zip(_ranked(theirs[kind], stored, known), _ranked(found, own, known), strict=True):
             by_last = {own[i].last: i for i in mine}
             if len(by_last) != len(mine) or len(places) != len(mine):
                 return None
@@ -101,6 +135,15 @@ def _numbered(
                     return None
                 result[place] = i
     return result if sorted(result) == list(range(len(result))) else None
+
+
+def _ranked(groups: list[list[int]], names: Sequence[_Name], known: set[str]) -> list[list[int]]:
+    """Groups of weights by owners: those of known names, then the others, each by their numbers."""
+
+    def rank(group: list[int]) -> tuple[bool, int]:
+        return names[group[0]].owner not in known, names[group[0]].number
+
+    return sorted(groups, key=rank)
 
 
 def _owners(names: Sequence[_Name]) -> dict[str, list[list[int]]]:
