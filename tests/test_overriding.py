@@ -314,3 +314,23 @@ def test_steps_outside_of_training() -> None:
     keras.optimizers.SGD(0.25).minimize(lambda: K.sum(v * v), [v])
     np.testing.assert_array_equal(v.numpy(), 0.25)
     assert optimizer.iterations.numpy() == 1
+
+
+class FunctionalWithCall(keras.Model):
+    def __init__(self) -> None:
+        inputs = keras.Input((3,))
+        super().__init__(inputs, L.Dense(1)(inputs))
+
+    def call(self, inputs: Any) -> Any:
+        return super().call(inputs) * 10
+
+
+class SequentialWithCall(keras.Sequential):
+    def call(self, inputs: Any) -> Any:
+        return super().call(inputs) * 10
+
+
+@pytest.mark.parametrize("make", [FunctionalWithCall, SequentialWithCall])
+def test_a_call_that_would_be_ignored_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=f"{make.__name__} overrides call, which nothing calls here"):
+        make()

@@ -18,6 +18,7 @@ from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs, 
 from kcompile.engine.nest import flatten
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
+from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.engine.replay import as_called
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor
@@ -66,6 +67,7 @@ class Network(AddedLayers):
         if inputs is not None or outputs is not None:
             if inputs is None or outputs is None:
                 raise KCompileError(f"{type(self).__name__} needs both inputs and outputs")
+            refuse_ignored_call(type(self))
             self._set_graph(inputs, outputs)
 
     # -- the graph

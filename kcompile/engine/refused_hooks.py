@@ -79,3 +79,17 @@ def refuse_hooks(cls: type, kind: str) -> None:
     for name, advice in REFUSED[kind].items():
         if getattr(cls, name, None) is not None:
             raise KCompileError(f"{cls.__name__} overrides {name}, which nothing calls here: {advice}")
+
+
+def refuse_ignored_call(cls: type) -> None:
+    """Refuse a class of models that are made of layers, or of inputs and outputs, and that defines ``call`` too.
+
+    Raises:
+        ValueError: it does.
+    """
+    call = getattr(cls, "call", None)
+    if not getattr(call, "__module__", "kcompile.").startswith("kcompile."):
+        raise KCompileError(
+            f"{cls.__name__} overrides call, which nothing calls here: what its __init__ gives to super().__init__ "
+            "says what runs; leave one of them out (a model of inputs and outputs can be an attribute of one with call)"
+        )

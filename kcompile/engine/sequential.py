@@ -9,6 +9,7 @@ from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.lists import unique
 from kcompile.engine.nest import flatten
+from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.training import Model
 from kcompile.errors import DataTypeError, KCompileError, listed, shown
@@ -32,6 +33,7 @@ class Sequential(Model):
         if isinstance(name, Layer):
             raise DataTypeError(f"Sequential: name must be a string, got {shown(name)}; give the layers as one list")
         super().__init__(name=name, **kwargs)
+        refuse_ignored_call(type(self))
         self._stack: list[Layer] = []
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise DataTypeError(f"Sequential: layers must be a list of layers, got {shown(layers)}")

@@ -411,8 +411,7 @@ def unknown_names(found: Mapping[str, tuple[str | None, str]]) -> UnknownNameErr
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     first, (kind, hint) = next(iter(found.items()))
     last = _cut(first.rpartition(".")[2]).rpartition(">")[2]
-    given = ways.to_give(last, last if last.isidentifier() else None)
-    advice = f"pass what is your own as {given}; nothing is imported from a file"
+    advice = f"pass what is your own as {ways.to_give(last)}; nothing is imported from a file"
     if len(found) == 1:
         separator = f"{hint} Else" if hint else ";"
         return UnknownNameError(f"Unknown {kind or 'class or function'} {_cut(first)!r}{separator} {advice}")

@@ -19,11 +19,11 @@ def of_a_command() -> Iterator[None]:
         _command.reset(token)
 
 
-def to_give(name: str, value: str | None = None) -> str:
-    """Something under ``name``: the class or function ``value``; without it, there is none yet."""
+def to_give(name: str) -> str:
+    """A class or function under ``name``."""
     if _command.get():
         return f"{name!r} of a file given with --custom-objects FILE.py"
-    return f"custom_objects={{{name!r}: {value or '...'}}}"
+    return f"custom_objects={{{name!r}: {name if name.isidentifier() else '...'}}}"
 
 
 def to_trust() -> str:
