@@ -129,6 +129,52 @@ def test_the_exported_step_trains_on(tmp_path: Path) -> None:
             np.testing.assert_allclose(found[label], model.get_weights()[0], rtol=1e-5)
 
 
+def noisy(self: Any, data: Any) -> Any:
+    """The usual step on inputs with noise, drawn in the step without a seed."""
+    x, y = data
+    return usual(self, (x + 0.1 * K.random_normal(K.shape(x)), y))
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras"])
+def test_random_numbers_are_the_same_in_files_and_exports(tmp_path: Path, name: str) -> None:
+    """They do not depend on how often the code was traced; NumPy's state, which no file holds, has no part in them."""
+
+    class Own(keras.Model):
+        train_step = noisy
+
+    x = keras.Input((3,))
+    model = Own(x, L.Dense(1, name="out")(L.Dropout(0.5)(L.GaussianNoise(0.1)(L.Dense(4)(x)))))
+    model.compile("sgd", "mse")
+    model.fit(X, Y, batch_size=8, verbose=0)
+    model.train_on_batch(X[:3], Y[:3])  # a step for all sizes: traced again
+    model.save(tmp_path / name)
+    loaded = keras.models.load_model(tmp_path / name, custom_objects={"Own": Own})
+    model.export_training(tmp_path / "training")
+    manifest, state = json.loads((tmp_path / "training/manifest.json").read_text()), read_state(tmp_path / "training")
+    step = manifest["train_step"]
+    session = onnxruntime.InferenceSession(tmp_path / "training" / step["file"])
+    feeds = {"x": X, "y": Y, **{known: state[known] for known in step["state_inputs"]}}
+    found = dict(zip((o.name for o in session.get_outputs()), session.run(None, feeds), strict=True))
+    exported = {known: found[label] for label, known in step["state_outputs"].items()}
+
+    expected = model.train_on_batch(X, Y)
+    np.random.seed(9)
+    assert loaded.train_on_batch(X, Y) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(loaded.get_weights()[2], model.get_weights()[2], rtol=1e-5)
+    np.testing.assert_allclose(exported["out/kernel"], model.get_weights()[2], rtol=1e-5)
+
+
+def test_dropout_in_the_usual_step_is_that_of_the_built_in_one() -> None:
+    results = []
+    for step in (None, usual):
+        cls = keras.Model if step is None else type("Own", (keras.Model,), {"train_step": step})
+        x = keras.Input((3,))
+        model = cls(x, L.Dense(1, kernel_initializer="ones")(L.Dropout(0.5, seed=3)(x)))
+        model.compile("sgd", "mse")
+        results.append(model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
+
+
 # ---- what a step can hold
 
 

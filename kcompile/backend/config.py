@@ -150,6 +150,15 @@ def manual_variable_initialization(value: bool) -> None:
         raise KCompileError("variables are initialized when they are made; manual initialization does not exist here")
 
 
+STREAMS = 2**31
+_STEP = 0x2545F491  # odd, so that the first 2**31 seeds differ
+
+
+def seed_after(first: int, count: int) -> int:
+    """The seed that comes ``count`` after ``first``, ``0 <= seed < 2**31``."""
+    return (first + count * _STEP) % STREAMS
+
+
 def draw_seed(seed: Any = None) -> int:
     """``seed``, or a number from NumPy's global generator, which ``np.random.seed`` makes reproducible."""
     return int(np.random.randint(0, 2**31 - 1)) if seed is None else int(seed) % 2**31

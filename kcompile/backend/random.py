@@ -13,7 +13,7 @@ import numpy as np
 from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend.shape import as_dims
-from kcompile.backend.variables import Variable, at_once
+from kcompile.backend.variables import Variable, at_once, current_trace
 from kcompile.engine.tensor import Tensor, as_float
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import random as random_ops
@@ -80,8 +80,9 @@ def _counter_value() -> ir.Value:
 
 
 def stream_of(seed: Any) -> int:
-    """The stream of a seed; without one, a stream drawn from NumPy's global generator."""
-    return config.draw_seed(seed)
+    """The stream of a seed; without one, that of the step being traced, or one from NumPy's global generator."""
+    trace = current_trace() if seed is None else None
+    return config.draw_seed(seed) if trace is None else trace.seed()
 
 
 def random_uniform(

@@ -47,6 +47,9 @@ class Trace(Recorder, Protocol):
     def branch(self, condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """Both branches, joined by the condition, and what they assign."""
 
+    def seed(self, of: Any = None) -> int:
+        """The next seed of a layer's stream of seeds, or of the step itself."""
+
 
 def variables_made() -> int:
     """How many variables this thread has made."""

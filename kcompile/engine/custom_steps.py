@@ -277,7 +277,7 @@ def traced(
     model: Model, name: str, function: Callable[[Any], Any], data: Any, finish: Callable[[Any], Any]
 ) -> tuple[StepTrace, Any]:
     """Run a step's code on symbolic data: what it did, and ``finish`` of what it returned."""
-    trace = StepTrace()
+    trace = StepTrace(model)
     try:
         with trace.running():
             result = finish(function(data))

@@ -28,6 +28,7 @@ from kcompile.passes.autodiff import gradients as differentiate
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
+    from kcompile.engine.training import Model
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ Recorded = Callable[[ir.Node], bool]
 
 @dataclass
 class StepTrace:
-    """What one run of a step's code did, in order."""
+    """What one run of a step's code did, in order; ``model``: whose step it is."""
 
+    model: Model | None = None
     definitions: list[Assigned | Differentiated] = field(default_factory=list)
     objectives: list[Tensor] = field(default_factory=list)
     called: dict[Layer, None] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class StepTrace:
         self._stack: list[Layer] = []
         self._notes: dict[tuple[Layer, str], list[Any]] = {}
         self._count = 0
+        self._drawn: dict[Any, int] = {}  # how many seeds of each stream
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -149,6 +152,17 @@ class StepTrace:
         if any(result is None or isinstance(result, (list, tuple, dict)) for result in results):
             return None
         return switch(condition, *results)
+
+    def seed(self, of: Any = None) -> int:
+        """The next seed: the same in every run of the code, in this process and in the one that reads a file."""
+        first = self.model._step_seed if of is None and self.model is not None else getattr(of, "first", None)
+        if first is None:
+            first = config.draw_seed()
+            if self.model is not None:
+                self.model._step_seed = first
+        count = self._drawn.get(of, 0)
+        self._drawn[of] = count + 1
+        return config.seed_after(first, count)
 
     # -- gradients
 

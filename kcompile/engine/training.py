@@ -54,6 +54,7 @@ class Model(
     _one_input = False  # whether a list is always the samples of one input
     _totals: Totals | None = None  # the losses since the metrics were last reset
     _shuffling: Shuffling | None = None  # the order of samples in fit
+    _step_seed: int | None = None  # the first of those that a step of the user's own draws
 
     @short_traceback
     def __init__(self, *args: Any, **kwargs: Any) -> None:

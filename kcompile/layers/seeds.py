@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from kcompile.backend import config
-
-STREAMS = 2**31
-STEP = 0x2545F491
-"""An odd number, so that the first 2**31 calls of a layer have different seeds."""
+from kcompile.backend.variables import current_trace
 
 
 class SeedStream:
@@ -22,10 +19,12 @@ class SeedStream:
     def start_at(self, first: int) -> None:
         """Begin with the seed ``first``: the layer draws what another one drew that began there."""
         self.first = first
-        self._next = first
+        self._count = 0
 
     def next(self) -> int:
-        """The seed of this call, ``0 <= seed < 2**31``."""
-        seed = self._next
-        self._next = (seed + STEP) % STREAMS
-        return seed
+        """The seed of this call, ``0 <= seed < 2**31``; a step of a user's own counts its calls alone."""
+        trace = current_trace()
+        if trace is not None:
+            return trace.seed(self)
+        self._count += 1
+        return config.seed_after(self.first, self._count - 1)

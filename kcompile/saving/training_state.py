@@ -40,6 +40,7 @@ def state_of(model: Model) -> dict[str, Any]:
         "version": VERSION,
         # Only where there is one: files of models that never shuffled stay as they were.
         **({} if shuffling is None or shuffling.seed is None else {"shuffling": [shuffling.seed, shuffling.count]}),
+        **({} if model._step_seed is None else {"step_seed": model._step_seed}),
         "random_steps": 0 if model._random is None else int(model._random.numpy()),
         "seeds": seeds,
         "frozen_models": [path for path, inner in _models(model) if not inner.trainable],
@@ -60,7 +61,7 @@ def parse(text: str | None, where: str) -> dict[str, Any]:
         state = json.loads(text)
     except (ValueError, RecursionError):
         raise DamagedFileError(f"{where} is damaged: it is not JSON") from None
-    good = isinstance(state, dict) and _is_count(state.get("random_steps", 0))
+    good = isinstance(state, dict) and all(_is_count(state.get(key, 0)) for key in ("random_steps", "step_seed"))
     seeds = state.get("seeds", {}) if good else None
     good = good and isinstance(seeds, dict)
     good = good and all(isinstance(s, list) and all(_is_count(x) and x < 2**31 for x in s) for s in seeds.values())
@@ -89,6 +90,8 @@ def restore(model: Model, state: Mapping[str, Any]) -> None:
     """Give a model the state of a file; its seeds were given when its layers were made."""
     if state.get("random_steps"):
         model._random_counter().assign(np.uint32(state["random_steps"]))
+    if "step_seed" in state:
+        model._step_seed = state["step_seed"]
     frozen, training = set(state.get("frozen_models", ())), set(state.get("training_inside", ()))
     if frozen:
         for path, inner in list(_models(model)):
