@@ -48,6 +48,15 @@ CASES = {
     ),
     "in an activation": (of_loss(mean, lambda t: K.log(t)), "layer 'out' takes the logarithm of 0"),
     "several steps at once": (of_loss(lambda y, p: K.mean(p / p, -1), steps_per_execution=2), LOSS + "divides 0 by 0"),
+    "variance below 0": (
+        lambda: network([keras.layers.BatchNormalization(
+            moving_variance_initializer=keras.initializers.Constant(-1), trainable=False, name="norm")], "mse"),
+        "layer 'norm' takes the square root of a negative number: its variance",
+    ),
+    "variance 0": (
+        lambda: network([keras.layers.BatchNormalization(epsilon=0.0, name="norm")], "mse"),
+        "layer 'norm' divides by a variance of 0: give it an epsilon",
+    ),
     "rate": (of_loss("mse", optimizer=keras.optimizers.SGD(1e35)), "overflows: lower the learning rate"),
 }  # fmt: skip
 

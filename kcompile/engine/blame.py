@@ -9,7 +9,7 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.engine.tensor import Array
-from kcompile.ir.ops import arithmetic, reduction
+from kcompile.ir.ops import arithmetic, normalization, reduction
 from kcompile.ir.ops import elementwise as e
 
 if TYPE_CHECKING:
@@ -108,11 +108,24 @@ def _trouble(node: ir.Node, operands: Sequence[Array], result: Array) -> tuple[s
             return "raises 0 to a negative power", DIVISION
         if (base < 0).any():
             return "raises a negative number to a fractional power", ROOT
+    if isinstance(op, normalization.Normalization):
+        below = _variance(op, operands) + op.epsilon
+        if (below < 0).any():
+            return "takes the square root of a negative number", "its variance must not be negative: look at its weights"
+        if (below < np.finfo(np.float32).tiny).any():
+            return "divides by a variance of 0", "give it an epsilon above 0"
     if isinstance(op, (e.Asin, e.Acos)):
         return f"takes the {type(op).__name__.lower()} of a number outside -1..1", "clip its argument with K.clip"
     if op.regions:
         return "makes infinities or NaN of numbers in a loop", f"look at its steps, or {OVERFLOW}"
     return "overflows", OVERFLOW
+
+
+def _variance(op: normalization.Normalization, operands: Sequence[Array]) -> Array:
+    """What a normalization divides by the root of: its last operand, or in training what it computes."""
+    if isinstance(op, normalization.BatchNormTraining):
+        return np.asarray(operands[0].var(op.others(operands[0].ndim)))
+    return operands[-1]
 
 
 def _at(x: Array, where: Array) -> Array:
