@@ -51,7 +51,7 @@ CASES = {
     "variance below 0": (
         lambda: network([keras.layers.BatchNormalization(
             moving_variance_initializer=keras.initializers.Constant(-1), trainable=False, name="norm")], "mse"),
-        "layer 'norm' takes the square root of a negative number: its variance",
+        "layer 'norm' takes the square root of a negative number: its variance is",
     ),
     "variance 0": (
         lambda: network([keras.layers.BatchNormalization(epsilon=0.0, name="norm")], "mse"),

@@ -208,3 +208,13 @@ def test_a_loss_that_leaves_out_marked_targets() -> None:
     model.compile("sgd", lambda y, p: K.mean(K.cast(y != -1, "float32") * K.square(y - p), axis=-1))
     x, y = np.float32([[1, 2, 0], [0, 1, 1]]), np.float32([[-1, 5, -1], [-1, 2, 2]])
     assert model.evaluate(x, y, verbose=0) == pytest.approx(4 / 6)
+
+
+def test_operators_on_truth_values_and_from_the_left() -> None:
+    a, b = np.array([True, True, False]), np.array([True, False, False])
+    t, u = K.constant(a, dtype="bool"), K.constant(b, dtype="bool")
+    np.testing.assert_array_equal(t ^ u, a ^ b)
+    np.testing.assert_array_equal(a ^ u, a ^ b)
+    np.testing.assert_array_equal(True & u, b)
+    np.testing.assert_array_equal(False | u, b)
+    np.testing.assert_array_equal(7 % K.constant([2.0, 4.0]), [1, 3])

@@ -111,7 +111,7 @@ def _trouble(node: ir.Node, operands: Sequence[Array], result: Array) -> tuple[s
     if isinstance(op, normalization.Normalization):
         below = _variance(op, operands) + op.epsilon
         if (below < 0).any():
-            return "takes the square root of a negative number", "its variance must not be negative: look at its weights"
+            return "takes the square root of a negative number", "its variance is negative: look at its weights"
         if (below < np.finfo(np.float32).tiny).any():
             return "divides by a variance of 0", "give it an epsilon above 0"
     if isinstance(op, (e.Asin, e.Acos)):

@@ -233,6 +233,15 @@ class Tensor:
     def __or__(self, other: Any) -> Tensor:
         return binary(comparison.logical_or, self, other)
 
+    def __xor__(self, other: Any) -> Tensor:
+        """Of truth values: where they differ."""
+        return binary(comparison.logical_xor, self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return binary(elementwise.mod, other, self)
+
     def __invert__(self) -> Tensor:
         return Tensor(comparison.logical_not(self.value))
 
