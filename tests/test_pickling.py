@@ -94,7 +94,7 @@ def feed(model: Any) -> Any:
 def test_models_train_on_as_they_would_have(make: Any, way: Callable[[Any], Any]) -> None:
     model = make()
     model.compile(kcompile.optimizers.Adam(decay=0.1, clipnorm=1.0), squared, metrics=["mae"])
-    history = model.fit(feed(model), Y, epochs=2, verbose=0)
+    history = model.fit(feed(model), Y, epochs=2, batch_size=4, verbose=0)
     again = way(history).model if make is functional else way(model)
     assert type(again) is type(model)
     assert [w.label for w in again.weights] == [w.label for w in model.weights]
@@ -103,7 +103,7 @@ def test_models_train_on_as_they_would_have(make: Any, way: Callable[[Any], Any]
         each.seen = each.predict(feed(model)), each.evaluate(feed(model), Y, verbose=0)
     np.testing.assert_allclose(model.seen[0], again.seen[0], atol=1e-5)
     np.testing.assert_allclose(model.seen[1], again.seen[1], rtol=1e-5)
-    runs = [each.fit(feed(model), Y, epochs=2, shuffle=False, verbose=0).history for each in (model, again)]
+    runs = [each.fit(feed(model), Y, epochs=2, batch_size=4, verbose=0).history for each in (model, again)]
     assert runs[0] == runs[1]
     for mine, other in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)

@@ -18,6 +18,7 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.replay import in_its_first_call
+from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.tensor import Tensor
 from kcompile.engine.tracking import internal_names
 from kcompile.errors import DataTypeError
@@ -157,6 +158,9 @@ def model_state(model: Network) -> dict[str, Any]:
     if arguments is not None:
         state["compile"] = {**arguments, "on_nan": getattr(model, "on_nan", "raise")}
         state["switches"] = dict(getattr(model, "_collected_switches", {}))
+        shuffling = getattr(model, "_shuffling", None)
+        if shuffling is not None and shuffling.current:
+            state["shuffling"] = shuffling.seed, shuffling.count
     return state
 
 
@@ -195,6 +199,8 @@ def set_model_state(model: Network, state: Mapping[str, Any]) -> None:
     collected = plain.pop("_collected_trainable_weights", None)
     if "compile" in state:
         _compile(model, state)
+    if "shuffling" in state:
+        own["_shuffling"] = Shuffling(*state["shuffling"])
     own.update(plain)
     if collected:
         own["_collected_trainable_weights"] = collected
