@@ -317,3 +317,24 @@ def test_wrong_weights_change_nothing(value, words):
     assert model.loss_weights == [1.0, 2.0]
     with pytest.raises(ValueError, match="must be one number"):
         model.compile("sgd", "mse", loss_weights=[K.variable([1.0, 2.0]), 1.0])
+
+
+@pytest.mark.parametrize("activation", ["linear", "sigmoid", "softmax"])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "targets", "expected"),  # by evaluate of tf_keras 2.21, for each of the activations
+    [
+        ("Binary", [[0, 1, 1], [1, 0, 0]], 0.65051),
+        ("Categorical", [[0, 1, 0], [1, 0, 0]], 1.68708),
+        ("SparseCategorical", [[1], [0]], 1.68708),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Output")
+def test_logits_are_those_before_the_activation(activation, nested, kind, targets, expected):
+    logits = np.float32([[0.5, -1, 2], [3, 1, -2]])
+    model = keras.Sequential([keras.layers.Activation(activation, input_shape=(3,))])
+    if nested:
+        model = keras.Sequential([keras.layers.InputLayer((3,)), model])
+    loss, metric = (getattr(module, f"{kind}Crossentropy") for module in (keras.losses, keras.metrics))
+    model.compile("sgd", loss(from_logits=True), metrics=[metric(from_logits=True)])
+    np.testing.assert_allclose(model.evaluate(logits, np.array(targets), verbose=0), expected, rtol=1e-5)

@@ -88,24 +88,33 @@ def erf(x: Any) -> Tensor:
 # ---- losses
 
 
-def _logits_of(output: Tensor, axis: int) -> ir.Value | None:
+def _logits_of(output: Tensor, axis: int, from_logits: bool) -> ir.Value | None:
     """The logits, if ``output`` is their softmax along ``axis``: then losses are computed from them, stably."""
+    if from_logits:
+        return _before_activation(output)
     op = output.value.op
     if isinstance(op, softmax_ops.Softmax) and op.axis % output.ndim == axis % output.ndim:
         return output.value.node.inputs[0]
     return None
 
 
+def _before_activation(output: Tensor) -> ir.Value:
+    """Logits where a user says that ``output`` is: what softmax or sigmoid are applied to, if it is their result."""
+    if isinstance(output.value.op, (softmax_ops.Softmax, e.Sigmoid)):
+        return output.value.node.inputs[0]
+    return output.value
+
+
 def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
     """``-sum(target * log(output))`` over ``axis``; ``output`` are probabilities or logits.
 
     Probabilities are normalized and kept ``epsilon()`` away from 0 and 1, as in Keras, unless they come straight
-    from a softmax: then the logits are used, as in tf.keras.
+    from a softmax: then the logits are used, as in tf.keras, also with ``from_logits``.
 
     Shapes: both ``(batch, ..., classes)``; the result lacks ``axis``.
     """
     target, output = (Tensor(v) for v in promote(target, as_float(output)))
-    logits = output.value if from_logits else _logits_of(output, axis)
+    logits = _logits_of(output, axis, from_logits)
     if logits is not None:
         log_p = softmax_ops.log_softmax(logits, axis)
     else:
@@ -125,7 +134,7 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     labels = e.cast(as_tensor(target).value, "int64")
     if labels.rank == output.ndim:
         labels = shaping.squeeze(labels, [axis])
-    logits = output.value if from_logits else _logits_of(output, axis)
+    logits = _logits_of(output, axis, from_logits)
     if logits is not None:
         log_p = softmax_ops.log_softmax(logits, axis)
     else:
@@ -140,10 +149,10 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     """``-(t * log(p) + (1 - t) * log(1 - p))``, elementwise.
 
     Probabilities are kept ``epsilon()`` away from 0 and 1, unless they come straight from a sigmoid: then the logits
-    are used, as in tf.keras.
+    are used, as in tf.keras, also with ``from_logits``.
     """
     target, output = (Tensor(v) for v in promote(target, as_float(output)))
-    logits = output.value if from_logits else None
+    logits = _before_activation(output) if from_logits else None
     if logits is None and isinstance(output.value.op, e.Sigmoid):
         logits = output.value.node.inputs[0]
     if logits is not None:

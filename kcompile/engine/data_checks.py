@@ -383,8 +383,8 @@ def warn_of_loss_and_activation(
         advice = "one unit holds no classes to choose from: use loss='binary_crossentropy'"
     elif from_logits and activation in ("softmax", "sigmoid"):
         advice = (
-            f"from_logits=True takes the output for logits, but {activation} makes probabilities: drop one "
-            "of them"
+            f"from_logits=True asks for logits, but {activation} makes probabilities: the loss takes what "
+            f"{activation} is applied to, as in tf.keras; drop one of them"
         )
     elif not from_logits and categorical and activation == "sigmoid":
         advice = (
