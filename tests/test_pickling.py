@@ -182,6 +182,24 @@ def test_added_losses_and_metrics_stay(make: Any, way: Callable[[Any], Any]) -> 
     assert len(expected) == 2
 
 
+@ways
+@pytest.mark.parametrize("factors", [[1.0, 2.0], {"a": 0.5, "b": 2.0}, "variable"], ids=["list", "dict", "variable"])
+def test_factors_of_losses_are_the_copys_own(factors: Any, way: Callable[[Any], Any]) -> None:
+    x = L.Input((6,))
+    model = kcompile.Model(x, [L.Dense(1, name=name, kernel_initializer="ones")(x) for name in "ab"])
+    given = [K.variable(3.0), 1.0] if factors == "variable" else factors
+    model.compile("sgd", "mse", loss_weights=given)
+    y = [X[:, :1], X[:, :1]]
+    copied, expected = way(model), model.evaluate(X, y, verbose=0)
+    assert copied.evaluate(X, y, verbose=0) == expected
+    key = "a" if isinstance(factors, dict) else 0
+    copied.loss_weights[key] = 7.0
+    assert model.evaluate(X, y, verbose=0) == expected
+    total, a, b = copied.evaluate(X, y, verbose=0)
+    other = float(copied.loss_weights["b" if isinstance(factors, dict) else 1])
+    assert total == pytest.approx(7 * a + other * b)
+
+
 def test_lambdas_are_copied() -> None:
     layers = [L.Dense(4, input_shape=(6,))]
     for k in range(2):

@@ -24,6 +24,9 @@ class WeightList(list[Any]):
             position = range(len(self))[key]
             super().__setitem__(position, value if self.owner is None else self.owner._weigh(position, value))
 
+    def __reduce_ex__(self, protocol: Any) -> Any:  # a copy waits for a model of its own
+        return type(self), (list(self),)
+
 
 class WeightDict(dict[str, Any]):
     """``loss_weights`` by output, of which entries can be assigned while the model trains."""
@@ -37,6 +40,9 @@ class WeightDict(dict[str, Any]):
         """As a dictionary's, entry by entry."""
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
+
+    def __reduce_ex__(self, protocol: Any) -> Any:  # as of a list
+        return type(self), (dict(self),)
 
 
 def live(given: Any) -> Any:
