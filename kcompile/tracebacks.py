@@ -125,7 +125,14 @@ def _whose(frame: TracebackType) -> bool | None:
 
 
 def _without_own_frames(frames: list[TracebackType]) -> TracebackType | None:
+    """Also without those of libraries that the package calls; those that users call tell them what was wrong."""
+    kept, inside = [], False
+    for frame in frames:
+        whose = _whose(frame)
+        inside = inside if whose is None else whose
+        if not inside:
+            kept.append(frame)
     rest: TracebackType | None = None
-    for frame in reversed([frame for frame in frames if not _own(frame)]):  # there can be thousands
+    for frame in reversed(kept):  # there can be thousands
         rest = TracebackType(rest, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
     return rest

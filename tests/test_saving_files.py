@@ -211,3 +211,12 @@ def test_the_question_before_a_file_is_replaced(tmp_path: Path, monkeypatch: pyt
         small(3).save(path, overwrite=False)
     small(3).save(os.fspath(path), overwrite=False)
     assert load_model(path).output_shape == (None, 3)
+
+
+def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("kcompile.utils.files.tempfile.mkstemp", refuse)
+    with pytest.raises(PermissionError, match=r"cannot write to the folder \(Permission denied\): '.*m\.h5'"):
+        Sequential([L.Dense(1, input_shape=(2,))]).save(tmp_path / "m.h5")

@@ -38,6 +38,10 @@ def explicit(y_true: Any, y_pred: Any) -> Any:
         raise LookupError("second") from error
 
 
+def by_numpy(y_true: Any, y_pred: Any) -> Any:
+    return np.concatenate([np.ones(2), np.ones((2, 2))])
+
+
 def group(y_true: Any, y_pred: Any) -> Any:
     raise ExceptionGroup("two", [ValueError("one"), TypeError("other")])
 
@@ -112,6 +116,7 @@ CASES: dict[str, tuple[Callable[[], Any], list[str], list[str]]] = {
     "an index": (wrong(lambda self, x: x[:, 5]), ["call", "<lambda>"], ["PlaceError"]),
     "an attribute": (wrong(lambda self, x: x * self.kernel), ["call", "<lambda>"], ["AbsentError"]),
     "a method of a tensor": (wrong(lambda self, x: x.mean()), ["call", "<lambda>"], ["AbsentError"]),
+    "a library that a user's function calls": (lambda: fit(by_numpy), ["fit", "by_numpy"], ["ValueError"]),
     "what subclasses do not have": (lambda: Subclass().to_json(), [], ["NotImplementedError"]),
     "arguments of a loss": (lambda: fit(lambda y_pred: y_pred), ["fit"], ["TypeError"]),
     "arguments of a metric": (lambda: fit(metrics=[lambda y_pred: y_pred]), ["fit"], ["TypeError"]),
@@ -131,6 +136,8 @@ def test_what_users_wrote_and_caught_is_shown(name: str) -> None:
     doors = [frame.name for frame in frames if frame.filename.startswith(tracebacks._PACKAGE)]
     assert [frame.name for frame in frames if frame.filename == __file__][2:] == functions
     assert doors == ["door"]
+    others = [frame for frame in frames if frame.filename not in (__file__, tracebacks.__file__)]
+    assert all(np.__path__[0] in frame.filename for frame in others)
     found = []
     while error is not None:
         found.append(type(error).__name__)

@@ -85,7 +85,8 @@ def _written(target: Path, data: Data) -> str:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise type(error)(error.errno, f"cannot write {count} bytes ({error.strerror})", str(target)) from error
+            what = "cannot write to the folder" if temporary is None else f"cannot write {count} bytes"
+            raise type(error)(error.errno, f"{what} ({error.strerror})", str(target)) from error
         raise
     return temporary
 
