@@ -389,6 +389,17 @@ def test_summary_with_connections() -> None:
     )
 
 
+def test_summary_of_what_is_inside() -> None:
+    inner = keras.Sequential([L.Dense(3, input_shape=(2,), name="a"), L.ReLU(name="r")], name="inner")
+    middle = keras.Sequential([inner, L.Dense(1, name="b")], name="middle")
+    middle.build((None, 2))
+    lines: list[str] = []
+    keras.Sequential([L.InputLayer((2,)), middle], name="outer").summary(expand_nested=True, print_fn=lines.append)
+    rows = [line.split("  ")[0] for line in lines if "(None" in line]
+    assert rows == ["middle (Sequential)", "| inner (Sequential)", "| | a (Dense)", "| | r (ReLU)", "| b (Dense)"]
+    assert lines[-4] == "Total params: 13"
+
+
 def test_summary_arguments_and_nested_models() -> None:
     model = nested_sequential()
     text = lines(model, line_length=40, positions=[0.5, 0.8, 1.0])

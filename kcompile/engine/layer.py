@@ -205,9 +205,13 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         return type(self).from_config(self.get_config())
 
     def summary(
-        self, line_length: int | None = None, positions: Sequence[float] | None = None, print_fn: Any = None
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
     ) -> None:
-        """Print the layers (of a layer: itself), output shapes and numbers of parameters.
+        """Print the layers (of a layer: itself; ``expand_nested``: inside models too), output shapes and parameters.
 
         Raises:
             RuntimeError (also a ValueError): the layer or model is not built yet.
@@ -219,7 +223,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
                 f"{self._kind} {self.name!r} is not built, so its shapes are unknown; call it on data or a tensor, "
                 "call build(input_shape), or give the first layer an input_shape"
             )
-        print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
+        print_summary(self, line_length, positions, print_fn, expand_nested)
 
     # -- layers inside
 

@@ -23,6 +23,7 @@ def print_summary(
     line_length: int | None = None,
     positions: Sequence[float] | None = None,
     print_fn: Print | None = None,
+    expand_nested: bool = False,
 ) -> None:
     """Print layers, output shapes, numbers of parameters and, unless the model is a chain, what is connected.
 
@@ -31,6 +32,7 @@ def print_summary(
         line_length: width of the table; default 65, or 98 with connections.
         positions: where columns end, as fractions of the width or as columns of characters.
         print_fn: prints a line; default ``print``.
+        expand_nested: show the layers of nested models below them, each after a ``|`` for every model around it.
 
     Raises:
         ValueError: ``positions`` has not one entry per column.
@@ -56,7 +58,8 @@ def print_summary(
     write("_" * width)
     write(_row(header, ends))
     write("=" * width)
-    for index, (name, shape, parameters, connections) in enumerate(_rows(model, rows)):
+    table = list(_rows(model, rows, expand_nested))
+    for index, (name, shape, parameters, connections) in enumerate(table):
         cells = [name, shape, str(parameters)]
         if chain:
             write(_row(cells, ends))
@@ -64,7 +67,7 @@ def print_summary(
             write(_row([*cells, connections[0]], ends))
             for connection in connections[1:]:
                 write(_row(["", "", "", connection], ends))
-        write(("=" if index == len(rows) - 1 else "_") * width)
+        write(("=" if index == len(table) - 1 else "_") * width)
     trainable, fixed = _count(model.trainable_weights), _count(model.non_trainable_weights)
     write(f"Total params: {trainable + fixed:,}")
     write(f"Trainable params: {trainable:,}")
@@ -88,11 +91,16 @@ def summary_html(model: Network) -> str:
     return html_table(title, header, rows, counts)
 
 
-def _rows(model: Layer, layers: Sequence[Layer]) -> Iterator[tuple[str, str, int, list[str]]]:
+def _rows(
+    model: Layer, layers: Sequence[Layer], expand_nested: bool = False, depth: int = 0
+) -> Iterator[tuple[str, str, int, list[str]]]:
     """For each layer: name and class, output shape, number of parameters, and what it is connected to."""
     relevant = {id(node) for node in getattr(model, "_nodes", ())}
     for layer in layers:
-        yield _title(layer), _output_shape(layer), _count(layer.weights), list(_connections(layer, relevant)) or [""]
+        title = "| " * depth + _title(layer)
+        yield title, _output_shape(layer), _count(layer.weights), list(_connections(layer, relevant)) or [""]
+        if expand_nested and layer is not model and layer._kind == "model":
+            yield from _rows(layer, getattr(layer, "layers", ()), expand_nested, depth + 1)
 
 
 def _title(layer: Layer) -> str:
