@@ -45,6 +45,7 @@ class Function:
         updates: Sequence[Any] = (),
         name: str = "function",
         device: str | None = None,
+        drawing_on: bool = True,
     ) -> None:
         from kcompile.passes.pipelines import BOTH, TRAINING
         from kcompile.runtime.executable import Executable
@@ -56,6 +57,9 @@ class Function:
         updates = [*updates, *(x for x in wanted if isinstance(x, Update))]
         results = [x.new if isinstance(x, Update) else x for x in wanted]
         graph = specialize_inference(build_graph(given, results, updates, name, counter=own_counter(results, updates)))
+        if not drawing_on:
+            kept = {variable: value for variable, value in graph.updates.items() if variable.role != "rng"}
+            graph = ir.Graph(graph.inputs, graph.outputs, kept, graph.name)
         # A fixed learning phase, as K.learning_phase() then returns it, is fed nowhere.
         self._fed = [isinstance(x, Tensor) for x in inputs]
         self._executable = Executable(graph, (*BOTH, *TRAINING), device=device, keep_portable=True)
@@ -218,7 +222,9 @@ def evaluate(tensors: Sequence[Tensor | Update]) -> list[Array]:
             f"{tensors[0]!r} depends on input {', '.join(sorted(inputs))}, which has no value here; "
             "use model.predict, or K.function to compute it from arrays"
         )
-    return Function([], tensors, name="eval", device="cpu")()
+    # A tensor has its random numbers; what runs again, an update or a function, draws the next ones.
+    again = any(isinstance(t, Update) for t in tensors)
+    return Function([], tensors, name="eval", device="cpu", drawing_on=again)()
 
 
 @contextlib.contextmanager
