@@ -7,6 +7,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,8 @@ def frames(action: Callable[[], Any]) -> tuple[list[str], int]:
         action()
     except Exception as error:
         found = traceback.TracebackException.from_exception(error)
-        names = [f"({f.name})" if "/kcompile/" in f.filename.replace("\\", "/") else f.name for f in found.stack]
+        ours = Path(keras.__file__).parent  # not any folder of that name: the clone may have it too
+        names = [f"({f.name})" if ours in Path(f.filename).parents else f.name for f in found.stack]
         causes = 0
         while (cause := found.__cause__ or (None if found.__suppress_context__ else found.__context__)) is not None:
             found, causes = cause, causes + 1
