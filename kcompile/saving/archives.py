@@ -124,7 +124,22 @@ def _compile_config(model: Model, compiled: Mapping[str, Any], dialect: str) -> 
     }
     if dialect == KERAS_3:
         config["auto_scale_loss"] = True
+        for key in ("metrics", "weighted_metrics"):
+            config[key] = _with_functions(config[key])
     return config
+
+
+def _with_functions(item: Any) -> Any:
+    """Metrics with the functions in them as Keras 3 has them: it does not look for a name there."""
+    if isinstance(item, list):
+        return [_with_functions(part) for part in item]
+    if not isinstance(item, Mapping):
+        return item
+    if item.get("class_name") != "MeanMetricWrapper" or not isinstance(item["config"].get("fn"), str):
+        return {key: _with_functions(part) for key, part in item.items()} if "class_name" not in item else item
+    name = item["config"]["fn"]
+    function = {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+    return {**item, "config": {**item["config"], "fn": function}}
 
 
 def weights_bytes(model: Model) -> bytes:
