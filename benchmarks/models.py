@@ -23,8 +23,9 @@ WEIGHT_DECAY = 1e-4
 class Benchmark:
     """What is fixed about one model: shapes, batch size, and how many steps make an epoch.
 
-    `steps` is chosen so that an epoch takes the order of a second: long enough that the fixed cost of an
-    epoch doesn't hide the cost of a step, short enough for several epochs in a round.
+    The targets are classes, or what goes in if the model `reconstructs` it. `steps` is chosen so that an epoch
+    takes the order of a second: long enough that the fixed cost of an epoch doesn't hide the cost of a step,
+    short enough for several epochs in a round.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Benchmark:
     learning_rate: float
     architecture: Callable[[Any], Any]
     vocabulary: int = 0
+    reconstructs: bool = False
 
     @property
     def input_dtype(self) -> str:
@@ -44,7 +46,12 @@ class Benchmark:
 
     @property
     def loss(self) -> str:
-        return "binary_crossentropy" if self.classes == 1 else "categorical_crossentropy"
+        binary = self.classes == 1 or self.reconstructs
+        return "binary_crossentropy" if binary else "categorical_crossentropy"
+
+    @property
+    def metrics(self) -> list[str]:
+        return [] if self.reconstructs else ["accuracy"]
 
 
 def mlp_small(keras: Any) -> Any:
@@ -133,6 +140,26 @@ def conv1d(keras: Any) -> Any:
     )
 
 
+def autoencoder(keras: Any) -> Any:
+    """The convolutional autoencoder of "Building autoencoders in Keras", with sizes that lead back to 28x28."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Input(shape=(28, 28, 1)),
+            layers.Conv2D(16, (3, 3), activation="relu", padding="same"),
+            layers.MaxPooling2D((2, 2), padding="same"),
+            layers.Conv2D(8, (3, 3), activation="relu", padding="same"),
+            layers.MaxPooling2D((2, 2), padding="same"),
+            layers.Conv2D(8, (3, 3), activation="relu", padding="same"),
+            layers.UpSampling2D((2, 2)),
+            layers.Conv2D(8, (3, 3), activation="relu", padding="same"),
+            layers.UpSampling2D((2, 2)),
+            layers.Conv2D(16, (3, 3), activation="relu", padding="same"),
+            layers.Conv2D(1, (3, 3), activation="sigmoid", padding="same"),
+        ]
+    )
+
+
 def lstm(keras: Any) -> Any:
     """Keras' imdb_lstm without its dropout."""
     layers = keras.layers
@@ -211,6 +238,7 @@ BENCHMARKS = {
         Benchmark("mlp", (784,), 10, 128, 80, "RMSprop", 1e-3, mlp),
         Benchmark("cnn", (28, 28, 1), 10, 128, 6, "Adam", 1e-3, cnn),
         Benchmark("cifar", (32, 32, 3), 10, 32, 12, "RMSprop", 1e-4, cifar),
+        Benchmark("autoencoder", (28, 28, 1), 0, 128, 6, "Adam", 1e-3, autoencoder, reconstructs=True),
         Benchmark("conv1d", (400,), 1, 32, 12, "Adam", 1e-3, conv1d, vocabulary=5000),
         Benchmark("lstm", (80,), 1, 32, 12, "Adam", 1e-3, lstm, vocabulary=20000),
         Benchmark("lstm_masked", (80,), 1, 32, 12, "Adam", 1e-3, lstm_masked, vocabulary=20000),
@@ -241,12 +269,12 @@ def build(name: str, keras: Any) -> Any:
     benchmark = find(name)
     model = benchmark.architecture(keras)
     optimizer = getattr(keras.optimizers, benchmark.optimizer)(learning_rate=benchmark.learning_rate)
-    model.compile(optimizer=optimizer, loss=benchmark.loss, metrics=["accuracy"])
+    model.compile(optimizer=optimizer, loss=benchmark.loss, metrics=benchmark.metrics)
     return model
 
 
 def data(name: str, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Synthetic `(x, y)` of `rows` samples, x: [rows, *input_shape], y: float32 [rows, classes]."""
+    """Synthetic `(x, y)` of `rows` samples, x: [rows, *input_shape], y: float32 [rows, classes] (or `x`)."""
     benchmark = find(name)
     generator = np.random.default_rng(seed)
     shape = (rows, *benchmark.input_shape)
@@ -254,6 +282,8 @@ def data(name: str, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         x = generator.integers(0, benchmark.vocabulary, shape, dtype=np.int32)
     else:
         x = generator.random(shape, dtype=np.float32)
+    if benchmark.reconstructs:
+        return x, x
     labels = generator.integers(0, max(benchmark.classes, 2), rows)
     if benchmark.classes == 1:
         return x, labels.astype(np.float32)[:, None]

@@ -1,7 +1,8 @@
 """The same models in PyTorch, trained by a loop written by hand. Runs in PyTorch's environment.
 
 Eager mode, channel-first data, the fused or foreach optimizer, no DataLoader (a shuffled index an epoch), and
-the running loss and accuracy that Keras keeps, read once per epoch: what an experienced user writes.
+the running loss and accuracy that Keras keeps (of an autoencoder, the loss), read once per epoch: what an
+experienced user writes.
 """
 # ruff: noqa: TID251 - the product may not import PyTorch; this file is a peer
 
@@ -51,6 +52,17 @@ def cifar() -> nn.Module:
         nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(),
         nn.Linear(64 * 6 * 6, 512), nn.ReLU(), nn.Dropout(0.5),
         nn.Linear(512, 10),
+    )  # fmt: skip
+
+
+def autoencoder() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2),
+        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(16, 1, 3, padding=1),
     )  # fmt: skip
 
 
@@ -119,7 +131,7 @@ def resnet(depth: int) -> nn.Module:
 def build(name: str) -> nn.Module:
     """The network of this name; its outputs are logits."""
     architectures = {
-        "mlp_small": mlp_small, "mlp": mlp, "cnn": cnn, "cifar": cifar,
+        "mlp_small": mlp_small, "mlp": mlp, "cnn": cnn, "cifar": cifar, "autoencoder": autoencoder,
         "conv1d": Conv1dNetwork, "lstm": LstmNetwork, "gru": GruNetwork,
     }  # fmt: skip
     if name in architectures:
@@ -155,7 +167,10 @@ class Training:
         self.benchmark = models.find(name)
         x, y = models.data(name, self.benchmark.steps * self.benchmark.batch_size)
         self.x = inputs(x)
-        self.y = torch.from_numpy(y if self.benchmark.classes == 1 else y.argmax(axis=1))
+        if self.benchmark.reconstructs:
+            self.y = self.x
+        else:
+            self.y = torch.from_numpy(y if self.benchmark.classes == 1 else y.argmax(axis=1))
 
     def prepare(self) -> dict[str, float]:
         start = time.perf_counter()
@@ -178,7 +193,10 @@ class Training:
         """One update; the loss and the number of right answers."""
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.network(x)
-        if self.benchmark.classes == 1:
+        right = torch.zeros((), dtype=torch.int64)
+        if self.benchmark.reconstructs:
+            loss = functional.binary_cross_entropy_with_logits(logits, y)
+        elif self.benchmark.classes == 1:
             loss = functional.binary_cross_entropy_with_logits(logits, y)
             right = ((logits > 0) == (y > 0.5)).sum()
         else:
