@@ -1,4 +1,4 @@
-"""`python -m benchmarks fit|predict|compile|import`: measure kcompile and its peers side by side."""
+"""`python -m benchmarks fit|predict|grid|compile|import`: measure kcompile and its peers side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import Any
 
-from benchmarks import models, peers, report
+from benchmarks import grid, models, peers, report, shapes
 from benchmarks.driver import PeerError, measure, progress, started
 from benchmarks.peers import Peer
 from benchmarks.report import Result, number
@@ -32,6 +32,15 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def grid_parts(text: str) -> list[str]:
+    """An argument that lists parts of the grid's rows."""
+    parts = text.split(",")
+    for part in parts:
+        if part not in shapes.PARTS:
+            raise argparse.ArgumentTypeError(f"no part {part!r}; choose from {', '.join(shapes.PARTS)}")
+    return parts
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +66,18 @@ def parser() -> argparse.ArgumentParser:
         choice = f"default: {' '.join(models.NAMES)}"
         timed.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
         timed.add_argument("--seconds", type=float, default=3, help="length of one peer's turn (default: 3)")
+    mapped = commands.add_parser("grid", parents=[shared], help="time of single operations over a grid of shapes")
+    mapped.add_argument(
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="rows whose kind, family or options these are, or whole rows such as 'conv2d 8x32x32x16 k3 f32'",
+    )
+    mapped.add_argument("--quick", action="store_true", help="about 45 of the rows")
+    mapped.add_argument("--parts", type=grid_parts, default=["forward", "input", "filter"], metavar="PART,...",
+                        help=f"of {', '.join(shapes.PARTS)} (default: forward,input,filter)")  # fmt: skip
+    mapped.add_argument("--seconds", type=float, default=0.1, help="length of one peer's turn (default: 0.1)")
+    mapped.add_argument("--top", type=positive, default=40, help="how many of the worst are printed (default: 40)")
     build = commands.add_parser("compile", parents=[shared], help="time from nothing to the first step")
     choice = f"default: {' '.join(DEPTHS)}"
     build.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
@@ -132,7 +153,7 @@ def machine(arguments: argparse.Namespace) -> str:
 
 def run(arguments: argparse.Namespace) -> list[Result]:
     """Measure what the command line asks for."""
-    members = peers.parse(arguments.peers, fit=arguments.command != "predict")
+    members = peers.parse(arguments.peers, arguments.command if arguments.command in ("predict", "grid") else "fit")
     peers.cores(arguments.threads)
     if arguments.command == "import":
         return fresh("import", "", members, arguments)
@@ -152,6 +173,36 @@ def run(arguments: argparse.Namespace) -> list[Result]:
             timeout=arguments.timeout,
         )
     return results
+
+
+def run_grid(arguments: argparse.Namespace) -> list[grid.Case]:
+    """Measure rows of the grid."""
+    rows = shapes.chosen(arguments.words, arguments.quick)
+    members = peers.parse(arguments.peers, "grid")
+    peers.cores(arguments.threads)
+    return grid.measure(
+        rows,
+        arguments.parts,
+        members,
+        threads=arguments.threads,
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        timeout=arguments.timeout,
+    )
+
+
+def render_grid(cases: list[grid.Case], top: int) -> str:
+    """The tables of the grid."""
+    found = {name: result for case in cases for name, result in case.results.items() if "versions" in result.facts}
+    worst = grid.worst_first(cases)
+    parts = [
+        f"The worst {min(top, len(cases))} of {len(cases)}, by the time of kcompile over that of the slower peer:",
+        grid.case_table(worst[:top]),
+        grid.summary_table(cases),
+        report.versions(list(found.values())),
+        grid.remarks(cases),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def render(command: str, results: list[Result]) -> str:
@@ -174,16 +225,18 @@ def main(argv: list[str] | None = None) -> int:
     command_line = parser()
     arguments = command_line.parse_args(argv)
     try:
-        results = run(arguments)
+        cases = run_grid(arguments) if arguments.command == "grid" else []
+        results = run(arguments) if arguments.command != "grid" else []
     except ValueError as error:
         command_line.error(str(error))
-    print(machine(arguments), render(arguments.command, results), sep="\n\n")
+    if arguments.command == "grid":
+        printed, raw = render_grid(cases, arguments.top), grid.as_json(cases)
+        results = [result for case in cases for result in case.results.values()]
+    else:
+        printed, raw = render(arguments.command, results), [result.as_json() for result in results]
+    print(machine(arguments), printed, sep="\n\n")
     if arguments.json:
-        content: dict[str, Any] = {
-            "machine": machine(arguments),
-            "arguments": vars(arguments),
-            "results": [result.as_json() for result in results],
-        }
+        content: dict[str, Any] = {"machine": machine(arguments), "arguments": vars(arguments), "results": raw}
         with open(arguments.json, "w") as file:
             json.dump(content, file, indent=1)
     return 0 if any(not result.error for result in results) else 1

@@ -13,25 +13,27 @@ class Kind:
     """What a peer's name stands for.
 
     `module` is what a user imports; `distributions` are the packages a user asks pip for (their dependencies
-    are followed when sizes are added up); `variables` are set in the peer's process.
+    are followed when sizes are added up); `variables` are set in the peer's process; `tasks` are the commands that
+    it can take part in.
     """
 
     module: str
     distributions: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict)
-    fits: bool = True
+    tasks: tuple[str, ...] = ("fit", "predict")
 
 
 KINDS = {
-    "kcompile": Kind("kcompile", ("kcompile",)),
-    "kcompile-compiled": Kind("kcompile", ("kcompile",), fits=False),
-    "bare": Kind("onnxruntime", ("onnxruntime",), fits=False),
+    "kcompile": Kind("kcompile", ("kcompile",), tasks=("fit", "predict", "grid")),
+    "kcompile-compiled": Kind("kcompile", ("kcompile",), tasks=("predict",)),
+    "bare": Kind("onnxruntime", ("onnxruntime",), tasks=("predict",)),
     "keras-tensorflow": Kind("keras", ("keras", "tensorflow-cpu"), {"KERAS_BACKEND": "tensorflow"}),
     "keras-jax": Kind("keras", ("keras", "jax"), {"KERAS_BACKEND": "jax"}),
     "keras-torch": Kind("keras", ("keras", "torch"), {"KERAS_BACKEND": "torch"}),
-    "pytorch": Kind("torch", ("torch", "numpy")),
-    "tf2onnx": Kind("onnxruntime", ("onnxruntime",), fits=False),
-    "openvino": Kind("openvino", ("openvino",), fits=False),
+    "pytorch": Kind("torch", ("torch", "numpy"), tasks=("fit", "predict", "grid")),
+    "tensorflow": Kind("tensorflow", ("tensorflow-cpu",), tasks=("grid",)),
+    "tf2onnx": Kind("onnxruntime", ("onnxruntime",), tasks=("predict",)),
+    "openvino": Kind("openvino", ("openvino",), tasks=("predict",)),
 }
 REFERENCE = "kcompile"
 
@@ -55,12 +57,13 @@ class Peer:
         return None
 
 
-def parse(text: str | None, *, fit: bool) -> list[Peer]:
+def parse(text: str | None, task: str) -> list[Peer]:
     """The peers of `--peers name=python,...`; a name without `=python` runs in this interpreter.
 
-    With `fit=False` (inference), naming `kcompile` brings in its frozen compiled model and the bare session
-    on its exported file as well: they share its environment, and the targets compare them.
-    Raises ValueError for an unknown name, a repeated one, or one that cannot train when `fit` is asked for.
+    `task` is what they are to do: `fit`, `predict` or `grid`. For `predict`, naming `kcompile` brings in its frozen
+    compiled model and the bare session on its exported file as well: they share its environment, and the targets
+    compare them.
+    Raises ValueError for an unknown name, a repeated one, or one that cannot do the task.
     """
     peers: dict[str, Peer] = {}
     for item in (text or REFERENCE).split(","):
@@ -69,10 +72,11 @@ def parse(text: str | None, *, fit: bool) -> list[Peer]:
             raise ValueError(f"--peers: unknown peer {name!r}; choose from {', '.join(KINDS)}")
         if name in peers:
             raise ValueError(f"--peers: {name!r} is given twice")
-        if fit and not KINDS[name].fits:
-            raise ValueError(f"--peers: {name!r} only predicts; leave it out of `fit`")
+        if task not in KINDS[name].tasks:
+            able = ", ".join(other for other, kind in KINDS.items() if task in kind.tasks)
+            raise ValueError(f"--peers: {name!r} does not take part in `{task}`; choose from {able}")
         peers[name] = Peer(name, os.path.expanduser(python) or sys.executable)
-    if not fit and REFERENCE in peers:
+    if task == "predict" and REFERENCE in peers:
         python = peers[REFERENCE].python
         companions = {name: Peer(name, python) for name in ("kcompile", "kcompile-compiled", "bare")}
         peers = {**companions, **peers}

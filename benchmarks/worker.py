@@ -5,6 +5,7 @@ import time and peak memory are those of the peer. Requests, in this order:
 
     {"do": "prepare", "task": "fit", "model": "mlp", ...}   import, build, first step, warm-up
     {"do": "round", "seconds": 3}                           time blocks for about so long; any number of times
+    {"do": "release"}                                       free what was prepared, to prepare something else
     {"do": "finish"}                                        peak memory, installed size, versions
 """
 
@@ -27,7 +28,7 @@ from benchmarks.peers import KINDS
 class Task(Protocol):
     """What a peer does for a benchmark: prepare once, then as many rounds as asked."""
 
-    def prepare(self) -> dict[str, float]:
+    def prepare(self) -> dict[str, Any]:
         """Build and run once; figures by name, in seconds."""
 
     def round(self, seconds: float) -> dict[str, list[float]]:
@@ -41,6 +42,10 @@ def make_task(request: dict[str, Any]) -> Task:
         from benchmarks import inference
 
         return inference.make(name, model, threads, request.get("file"))
+    if request["task"] == "grid":
+        from benchmarks.grid_task import GridTask
+
+        return GridTask(name, model, request["part"])
     if name == "pytorch":
         from benchmarks import pytorch
 
@@ -123,8 +128,10 @@ class Worker:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         match request["do"]:
             case "prepare":
-                self.peer = request["peer"]
-                figures = {"import": import_peer(self.peer, request["threads"])}
+                figures: dict[str, Any] = {}
+                if not self.peer:
+                    self.peer = request["peer"]
+                    figures["import"] = import_peer(self.peer, request["threads"])
                 if request["task"] == "import":
                     figures |= use_peer(self.peer)
                 else:
@@ -138,6 +145,9 @@ class Worker:
             case "round":
                 assert self.task is not None, "prepare comes first"
                 return timed_round(self.task, request["seconds"])
+            case "release":
+                self.task = None
+                return {}
             case "finish":
                 return finish(self.peer)
         raise ValueError(f"unknown request {request['do']!r}")

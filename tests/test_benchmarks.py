@@ -104,9 +104,9 @@ def test_calls_are_timed_in_blocks():
 
 
 def test_peers_are_parsed():
-    parsed = peers.parse("kcompile, keras-jax=/envs/jax/bin/python", fit=True)
-    assert parsed == [Peer("kcompile", sys.executable), Peer("keras-jax", "/envs/jax/bin/python")]
-    inference = peers.parse("openvino=/a,kcompile=/b", fit=False)
+    parsed = peers.parse("kcompile, keras-jax=/opt/jax/bin/python", "fit")
+    assert parsed == [Peer("kcompile", sys.executable), Peer("keras-jax", "/opt/jax/bin/python")]
+    inference = peers.parse("openvino=/a,kcompile=/b", "predict")
     assert {peer.name: peer.python for peer in inference} == {
         "kcompile": "/b", "kcompile-compiled": "/b", "bare": "/b", "openvino": "/a",
     }  # fmt: skip
@@ -117,7 +117,7 @@ def test_peers_are_parsed():
     [
         (["fit", "--peers", "keras"], "unknown peer 'keras'; choose from kcompile"),
         (["fit", "--peers", "pytorch,pytorch"], "'pytorch' is given twice"),
-        (["fit", "--peers", "openvino"], "'openvino' only predicts"),
+        (["fit", "--peers", "openvino"], "'openvino' does not take part in `fit`; choose from kcompile, keras"),
         (["fit", "mnist"], "unknown model 'mnist'; choose from mlp_small"),
         (["fit", "resnet21"], "unknown model 'resnet21'"),
         (["predict", "--rounds", "0"], "expected a whole number of at least 1, got '0'"),
