@@ -101,7 +101,7 @@ class Program:
         joined = row.kind in JOINED
         grouped = row.kind == "conv" and row.number("groups") > 1
         # As Keras does: grouped convolutions are compiled by XLA, since the kernels have no gradients.
-        function = tf.function(jit_compile=True) if grouped else tf.function
+        function = tf.function(jit_compile=True if grouped else None, autograph=False)
         frozen = tuple(map(tf.constant, weights))
 
         @function
@@ -119,6 +119,17 @@ class Program:
             return [y, *found] if joined else found
 
         self.call: Callable[[], Any] = lambda: timed(self.inputs, weights, self.seed)
+
+    def allocated(self, call: Callable[[], Any]) -> int:
+        """The most bytes that TensorFlow's allocator, which keeps what is freed, gave to a call."""
+        try:
+            tf.config.experimental.reset_memory_stats("CPU:0")
+            before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+        except ValueError:  # this build's allocator is malloc, which gives memory back
+            call()
+            return 0
+        call()
+        return tf.config.experimental.get_memory_info("CPU:0")["peak"] - before
 
     def results(self) -> list[np.ndarray]:
         return [tensor.numpy() for tensor in tf.nest.flatten(self.call())]

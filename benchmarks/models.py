@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.image_models import conv_large, conv_nine, inception, mobilenet
+
 WEIGHT_DECAY = 1e-4
 
 
@@ -23,9 +25,9 @@ WEIGHT_DECAY = 1e-4
 class Benchmark:
     """What is fixed about one model: shapes, batch size, and how many steps make an epoch.
 
-    The targets are classes, or what goes in if the model `reconstructs` it. `steps` is chosen so that an epoch
-    takes the order of a second: long enough that the fixed cost of an epoch doesn't hide the cost of a step,
-    short enough for several epochs in a round.
+    The targets are classes, or what goes in if the model `reconstructs` it; `usual` ones run by default. `steps` is
+    chosen so that an epoch takes the order of a second: long enough that the fixed cost of an epoch doesn't hide the
+    cost of a step, short enough for several epochs in a round.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Benchmark:
     architecture: Callable[[Any], Any]
     vocabulary: int = 0
     reconstructs: bool = False
+    usual: bool = True
 
     @property
     def input_dtype(self) -> str:
@@ -241,11 +244,17 @@ BENCHMARKS = {
         Benchmark("autoencoder", (28, 28, 1), 0, 128, 6, "Adam", 1e-3, autoencoder, reconstructs=True),
         Benchmark("conv1d", (400,), 1, 32, 12, "Adam", 1e-3, conv1d, vocabulary=5000),
         Benchmark("lstm", (80,), 1, 32, 12, "Adam", 1e-3, lstm, vocabulary=20000),
-        Benchmark("lstm_masked", (80,), 1, 32, 12, "Adam", 1e-3, lstm_masked, vocabulary=20000),
+        Benchmark("lstm_masked", (80,), 1, 32, 12, "Adam", 1e-3, lstm_masked, vocabulary=20000, usual=False),
         Benchmark("gru", (60, 40), 10, 32, 12, "Adam", 1e-3, gru),
+        Benchmark("conv_large", (128, 128, 64), 10, 1, 8, "Adam", 1e-3, conv_large, usual=False),
+        Benchmark("conv_nine", (256, 256, 3), 10, 1, 4, "Adam", 1e-3, conv_nine, usual=False),
+        Benchmark("inception1", (299, 299, 3), 10, 1, 6, "Adam", 1e-3, inception, usual=False),
+        Benchmark("inception8", (299, 299, 3), 10, 8, 2, "Adam", 1e-3, inception, usual=False),
+        Benchmark("mobilenet1", (224, 224, 3), 10, 1, 8, "Adam", 1e-3, mobilenet, usual=False),
+        Benchmark("mobilenet8", (224, 224, 3), 10, 8, 4, "Adam", 1e-3, mobilenet, usual=False),
     )
 }
-NAMES = (*(name for name in BENCHMARKS if name != "lstm_masked"), "resnet20")
+NAMES = (*(name for name, benchmark in BENCHMARKS.items() if benchmark.usual), "resnet20")
 """What runs by default."""
 
 

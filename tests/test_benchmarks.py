@@ -8,9 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import models, peers, report
+from benchmarks import grid, models, peers, report, shapes
 from benchmarks.__main__ import main, parser
 from benchmarks.driver import PeerError, started
+from benchmarks.grid_kcompile import Program
+from benchmarks.grid_task import data
 from benchmarks.inference import timed_calls
 from benchmarks.installed import needed
 from benchmarks.peers import Peer
@@ -122,6 +124,12 @@ def test_peers_are_parsed():
         (["fit", "resnet21"], "unknown model 'resnet21'"),
         (["predict", "--rounds", "0"], "expected a whole number of at least 1, got '0'"),
         (["fit", "--threads", "4096"], "processor cores are available"),
+        (["grid", "--peers", "keras-jax"], "'keras-jax' does not take part in `grid`; choose from kcompile, pytorch"),
+        (["grid", "conv4d"], "no row of the grid has the word 'conv4d'"),
+        (["grid", "conv2d 8x8x3 k3 f4"], "'conv2d 8x8x3 k3 f4': 4 sizes are needed: batch, 2 spatial, channels"),
+        (["grid", "dense 8x8 q4"], "'dense 8x8 q4': 'q4' is no option"),
+        (["grid", "dense2d 8x8 f4"], "'dense2d 8x8 f4' is no row of the grid; its first word is one of conv2d"),
+        (["grid", "--parts", "forward,back"], "no part 'back'; choose from forward, input, filter, inference"),
         ([], "required: command"),
     ],
 )
@@ -210,3 +218,134 @@ def test_kcompile_predicts_like_a_bare_session(capsys):
     assert "missing" not in printed
     for peer in ("kcompile", "kcompile-compiled", "bare"):
         assert f"| mlp_small | {peer} " in printed
+
+
+GRID_TIMES = """
+| row          | part    | kcompile ms | tensorflow ms | pytorch ms |
+| ------------ | ------- | ----------: | ------------: | ---------: |
+| dense 4x8 f2 | filter  |        6.00 |          4.00 |       2.00 |
+| relu 4x8     | forward |        1.00 |             - |       2.00 |
+| dense 4x8 f2 | forward |           - |          1.00 |       1.00 |
+"""
+GRID_RATIOS = """
+ to slower | to tensorflow | to pytorch | kcompile MB | tensorflow MB | pytorch MB |
+ --------: | ------------: | ---------: | ----------: | ------------: | ---------: |
+      1.50 |          1.50 |       3.00 |        2.00 |          2.00 |       2.00 |
+     0.500 |             - |      0.500 |        2.00 |             - |       2.00 |
+         - |             - |          - |           - |          2.00 |       2.00 |
+"""
+GRID_SUMMARY = """
+| family     | part    | rows | to slower | > 1.5 | to tensorflow | > 1.5 | to pytorch | > 1.5 |
+| ---------- | ------- | ---: | --------: | ----: | ------------: | ----: | ---------: | ----: |
+| dense      | forward |    1 |         - |     0 |             - |     0 |          - |     0 |
+| activation | forward |    1 |     0.500 |     0 |             - |     0 |      0.500 |     0 |
+| dense      | filter  |    1 |      1.50 |     0 |          1.50 |     0 |       3.00 |     1 |
+| all        | forward |    2 |     0.500 |     0 |             - |     0 |      0.500 |     0 |
+| all        | filter  |    1 |      1.50 |     0 |          1.50 |     0 |       3.00 |     1 |
+| all        | all     |    3 |     0.866 |     0 |          1.50 |     0 |       1.22 |     1 |
+"""
+
+
+def test_rows_of_the_grid_are_many_bounded_and_named_once():
+    rows = shapes.table()
+    assert 150 <= len(rows) == len({row.name for row in rows}) <= 260
+    assert 30 <= sum(row.quick for row in rows) <= 50
+    assert {row.kind for row in rows} == set(shapes.KINDS)
+    for row in rows:
+        assert row.operations() <= 4e9, row.name
+        assert 4 * row.elements() <= 0.3e9, row.name
+        assert min(row.output(), default=1) > 0, row.name
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "weight", "output", "operations"),
+    [
+        ("conv2d 2x9x8x4 k3x1 f6 s2 g2", "grouped", (3, 1, 2, 6), (2, 5, 4, 6), 2 * 2 * 20 * 6 * 6),
+        ("conv1d 1x10x4 k3 f6 d2 valid", "dilated", (3, 4, 6), (1, 6, 6), 2 * 6 * 12 * 6),
+        ("depthwise2d 1x8x8x4 k3 s2", "depthwise", (3, 3, 4, 1), (1, 4, 4, 4), 2 * 64 * 9),
+        ("transposed1d 1x8x4 k4 f6 s2", "transposed", (4, 6, 4), (1, 16, 6), 2 * 8 * 96),
+        ("maxpool2d 1x9x9x4 p3 s2 valid", "pooling", (), (1, 4, 4, 4), 324),
+        ("avgpool2d 1x8x8x4 p2", "pooling", (), (1, 4, 4, 4), 256),
+        ("dense 2x3x4 f5", "dense", (4, 5), (2, 3, 5), 2 * 6 * 20),
+        ("embedding 2x3 v7 f5", "embedding", (7, 5), (2, 3, 5), 30),
+        ("upsample2d 1x4x4x2 p2", "upsample", (), (1, 8, 8, 2), 128),
+        ("concat 2x4x3 n3", "join", (), (2, 4, 9), 72),
+        ("softmax 2x5", "softmax", (), (), 10),
+    ],
+)  # fmt: skip
+def test_a_row_is_its_name(name, family, weight, output, operations):
+    row = shapes.parse(name)
+    assert (row.family, row.weight(), row.output(), row.operations()) == (family, weight, output, operations)
+
+
+def test_rows_are_chosen_by_words_and_made_of_names():
+    everything = shapes.table()
+    assert shapes.chosen([]) == everything
+    assert {row.kind for row in shapes.chosen(["depthwise", "maxpool1d"])} == {"depthwise", "maxpool"}
+    assert all("k7" in row.name for row in shapes.chosen(["k7"]))
+    assert [row.name for row in shapes.chosen(["dense 3x5 f7"], quick=True)] == ["dense 3x5 f7"]
+
+
+def test_the_worst_of_the_grid_come_first_and_are_summed_up():
+    def case(name: str, part: str, **seconds: float) -> grid.Case:
+        found = {}
+        for peer in ("kcompile", "tensorflow", "pytorch"):
+            taken = {part: [[0.1, seconds[peer] + 0.001]], "empty": [[0.001]]} if peer in seconds else {}
+            error = None if taken else "cannot"
+            found[peer] = Result(f"{name}, {part}", peer, {"growth": 2e6}, taken, error=error)
+        return grid.Case(shapes.parse(name), part, found)
+
+    cases = [
+        case("dense 4x8 f2", "forward", tensorflow=0.001, pytorch=0.001),
+        case("relu 4x8", "forward", kcompile=0.001, pytorch=0.002),
+        case("dense 4x8 f2", "filter", kcompile=0.006, tensorflow=0.004, pytorch=0.002),
+    ]
+    halves = zip(GRID_TIMES.split("\n"), GRID_RATIOS.split("\n"), strict=True)
+    assert grid.case_table(grid.worst_first(cases)) == "\n".join(left + right for left, right in halves).strip()
+    assert grid.summary_table(cases) == GRID_SUMMARY.strip()
+    for peer, sums in (("kcompile", [1.0]), ("tensorflow", [2.0]), ("pytorch", [1.1])):
+        cases[2].results[peer].facts["sums"] = sums
+    assert grid.remarks(cases).splitlines() == [
+        "missing: kcompile on dense 4x8 f2, forward: cannot",
+        "missing: tensorflow on relu 4x8, forward: cannot",
+        "different results: dense 4x8 f2, filter: tensorflow [2.0] where [1.0] was expected",
+    ]
+
+
+def test_kcompile_runs_rows_of_the_grid_and_a_peer_that_is_missing_is_listed(tmp_path, capsys):
+    file = tmp_path / "raw.json"
+    names = ["conv2d 2x6x6x3 k3 f4", "embedding 2x3 v7 f5", "batchnorm 2x4x4x3", "softmax 4x5"]
+    options = ["--rounds", "1", "--seconds", "0", "--json", str(file), "--peers", "kcompile,pytorch=/bin/false"]
+    assert main(["grid", *names, "--parts", "forward,input,filter,inference", *options]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("missing: pytorch on ") == 13
+    assert "missing: pytorch on softmax 4x5, input: its process ended" in printed
+    assert "different results" not in printed
+    measured = json.loads(file.read_text())["results"]
+    assert [(case["row"].split()[0], case["part"]) for case in measured] == [
+        *(("conv2d", part) for part in ("forward", "input", "filter", "inference")),
+        *(("embedding", part) for part in ("forward", "filter", "inference")),
+        *((kind, part) for kind in ("batchnorm", "softmax") for part in ("forward", "input", "inference")),
+    ]
+    assert all(0 < case["peers"]["kcompile"]["robust"][case["part"]] < 0.1 for case in measured)
+
+
+@pytest.mark.parametrize("name", ["conv1d 2x6x3 k3 f4", "depthwise2d 1x6x6x3 k3 s2", "dense 3x4 f5", "pad1d 1x4x3 p2"])
+def test_rows_of_the_grid_compute_what_they_are_called(name):
+    row = shapes.parse(name)
+    for part in row.parts():
+        found = data(row, part)
+        program = Program(row, part, found)
+        program.build()
+        program.call()
+        (result,) = program.results()
+        expected = {"input": row.sizes, "filter": row.weight()}.get(part, row.output())
+        assert sorted(result.shape) == sorted(expected)
+        if part in ("input", "filter"):  # a linear map and its transpose: <y, seed> = <x, gradient>
+            forward = Program(row, "forward", found)
+            forward.feeds = forward.feeds[:1]
+            forward.build()
+            forward.call()
+            (y,), (_, seed) = forward.results(), program.feeds
+            with_gradient = program.feeds[0] if part == "input" else found.weights[0]
+            np.testing.assert_allclose(np.vdot(y, seed), np.vdot(with_gradient, result), rtol=1e-3)
