@@ -14,12 +14,13 @@ from kcompile.ir.dims import SymbolicDim
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops.control import learning_phase, select
 from kcompile.ir.ops.convolution import conv, conv_transpose
+from kcompile.ir.ops.enlarging import repeat
 from kcompile.ir.ops.linalg import matmul
 from kcompile.ir.ops.normalization import batch_norm_inference, batch_norm_training
 from kcompile.ir.ops.pooling import average_pool, max_pool
 from kcompile.ir.ops.random import dropout_mask
 from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
-from kcompile.ir.ops.shaping import concat, pad, repeat, reshape
+from kcompile.ir.ops.shaping import concat, pad, reshape
 from kcompile.ir.ops.softmax import softmax
 from kcompile.ir.ops.spatial import arrange, channel_axis, resolve_pads, spatial_axes
 from kcompile.ir.types import TensorType

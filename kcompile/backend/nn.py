@@ -326,35 +326,4 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Tensor:
     return Tensor(e.add(*common_dtype(x.value, value)))
 
 
-LARGEST_BILINEAR_FACTOR = 1024
-
-
-def resize_bilinear(x: Any, factors: Sequence[int], axes: Sequence[int]) -> Tensor:
-    """``x`` enlarged by whole factors along ``axes``, linearly between the centres of elements (as TensorFlow 2)."""
-    value = as_float(x).value
-    if max(factors, default=1) > LARGEST_BILINEAR_FACTOR:
-        raise KCompileError(
-            f"enlarging bilinearly by factors {tuple(factors)}: each takes that many operators, "
-            f"{LARGEST_BILINEAR_FACTOR} at most"
-        )
-    for factor, axis in zip(factors, axes, strict=True):
-        if factor == 1:
-            continue
-        pads = [(1, 1) if i == axis else (0, 0) for i in range(value.rank)]
-        padded = shaping.pad(value, pads, "edge")
-        before = shaping.slice_axes(padded, [axis], [0], [-2])
-        after = shaping.slice_axes(padded, [axis], [2], [None])
-        phases = []
-        for phase in range(factor):
-            offset = (phase + 0.5) / factor - 0.5
-            other, weight = (before, -offset) if offset < 0 else (after, offset)
-            mixed = value if weight == 0 else e.add(e.mul(value, 1 - weight), e.mul(other, weight))
-            phases.append(mixed)
-        stacked = shaping.stack(phases, axis + 1)
-        shape = list(value.shape)
-        shape[axis] = shape[axis] * factor
-        value = shaping.reshape(stacked, tuple(shape))
-    return Tensor(value)
-
-
 Branch = Callable[[], Tensor]

@@ -7,11 +7,11 @@ from typing import Any
 
 from kcompile import ir
 from kcompile.backend import config
-from kcompile.engine.tensor import Tensor, as_tensor, common_dtype
+from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype
 from kcompile.errors import KCompileError
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import indexing, shaping
+from kcompile.ir.ops import enlarging, indexing, shaping
 
 
 def shape(x: Any) -> Tensor:
@@ -92,7 +92,7 @@ def stack(x: Sequence[Any], axis: int = 0) -> Tensor:
 
 def repeat_elements(x: Any, rep: int, axis: int) -> Tensor:
     """Each element ``rep`` times along ``axis``."""
-    return Tensor(shaping.repeat(as_tensor(x).value, rep, axis))
+    return Tensor(enlarging.repeat(as_tensor(x).value, rep, axis))
 
 
 def repeat(x: Any, n: int) -> Tensor:
@@ -212,14 +212,12 @@ def resize_images(
     Raises:
         ValueError: interpolation is neither ``nearest`` nor ``bilinear``.
     """
-    from kcompile.backend.nn import resize_bilinear
-
     first = config.normalize_data_format(data_format) == "channels_first"
-    rows, columns = (2, 3) if first else (1, 2)
+    factors = (1, 1, height_factor, width_factor) if first else (1, height_factor, width_factor, 1)
     if interpolation == "nearest":
-        return repeat_elements(repeat_elements(x, height_factor, rows), width_factor, columns)
+        return Tensor(enlarging.enlarge(as_tensor(x).value, factors))
     if interpolation == "bilinear":
-        return resize_bilinear(x, (height_factor, width_factor), (rows, columns))
+        return Tensor(enlarging.enlarge(as_float(x).value, factors, "linear"))
     raise KCompileError(f"interpolation is {interpolation!r}; use 'nearest' or 'bilinear'")
 
 
@@ -227,10 +225,9 @@ def resize_volumes(
     x: Any, depth_factor: int, height_factor: int, width_factor: int, data_format: str | None = None
 ) -> Tensor:
     """Volumes enlarged by whole factors, each element repeated."""
-    start = 2 if config.normalize_data_format(data_format) == "channels_first" else 1
-    for axis, factor in enumerate((depth_factor, height_factor, width_factor), start):
-        x = repeat_elements(x, factor, axis)
-    return as_tensor(x)
+    factors = (depth_factor, height_factor, width_factor)
+    first = config.normalize_data_format(data_format) == "channels_first"
+    return Tensor(enlarging.enlarge(as_tensor(x).value, (1, 1, *factors) if first else (1, *factors, 1)))
 
 
 def map_fn(fn: Any, elems: Any, name: str | None = None, dtype: str | None = None) -> Tensor:

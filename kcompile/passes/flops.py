@@ -21,6 +21,7 @@ from kcompile.ir.ops.blocked import (
 )
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.enlarging import Enlarge, EnlargeGrad
 from kcompile.ir.ops.gemm import Gemm
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.normalization import Normalization
@@ -100,6 +101,10 @@ def _flops(node: Node, sizes: Mapping[str, int]) -> int:
             return 2 * steps * products
         case Pooling(window=window) | BlockedPool(window=window):
             return min(elements(v, sizes) for v in (node.inputs[0], node.outputs[0])) * math.prod(window)
+        case Enlarge(mode="linear"):
+            return 4 * output
+        case EnlargeGrad(mode=mode):
+            return elements(node.inputs[0], sizes) * (4 if mode == "linear" else 1)
         case Normalization() | BlockedBatchNormGrad():
             return 4 * output
         case BlockedAffine():

@@ -14,6 +14,7 @@ from kcompile.ir.ops.arithmetic import Abs, Add, Cast, Div, Maximum, Minimum, Mu
 from kcompile.ir.ops.control import Select
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad
 from kcompile.ir.ops.elementwise import Erf, Relu, Sigmoid, Softsign, Tanh
+from kcompile.ir.ops.enlarging import Enlarge
 from kcompile.ir.ops.gemm import Gemm
 from kcompile.ir.ops.indexing import Gather, GatherElements, GatherNd
 from kcompile.ir.ops.linalg import MatMul
@@ -26,7 +27,7 @@ IN_HALF = (
     MatMul, Gemm, Conv, ConvInputGrad,
     Add, Sub, Mul, Div, Neg, Abs, Maximum, Minimum, Where, Select,
     Relu, Sigmoid, Tanh, Softsign, Erf,
-    MaxPool, AveragePool,
+    MaxPool, AveragePool, Enlarge,
     Gather, GatherElements, GatherNd, Expand, Reshape, Transpose, Concat, Pad, Slice, Split,
 )  # fmt: skip
 """Ops that lose no more than rounding when their operands and results are float16."""

@@ -26,6 +26,7 @@ from kcompile.ir.core import (
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.axes import inverse
 from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.enlarging import Enlarge
 from kcompile.ir.ops.reduction import ArgReduction, Reduction
 from kcompile.ir.ops.reshaping import Reshape, reshape, transpose
 from kcompile.ir.ops.softmax import LogSoftmax, Softmax
@@ -196,11 +197,16 @@ class _Walk:
         )
 
     def prepares(self, value: Value, permutation: Permutation) -> bool:
-        """Whether ``value`` is one tensor, scaled or shifted by constants.
+        """Whether ``value`` is one tensor, scaled or shifted by constants, or enlarged.
 
-        That can be done behind the transpose as well, where the folding into weights finds it.
+        That can be done behind the transpose as well, where the folding into weights finds it, or fewer elements
+        are moved.
         """
-        if not isinstance(value.op, Elementwise) or self.uses.get(value, 0) != 1 or value in self.permuted:
+        if self.uses.get(value, 0) != 1 or value in self.permuted:
+            return False
+        if isinstance(value.op, Enlarge):
+            return value.op.permuted(value.node, permutation) is not None
+        if not isinstance(value.op, Elementwise):
             return False
         tensors = [x for x in value.node.inputs if x.rank > 0 and not isinstance(x.op, Constant)]
         return value.rank == len(permutation) and len(tensors) == 1 and tensors[0].shape == value.shape
@@ -223,7 +229,7 @@ class _Walk:
 def _with_ones_in_place(permutation: Permutation, shape: Sequence[Dim]) -> Permutation:
     """An order that starts with new axes of size 1, with each of them put behind the axis before it.
 
-    Where these axes are does not matter to a reshape, but to what comes after it (an expand, in upsampling).
+    Where these axes are does not matter to a reshape, but to what comes after it (an expand).
     """
     rest = list(permutation)
     ones = []

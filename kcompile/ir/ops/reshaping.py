@@ -137,7 +137,11 @@ class Expand(Op):
         return list(grads)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return b.op("Expand", names[0], b.dims(self.shape))
+        x = node.inputs[0].shape
+        missing = len(self.shape) - len(x)
+        # A size of 1 leaves what is there, which spares computing symbolic sizes.
+        shape = [1 if i >= missing and x[i - missing] == n else n for i, n in enumerate(self.shape)]
+        return b.op("Expand", names[0], b.dims(shape))
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         shape = tuple(self.shape[axis] for axis in permutation)
@@ -197,14 +201,6 @@ def squeeze(x: Value, axes: Sequence[int] | int) -> Value:
         if not same_dim(x.shape[axis], 1):
             raise IRError(f"squeeze of {x.type}: axis {axis} has size {x.shape[axis]}, not 1")
     return reshape(x, [dim for axis, dim in enumerate(x.shape) if axis not in dropped])
-
-
-def repeat(x: Value, count: Dim, axis: int) -> Value:
-    """Each element along ``axis`` ``count`` times in a row."""
-    axis = normalize_axis(axis, x.rank)
-    before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
-    apart = expand(expand_dims(x, axis + 1), (*before, n, count, *after))
-    return reshape(apart, (*before, n * count, *after))
 
 
 def tile(x: Value, repeats: Sequence[Dim]) -> Value:

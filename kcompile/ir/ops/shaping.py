@@ -1,6 +1,6 @@
 """All functions that move elements without computing, under one name."""
 
-from kcompile.ir.ops.reshaping import expand, expand_dims, repeat, reshape, squeeze, tile, transpose
+from kcompile.ir.ops.reshaping import expand, expand_dims, reshape, squeeze, tile, transpose
 from kcompile.ir.ops.sizes import dims_of, dims_vector, iota
 from kcompile.ir.ops.slicing import concat, pad, reverse, slice_axes, split, stack
 
@@ -12,7 +12,6 @@ __all__ = [
     "expand_dims",
     "iota",
     "pad",
-    "repeat",
     "reshape",
     "reverse",
     "slice_axes",

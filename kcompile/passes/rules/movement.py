@@ -8,6 +8,7 @@ from kcompile.ir.core import Node, Value, apply
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.axes import inverse
 from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.enlarging import Enlarge, EnlargeGrad
 from kcompile.ir.ops.indexing import Gather, gather
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
 from kcompile.ir.ops.slicing import Concat, Pad, Slice, Split, concat, pad
@@ -30,6 +31,18 @@ def reshape_of_reshape(node: Node) -> Value | None:
     """reshape(reshape(x)) -> reshape(x)."""
     (x,) = node.inputs
     return reshape(x.node.inputs[0], node.outputs[0].shape) if isinstance(x.op, Reshape) else None
+
+
+@RULES.on(Enlarge, EnlargeGrad)
+def nearest_of_nearest(node: Node) -> Value | None:
+    """enlarge(enlarge(x)) -> enlarge(x) by the products of the factors, where elements are repeated."""
+    (x,) = node.inputs
+    op, inner = node.op, x.op
+    assert isinstance(op, (Enlarge, EnlargeGrad))
+    if type(inner) is not type(op) or op.mode != "nearest" or inner.mode != "nearest":
+        return None
+    factors = tuple(a * b for a, b in zip(op.factors, inner.factors, strict=True))
+    return apply(type(op)(factors, "nearest"), *x.node.inputs)
 
 
 @RULES.on(Transpose)
