@@ -22,6 +22,7 @@ from kcompile.ir.ops.blocked import (
     FromBlocked,
     ToBlocked,
 )
+from kcompile.ir.ops.blocked_grad_lowering import input_grad_phases
 from kcompile.ir.ops.blocked_windows import batch_norm, channel_sums, tile_max, tile_max_grad, weight_grad_by_windows
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
 from kcompile.ir.ops.elementwise_base import Elementwise
@@ -31,7 +32,7 @@ from kcompile.ir.ops.reduction import ReduceMean, ReduceSum, Reduction
 from kcompile.ir.ops.reshaping import Transpose
 from kcompile.ir.ops.shaping import reshape, transpose
 from kcompile.ir.ops.slicing import Concat
-from kcompile.ir.ops.spatial import span, to_channels_first, to_channels_last
+from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
@@ -150,19 +151,8 @@ class _Walk:
                 few = isinstance(inner, int) and inner < self.block
                 return self.fits(node.outputs[0].type) and (few or self.fits(node.inputs[0].type))
             case ConvInputGrad():
-                kernel = node.inputs[1].type.static_shape[:2]
-                reach = [span(size, dilation) - 1 for size, dilation in zip(kernel, op.dilations, strict=True)]
-                inside = all(
-                    isinstance(pad, int) and pad <= far
-                    for pair, far in zip(op.pads, reach, strict=True)
-                    for pad in pair
-                )
-                return (
-                    op.strides == (1, 1)
-                    and inside
-                    and self.fits(node.inputs[0].type)
-                    and self.fits(node.outputs[0].type)
-                )
+                fits = self.fits(node.inputs[0].type) and self.fits(node.outputs[0].type)
+                return fits and input_grad_phases(op, node.inputs[0].type, node.inputs[1].type) is not None
             case _:
                 g = node.inputs[1].type
                 sizes = (*node.inputs[0].shape[1:], *g.shape[1:])
@@ -249,7 +239,7 @@ class _Walk:
             case ConvInputGrad() as op:
                 if not (self._gains(node) or blocked_input):
                     return None
-                gradient = BlockedConvInputGrad(op.pads, op.dilations, self.block, op.sizes)
+                gradient = BlockedConvInputGrad(op.strides, op.pads, op.dilations, self.block, op.sizes)
                 result = apply(gradient, self.to_blocked(inputs[0]), inputs[1])
             case ConvWeightGrad() as op:
                 x, g = inputs

@@ -40,18 +40,18 @@ def to(x):
     return apply(ToBlocked(BLOCK), x)
 
 
-def back(x):
-    return apply(FromBlocked(BLOCK), x)
+def back(x, channels=None):
+    return apply(FromBlocked(BLOCK, channels=channels), x)
 
 
-def conv(strides, pads, dilations, relu=False, plain=False):
+def conv(strides, pads, dilations, relu=False, plain=False, channels=None):
     op = BlockedConv(strides, pads, dilations, BLOCK, relu=relu)
-    return lambda x, *rest: back(apply(op, x if plain else to(x), *rest))
+    return lambda x, *rest: back(apply(op, x if plain else to(x), *rest), channels)
 
 
-def input_grad(pads, dilations, sizes):
-    op = BlockedConvInputGrad(pads, dilations, BLOCK, sizes)
-    return lambda g, w: back(apply(op, to(g), w))
+def input_grad(pads, dilations, sizes, strides=ONE, channels=None):
+    op = BlockedConvInputGrad(strides, pads, dilations, BLOCK, sizes)
+    return lambda g, w: back(apply(op, to(g), w), channels)
 
 
 def weight_grad(strides, pads, kernel, dilations=ONE):
@@ -76,6 +76,14 @@ def pool(op, window, strides, pads):
 EXAMPLES = [
     row("to_blocked", lambda x: back(to(x)), [image], batch=[0]),
     row("from_blocked", lambda x: back(to(x)), [image], batch=[0]),
+    row("to_blocked", lambda x: back(to(x), 6), [floats(2, 6, 4, 5)], "channels that fill no block", batch=[0]),
+    row(
+        "from_blocked",
+        lambda x: apply(FromBlocked(BLOCK, True, 6), apply(ToBlocked(BLOCK, True), x)),
+        [floats(2, 4, 5, 6)],
+        "channels that fill no block, last",
+        batch=[0],
+    ),
     row(
         "to_blocked",
         lambda x: back(apply(ToBlocked(BLOCK, channels_last=True), x)),
@@ -116,6 +124,38 @@ EXAMPLES = [
         input_grad(VALID, ONE, (6, 5)),
         [image, floats(1, 1, BLOCK, 2 * BLOCK)],
         "1x1",
+    ),
+    row(
+        "blocked_conv_input_grad",
+        input_grad(((0, 1), (0, 1)), ONE, (12, 10), (2, 2)),
+        [image, floats(3, 3, BLOCK, 2 * BLOCK)],
+        "stride 2",
+        batch=[0],
+    ),
+    row(
+        "blocked_conv_input_grad",
+        input_grad(((2, 2), (0, 0)), ONE, (11, 14), (2, 3), BLOCK + 3),
+        [image, floats(5, 2, BLOCK + 3, 2 * BLOCK)],
+        "strides that don't divide the sizes, a phase without taps, channels that fill no block",
+    ),
+    row(
+        "blocked_conv_input_grad",
+        input_grad(VALID, ONE, (11, 9), (2, 2), BLOCK - 3),
+        [floats(2, BLOCK + 2, 6, 5), floats(1, 1, BLOCK - 3, BLOCK + 2)],
+        "1x1, stride 2, channels that fill no block",
+    ),
+    row(
+        "blocked_conv",
+        conv(ONE, SAME, ONE, channels=BLOCK + 5),
+        [floats(2, BLOCK + 4, 6, 5), floats(3, 3, BLOCK + 4, BLOCK + 5), floats(BLOCK + 5)],
+        "channels that fill no block",
+        batch=[0],
+    ),
+    row(
+        "blocked_conv",
+        conv(ONE, SAME, ONE, plain=True, channels=1),
+        [pixels, floats(3, 3, 3, 1)],
+        "plain input, one output",
     ),
     row("blocked_conv_weight_grad", weight_grad(ONE, SAME, (3, 3)), [floats(2, 6, 5, BLOCK), image]),
     row(

@@ -4,6 +4,9 @@ A blocked tensor has the type of a channels-first image, (batch, channels, heigh
 lie in memory as (batch, channels / block, height, width, block): the channels of a block are neighbours, as
 vector instructions like them. Ops that treat all elements alike work on it unchanged. The pass ``blocked``
 introduces these ops after differentiation; they have no gradients.
+
+An image whose channels fill no whole blocks is padded: its blocked tensor has more channels, of which the last ones
+mean nothing but are finite, so that zeros in filters keep them out of results. (An infinity times zero would be NaN.)
 """
 
 from __future__ import annotations
@@ -17,12 +20,17 @@ from kcompile.ir.core import Array, Node, Op
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops import blocked_lowering as lowering
+from kcompile.ir.ops.blocked_grad_lowering import Phase, conv_input_grad, input_grad_phases
+from kcompile.ir.ops.blocked_lowering import padded
 from kcompile.ir.ops.blocked_weight_lowering import conv_weight_grad
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.normalization import BatchNormGrad
 from kcompile.ir.ops.pooling import AveragePool, MaxPool
 from kcompile.ir.ops.spatial import Pads
 from kcompile.ir.types import TensorType, same_dim
+
+REORDERED = 4
+"""The kernel that brings images into blocked order takes multiples of so many channels."""
 
 
 def to_blocks(x: Array, block: int) -> Array:
@@ -37,6 +45,12 @@ def from_blocks(x: Array, block: int) -> Array:
     batch, channels, height, width = x.shape
     parts = x.reshape(batch, channels // block, height, width, block)
     return parts.transpose(0, 1, 4, 2, 3).reshape(x.shape)
+
+
+def pad_channels(x: TensorType, axis: int, block: int) -> TensorType:
+    """``x`` with whole blocks along an axis of known size."""
+    size = x.shape[axis]
+    return x.with_shape((*x.shape[:axis], padded(size, block), *x.shape[axis:][1:])) if isinstance(size, int) else x
 
 
 def check_added(other: TensorType, y: TensorType) -> None:
@@ -62,15 +76,21 @@ class BlockedOp(Op, abstract=True):
         return x
 
     def blocks(self, x: Array) -> Array:
-        return to_blocks(x, self.block)
+        """A channels-first array in blocked order, with zeros up to a whole block of channels."""
+        rest = padded(x.shape[1], self.block) - x.shape[1]
+        return to_blocks(np.pad(x, [(0, 0), (0, rest), (0, 0), (0, 0)]), self.block)
 
-    def plain(self, x: Array) -> Array:
-        return from_blocks(x, self.block)
+    def plain(self, x: Array, channels: int | None = None) -> Array:
+        """The channels-first array, or its first ``channels`` channels."""
+        return from_blocks(x, self.block)[:, :channels]
 
 
 @dataclass(frozen=True)
 class ToBlocked(BlockedOp):
-    """An image in blocked order; the image is channels-first or, as its one pass costs the same, channels-last."""
+    """An image in blocked order; the image is channels-first or, as its one pass costs the same, channels-last.
+
+    Zeros fill the last block.
+    """
 
     block: int
     channels_last: bool = False
@@ -78,32 +98,43 @@ class ToBlocked(BlockedOp):
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
         if self.channels_last and x.rank == 4:
             x = x.with_shape((x.shape[0], x.shape[3], *x.shape[1:3]))
-        return self.check(x)
+        return self.check(pad_channels(x, 1, self.block) if x.rank == 4 else x)
 
     def evaluate(self, *arrays: Array) -> Array:
         return self.blocks(arrays[0].transpose(0, 3, 1, 2) if self.channels_last else arrays[0])
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return b.op("ReorderInput", *names, domain=lowering.DOMAIN, channels_last=int(self.channels_last))
+        axis = 3 if self.channels_last else 1
+        (channels,) = node.inputs[0].type.with_shape(node.inputs[0].shape[axis : axis + 1]).static_shape
+        rests = [0] * 4
+        rests[axis] = -channels % REORDERED  # the kernel pads the rest
+        x = lowering.pad_end(b, names[0], rests)
+        return b.op("ReorderInput", x, domain=lowering.DOMAIN, channels_last=int(self.channels_last))
 
 
 @dataclass(frozen=True)
 class FromBlocked(BlockedOp):
-    """A blocked tensor as a channels-first or channels-last image."""
+    """A blocked tensor, or the first ``channels`` channels of it, as a channels-first or channels-last image."""
 
     block: int
     channels_last: bool = False
+    channels: int | None = None
 
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
-        self.check(x)
-        return x.with_shape((x.shape[0], *x.shape[2:], x.shape[1])) if self.channels_last else x
+        (channels,) = self.check(x).with_shape(x.shape[1:2]).static_shape
+        real = channels if self.channels is None else self.channels
+        if not channels - self.block < real <= channels:
+            raise IRError(f"{x} is not the padded form of an image with {real} channels")
+        batch, _, *sizes = x.shape
+        return x.with_shape((batch, *sizes, real) if self.channels_last else (batch, real, *sizes))
 
     def evaluate(self, *arrays: Array) -> Array:
-        x = self.plain(arrays[0])
+        x = self.plain(arrays[0], self.channels)
         return x.transpose(0, 2, 3, 1) if self.channels_last else x
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        (channels,) = node.inputs[0].type.with_shape(node.inputs[0].shape[1:2]).static_shape
+        y = node.outputs[0]
+        (channels,) = y.type.with_shape(y.shape[3:] if self.channels_last else y.shape[1:2]).static_shape
         return b.op(
             "ReorderOutput", *names, domain=lowering.DOMAIN, channels=channels,
             channels_last=int(self.channels_last),
@@ -114,8 +145,9 @@ class FromBlocked(BlockedOp):
 class BlockedConv(BlockedOp):
     """``conv`` (2-D, one group) with a blocked result, in one pass with what often follows.
 
-    Operands: the input, blocked too, or plain if it has fewer channels than a block; the filter in Keras' order; the
-    bias, if any; if ``adds``, a blocked tensor that is added to the result. ``relu`` comes last.
+    Operands: the input, blocked too, or plain if it has fewer channels than a block; the filter in Keras' order,
+    with the true numbers of channels; the bias, if any; if ``adds``, a blocked tensor that is added to the result.
+    ``relu`` comes last.
     """
 
     strides: tuple[int, ...]
@@ -132,8 +164,9 @@ class BlockedConv(BlockedOp):
     def infer(self, x: TensorType, w: TensorType, *rest: TensorType) -> TensorType:  # type: ignore[override]
         if not self.takes_plain(x):
             self.check(x)
+            w = pad_channels(w, 2, self.block)
         bias, added = (rest[:-1], rest[-1:]) if self.adds else (rest, ())
-        y = self.check(self.conv().infer(x, w, *bias))
+        y = self.check(pad_channels(self.conv().infer(x, w, *bias), 1, self.block))
         for other in added:
             check_added(other, y)
         return y
@@ -145,7 +178,8 @@ class BlockedConv(BlockedOp):
     def evaluate(self, *arrays: Array) -> Array:
         x, w, *bias = arrays
         added = bias.pop() if self.adds else np.zeros((), x.dtype)
-        y = self.blocks(self.conv().evaluate(x if x.shape[1] < self.block else self.plain(x), w, *bias)) + added
+        x = x if x.shape[1] < self.block else self.plain(x, w.shape[2])
+        y = self.blocks(self.conv().evaluate(x, w, *bias)) + added
         return y.clip(0) if self.relu else y
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
@@ -154,28 +188,43 @@ class BlockedConv(BlockedOp):
 
 @dataclass(frozen=True)
 class BlockedConvInputGrad(BlockedOp):
-    """The input gradient of a convolution with stride 1, blocked like the gradient that it is given.
+    """The input gradient of a convolution, blocked like the gradient that it is given.
 
-    That is again a convolution, with the filter reversed and its channels swapped.
+    That is again a convolution, with the filter reversed and its channels swapped; with strides, several.
     """
 
+    strides: tuple[int, ...]
     pads: Pads
     dilations: tuple[int, ...]
     block: int
     sizes: tuple[Dim, ...]
 
     def infer(self, g: TensorType, w: TensorType) -> TensorType:  # type: ignore[override]
-        return self.check(self.plain_op().infer(self.check(g), w))
+        dx = self.plain_op().infer(self.check(g), pad_channels(w, 3, self.block))
+        self.phases(g, w)
+        return self.check(pad_channels(dx, 1, self.block))
 
     def plain_op(self) -> ConvInputGrad:
         """The op on plain tensors."""
-        return ConvInputGrad((1, 1), self.pads, self.dilations, 1, "channels_first", self.sizes)
+        return ConvInputGrad(self.strides, self.pads, self.dilations, 1, "channels_first", self.sizes)
+
+    def phases(self, g: TensorType, w: TensorType) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
+        """The phases along height and along width.
+
+        Raises:
+            IRError: this input gradient cannot be made of convolutions.
+        """
+        found = input_grad_phases(self.plain_op(), g, w)
+        if found is None:
+            raise IRError(f"no convolutions give the input gradient of sizes {self.sizes} from {g}")
+        return found
 
     def evaluate(self, *arrays: Array) -> Array:
-        return self.blocks(self.plain_op().evaluate(self.plain(arrays[0]), arrays[1]))
+        g, w = arrays
+        return self.blocks(self.plain_op().evaluate(self.plain(g, w.shape[3]), w))
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return lowering.conv_input_grad(b, self, node.inputs[1].type, *names)
+        return conv_input_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from kcompile.ir.builder import Builder
 from kcompile.ir.dims import product
 from kcompile.ir.ops.normalization_lowering import coefficients, inverse_deviation
-from kcompile.ir.ops.spatial import Pads, span, static_pads
+from kcompile.ir.ops.spatial import Pads, static_pads
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
     from kcompile.ir.ops.blocked import (
         BlockedBatchNormGrad,
         BlockedConv,
-        BlockedConvInputGrad,
         BlockedPool,
     )
 
@@ -33,40 +32,49 @@ def integers(b: Builder, values: Sequence[int]) -> str:
     return b.constant(list(values), "int64")
 
 
+def padded(channels: int, block: int) -> int:
+    """The number of channels in whole blocks."""
+    return -(-channels // block) * block
+
+
+def pad_end(b: Builder, x: str, rests: Sequence[int]) -> str:
+    """``x`` with so many zeros at the end of each axis."""
+    return b.op("Pad", x, integers(b, [*(0 for _ in rests), *rests])) if any(rests) else x
+
+
+def padded_filter(
+    b: Builder, w: str, w_type: TensorType, block: int, plain: bool = False
+) -> tuple[str, tuple[int, ...]]:
+    """The filter and its sizes, with zeros up to whole blocks of outputs, and of inputs unless these are plain."""
+    height, width, inner, out = w_type.static_shape
+    sizes = height, width, inner if plain else padded(inner, block), padded(out, block)
+    return pad_end(b, w, [0, 0, sizes[2] - inner, sizes[3] - out]), sizes
+
+
 def conv(b: Builder, op: BlockedConv, x_type: TensorType, w_type: TensorType, x: str, w: str, *rest: str) -> str:
     """The blocked Conv kernel; its filter is blocked by outputs, and by inputs unless these are plain."""
-    height, width, inner, out = w_type.static_shape
-    size = op.block
-    if op.takes_plain(x_type):
-        split = b.op("Reshape", w, integers(b, [height, width, inner, out // size, size]))
-        turned = b.op("Transpose", split, perm=[3, 2, 0, 1, 4])
-    else:
-        split = b.op("Reshape", w, integers(b, [height, width, inner // size, size, out // size, size]))
-        turned = b.op("Transpose", split, perm=[4, 2, 0, 1, 3, 5])
-    filters = b.op("Reshape", turned, integers(b, [out, inner, height, width]))
+    plain = op.takes_plain(x_type)
+    size, real = op.block, w_type.static_shape[-1]
+    w, (height, width, inner, out) = padded_filter(b, w, w_type, size, plain)
     if op.adds and len(rest) == 1:
         rest = ("", *rest)  # no bias
+    elif rest:
+        rest = (pad_end(b, rest[0], [out - real]), *rest[1:])
+    taps = height * width
+    if plain:
+        split = b.op("Reshape", w, integers(b, [taps, inner, out // size, size]))
+        turned = b.op("Transpose", split, perm=[2, 1, 0, 3])
+    else:
+        # Rows of the filter as pixels with their outputs as channels; then blocks change places as a whole.
+        rows = b.op("Reshape", w, integers(b, [1, taps * inner, 1, out]))
+        turned = b.op("ReorderInput", rows, domain=DOMAIN, channels_last=1)
+        if taps > 1 and inner > size:
+            tiles = b.op("Reshape", turned, integers(b, [out // size, taps, inner // size, size * size]))
+            turned = b.op("Transpose", tiles, perm=[0, 2, 1, 3])
+    filters = b.op("Reshape", turned, integers(b, [out, inner, height, width]))
     return b.op(
         "Conv", x, filters, *rest, domain=DOMAIN, kernel_shape=[height, width], strides=op.strides,
         pads=fixed(op.pads), dilations=op.dilations, group=1, activation="Relu" if op.relu else None,
-    )  # fmt: skip
-
-
-def conv_input_grad(b: Builder, op: BlockedConvInputGrad, w_type: TensorType, g: str, w: str) -> str:
-    """A blocked Conv of the gradient, padded so far that the reversed filter meets every input."""
-    height, width, inner, out = w_type.static_shape
-    size = op.block
-    if height * width > 1:
-        ends = integers(b, [-(2**31)] * 2)
-        w = b.op("Slice", w, integers(b, [-1, -1]), ends, integers(b, [0, 1]), integers(b, [-1, -1]))
-    split = b.op("Reshape", w, integers(b, [height, width, inner // size, size, out // size, size]))
-    turned = b.op("Transpose", split, perm=[2, 4, 0, 1, 5, 3])
-    filters = b.op("Reshape", turned, integers(b, [inner, out, height, width]))
-    reach = [span(size, dilation) - 1 for size, dilation in zip((height, width), op.dilations, strict=True)]
-    pads = [extent - pad for extent, pad in zip(reach * 2, fixed(op.pads), strict=True)]
-    return b.op(
-        "Conv", g, filters, domain=DOMAIN, kernel_shape=[height, width], strides=[1, 1], pads=pads,
-        dilations=op.dilations, group=1,
     )  # fmt: skip
 
 
