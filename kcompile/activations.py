@@ -5,17 +5,14 @@ Where Keras 3 gives a name of Keras 2 another meaning (``hard_sigmoid``), the me
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from kcompile import backend as K
 from kcompile.absent_names import absent
+from kcompile.backend import activations as more
 from kcompile.errors import DataTypeError, ShapeError
 from kcompile.utils.generic_utils import deserialize_keras_object, serialize_keras_object
-
-_SELU_ALPHA = 1.6732632423543772848170429916717
-_SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
@@ -41,7 +38,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 def selu(x: Any) -> Any:
     """A scaled elu that keeps mean 0 and variance 1 from layer to layer; Klambauer et al. (2017)."""
-    return _SELU_SCALE * K.elu(x, _SELU_ALPHA)
+    return more.selu(x)
 
 
 def softplus(x: Any) -> Any:
@@ -86,7 +83,7 @@ def hard_sigmoid(x: Any) -> Any:
 
 def hard_sigmoid_v3(x: Any) -> Any:
     """``relu6(x + 3) / 6``: what ``hard_sigmoid`` became in Keras 3, as whose files it is read."""
-    return relu6(x + 3.0) * (1 / 6)
+    return more.hard_sigmoid_v3(x)
 
 
 def exponential(x: Any) -> Any:
@@ -106,7 +103,7 @@ def swish(x: Any) -> Any:
 
 def hard_silu(x: Any) -> Any:
     """``x * relu6(x + 3) / 6``, also called hard swish; Howard et al. (2019)."""
-    return x * relu6(x + 3.0) * (1 / 6)
+    return more.hard_silu(x)
 
 
 def gelu(x: Any, approximate: bool = False) -> Any:
@@ -116,15 +113,12 @@ def gelu(x: Any, approximate: bool = False) -> Any:
         x: a floating point tensor.
         approximate: use their formula with tanh.
     """
-    if approximate:
-        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
-        return 0.5 * x * (1.0 + K.tanh(inner))
-    return 0.5 * x * (1.0 + K.erf(x * math.sqrt(0.5)))
+    return more.gelu(x, approximate)
 
 
 def mish(x: Any) -> Any:
     """``x * tanh(softplus(x))``; Misra (2019)."""
-    return x * K.tanh(K.softplus(x))
+    return more.mish(x)
 
 
 silu, hard_swish = swish, hard_silu

@@ -32,6 +32,7 @@ from kcompile.passes.join_slices import join_slices
 from kcompile.passes.layout import layout
 from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.merge_directions import merge_directions
+from kcompile.passes.name_functions import name_functions
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.recurrent_bias import recurrent_bias
 from kcompile.passes.simplify import simplify, simplify_final
@@ -54,6 +55,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "layout": layout,
     "lower_recurrence": lower_recurrence,
     "merge_directions": merge_directions,
+    "name_functions": name_functions,
     "pool_first": pool_first,
     "recurrent_bias": recurrent_bias,
     "simplify": simplify,

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from kcompile.absent_names import absent
+from kcompile.backend.activations import (
+    elu,
+    erf,
+    hard_sigmoid,
+    log_softmax,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    softsign,
+    tanh,
+)
 from kcompile.backend.config import (
     backend,
     clear_session,
@@ -92,23 +104,13 @@ from kcompile.backend.nn import (
     bias_add,
     binary_crossentropy,
     categorical_crossentropy,
-    elu,
-    erf,
-    hard_sigmoid,
     in_test_phase,
     in_top_k,
     in_train_phase,
     l2_normalize,
-    log_softmax,
     normalize_batch_in_training,
-    relu,
-    sigmoid,
-    softmax,
-    softplus,
-    softsign,
     sparse_categorical_crossentropy,
     switch,
-    tanh,
 )
 from kcompile.backend.random import (
     dropout,

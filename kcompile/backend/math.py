@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile.backend import config
+from kcompile.backend.numbers import finite
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
 from kcompile.errors import KCompileError
 from kcompile.ir.ops import comparison, linalg, reduction, shaping
 from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops.rectifiers import limited
 
 Axis = int | Sequence[int] | None
 
@@ -84,6 +86,11 @@ def clip(x: Any, min_value: Any = None, max_value: Any = None) -> Tensor:
     if isinstance(min_value, (int, float)) and isinstance(max_value, (int, float)) and max_value < min_value:
         max_value = min_value
     result = as_tensor(x)
+    if finite(min_value, max_value):
+        value, low = promote(result, min_value)
+        value, high = promote(Tensor(value), max_value)
+        if low.dtype == high.dtype == value.dtype:
+            return Tensor(limited(value, min_value, max_value))
     if min_value is not None:
         result = binary(e.maximum, result, min_value)
     return result if max_value is None else binary(e.minimum, result, max_value)

@@ -1,4 +1,4 @@
-"""K: activations, losses, normalization, convolution and pooling."""
+"""K: losses, normalization and choices by the learning phase."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from kcompile import ir
 from kcompile.backend import config
 from kcompile.backend import math as m
+from kcompile.backend.activations import softplus
 from kcompile.backend.variables import current_trace, learning_phase
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype, promote
 from kcompile.errors import KCompileError
@@ -16,74 +17,6 @@ from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import softmax as softmax_ops
 from kcompile.ir.ops.control import select
 from kcompile.ir.ops.sizes import dims_vector
-
-# ---- activations
-
-
-def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
-    """``x`` above ``threshold`` (at most ``max_value``), ``alpha * (x - threshold)`` below it."""
-    value = as_float(x).value
-    off = not isinstance(alpha, Tensor) and alpha == 0
-    if off and not isinstance(threshold, Tensor) and threshold == 0:
-        y = e.relu(value)
-    elif off:
-        y = e.where(comparison.greater(value, threshold), value, 0)
-    else:
-        slope, shifted = promote(alpha, Tensor(e.sub(value, threshold)))
-        y = e.where(comparison.greater_equal(value, threshold), value, e.mul(slope, shifted))
-    if max_value is not None:
-        y = e.minimum(y, max_value) if threshold <= max_value else e.maximum(e.minimum(y, max_value), 0)
-    return Tensor(y)
-
-
-def elu(x: Any, alpha: float = 1.0) -> Tensor:
-    """``x`` above 0, ``alpha * (exp(x) - 1)`` below."""
-    value = as_float(x).value
-    negative = e.sub(e.exp(e.minimum(value, 0)), 1)
-    if isinstance(alpha, Tensor) or alpha != 1:
-        negative = e.mul(negative, alpha)
-    return Tensor(e.where(comparison.greater(value, 0), value, negative))
-
-
-def sigmoid(x: Any) -> Tensor:
-    """1 / (1 + exp(-x))."""
-    return Tensor(e.sigmoid(as_float(x).value))
-
-
-def hard_sigmoid(x: Any) -> Tensor:
-    """``0.2 * x + 0.5`` limited to [0, 1] (Keras 1 and 2)."""
-    return m.clip(as_float(x) * 0.2 + 0.5, 0.0, 1.0)
-
-
-def tanh(x: Any) -> Tensor:
-    """The hyperbolic tangent."""
-    return Tensor(e.tanh(as_float(x).value))
-
-
-def softplus(x: Any) -> Tensor:
-    """log(1 + exp(x))."""
-    return Tensor(e.softplus(as_float(x).value))
-
-
-def softsign(x: Any) -> Tensor:
-    """``x / (1 + |x|)``."""
-    return Tensor(e.softsign(as_float(x).value))
-
-
-def softmax(x: Any, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along ``axis``."""
-    return Tensor(softmax_ops.softmax(as_float(x).value, axis))
-
-
-def log_softmax(x: Any, axis: int = -1) -> Tensor:
-    """log(softmax(x)) along ``axis``, without overflow."""
-    return Tensor(softmax_ops.log_softmax(as_float(x).value, axis))
-
-
-def erf(x: Any) -> Tensor:
-    """The error function."""
-    return Tensor(e.erf(as_float(x).value))
-
 
 # ---- losses
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import constraints, initializers, regularizers
+from kcompile.backend.activations import prelu
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor
@@ -94,7 +95,7 @@ class PReLU(_Elementwise):
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        return K.relu(inputs) - self.alpha * K.relu(-inputs)
+        return prelu(inputs, self.alpha)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -7,9 +7,12 @@ et al., 2018); so does any op with a constant that float16 cannot hold, such as 
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from kcompile.ir.core import Array, Graph, Leaf, Node, Value, apply, constant, constant_of, make_node, scope_of
+from kcompile.ir.ops.activations import Gelu, HardSigmoid, HardSwish
 from kcompile.ir.ops.arithmetic import Abs, Add, Cast, Div, Maximum, Minimum, Mul, Neg, Sub, Where
 from kcompile.ir.ops.control import Select
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad
@@ -19,6 +22,7 @@ from kcompile.ir.ops.gemm import Gemm
 from kcompile.ir.ops.indexing import Gather, GatherElements, GatherNd
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.pooling import AveragePool, MaxPool
+from kcompile.ir.ops.rectifiers import CappedRelu, Clip, LeakyRelu, PRelu, ThresholdedRelu
 from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose
 from kcompile.ir.ops.slicing import Concat, Pad, Slice, Split
 from kcompile.passes.report import fired
@@ -26,7 +30,8 @@ from kcompile.passes.report import fired
 IN_HALF = (
     MatMul, Gemm, Conv, ConvInputGrad,
     Add, Sub, Mul, Div, Neg, Abs, Maximum, Minimum, Where, Select,
-    Relu, Sigmoid, Tanh, Softsign, Erf,
+    Relu, Sigmoid, Tanh, Softsign, Erf, Gelu, HardSigmoid, HardSwish,
+    Clip, CappedRelu, LeakyRelu, PRelu, ThresholdedRelu,
     MaxPool, AveragePool, Enlarge,
     Gather, GatherElements, GatherNd, Expand, Reshape, Transpose, Concat, Pad, Slice, Split,
 )  # fmt: skip
@@ -85,7 +90,9 @@ def _in_half(node: Node) -> bool:
         return False
     if isinstance(node.op, Mul) and node.inputs[0] is node.inputs[1]:
         return False  # squares leave the range first
-    arrays = (constant_of(value) for value in floats)
+    attributes = (getattr(node.op, field.name) for field in dataclasses.fields(node.op))
+    arrays = [constant_of(value) for value in floats]
+    arrays += [np.asarray(item) for item in attributes if isinstance(item, float)]
     return all(array is None or fits_half(array) for array in arrays)
 
 

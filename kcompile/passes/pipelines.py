@@ -32,6 +32,7 @@ from kcompile.passes.join_slices import join_slices
 from kcompile.passes.layout import layout
 from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.merge_directions import merge_directions
+from kcompile.passes.name_functions import name_functions
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.recurrent_bias import recurrent_bias
 from kcompile.passes.report import PassRecord, Report, recording
@@ -91,6 +92,7 @@ INFERENCE: Pipeline = (
     simplify_final,
     lower_recurrence,  # while projections are products and sums; transposes between layers can then still cancel
     simplify_final,
+    name_functions,  # before fusion, which takes sums as biases
     fuse,  # biases first, so that batch norm finds its layer
     fold_batch_norm,
     fold_transposes,  # after fusion, which takes the transposes that are free

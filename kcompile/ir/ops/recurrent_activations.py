@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.core import Array, Value, constant
+from kcompile.ir.core import Array, Value, apply, constant
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops.activations import Elu, elu, hard_sigmoid
 from kcompile.ir.ops.comparison import greater, less, logical_and
+from kcompile.ir.ops.rectifiers import LeakySlope, leaky_relu
 from kcompile.ir.ops.reshaping import expand
 
 
@@ -59,13 +61,13 @@ def _hard_sigmoid(slope: float) -> Activation:
         result: Array = np.clip(np.asarray(slope, x.dtype) * x + np.asarray(0.5, x.dtype), 0, 1)
         return result
 
-    def apply(x: Value) -> Value:
-        return e.clip(e.add(e.mul(x, slope), 0.5), 0, 1)
+    def of_value(x: Value) -> Value:
+        return hard_sigmoid(x, slope)
 
     def derivative(y: Value) -> Value:
         return e.mul(e.cast(logical_and(greater(y, 0), less(y, 1)), y.dtype), slope)
 
-    return Activation(evaluate, apply, derivative)
+    return Activation(evaluate, of_value, derivative)
 
 
 def _rectifier(slope: float) -> Activation:
@@ -74,17 +76,13 @@ def _rectifier(slope: float) -> Activation:
     def evaluate(x: Array) -> Array:
         return np.where(x > 0, x, np.asarray(slope, x.dtype) * x)
 
-    def apply(x: Value) -> Value:
-        return e.where(greater(x, 0), x, e.mul(x, slope))
+    def of_value(x: Value) -> Value:
+        return leaky_relu(x, slope)
 
     def derivative(y: Value) -> Value:
-        return e.where(greater(y, 0), constant(1, y.dtype), slope)
+        return apply(LeakySlope(slope), y)
 
-    return Activation(evaluate, apply, derivative)
-
-
-def _elu(x: Array) -> Array:
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    return Activation(evaluate, of_value, derivative)
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -94,11 +92,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "linear": Activation(lambda x: x, lambda x: x, lambda y: expand(constant(1, y.dtype), y.shape)),
     "hard_sigmoid": _hard_sigmoid(0.2),
     "hard_sigmoid_v3": _hard_sigmoid(1 / 6),
-    "elu": Activation(
-        _elu,
-        lambda x: e.where(greater(x, 0), x, e.sub(e.exp(e.minimum(x, 0)), 1)),
-        lambda y: e.add(e.minimum(y, 0), 1),
-    ),
+    "elu": Activation(Elu().evaluate, elu, lambda y: hard_sigmoid(y, 1.0, 1.0)),
     "leaky_relu": _rectifier(0.2),
     "softsign": Activation(
         e.Softsign.compute, e.softsign, lambda y: e.mul(e.sub(1, e.absolute(y)), e.sub(1, e.absolute(y)))

@@ -1,0 +1,112 @@
+"""K: activations, and those functions behind the layers and names of activations that Keras' backend lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcompile.backend.numbers import finite
+from kcompile.engine.tensor import Tensor, as_float, promote
+from kcompile.ir.ops import activations, comparison, rectifiers
+from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops import softmax as softmax_ops
+
+
+def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+    """``x`` above ``threshold`` (at most ``max_value``), ``alpha * (x - threshold)`` below it."""
+    value = as_float(x).value
+    off, from_zero = (not isinstance(number, Tensor) and number == 0 for number in (alpha, threshold))
+    if off and from_zero and finite(max_value) and max_value >= 0:  # type: ignore[operator]
+        return Tensor(rectifiers.capped_relu(value, max_value))  # type: ignore[arg-type]
+    if off and from_zero:
+        y = e.relu(value)
+    elif off and finite(threshold):
+        y = rectifiers.thresholded_relu(value, threshold)
+    elif off:
+        y = e.where(comparison.greater(value, threshold), value, 0)
+    elif from_zero and finite(alpha):
+        y = rectifiers.leaky_relu(value, alpha)
+    else:
+        slope, shifted = promote(alpha, Tensor(e.sub(value, threshold)))
+        y = e.where(comparison.greater_equal(value, threshold), value, e.mul(slope, shifted))
+    if max_value is not None:
+        y = e.minimum(y, max_value) if threshold <= max_value else e.maximum(e.minimum(y, max_value), 0)
+    return Tensor(y)
+
+
+def prelu(x: Tensor, alpha: Tensor) -> Tensor:
+    """``x`` above 0, ``alpha * x`` elsewhere, for slopes ``alpha`` that broadcast to ``x``."""
+    return Tensor(rectifiers.prelu(*promote(as_float(x), alpha)))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """``x`` above 0, ``alpha * (exp(x) - 1)`` below."""
+    value = as_float(x).value
+    if finite(alpha):
+        return Tensor(activations.elu(value, alpha))
+    negative = e.mul(e.sub(e.exp(e.minimum(value, 0)), 1), alpha)
+    return Tensor(e.where(comparison.greater(value, 0), value, negative))
+
+
+def selu(x: Any) -> Tensor:
+    """An elu whose alpha and scale keep mean 0 and variance 1 from layer to layer."""
+    return Tensor(activations.selu(as_float(x).value))
+
+
+def sigmoid(x: Any) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return Tensor(e.sigmoid(as_float(x).value))
+
+
+def hard_sigmoid(x: Any) -> Tensor:
+    """``0.2 * x + 0.5`` limited to [0, 1] (Keras 1 and 2)."""
+    return Tensor(activations.hard_sigmoid(as_float(x).value))
+
+
+def hard_sigmoid_v3(x: Any) -> Tensor:
+    """``relu6(x + 3) / 6``."""
+    return Tensor(activations.hard_sigmoid(as_float(x).value, 1 / 6))
+
+
+def hard_silu(x: Any) -> Tensor:
+    """``x * relu6(x + 3) / 6``."""
+    return Tensor(activations.hard_swish(as_float(x).value))
+
+
+def gelu(x: Any, approximate: bool = False) -> Tensor:
+    """``x`` times the normal distribution function of ``x``, or of the formula with tanh."""
+    return Tensor(activations.gelu(as_float(x).value, approximate))
+
+
+def mish(x: Any) -> Tensor:
+    """``x * tanh(softplus(x))``."""
+    return Tensor(activations.mish(as_float(x).value))
+
+
+def tanh(x: Any) -> Tensor:
+    """The hyperbolic tangent."""
+    return Tensor(e.tanh(as_float(x).value))
+
+
+def softplus(x: Any) -> Tensor:
+    """log(1 + exp(x))."""
+    return Tensor(e.softplus(as_float(x).value))
+
+
+def softsign(x: Any) -> Tensor:
+    """``x / (1 + |x|)``."""
+    return Tensor(e.softsign(as_float(x).value))
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """exp(x) / sum(exp(x)) along ``axis``."""
+    return Tensor(softmax_ops.softmax(as_float(x).value, axis))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Tensor:
+    """log(softmax(x)) along ``axis``, without overflow."""
+    return Tensor(softmax_ops.log_softmax(as_float(x).value, axis))
+
+
+def erf(x: Any) -> Tensor:
+    """The error function."""
+    return Tensor(e.erf(as_float(x).value))
