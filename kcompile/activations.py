@@ -98,7 +98,7 @@ def linear(x: Any) -> Any:
 
 def swish(x: Any) -> Any:
     """``x * sigmoid(x)``, also called silu; Ramachandran et al. (2017). Keras 2 and 3 both read this name."""
-    return x * K.sigmoid(x)
+    return more.swish(x)
 
 
 def hard_silu(x: Any) -> Any:

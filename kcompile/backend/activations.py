@@ -67,6 +67,11 @@ def hard_sigmoid_v3(x: Any) -> Tensor:
     return Tensor(activations.hard_sigmoid(as_float(x).value, 1 / 6))
 
 
+def swish(x: Any) -> Tensor:
+    """``x * sigmoid(x)``."""
+    return Tensor(activations.swish(as_float(x).value))
+
+
 def hard_silu(x: Any) -> Tensor:
     """``x * relu6(x + 3) / 6``."""
     return Tensor(activations.hard_swish(as_float(x).value))

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 
 from kcompile.ir.core import Array, Graph, Leaf, Node, Value, apply, constant, constant_of, make_node, scope_of
-from kcompile.ir.ops.activations import Gelu, HardSigmoid, HardSwish
+from kcompile.ir.ops.activations import Gelu, HardSigmoid, HardSwish, Swish
 from kcompile.ir.ops.arithmetic import Abs, Add, Cast, Div, Maximum, Minimum, Mul, Neg, Sub, Where
 from kcompile.ir.ops.control import Select
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad
@@ -30,7 +30,7 @@ from kcompile.passes.report import fired
 IN_HALF = (
     MatMul, Gemm, Conv, ConvInputGrad,
     Add, Sub, Mul, Div, Neg, Abs, Maximum, Minimum, Where, Select,
-    Relu, Sigmoid, Tanh, Softsign, Erf, Gelu, HardSigmoid, HardSwish,
+    Relu, Sigmoid, Tanh, Softsign, Erf, Gelu, HardSigmoid, HardSwish, Swish,
     Clip, CappedRelu, LeakyRelu, PRelu, ThresholdedRelu,
     MaxPool, AveragePool, Enlarge,
     Gather, GatherElements, GatherNd, Expand, Reshape, Transpose, Concat, Pad, Slice, Split,

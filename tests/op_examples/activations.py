@@ -47,5 +47,6 @@ EXAMPLES = [
     Example("hard_swish", activations.hard_swish, [wide], batch=[0], empty=True),
     Example("gelu", activations.gelu, [wide], batch=[0], empty=True),
     Example("gelu", lambda x: activations.gelu(x, approximate=True), [wide], "tanh", batch=[0]),
+    Example("swish", activations.swish, [wide], batch=[0], empty=True),
     Example("mish", activations.mish, [floats(3, 4, low=-80, high=80)], batch=[0], empty=True),
 ]

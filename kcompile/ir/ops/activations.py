@@ -15,6 +15,7 @@ from kcompile.ir.ops.activation_base import KERNELS, Activation, in_parts, runs_
 from kcompile.ir.ops.comparison import greater
 from kcompile.ir.ops.elementwise import (
     Erf,
+    Sigmoid,
     add,
     clip,
     div,
@@ -24,12 +25,13 @@ from kcompile.ir.ops.elementwise import (
     minimum,
     mul,
     relu,
+    sigmoid,
     sub,
     tanh,
     where,
 )
 from kcompile.ir.ops.elementwise_base import unary
-from kcompile.ir.ops.rectifiers import BetweenGrad
+from kcompile.ir.ops.rectifiers import BetweenGrad, LeakySlope
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -67,7 +69,9 @@ class Elu(Activation):
     def derivative(self, x: Value, y: Value) -> Value:
         if self.alpha == 1:
             return hard_sigmoid(y, 1.0, 1.0)  # y + 1 up to 1, as y is no less than -1
-        if self.alpha > 0:
+        if 0 < self.alpha < 1:
+            return maximum(hard_sigmoid(y, 1.0, self.alpha), apply(LeakySlope(0.0), y))
+        if self.alpha > 1:
             return where(greater(y, 0), constant(1, y.dtype), add(y, self.alpha))
         return where(greater(x, 0), constant(1, x.dtype), mul(exp(minimum(x, 0)), self.alpha))
 
@@ -91,6 +95,28 @@ class Selu(Activation):
 
     def derivative(self, x: Value, y: Value) -> Value:
         return where(greater(y, 0), constant(SELU_SCALE, y.dtype), add(y, SELU_SCALE * SELU_ALPHA))
+
+
+@dataclass(frozen=True)
+class Swish(Activation):
+    """``x * sigmoid(x)``; Ramachandran et al. (2017)."""
+
+    def evaluate(self, *arrays: Array) -> Array:
+        (x,) = arrays
+        return x * Sigmoid.compute(x)
+
+    def in_parts(self, x: Value) -> Value:
+        return mul(x, sigmoid(x))
+
+    def derivative(self, x: Value, y: Value) -> Value:
+        s = sigmoid(x)
+        return add(s, mul(y, sub(1, s)))
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        if runs_here(b, node.outputs[0].dtype):
+            return b.op("QuickGelu", names[0], domain="com.microsoft", alpha=1.0)
+        # ONNX Runtime takes opset 24's Swish apart, and three times as long as for these, which it joins.
+        return in_parts(b, node.inputs[0], names[0], self.in_parts)
 
 
 @dataclass(frozen=True)
@@ -221,7 +247,7 @@ class Mish(Activation):
 
 # ---- functions
 
-selu, hard_swish, mish = unary(Selu()), unary(HardSwish()), unary(Mish())
+selu, swish, hard_swish, mish = unary(Selu()), unary(Swish()), unary(HardSwish()), unary(Mish())
 
 
 def elu(x: Value, alpha: float = 1.0) -> Value:

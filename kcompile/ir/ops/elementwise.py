@@ -11,6 +11,7 @@ import numpy as np
 from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Gradients, Node, Value, apply
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.activation_base import KERNELS, in_parts, runs_here
 from kcompile.ir.ops.arithmetic import (
     Abs,
     Add,
@@ -205,6 +206,21 @@ class Softplus(Unary):
     def derivative(self, x: Value, y: Value) -> Value:
         return sigmoid(x)
 
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        dtype = node.outputs[0].dtype
+        if dtype in KERNELS and not runs_here(b, dtype):
+            return b.op("Softplus", names[0])
+        # ONNX Runtime's kernel takes three times as long as these.
+        return in_parts(b, node.inputs[0], names[0], softplus_in_parts)
+
+
+def softplus_in_parts(x: Value) -> Value:
+    """max(x, 0) + log(1 + exp(-|x|)), with what rounding 1 + exp(-|x|) loses."""
+    power = exp(neg(absolute(x)))
+    total = add(power, 1)
+    lost = div(sub(power, sub(total, 1)), total)
+    return add(relu(x), add(log(total), lost))
+
 
 @dataclass(frozen=True)
 class Softsign(Unary):
@@ -258,7 +274,7 @@ class ReluGrad(Elementwise):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         g, y = names
         dtype = node.outputs[0].dtype
-        if b.target.provider == "cpu" and not b.target.portable and dtype == "float32":
+        if runs_here(b, dtype):
             # 1 or 0 in one pass: even the smallest (normal) number times this slope is above 1. Where takes longer.
             # Where y is 0 an infinite gradient (of sqrt(relu(x)), say) gives NaN here, not 0; fit refuses such a step.
             positive = b.op("HardSigmoid", y, alpha=3e38, beta=0.0)
