@@ -184,7 +184,7 @@ class Gelu(Activation):
         """The distribution function, and its slope."""
         if self.approximate:
             square = mul(x, x)
-            t = tanh(mul(mul(x, add(mul(square, _CUBE), 1)), _TANH_SLOPE))
+            t = tanh(mul(x, add(mul(square, _CUBE * _TANH_SLOPE), _TANH_SLOPE)))
             inner = add(mul(square, 3 * _CUBE * _TANH_SLOPE), _TANH_SLOPE)
             slope = mul(mul(sub(1, mul(t, t)), inner), 0.5)
         else:
@@ -194,7 +194,7 @@ class Gelu(Activation):
 
     def in_parts(self, x: Value) -> Value:
         if self.approximate:
-            t = tanh(mul(add(mul(mul(mul(x, x), x), _CUBE), x), _TANH_SLOPE))
+            t = tanh(mul(x, add(mul(mul(x, x), _CUBE * _TANH_SLOPE), _TANH_SLOPE)))
         else:
             t = erf(mul(x, _ERF_SLOPE))
         return mul(mul(x, 0.5), add(t, 1))
