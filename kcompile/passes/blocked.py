@@ -8,9 +8,13 @@ conversions remain.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from kcompile.ir.core import Graph, Node, Permutation, Value, apply, apply_multi, constant_of, rebuild
+import numpy as np
+
+from kcompile.ir.core import Graph, Node, Permutation, Value, apply, apply_multi, constant, constant_of, rebuild
+from kcompile.ir.dims import Dim
 from kcompile.ir.ops.blocked import (
     BlockedAveragePool,
     BlockedBatchNormGrad,
@@ -22,23 +26,22 @@ from kcompile.ir.ops.blocked import (
     FromBlocked,
     ToBlocked,
 )
-from kcompile.ir.ops.blocked_grad_lowering import input_grad_phases
+from kcompile.ir.ops.blocked_few import BlockedConvFew
 from kcompile.ir.ops.blocked_windows import batch_norm, channel_sums, tile_max, tile_max_grad, weight_grad_by_windows
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
 from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.indexing import gather
 from kcompile.ir.ops.normalization import BatchNormGrad, BatchNormTraining
 from kcompile.ir.ops.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
 from kcompile.ir.ops.reduction import ReduceMean, ReduceSum, Reduction
 from kcompile.ir.ops.reshaping import Transpose
-from kcompile.ir.ops.shaping import reshape, transpose
+from kcompile.ir.ops.shaping import reshape, slice_axes, transpose
 from kcompile.ir.ops.slicing import Concat
 from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
+from kcompile.passes.blocked_convolutions import Kernels, channels_of
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
-
-FEW_CHANNELS = 4
-"""Up to so many channels a filter gradient is one small matmul rather than a convolution."""
 
 PASS_ON = (Elementwise, Concat, BatchNormTraining, BatchNormGrad, MaxPoolGrad)
 """Ops that work on blocked tensors as well, if that is what their results are wanted for."""
@@ -66,6 +69,7 @@ class _Walk:
 
     def __init__(self, graph: Graph, block: int) -> None:
         self.block = block
+        self.kernels = Kernels(block)
         self.users: dict[Value, list[Node]] = {}
         nodes = graph.nodes()
         for node in nodes:
@@ -85,33 +89,31 @@ class _Walk:
                 self.needed_plain.update(plain)
                 if not isinstance(node.op, PASS_ON):
                     self.taken_plain.update(plain)
-            elif isinstance(node.op, ConvWeightGrad) and not self._by_columns(node):
+            elif isinstance(node.op, ConvWeightGrad) and not self.kernels.by_columns(node):
                 self.needed_plain.add(node.inputs[0])
 
-    def fits(self, type: TensorType) -> bool:
-        """Whether tensors of this type can be blocked."""
-        if type.rank != 4 or type.dtype != "float32":
-            return False
-        channels = type.shape[1]
-        return isinstance(channels, int) and channels > 0 and channels % self.block == 0
+    def as_plain(self, result: Value, plain: Value) -> Value:
+        """The blocked ``result`` seen as the value ``plain`` of the graph before."""
+        channels = None if self.kernels.whole(plain.type) else channels_of(plain.type)
+        return apply(FromBlocked(self.block, channels=channels), result)
 
     def _wants(self, node: Node) -> Sequence[Value]:
         """The inputs that ``node`` takes blocked, if it gains from that or its users do."""
         match node.op:
             case Conv() | ConvInputGrad():
-                gains = self._gains(node) or (node.outputs[0] in self.wanted and self._convolves(node))
-                return [node.inputs[0]] if gains and self.fits(node.inputs[0].type) else []
+                gains = self.kernels.gains(node) or (node.outputs[0] in self.wanted and self.kernels.pays(node))
+                return [node.inputs[0]] if gains and self.kernels.fits(node.inputs[0].type) else []
             case ConvWeightGrad():
-                return [node.inputs[1]] if self._convolves(node) and self._by_columns(node) else []
+                return [node.inputs[1]] if self.kernels.convolves(node) and self.kernels.by_columns(node) else []
             case Transpose(permutation=permutation) if permutation == TO_CHANNELS_LAST:
-                return node.inputs if self.fits(node.inputs[0].type) else []
+                return node.inputs if self.kernels.fits(node.inputs[0].type) else []
             case Elementwise() | MaxPool() | AveragePool() | Concat(axis=1):
-                if node.outputs[0] in self.wanted:
+                if node.outputs[0] in self.wanted and self._keeps_padding(node):
                     return [value for value in node.inputs if value.shape[1:2] == node.outputs[0].shape[1:2]]
-            case BatchNormTraining(axis=1):
+            case BatchNormTraining(axis=1) if self.kernels.whole(node.inputs[0].type):
                 if node.outputs[0] in self.wanted and self._computes_blocked(node.inputs[0].node):
                     return node.inputs[:1]
-            case BatchNormGrad(axis=1):
+            case BatchNormGrad(axis=1) if self.kernels.whole(node.inputs[0].type):
                 if node.outputs[0] in self.wanted and self._computes_blocked(node.inputs[1].node):
                     return node.inputs[:2]
             case MaxPoolGrad():
@@ -125,49 +127,28 @@ class _Walk:
             case ReduceSum() | ReduceMean():
                 return node.op.axes in ((0, 2, 3), (2, 3))
             case ConvWeightGrad():
-                return self._convolves(node)
+                return self.kernels.convolves(node)
             case MaxPool() | AveragePool():
                 return True
         return isinstance(node.op, PASS_ON) and node.outputs[0] not in self.needed_plain
 
     def _computes_blocked(self, node: Node) -> bool:
         """Whether ``node`` is a convolution whose result is blocked."""
-        return isinstance(node.op, Conv) and (self._gains(node) or node.outputs[0] in self.wanted)
+        return isinstance(node.op, Conv) and (self.kernels.gains(node) or node.outputs[0] in self.wanted)
 
-    # -- which convolutions
-
-    def _convolves(self, node: Node) -> bool:
-        """Whether the blocked kernels can do this convolution or gradient at all."""
-        op = node.op
-        assert isinstance(op, Convolution)
-        plain = op.groups == 1 and op.data_format == "channels_first" and len(op.strides) == 2
-        if not plain or not all(isinstance(pad, int) for pair in op.pads for pad in pair):
-            return False
-        match op:
-            case Conv():
-                if constant_of(node.inputs[1]) is not None:
-                    return False  # ONNX Runtime does the same for constant filters, and more
-                inner = node.inputs[0].shape[1]
-                few = isinstance(inner, int) and inner < self.block
-                return self.fits(node.outputs[0].type) and (few or self.fits(node.inputs[0].type))
-            case ConvInputGrad():
-                fits = self.fits(node.inputs[0].type) and self.fits(node.outputs[0].type)
-                return fits and input_grad_phases(op, node.inputs[0].type, node.inputs[1].type) is not None
-            case _:
-                g = node.inputs[1].type
-                sizes = (*node.inputs[0].shape[1:], *g.shape[1:])
-                return self.fits(g) and all(isinstance(size, int) for size in sizes)
-
-    def _gains(self, node: Node) -> bool:
-        """Whether the blocked kernel is faster even with conversions around it."""
-        pointwise = node.inputs[1].type.static_shape[:-2] == (1, 1)
-        return self._convolves(node) and not pointwise and self.fits(node.inputs[0].type)
-
-    def _by_columns(self, node: Node) -> bool:
-        """Whether a filter gradient is computed as a blocked convolution, rather than as a matmul."""
-        assert isinstance(node.op, ConvWeightGrad)
-        channels = node.inputs[0].shape[1]
-        return isinstance(channels, int) and channels > FEW_CHANNELS and node.op.kernel != (1, 1)
+    def _keeps_padding(self, node: Node) -> bool:
+        """Whether zeros that fill up the last block of the inputs are zeros in the result too."""
+        if all(self.kernels.whole(value.type) for value in node.inputs if value.rank):
+            return True
+        match node.op:
+            case Elementwise() as op:
+                scalars = [np.zeros(1, v.dtype) if v.rank else constant_of(v) for v in node.inputs]
+                known = [scalar for scalar in scalars if scalar is not None]
+                with np.errstate(all="ignore"):
+                    return len(known) == len(scalars) and not np.any(op.evaluate(*known) != 0)
+            case Concat():
+                return all(self.kernels.whole(value.type) for value in node.inputs[:-1])
+        return True
 
     def _tiles(self, op: Pooling, x: TensorType) -> bool:
         """Whether windows lie side by side and are small, so that their parts can be compared one by one."""
@@ -202,7 +183,7 @@ class _Walk:
                 return channels_last(inputs[0])
             case Elementwise():
                 result = self._elementwise(node, inputs)
-            case Concat(axis=1) if all(is_blocked(value) for value in inputs):
+            case Concat(axis=1) if all(is_blocked(value) for value in inputs) and self._keeps_padding(node):
                 result = apply(node.op, *(inner(value) for value in inputs))
             case MaxPool() | AveragePool() if is_blocked(inputs[0]):
                 result = self._pool(node, inputs[0])
@@ -222,28 +203,34 @@ class _Walk:
                 return apply(FromBlocked(self.block), dx), *vectors
             case ReduceSum() | ReduceMean() if is_blocked(inputs[0]):
                 return self._reduction(node.op, inputs[0])
-        return None if result is None else apply(FromBlocked(self.block), result)
+        return None if result is None else self.as_plain(result, node.outputs[0])
+
+    def _chosen(self, node: Node, blocked_input: bool) -> bool:
+        """Whether a convolution or input gradient is computed blocked."""
+        few = self.kernels.few(node.inputs[0].type)
+        between = blocked_input or (few and node.outputs[0] in self.wanted)
+        return self.kernels.gains(node) or (between and self.kernels.pays(node))
 
     def _convolution(self, node: Node, inputs: tuple[Value, ...]) -> Value | None:
-        if not self._convolves(node):
+        if not self.kernels.convolves(node):
             return None
         blocked_input = is_blocked(inputs[1 if isinstance(node.op, ConvWeightGrad) else 0])
         result: Value
         match node.op:
-            case Conv() as op:
-                few = not self.fits(inputs[0].type)
-                if not (self._gains(node) or blocked_input or (few and node.outputs[0] in self.wanted)):
+            case Conv() | ConvInputGrad() as op:
+                if not self._chosen(node, blocked_input):
                     return None
-                x = self.to_blocked(inputs[0]) if self.fits(inputs[0].type) else inputs[0]
-                result = apply(BlockedConv(op.strides, op.pads, op.dilations, self.block), x, *inputs[1:])
-            case ConvInputGrad() as op:
-                if not (self._gains(node) or blocked_input):
-                    return None
-                gradient = BlockedConvInputGrad(op.strides, op.pads, op.dilations, self.block, op.sizes)
-                result = apply(gradient, self.to_blocked(inputs[0]), inputs[1])
+                x = inputs[0] if self.kernels.few(inputs[0].type) and not blocked_input else self.to_blocked(inputs[0])
+                if self.kernels.gives_few(node):
+                    return few_outputs(op, x, inputs[1:], self.block)
+                if isinstance(op, Conv):
+                    result = apply(BlockedConv(op.strides, op.pads, op.dilations, self.block), x, *inputs[1:])
+                else:
+                    gradient = BlockedConvInputGrad(op.strides, op.pads, op.dilations, self.block, op.sizes)
+                    result = apply(gradient, x, inputs[1])
             case ConvWeightGrad() as op:
                 x, g = inputs
-                if self._by_columns(node):
+                if self.kernels.by_columns(node):
                     by_columns = BlockedConvWeightGrad(op.strides, op.pads, op.dilations, self.block, op.kernel)
                     return apply(by_columns, channels_last(x), self.to_blocked(g))
                 if not blocked_input:
@@ -252,7 +239,7 @@ class _Walk:
                 return weight_grad_by_windows(x, inner(g), op.kernel, op.strides, pads, op.dilations, self.block)
             case _:
                 return None
-        return apply(FromBlocked(self.block), result)
+        return self.as_plain(result, node.outputs[0])
 
     def _elementwise(self, node: Node, inputs: tuple[Value, ...]) -> Value | None:
         """All operands that are not scalars must be images of one shape. Where some are plain and others
@@ -260,7 +247,7 @@ class _Walk:
         """
         output = node.outputs[0]
         images = [value for value in inputs if value.rank > 0]
-        if not self.fits(output.type) or any(
+        if not self.kernels.fits(output.type) or not self._keeps_padding(node) or any(
             value.shape != output.shape or value.dtype != "float32" for value in images
         ):
             return None
@@ -293,18 +280,42 @@ class _Walk:
         """Means over an image and sums over all but the channels."""
         shape = x.shape
         if isinstance(op, ReduceMean) and op.axes == (2, 3):
-            result = apply(BlockedMean(self.block), inner(x))
+            result = crop_channels(apply(BlockedMean(self.block), inner(x)), shape[1])
             return reshape(result, (*shape[:2], 1, 1)) if op.keepdims else result
         if isinstance(op, ReduceSum) and op.axes == (0, 2, 3) and x.type.with_shape(shape[2:]).is_static:
-            result = channel_sums(inner(x), self.block)
+            result = crop_channels(channel_sums(inner(x), self.block), shape[1])
             return reshape(result, (1, shape[1], 1, 1)) if op.keepdims else result
         return None
+
+
+def few_outputs(op: Conv | ConvInputGrad, x: Value, operands: Sequence[Value], block: int) -> Value:
+    """A convolution with few outputs; an input gradient of stride 1 is one whose filter is reversed."""
+    w, pads = operands[0], op.pads
+    if isinstance(op, ConvInputGrad):
+        height, width, inner, outer = w.type.static_shape
+        taps = constant(np.arange(height * width)[::-1].astype(np.int64))
+        flat = gather(reshape(w, (height * width, inner, outer)), taps)
+        operands = [reshape(transpose(flat, (0, 2, 1)), (height, width, outer, inner))]
+        reach = [(size - 1) * step for size, step in zip((height, width), op.dilations, strict=True)]
+        pads = tuple((far - before, far - after) for far, (before, after) in zip(reach, op.pads, strict=True))
+    return apply(BlockedConvFew(op.strides, pads, op.dilations, block), x, *operands)
+
+
+def crop_channels(vectors: Value, channels: Dim) -> Value:
+    """The first ``channels`` entries of the last axis."""
+    last = vectors.rank - 1
+    if vectors.shape[last] == channels:
+        return vectors
+    assert isinstance(channels, int)
+    return slice_axes(vectors, (last,), (0,), (channels,), (1,))
 
 
 def channels_last(value: Value) -> Value:
     """A plain channels-first image with its channels last; straight from the blocked tensor if there is one."""
     if is_blocked(value):
-        return apply(FromBlocked(value.op.block, channels_last=True), inner(value))  # type: ignore[attr-defined]
+        op = value.op
+        assert isinstance(op, FromBlocked)
+        return apply(dataclasses.replace(op, channels_last=True), inner(value))
     last = transposed_from(value, TO_CHANNELS_FIRST)
     return transpose(value, TO_CHANNELS_LAST) if last is None else last
 

@@ -7,6 +7,7 @@ import dataclasses
 from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
 from kcompile.ir.dims import product
 from kcompile.ir.ops.blocked import BlockedAffine, BlockedConv
+from kcompile.ir.ops.blocked_few import BlockedConvFew
 from kcompile.ir.ops.convolution import Conv
 from kcompile.ir.ops.elementwise import Add, Relu, add, mul, power, sub
 from kcompile.ir.ops.normalization import BatchNormInference
@@ -55,7 +56,7 @@ def join_blocked(graph: Graph) -> Graph:
         match node.op:
             case Relu() if uses[node.inputs[0]] == 1:
                 op = inputs[0].op
-                if isinstance(op, BlockedConv | BlockedAffine) and not op.relu:
+                if isinstance(op, BlockedConv | BlockedConvFew | BlockedAffine) and not op.relu:
                     fired("relu into the op before")
                     return apply(dataclasses.replace(op, relu=True), *inputs[0].node.inputs)
             case Add() if inputs[0].shape == inputs[1].shape:

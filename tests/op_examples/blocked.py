@@ -16,6 +16,7 @@ from kcompile.ir.ops.blocked import (
     FromBlocked,
     ToBlocked,
 )
+from kcompile.ir.ops.blocked_few import BlockedConvFew
 from kcompile.runtime.session import channel_block
 from tests.op_examples import Example, floats
 
@@ -47,6 +48,11 @@ def back(x, channels=None):
 def conv(strides, pads, dilations, relu=False, plain=False, channels=None):
     op = BlockedConv(strides, pads, dilations, BLOCK, relu=relu)
     return lambda x, *rest: back(apply(op, x if plain else to(x), *rest), channels)
+
+
+def few(strides, pads, dilations, relu=False, plain=False):
+    op = BlockedConvFew(strides, pads, dilations, BLOCK, relu)
+    return lambda x, *rest: apply(op, x if plain else to(x), *rest)
 
 
 def input_grad(pads, dilations, sizes, strides=ONE, channels=None):
@@ -152,11 +158,21 @@ EXAMPLES = [
         batch=[0],
     ),
     row(
-        "blocked_conv",
-        conv(ONE, SAME, ONE, plain=True, channels=1),
-        [pixels, floats(3, 3, 3, 1)],
-        "plain input, one output",
+        "blocked_conv_input_grad",
+        lambda g, w: back(apply(BlockedConvInputGrad((2, 1), SAME, ONE, BLOCK, (11, 5)), g, w)),
+        [floats(2, 3, 6, 5), floats(3, 3, BLOCK, 3)],
+        "a plain gradient of few channels",
+        batch=[0],
     ),
+    row("blocked_conv_few", few(ONE, SAME, ONE), [image, floats(3, 3, 2 * BLOCK, BLOCK // 2)], batch=[0]),
+    row(
+        "blocked_conv_few",
+        few((2, 1), ((1, 0), (0, 2)), ONE, relu=True, plain=True),
+        [floats(2, 3, 15, 6), floats(3, 3, 3, 2), floats(2)],
+        "plain input, rows at once that don't divide the height, bias, relu",
+    ),
+    row("blocked_conv_few", few(ONE, SAME, ONE), [image, floats(3, 3, 2 * BLOCK, 1), floats(1)], "one output"),
+    row("blocked_conv_few", few(ONE, VALID, (2, 1)), [image, floats(3, 3, 2 * BLOCK, 3)], "dilation"),
     row("blocked_conv_weight_grad", weight_grad(ONE, SAME, (3, 3)), [floats(2, 6, 5, BLOCK), image]),
     row(
         "blocked_conv_weight_grad",

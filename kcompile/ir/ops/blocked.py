@@ -6,7 +6,7 @@ vector instructions like them. Ops that treat all elements alike work on it unch
 introduces these ops after differentiation; they have no gradients.
 
 An image whose channels fill no whole blocks is padded: its blocked tensor has more channels, of which the last ones
-mean nothing but are finite, so that zeros in filters keep them out of results. (An infinity times zero would be NaN.)
+are zero. (What is not finite there would become NaN in the next convolution, however many zeros its filter has.)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops import blocked_lowering as lowering
 from kcompile.ir.ops.blocked_grad_lowering import Phase, conv_input_grad, input_grad_phases
-from kcompile.ir.ops.blocked_lowering import padded
+from kcompile.ir.ops.blocked_lowering import padded, takes_plain
 from kcompile.ir.ops.blocked_weight_lowering import conv_weight_grad
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.normalization import BatchNormGrad
@@ -162,7 +162,7 @@ class BlockedConv(BlockedOp):
         return Conv(self.strides, self.pads, self.dilations, 1, "channels_first")
 
     def infer(self, x: TensorType, w: TensorType, *rest: TensorType) -> TensorType:  # type: ignore[override]
-        if not self.takes_plain(x):
+        if not takes_plain(x, self.block):
             self.check(x)
             w = pad_channels(w, 2, self.block)
         bias, added = (rest[:-1], rest[-1:]) if self.adds else (rest, ())
@@ -170,10 +170,6 @@ class BlockedConv(BlockedOp):
         for other in added:
             check_added(other, y)
         return y
-
-    def takes_plain(self, x: TensorType) -> bool:
-        """Whether the input is not blocked."""
-        return isinstance(x.shape[1], int) and x.shape[1] < self.block
 
     def evaluate(self, *arrays: Array) -> Array:
         x, w, *bias = arrays
@@ -190,7 +186,8 @@ class BlockedConv(BlockedOp):
 class BlockedConvInputGrad(BlockedOp):
     """The input gradient of a convolution, blocked like the gradient that it is given.
 
-    That is again a convolution, with the filter reversed and its channels swapped; with strides, several.
+    That is again a convolution, with the filter reversed and its channels swapped; with strides, several. A gradient of
+    fewer channels than a block may be plain.
     """
 
     strides: tuple[int, ...]
@@ -200,7 +197,9 @@ class BlockedConvInputGrad(BlockedOp):
     sizes: tuple[Dim, ...]
 
     def infer(self, g: TensorType, w: TensorType) -> TensorType:  # type: ignore[override]
-        dx = self.plain_op().infer(self.check(g), pad_channels(w, 3, self.block))
+        if not takes_plain(g, self.block):
+            g, w = self.check(g), pad_channels(w, 3, self.block)
+        dx = self.plain_op().infer(g, w)
         self.phases(g, w)
         return self.check(pad_channels(dx, 1, self.block))
 
@@ -221,7 +220,8 @@ class BlockedConvInputGrad(BlockedOp):
 
     def evaluate(self, *arrays: Array) -> Array:
         g, w = arrays
-        return self.blocks(self.plain_op().evaluate(self.plain(g, w.shape[3]), w))
+        g = g if g.shape[1] < self.block else self.plain(g, w.shape[3])
+        return self.blocks(self.plain_op().evaluate(g, w))
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         return conv_input_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)

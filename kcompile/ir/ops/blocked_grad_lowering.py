@@ -16,7 +16,7 @@ import numpy as np
 
 from kcompile.ir.builder import Builder
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.blocked_lowering import DOMAIN, integers, pad_end, padded_filter
+from kcompile.ir.ops.blocked_lowering import DOMAIN, integers, pad_end, padded_filter, takes_plain
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -76,11 +76,16 @@ def conv_input_grad(
     b: Builder, op: BlockedConvInputGrad, g_type: TensorType, w_type: TensorType, g: str, w: str
 ) -> str:
     """A blocked Conv for each pair of phases, and the interleaving of their results."""
-    w, (height, width, inner, out) = padded_filter(b, w, w_type, op.block)
-    flat = b.op("Reshape", w, integers(b, [height * width, inner, out, 1]))
-    tiles = b.op("ReorderInput", flat, domain=DOMAIN, channels_last=0)  # transposes the blocks, vectorized
-    tiles = b.op("Reshape", tiles, integers(b, [-1, op.block * op.block]))
-    grid = height, width, inner // op.block, out // op.block
+    plain = takes_plain(g_type, op.block)
+    w, (height, width, inner, out) = padded_filter(b, w, w_type.static_shape, (op.block, 1 if plain else op.block))
+    if plain:  # tiles of [out, block]
+        flat = b.op("Reshape", w, integers(b, [height * width * (inner // op.block), op.block, out]))
+        tiles, depth = b.op("Transpose", flat, perm=[0, 2, 1]), 1
+    else:  # the kernel transposes tiles of [block, block], vectorized
+        flat = b.op("Reshape", w, integers(b, [height * width, inner, out, 1]))
+        tiles, depth = b.op("ReorderInput", flat, domain=DOMAIN, channels_last=0), out // op.block
+    tiles = b.op("Reshape", tiles, integers(b, [-1, op.block * (out // depth)]))
+    grid = height, width, inner // op.block, depth
     order = np.arange(math.prod(grid)).reshape(grid).transpose(2, 3, 0, 1)
 
     def phase(row: Phase, column: Phase) -> str | None:
@@ -89,6 +94,9 @@ def conv_input_grad(
             return None
         chosen = order[:, :, row.taps][..., column.taps]
         filters = b.op("Gather", tiles, integers(b, chosen.ravel().tolist()), axis=0)
+        if plain:
+            filters = b.op("Reshape", filters, integers(b, [inner // op.block, math.prod(taps), out, op.block]))
+            filters = b.op("Transpose", filters, perm=[0, 2, 1, 3])
         return b.op(
             "Conv", g, b.op("Reshape", filters, integers(b, [inner, out, *taps])), domain=DOMAIN, kernel_shape=taps,
             strides=[1, 1], pads=[row.before, column.before, row.after, column.after], dilations=op.dilations, group=1,

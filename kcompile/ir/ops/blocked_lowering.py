@@ -37,41 +37,50 @@ def padded(channels: int, block: int) -> int:
     return -(-channels // block) * block
 
 
+def takes_plain(x: TensorType, block: int) -> bool:
+    """Whether an input of the convolution kernel is not blocked: it has fewer channels than a block."""
+    return isinstance(x.shape[1], int) and x.shape[1] < block
+
+
 def pad_end(b: Builder, x: str, rests: Sequence[int]) -> str:
     """``x`` with so many zeros at the end of each axis."""
     return b.op("Pad", x, integers(b, [*(0 for _ in rests), *rests])) if any(rests) else x
 
 
 def padded_filter(
-    b: Builder, w: str, w_type: TensorType, block: int, plain: bool = False
-) -> tuple[str, tuple[int, ...]]:
-    """The filter and its sizes, with zeros up to whole blocks of outputs, and of inputs unless these are plain."""
-    height, width, inner, out = w_type.static_shape
-    sizes = height, width, inner if plain else padded(inner, block), padded(out, block)
-    return pad_end(b, w, [0, 0, sizes[2] - inner, sizes[3] - out]), sizes
+    b: Builder, w: str, sizes: tuple[int, ...], blocks: tuple[int, int]
+) -> tuple[str, tuple[int, int, int, int]]:
+    """The filter and its sizes, with zeros up to whole blocks of these numbers of inputs and outputs."""
+    height, width, inner, out = sizes
+    whole = height, width, padded(inner, blocks[0]), padded(out, blocks[1])
+    return pad_end(b, w, [0, 0, whole[2] - inner, whole[3] - out]), whole
 
 
-def conv(b: Builder, op: BlockedConv, x_type: TensorType, w_type: TensorType, x: str, w: str, *rest: str) -> str:
-    """The blocked Conv kernel; its filter is blocked by outputs, and by inputs unless these are plain."""
-    plain = op.takes_plain(x_type)
-    size, real = op.block, w_type.static_shape[-1]
-    w, (height, width, inner, out) = padded_filter(b, w, w_type, size, plain)
-    if op.adds and len(rest) == 1:
-        rest = ("", *rest)  # no bias
-    elif rest:
-        rest = (pad_end(b, rest[0], [out - real]), *rest[1:])
+def blocked_filter(b: Builder, w: str, sizes: tuple[int, ...], block: int, plain: bool) -> str:
+    """The filter as the kernel reads it: blocked by outputs, and by inputs unless these are plain."""
+    w, (height, width, inner, out) = padded_filter(b, w, sizes, (1 if plain else block, block))
     taps = height * width
     if plain:
-        split = b.op("Reshape", w, integers(b, [taps, inner, out // size, size]))
+        split = b.op("Reshape", w, integers(b, [taps, inner, out // block, block]))
         turned = b.op("Transpose", split, perm=[2, 1, 0, 3])
     else:
         # Rows of the filter as pixels with their outputs as channels; then blocks change places as a whole.
         rows = b.op("Reshape", w, integers(b, [1, taps * inner, 1, out]))
         turned = b.op("ReorderInput", rows, domain=DOMAIN, channels_last=1)
-        if taps > 1 and inner > size:
-            tiles = b.op("Reshape", turned, integers(b, [out // size, taps, inner // size, size * size]))
+        if taps > 1 and inner > block:
+            tiles = b.op("Reshape", turned, integers(b, [out // block, taps, inner // block, block * block]))
             turned = b.op("Transpose", tiles, perm=[0, 2, 1, 3])
-    filters = b.op("Reshape", turned, integers(b, [out, inner, height, width]))
+    return b.op("Reshape", turned, integers(b, [out, inner, height, width]))
+
+
+def conv(b: Builder, op: BlockedConv, x_type: TensorType, w_type: TensorType, x: str, w: str, *rest: str) -> str:
+    """The blocked Conv kernel."""
+    height, width, _, out = w_type.static_shape
+    filters = blocked_filter(b, w, w_type.static_shape, op.block, takes_plain(x_type, op.block))
+    if op.adds and len(rest) == 1:
+        rest = ("", *rest)  # no bias
+    elif rest:
+        rest = (pad_end(b, rest[0], [-out % op.block]), *rest[1:])
     return b.op(
         "Conv", x, filters, *rest, domain=DOMAIN, kernel_shape=[height, width], strides=op.strides,
         pads=fixed(op.pads), dilations=op.dilations, group=1, activation="Relu" if op.relu else None,

@@ -1,0 +1,60 @@
+"""What kernels cost on a core: the figures by which lowerings are chosen."""
+
+from __future__ import annotations
+
+BLOCKED_RATE = 160e9
+"""Floating point operations a second of the blocked convolution kernel with two blocks of outputs or more."""
+
+ONE_BLOCK_RATE = 110e9
+"""The same with one block of outputs, which has too few sums under way to hide the latency of its instructions."""
+
+PLAIN_INPUT = 0.8
+"""How fast the blocked kernel is on a plain input of few channels, compared to a blocked one."""
+
+COPY_RATE = 11e9
+"""Bytes a second, written, of a kernel that passes once over a large tensor."""
+
+PLAIN_RATE = 85e9
+"""Floating point operations a second of ONNX Runtime's plain convolution with a filter that changes."""
+
+PLAIN_OUTPUT_RATE = 4.5e9
+"""The same for each output channel, where these are few: a product of few rows."""
+
+PRODUCT_RATE = 110e9
+"""Floating point operations a second of a matrix product."""
+
+SCATTERED = 0.2e-9
+"""Seconds in which ConvTranspose adds one number to where it belongs."""
+
+
+def plain_convolution(taps: float, inner: int, outer: int) -> float:
+    """Seconds of a plain convolution for each pixel of its result, with ``inner`` and ``outer`` channels."""
+    return 2 * taps * inner * outer / min(PLAIN_RATE, PLAIN_OUTPUT_RATE * outer)
+
+
+def plain_input_gradient(taps: float, inner: int, outer: int) -> float:
+    """Seconds of ConvTranspose for each pixel of its result, with ``inner`` channels; its operand has ``outer``."""
+    return taps * inner * (2 * outer / PRODUCT_RATE + SCATTERED)
+
+
+def blocked_pixel(taps: float, inner: int, outer: int, block: int) -> float:
+    """Seconds of a blocked convolution for each pixel of its result; channels include padding."""
+    return 2 * taps * inner * outer / (BLOCKED_RATE if outer > block else ONE_BLOCK_RATE)
+
+
+def plain_input_pixel(taps: float, inner: int, outer: int, block: int) -> float:
+    """The same where the input has fewer channels than a block, and is plain."""
+    return blocked_pixel(taps, inner, outer, block) / PLAIN_INPUT
+
+
+def conversions(channels: int) -> float:
+    """Seconds of bringing a pixel of so many channels into blocked order, or out of it."""
+    return 4 * channels / COPY_RATE
+
+
+def rows_at_once(rows: int, kernel: int, stride: int, limit: int) -> int:
+    """How many rows of a result are computed at once, at most ``limit``, so that the blocked kernel has least to do.
+
+    A filter of ``kernel`` rows becomes taller by a stride for each further row.
+    """
+    return min(range(1, limit + 1), key=lambda count: -(-rows // count) * (kernel + (count - 1) * stride))

@@ -1,0 +1,118 @@
+"""Which convolutions the blocked kernels of the CPU can do, and which they do faster."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from kcompile.ir import costs
+from kcompile.ir.core import Node, constant_of
+from kcompile.ir.ops.blocked_grad_lowering import input_grad_phases
+from kcompile.ir.ops.blocked_lowering import padded
+from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.types import TensorType
+
+FEW_CHANNELS = 4
+"""Up to so many channels a filter gradient is one small matmul rather than a convolution."""
+
+MOST_PADDING = 4 / 3
+"""Blocked tensors have at most so many times the elements of the plain ones."""
+
+
+def channels_of(type: TensorType) -> int:
+    """The number of channels of a channels-first float32 image; 0 if it is none, or has an unknown number."""
+    channels = type.shape[1] if type.rank == 4 and type.dtype == "float32" else 0
+    return channels if isinstance(channels, int) else 0
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels with this channel block."""
+
+    block: int
+
+    def whole(self, type: TensorType) -> bool:
+        """Whether tensors of this type can be blocked without padding."""
+        channels = channels_of(type)
+        return channels > 0 and channels % self.block == 0
+
+    def fits(self, type: TensorType) -> bool:
+        """Whether tensors of this type may be blocked from op to op: little of their blocked form is padding."""
+        channels = channels_of(type)
+        return channels >= self.block and padded(channels, self.block) <= MOST_PADDING * channels
+
+    def convolves(self, node: Node) -> bool:
+        """Whether the blocked kernels can do this convolution or gradient at all."""
+        op = node.op
+        assert isinstance(op, Convolution)
+        plain = op.groups == 1 and op.data_format == "channels_first" and len(op.strides) == 2
+        if not plain or not all(isinstance(pad, int) for pair in op.pads for pad in pair):
+            return False
+        match op:
+            case Conv():
+                if constant_of(node.inputs[1]) is not None:
+                    return False  # ONNX Runtime does the same for constant filters, and more
+                return min(channels_of(node.inputs[0].type), channels_of(node.outputs[0].type)) > 0
+            case ConvInputGrad():
+                known = min(channels_of(node.inputs[0].type), channels_of(node.outputs[0].type)) > 0
+                return known and input_grad_phases(op, node.inputs[0].type, node.inputs[1].type) is not None
+            case _:
+                g = node.inputs[1].type
+                sizes = (*node.inputs[0].shape[1:], *g.shape[1:])
+                return self.whole(g) and all(isinstance(size, int) for size in sizes)
+
+    def gives_few(self, node: Node) -> bool:
+        """Whether the result has fewer channels than a block, and can be computed plain by the blocked kernel."""
+        slides = isinstance(node.op, Conv) or (isinstance(node.op, ConvInputGrad) and max(node.op.strides) == 1)
+        return slides and self.few(node.outputs[0].type)
+
+    def gains(self, node: Node) -> bool:
+        """Whether the blocked kernel is faster even with conversions around it."""
+        pointwise = node.inputs[1].type.static_shape[:-2] == (1, 1)
+        x, y = node.inputs[0].type, node.outputs[0].type
+        if pointwise or not self.convolves(node):
+            return False
+        converted = [channels_of(type) for type in (x, y) if not self.few(type)]
+        return (self.whole(x) and self.whole(y)) or self.seconds_gained(node) > costs.conversions(sum(converted))
+
+    def pays(self, node: Node) -> bool:
+        """Whether the blocked kernel is faster between others."""
+        if not self.convolves(node):
+            return False
+        x, y = node.inputs[0].type, node.outputs[0].type
+        return (self.whole(y) and (self.whole(x) or self.few(x))) or self.seconds_gained(node) > 0
+
+    def seconds_gained(self, node: Node) -> float:
+        """What the blocked kernel takes less than the plain one, for each pixel of the result."""
+        op = node.op
+        assert isinstance(op, Convolution)
+        *kernel, inner, outer = node.inputs[1].type.static_shape
+        taps: float = math.prod(kernel)
+        if isinstance(op, ConvInputGrad):
+            taps = math.prod(-(-size // stride) for size, stride in zip(kernel, op.strides, strict=True))
+            plain, read, written = costs.plain_input_gradient(taps, inner, outer), outer, inner
+        else:
+            plain, read, written = costs.plain_convolution(taps, inner, outer), inner, outer
+        blocked = 0.0
+        rows = node.outputs[0].shape[2]
+        if self.gives_few(node):
+            blocked = 2 * costs.conversions(written)
+            if isinstance(rows, int) and op.dilations[0] == 1:
+                count = costs.rows_at_once(rows, kernel[0], op.strides[0], self.block // written)
+                taps = -(-rows // count) * (kernel[0] + (count - 1) * op.strides[0]) * kernel[1] / rows
+        written = padded(written, self.block)
+        if read < self.block:
+            blocked += costs.plain_input_pixel(taps, read, written, self.block)
+        else:
+            blocked += costs.blocked_pixel(taps, padded(read, self.block), written, self.block)
+        return plain - blocked
+
+    def few(self, type: TensorType) -> bool:
+        """Whether the kernel takes such an input plain."""
+        return 0 < channels_of(type) < self.block
+
+    def by_columns(self, node: Node) -> bool:
+        """Whether a filter gradient is computed as a blocked convolution, rather than as a matmul."""
+        assert isinstance(node.op, ConvWeightGrad)
+        channels = node.inputs[0].shape[1]
+        return isinstance(channels, int) and channels > FEW_CHANNELS and node.op.kernel != (1, 1)
