@@ -14,24 +14,27 @@ from benchmarks.shapes import Row
 
 LIMIT = 1.5
 """What counts as slow: this many times the time of the others."""
+PROCESSOR = ", processor"
+"""Figures of processor time: on one core it is the time, without that for which others had the core."""
 TOLERANCE = 0.2
 """By how much sums of squares may differ: padding of even excess lies elsewhere in some peers."""
 
 
 @dataclass
 class Case:
-    """A part of a row, and what each peer did with it."""
+    """A part of a row, and what each peer did with it; `clock` ends the names of the figures that count."""
 
     row: Row
     part: str
     results: dict[str, Result]
+    clock: str = ""
 
     def seconds(self, peer: str) -> float | None:
-        """Of one call, less what an empty call takes (but no less than a tenth)."""
+        """Of one call, less what an empty call takes (but no less than a tenth of it)."""
         result = self.results.get(peer)
-        if result is None or (whole := result.figure(self.part)) is None:
+        if result is None or (whole := result.figure(self.part + self.clock)) is None:
             return None
-        return max(whole - (result.figure("empty") or 0.0), whole / 10)
+        return max(whole - (result.figure("empty" + self.clock) or 0.0), whole / 10)
 
     def ratio(self, *peers: str) -> float | None:
         """Time of kcompile over that of the slower of `peers`: above 1, kcompile is slower."""
@@ -89,8 +92,9 @@ def measure(
     rows: list[Row], parts: list[str], peers: list[Peer], *, threads: int, rounds: int, seconds: float, timeout: float
 ) -> list[Case]:
     """All parts of all rows: each peer prepares, then `rounds` times each measures for `seconds` in its turn."""
+    clock = PROCESSOR if threads == 1 else ""
     cases = [
-        Case(row, part, {peer.name: Result(f"{row.name}, {part}", peer.name) for peer in peers})
+        Case(row, part, {peer.name: Result(f"{row.name}, {part}", peer.name) for peer in peers}, clock)
         for row in rows
         for part in parts
         if part in row.parts()

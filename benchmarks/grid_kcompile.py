@@ -115,7 +115,7 @@ class Program:
         """The part of a training step, by the rules of `Step` for batch sizes."""
         y, inputs, outputs = forward.outputs["y"], list(forward.inputs), dict(forward.outputs)
         if self.part != "forward":
-            data = inputs[: self.row.number("count")]
+            data = inputs[: self.row.count]
             wanted = weights if self.part == "filter" else [*data, *(weights if self.row.kind == "batchnorm" else ())]
             seeds = [ir.input_value("g", y.dtype, y.shape)] if y.rank else []
             inputs += seeds

@@ -137,7 +137,7 @@ class Program:
 
             self.call: Callable[[], Any] = call
             return
-        wanted = self.weights if part == "filter" else self.inputs[: row.number("count")]
+        wanted = self.weights if part == "filter" else self.inputs[: row.count]
         wanted = [*wanted, *self.weights[:2]] if part == "input" and row.kind == "batchnorm" else wanted
         for tensor in wanted:
             tensor.requires_grad_()

@@ -111,7 +111,7 @@ class Program:
             if part == "inference":
                 return forward(row, inputs, frozen, False)
             with tf.GradientTape() as tape:
-                wanted = weights if part == "filter" else inputs[: row.number("count")]
+                wanted = weights if part == "filter" else inputs[: row.count]
                 wanted = (*wanted, *weights[:2]) if part == "input" and row.kind == "batchnorm" else wanted
                 tape.watch(wanted)
                 y = forward(row, inputs, weights, True)

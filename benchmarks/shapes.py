@@ -61,6 +61,11 @@ class Row:
         return self.sizes[-1]
 
     @property
+    def count(self) -> int:
+        """How many inputs there are: two at least where inputs are joined."""
+        return self.number("count", 2 if self.family == "join" else 1)
+
+    @property
     def padding(self) -> str:
         return "valid" if "valid" in self.flags else "same"
 
@@ -94,6 +99,8 @@ class Row:
         """What can be timed."""
         if self.kind == "embedding":
             return ("forward", "filter", "inference")
+        if self.kind == "add":  # the gradients of its inputs are that of its result: nothing to do
+            return ("forward", "inference")
         return PARTS if self.kind in WEIGHTED else ("forward", "input", "inference")
 
     def windows(self) -> tuple[int, ...]:
@@ -134,7 +141,7 @@ class Row:
             case "globalmax" | "globalavg":
                 return (self.batch, self.channels)
             case "concat":
-                return (*self.sizes[:-1], self.channels * self.number("count", 2))
+                return (*self.sizes[:-1], self.channels * self.count)
             case "dense":
                 return (*self.sizes[:-1], self.number("filters"))
             case "embedding":
@@ -155,7 +162,7 @@ class Row:
 
     def elements(self) -> int:
         """How many numbers go in and come out."""
-        return prod(self.sizes) * self.number("count") + prod(self.weight()) + prod(self.output())
+        return prod(self.sizes) * self.count + prod(self.weight()) + prod(self.output())
 
 
 def parse(text: str, quick: bool = False) -> Row:
