@@ -1,4 +1,4 @@
-"""`python -m benchmarks fit|predict|grid|compile|import`: measure kcompile and its peers side by side."""
+"""`python -m benchmarks fit|predict|grid|busy|compile|import`: measure kcompile and its peers side by side."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import platform
 import statistics
 import sys
 import tempfile
+from dataclasses import asdict
 from typing import Any
 
-from benchmarks import grid, models, peers, report, shapes
+from benchmarks import busy, grid, models, peers, report, shapes
 from benchmarks.driver import PeerError, measure, progress, started
 from benchmarks.peers import Peer
 from benchmarks.report import Result, number
@@ -78,6 +79,22 @@ def parser() -> argparse.ArgumentParser:
                         help=f"of {', '.join(shapes.PARTS)} (default: forward,input,filter)")  # fmt: skip
     mapped.add_argument("--seconds", type=float, default=0.1, help="length of one peer's turn (default: 0.1)")
     mapped.add_argument("--top", type=positive, default=40, help="how many of the worst are printed (default: 40)")
+    loaded = commands.add_parser("busy", help="threads on a quiet machine, and beside busy processes")
+    choice = f"default: {' '.join(busy.NAMES)}"
+    loaded.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
+    loaded.add_argument("--task", choices=("fit", "predict"), default="fit", help="what is timed (default: fit)")
+    loaded.add_argument("--processes", type=positive, default=6, help="how many busy ones there are (default: 6)")
+    loaded.add_argument("--rounds", type=positive, default=5, help="turns of each setting (default: 5)")
+    loaded.add_argument("--seconds", type=float, default=1, help="length of one turn (default: 1)")
+    loaded.add_argument("--timeout", type=float, default=300, help="seconds to wait for an answer (default: 300)")
+    loaded.add_argument("--json", metavar="FILE", help="write all raw numbers here as well")
+    loaded.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="VARIABLE=VALUE",
+        help="one more setting: environment variables, with spaces between them (may be given again)",
+    )
     build = commands.add_parser("compile", parents=[shared], help="time from nothing to the first step")
     choice = f"default: {' '.join(DEPTHS)}"
     build.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
@@ -147,8 +164,11 @@ def machine(arguments: argparse.Namespace) -> str:
         with open("/proc/cpuinfo") as file:
             found = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
         name = found[0] if found else name
-    cores = "1 core" if arguments.threads == 1 else f"{arguments.threads} cores"
-    return f"{name}, {platform.system()}, pinned to {cores}, {arguments.rounds} rounds"
+    if arguments.command == "busy":
+        place = f"{os.cpu_count()} processors, {arguments.processes} busy processes"
+    else:
+        place = "pinned to " + ("1 core" if arguments.threads == 1 else f"{arguments.threads} cores")
+    return f"{name}, {platform.system()}, {place}, {arguments.rounds} rounds"
 
 
 def run(arguments: argparse.Namespace) -> list[Result]:
@@ -205,6 +225,25 @@ def render_grid(cases: list[grid.Case], top: int) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def run_busy(arguments: argparse.Namespace) -> list[busy.Times]:
+    """Measure settings of threads on a quiet and on a busy machine."""
+    settings = ["default", busy.ALONE, *arguments.also]
+    for setting in settings:
+        busy.variables(setting)
+    times: list[busy.Times] = []
+    for model in arguments.models or busy.NAMES:
+        times += busy.measure(
+            "short fit" if arguments.task == "fit" else "predict",
+            model,
+            settings,
+            arguments.processes,
+            rounds=arguments.rounds,
+            seconds=arguments.seconds,
+            timeout=arguments.timeout,
+        )
+    return times
+
+
 def render(command: str, results: list[Result]) -> str:
     """The tables of a command."""
     match command:
@@ -224,22 +263,30 @@ def main(argv: list[str] | None = None) -> int:
     """Returns 0, or 1 when no peer could measure anything; a wrong argument exits with 2."""
     command_line = parser()
     arguments = command_line.parse_args(argv)
+    measured = True
+    raw: list[dict[str, Any]]
     try:
-        cases = run_grid(arguments) if arguments.command == "grid" else []
-        results = run(arguments) if arguments.command != "grid" else []
+        if arguments.command == "grid":
+            cases = run_grid(arguments)
+            printed, raw = render_grid(cases, arguments.top), grid.as_json(cases)
+            measured = any(not result.error for case in cases for result in case.results.values())
+        elif arguments.command == "busy":
+            times = run_busy(arguments)
+            printed, raw = busy.table(times), [asdict(one) for one in times]
+        else:
+            results = run(arguments)
+            printed, raw = render(arguments.command, results), [result.as_json() for result in results]
+            measured = any(not result.error for result in results)
     except ValueError as error:
         command_line.error(str(error))
-    if arguments.command == "grid":
-        printed, raw = render_grid(cases, arguments.top), grid.as_json(cases)
-        results = [result for case in cases for result in case.results.values()]
-    else:
-        printed, raw = render(arguments.command, results), [result.as_json() for result in results]
+    except PeerError as error:
+        printed, raw, measured = f"missing: {error}", [], False
     print(machine(arguments), printed, sep="\n\n")
     if arguments.json:
         content: dict[str, Any] = {"machine": machine(arguments), "arguments": vars(arguments), "results": raw}
         with open(arguments.json, "w") as file:
             json.dump(content, file, indent=1)
-    return 0 if any(not result.error for result in results) else 1
+    return 0 if measured else 1
 
 
 if __name__ == "__main__":

@@ -26,18 +26,24 @@ class PeerError(Exception):
 
 
 class Process:
-    """A worker process of one peer: one JSON line there, one back, with a deadline."""
+    """A worker process of one peer: one JSON line there, one back, with a deadline.
 
-    def __init__(self, peer: Peer, threads: int, folder: str, timeout: float) -> None:
+    It is pinned to `threads` cores, and told so by environment variables. With `threads` None it may use all, and
+    knows of no limit but those that `settings` (more variables) set.
+    """
+
+    def __init__(
+        self, peer: Peer, threads: int | None, folder: str, timeout: float, settings: dict[str, str] | None = None
+    ) -> None:
         if peer.missing:
             raise PeerError(peer.missing)
         self.peer = peer
         self.timeout = timeout
         self.log = tempfile.TemporaryFile("w+", dir=folder)  # noqa: SIM115 - closed by close()
         self.process = subprocess.Popen(
-            [peer.python, "-m", "benchmarks.worker", *map(str, cores(threads))],
+            [peer.python, "-m", "benchmarks.worker", *map(str, cores(threads) if threads else ())],
             cwd=ROOT,
-            env=variables(peer, threads, folder),
+            env={**variables(peer, threads, folder), **(settings or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

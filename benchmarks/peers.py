@@ -94,24 +94,30 @@ def cores(threads: int) -> list[int]:
     return available[:threads]
 
 
-def variables(peer: Peer, threads: int, folder: str) -> dict[str, str]:
+def variables(peer: Peer, threads: int | None, folder: str) -> dict[str, str]:
     """The environment of the peer's process: `threads` for every thread pool, no GPU, no user configuration.
 
-    `folder` is a scratch folder; Keras writes its keras.json there instead of reading the user's.
+    With `threads` None no pool is limited. `folder` is a scratch folder; Keras writes its keras.json there instead of
+    reading the user's.
     """
     count = str(threads)
     unwanted = ("PYTHON", "KCOMPILE_", "KERAS_", "TF_", "XLA_", "JAX_")
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
+    pools = (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+        "KCOMPILE_THREADS",
+        "NPROC",  # the size of XLA's thread pool on the CPU
+    )
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(unwanted) and key not in pools
+    }
     return {
         **inherited,
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "OPENBLAS_NUM_THREADS": count,
-        "TF_NUM_INTRAOP_THREADS": count,
-        "TF_NUM_INTEROP_THREADS": count,
-        "KCOMPILE_THREADS": count,
-        "NPROC": count,  # the size of XLA's thread pool on the CPU
-        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
+        **(dict.fromkeys(pools, count) if threads else {}),
+        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'false' if threads == 1 else 'true'}",
         "JAX_PLATFORMS": "cpu",
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -38,14 +38,15 @@ def epoch_timer(keras: Any, seconds: float, minimum: int) -> Any:
 
 
 class KerasTraining:
-    """One model trained by `model.fit` on synthetic data."""
+    """One model trained by `model.fit` on synthetic data, in epochs of a part (1/`parts`) of the usual steps."""
 
-    def __init__(self, name: str, keras: Any) -> None:
+    def __init__(self, name: str, keras: Any, parts: int = 1) -> None:
         self.name = name
         self.keras = keras
         self.benchmark = models.find(name)
         self.model: Any = None
-        self.x, self.y = models.data(name, self.benchmark.steps * self.benchmark.batch_size)
+        self.steps = max(1, self.benchmark.steps // parts)
+        self.x, self.y = models.data(name, self.steps * self.benchmark.batch_size)
 
     def prepare(self) -> dict[str, float]:
         """Time from nothing to the end of the first training step; then one whole epoch as warm-up."""
@@ -63,7 +64,7 @@ class KerasTraining:
         timer = epoch_timer(self.keras, seconds, minimum=3)
         batch = self.benchmark.batch_size
         self.model.fit(self.x, self.y, batch_size=batch, epochs=MAXIMUM_EPOCHS, verbose=0, callbacks=[timer])
-        return per_step(timer.starts, timer.ends, self.benchmark.steps)
+        return per_step(timer.starts, timer.ends, self.steps)
 
 
 def stamp() -> Stamp:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kcompile.engine.sequential import Sequential
     from kcompile.engine.training import Model
     from kcompile.runtime.compiled import compile
-    from kcompile.runtime.session import configure
+    from kcompile.runtime.options import configure
 
 __version__ = "0.1.0"
 
@@ -45,7 +45,7 @@ _NAMES = {
     "Model": "kcompile.engine.training",
     "Sequential": "kcompile.engine.sequential",
     "compile": "kcompile.runtime.compiled",
-    "configure": "kcompile.runtime.session",
+    "configure": "kcompile.runtime.options",
 }
 
 

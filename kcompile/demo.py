@@ -94,7 +94,7 @@ def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0, 
     """
     from kcompile.callbacks import LearningRateScheduler
     from kcompile.errors import check_positive_int
-    from kcompile.runtime.session import configure
+    from kcompile.runtime.options import configure
 
     check_positive_int("demo", "epochs", epochs)
     configure(threads=threads, device="cpu")  # as the process that it is compared with

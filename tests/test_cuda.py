@@ -5,6 +5,7 @@ import pytest
 
 import kcompile as keras
 from kcompile.runtime import session as runtime
+from kcompile.runtime.options import options
 
 pytestmark = [
     pytest.mark.cuda,
@@ -13,7 +14,7 @@ pytestmark = [
 
 
 def trained(device: str) -> tuple[list[np.ndarray], np.ndarray, dict[str, list[float]]]:
-    before = runtime.options()
+    before = options()
     keras.configure(device=device)
     try:
         rng = np.random.default_rng(0)

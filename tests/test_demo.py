@@ -13,7 +13,7 @@ import pytest
 
 from kcompile import cli, demo
 from kcompile.datasets import digits
-from kcompile.runtime.session import configure, options
+from kcompile.runtime.options import configure, options
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import linalg, reduction
 from kcompile.runtime import session as runtime
 from kcompile.runtime.executable import Executable
+from kcompile.runtime.options import configure, options
 from kcompile.runtime.storage import Storage, attach, changes, storage_of
 
 
@@ -108,14 +109,17 @@ def test_feeds_that_do_not_fit(feed: np.ndarray, message: str) -> None:
     [
         ({"device": "gpu"}, "device is 'gpu'; use 'auto', 'cpu' or 'cuda'"),
         ({"threads": -1}, "threads is -1"),
+        ({"threads": True}, "threads is True"),
+        ({"spinning": -1}, "spinning is -1; use True, False or a whole number of microseconds"),
+        ({"spinning": 0.5}, "spinning is 0.5"),
         ({"thread": 1}, "unknown option"),
     ],
 )
 def test_options_out_of_range(changes_: dict, message: str) -> None:
-    before = runtime.options()
+    before = options()
     with pytest.raises(KCompileError, match=message):
-        runtime.configure(**changes_)
-    assert runtime.options() is before
+        configure(**changes_)
+    assert options() is before
 
 
 def test_cuda_is_never_silently_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,14 +148,14 @@ def test_state_on_a_device_has_its_shape_and_type(monkeypatch: pytest.MonkeyPatc
 
 
 def test_profile_is_written(tmp_path: Path) -> None:
-    before = runtime.options()
-    runtime.configure(profile=str(tmp_path / "profile"))
+    before = options()
+    configure(profile=str(tmp_path / "profile"))
     try:
         run = Executable(step()[0], device="cpu")
         run(np.ones((2, 3), np.float32))
         events = json.loads(run.end_profiling().read_text())
     finally:
-        runtime.configure(profile=before.profile)
+        configure(profile=before.profile)
     assert any("MatMul" in event["name"] or "Gemm" in event["name"] for event in events)
 
 

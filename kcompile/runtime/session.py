@@ -6,7 +6,7 @@ import functools
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcompile.errors import KCompileError
+from kcompile.runtime.cores import default_threads
 from kcompile.runtime.forks import forks, note
+from kcompile.runtime.options import Options, options
 from kcompile.runtime.storage import Buffer
 
 if TYPE_CHECKING:
@@ -25,63 +27,6 @@ Array = NDArray[Any]
 
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 """The same convolution kernels in every run (the default times them and takes the fastest), in full float32."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How models run.
-
-    Attributes:
-        device: ``cpu``, ``cuda``, or ``auto`` (cuda where a CUDA device and ONNX Runtime's provider are there).
-        threads: threads inside one operator; 0 lets ONNX Runtime use all cores.
-        spinning: whether idle threads wait busily (faster steps, but they occupy their cores).
-        profile: a file prefix for ONNX Runtime's profile (a Chrome trace), or ``None``.
-        log_level: ONNX Runtime's severity, 0 (verbose) to 4 (fatal); its errors are raised here anyway.
-    """
-
-    device: str = "auto"
-    threads: int = 0
-    spinning: bool = True
-    profile: str | None = None
-    log_level: int = 4
-
-
-def _from_environment() -> Options:
-    threads = os.environ.get("KCOMPILE_THREADS", "0")
-    if not threads.isdigit():
-        raise KCompileError(f"KCOMPILE_THREADS is {threads!r}; set it to a whole number of threads, 0 for all")
-    return Options(device=os.environ.get("KCOMPILE_DEVICE", "auto"), threads=int(threads))
-
-
-_options: Options | None = None
-
-
-def options() -> Options:
-    """The options in force: set by :func:`configure`, initially from KCOMPILE_DEVICE and KCOMPILE_THREADS."""
-    global _options
-    if _options is None:
-        _options = _from_environment()
-    return _options
-
-
-def configure(**changes: Any) -> Options:
-    """Change the options for models compiled from now on; the arguments are the fields of :class:`Options`.
-
-    Raises:
-        KCompileError: an unknown option, or a value out of range.
-    """
-    global _options
-    try:
-        changed = replace(options(), **changes)
-    except TypeError:
-        known = ", ".join(Options.__dataclass_fields__)
-        raise KCompileError(f"unknown option in {sorted(changes)}; options are {known}") from None
-    if changed.device not in ("auto", "cpu", "cuda"):
-        raise KCompileError(f"device is {changed.device!r}; use 'auto', 'cpu' or 'cuda'")
-    if not isinstance(changed.threads, int) or changed.threads < 0:
-        raise KCompileError(f"threads is {changed.threads!r}; use a whole number, 0 for all cores")
-    _options = changed
-    return changed
 
 
 @functools.cache
@@ -164,14 +109,16 @@ class Session:
         import onnxruntime
 
         model, opts, weights = self._made_from
+        # A number, so that ONNX Runtime does not bind threads to cores: they would wait there for whoever else is busy.
+        opts = replace(opts, threads=opts.threads or default_threads())
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = opts.threads
         settings.log_severity_level = opts.log_level
         # Averages of squares of dead units decay to denormal numbers, on which processors are thirty times slower. ONNX
         # Runtime heeds the first session of a thread only, so every session asks.
         settings.add_session_config_entry("session.set_denormal_as_zero", "1")
-        if not opts.spinning or opts.threads == 1:
-            settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for key, value in opts.spinning_settings.items():
+            settings.add_session_config_entry(key, value)
         if opts.profile:
             settings.enable_profiling = True
             settings.profile_file_prefix = opts.profile
