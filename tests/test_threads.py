@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from kcompile import ir
 from kcompile.errors import KCompileError
+from kcompile.ir.ops import linalg
 from kcompile.runtime import cores
+from kcompile.runtime.executable import Executable
 from kcompile.runtime.options import BRIEF_SPINNING, Options, from_environment
+from kcompile.runtime.storage import Storage, attach
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity to ask for")
 SECOND = "33 32 0:30 {inside} /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
@@ -224,3 +229,35 @@ def test_threads_of_a_model(environment: dict[str, str], before: str, threads: i
         timeout=100,
     )
     assert result.stdout == f"{threads - 1} True\n", result.stderr
+
+
+def product(rows: int | ir.SymbolicDim, columns: int) -> ir.Graph:
+    """x @ w."""
+    w = ir.variable_value("w", "float32", (columns, columns))
+    attach(w.op, Storage(np.zeros((columns, columns), np.float32), w.dtype))
+    x = ir.input_value("x", "float32", (rows, columns))
+    return ir.Graph([x], {"y": linalg.matmul(x, w)})
+
+
+@linux
+@pytest.mark.parametrize(
+    ("graph", "wanted", "threads"),
+    [
+        (product(32, 64), 0, 1),
+        (product(512, 512), 0, 3),
+        (product(ir.named("batch"), 64), 0, 3),  # of any size
+        (product(32, 64), 2, 2),
+    ],
+)
+def test_little_work_is_not_shared_out(
+    graph: ir.Graph, wanted: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless a number of threads is wanted."""
+    monkeypatch.setattr("kcompile.runtime.session.default_threads", lambda: 3)
+    monkeypatch.setattr("kcompile.runtime.options._options", Options(threads=wanted))
+    Executable(product(1, 2), device="cpu")  # the first makes threads of ONNX Runtime's own
+    before = set(os.listdir("/proc/self/task"))
+    run = Executable(graph, device="cpu")
+    assert len(set(os.listdir("/proc/self/task")) - before) == threads - 1
+    shape = graph.inputs[0].type.shape
+    run(np.zeros([size if isinstance(size, int) else 5 for size in shape], np.float32))

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 MAX_BINDINGS = 8
+LITTLE_WORK = 50_000_000
+"""Floating point operations, of which moving a byte counts for five: half a millisecond of one core. Programs with
+less are a tenth to a fifth slower with two threads than with one, on a quiet machine too."""
 
 
 class Executable:
@@ -91,7 +94,8 @@ class Executable:
         self._target = target
         self._emitted = None if divided else emitted
         self._late = LateUpdates(divided.later, target) if divided else None
-        self._session = runtime.Session(emitted.model, self.device, weights=emitted.weights)
+        threads = 1 if not divided and has_little_work(self.graph) else 0
+        self._session = runtime.Session(emitted.model, self.device, weights=emitted.weights, threads=threads)
         self.inputs = emitted.inputs
         self.outputs = emitted.outputs[: len(self.graph.outputs)]
         self._handed = emitted.outputs[len(self.graph.outputs) :]
@@ -283,6 +287,16 @@ class Executable:
     def end_profiling(self) -> Path:
         """Stop the profile that the option ``profile`` started; the file (a Chrome trace) that was written."""
         return self._session.end_profiling()
+
+
+def has_little_work(graph: Graph) -> bool:
+    """Whether a run of ``graph`` is too short to be shared out; not if there are symbolic sizes or loops: who knows."""
+    from kcompile.passes.flops import work_of_graph
+
+    if not all(value.type.is_static for value in graph.inputs) or any(node.op.regions for node in graph.nodes()):
+        return False
+    work = work_of_graph(graph)
+    return work.flops + 5 * work.bytes < LITTLE_WORK
 
 
 def _has_convolution(graph: Graph) -> bool:

@@ -86,6 +86,7 @@ class Session:
         device: where it runs, ``cpu`` or ``cuda``.
         opts: default: those in force.
         weights: the arrays of initializers that the model refers to as external data.
+        threads: how many, where the options leave it open; 0: the cores that this process may use.
 
     Raises:
         KCompileError: ONNX Runtime refuses the model.
@@ -97,10 +98,13 @@ class Session:
         device: str = "cpu",
         opts: Options | None = None,
         weights: Mapping[str, Array] | None = None,
+        threads: int = 0,
     ) -> None:
         self.device = device
         self._name = model.name if isinstance(model, Path) else model.graph.name
-        self._made_from = model, opts or options(), weights  # also by a process that is forked from this one
+        chosen = opts or options()
+        chosen = replace(chosen, threads=chosen.threads or threads)
+        self._made_from = model, chosen, weights  # also by a process that is forked from this one
         self._open()
         self.input_names = [item.name for item in self._session.get_inputs()]
         self.output_names = [item.name for item in self._session.get_outputs()]
