@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from benchmarks import grid, models, peers, report, shapes
+from benchmarks import busy, grid, models, peers, report, shapes
 from benchmarks.__main__ import main, parser
 from benchmarks.driver import PeerError, started
 from benchmarks.grid_kcompile import Program
@@ -124,6 +125,7 @@ def test_peers_are_parsed():
         (["fit", "resnet21"], "unknown model 'resnet21'"),
         (["predict", "--rounds", "0"], "expected a whole number of at least 1, got '0'"),
         (["fit", "--threads", "4096"], "processor cores are available"),
+        (["busy", "--also", "threads"], "'threads': expected 'default' or NAME=VALUE"),
         (["grid", "--peers", "keras-jax"], "'keras-jax' does not take part in `grid`; choose from kcompile, pytorch"),
         (["grid", "conv4d"], "no row of the grid has the word 'conv4d'"),
         (["grid", "conv2d 8x8x3 k3 f4"], "'conv2d 8x8x3 k3 f4': 4 sizes are needed: batch, 2 spatial, channels"),
@@ -167,6 +169,52 @@ def test_every_thread_pool_is_limited_and_the_users_configuration_left_out(monke
     assert settings["KERAS_BACKEND"] == "jax"
     assert settings["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=false"
     assert settings["OMP_NUM_THREADS"] == settings["KCOMPILE_THREADS"] == settings["NPROC"] == "1"
+
+
+def test_no_thread_pool_is_limited_where_the_default_is_measured(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    monkeypatch.setenv("KCOMPILE_SPINNING", "64")
+    settings = peers.variables(Peer("kcompile", sys.executable), None, "/scratch")
+    assert not {"OMP_NUM_THREADS", "KCOMPILE_THREADS", "KCOMPILE_SPINNING", "NPROC"} & set(settings)
+
+
+def test_settings_of_threads_are_compared_within_rounds():
+    assert busy.variables("A=1 B=x=y") == {"A": "1", "B": "x=y"}
+    assert busy.variables("default") == {}
+    milliseconds = {("default", "quiet"): [1, 2, 9], ("default", "busy"): [2, 30, 3]}
+    milliseconds |= {(busy.ALONE, "quiet"): [2, 2, 6], (busy.ALONE, "busy"): [2, 20, 4]}
+    times = [
+        busy.Times("mlp", setting, kind, {"step": [one / 1e3 for one in found]}, [0.5])
+        for (setting, kind), found in milliseconds.items()
+    ]
+    rows = busy.table(times).splitlines()[2:]
+    assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows] == [
+        ["mlp", "step", "default", "2.00", "1.00", "0.500", "3.00", "1.00", "0.500"],
+        ["mlp", "step", busy.ALONE, "2.00", "1.00", "0.500", "4.00", "1.00", "0.500"],
+    ]
+
+
+@pytest.mark.parametrize(("task", "figures"), [("fit", ["step"]), ("predict", ["batch 1", "batch 32"])])
+def test_busy_processes_end_with_the_measurement(task, figures, tmp_path, capsys):
+    started_here, popen = [], subprocess.Popen
+
+    def start(command, **options):
+        started_here.append((command[-1], popen(command, **options)))
+        return started_here[-1][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", start)
+        file = tmp_path / "raw.json"
+        arguments = ["mlp_small", "--task", task, "--processes", "2", "--rounds", "1", "--seconds", "0"]
+        assert main(["busy", *arguments, "--json", str(file)]) == 0
+    assert [last for last, _ in started_here].count("while True: pass") == 2
+    assert all(process.poll() is not None for _, process in started_here)
+    results = json.loads(file.read_text())["results"]
+    assert [(one["setting"], one["machine"]) for one in results] == [
+        ("default", "quiet"), (busy.ALONE, "quiet"), ("default", "busy"), (busy.ALONE, "busy")
+    ]  # fmt: skip
+    assert all(list(one["rounds"]) == figures for one in results)
+    assert f"| {busy.ALONE}" in capsys.readouterr().out
 
 
 def test_needed_distributions_are_followed():
