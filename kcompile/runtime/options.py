@@ -9,11 +9,11 @@ from typing import Any
 
 from kcompile.errors import KCompileError
 
-BRIEF_SPINNING = 50
+BRIEF_SPINNING = 20
 """Microseconds for which idle threads wait busily if nothing else is said.
 
-Nearly all that is to be won: most pauses between two parallel kernels are shorter. Threads that go on spinning for
-longer, as those of ONNX Runtime do by themselves, use up what a busy machine grants them and have nothing left when
+Most pauses between two parallel kernels are shorter, so that it wins what long spinning wins. Threads that spin for
+longer, as those of ONNX Runtime do by themselves, use up what a busy machine grants them, and have nothing left when
 there is work; all others wait for them then.
 """
 
