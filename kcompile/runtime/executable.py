@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 MAX_BINDINGS = 8
-LITTLE_WORK = 50_000_000
-"""Floating point operations, of which moving a byte counts for five: half a millisecond of one core. Programs with
-less are a tenth to a fifth slower with two threads than with one, on a quiet machine too."""
+LITTLE_WORK = 80_000_000
+"""Floating point operations, of which moving a byte counts for five: 0.6 milliseconds of one core. Programs with less
+are a tenth to a fifth slower with two threads than with one, on a quiet machine too."""
 
 
 class Executable:
