@@ -1,4 +1,9 @@
-"""What kernels cost on a core: the figures by which lowerings are chosen."""
+"""What kernels cost on a core: the figures by which lowerings are chosen.
+
+They were measured with stock ONNX Runtime on one core of a machine with AVX-512 (``python -m benchmarks grid`` shows
+what comes of them). Only their ratios matter, and a way is chosen where it is clearly cheaper, so that the choices hold
+on other machines too.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,20 @@ ONE_BLOCK_RATE = 110e9
 PLAIN_INPUT = 0.8
 """How fast the blocked kernel is on a plain input of few channels, compared to a blocked one."""
 
+POSITIONS = 6
+"""So many neighbouring results the blocked kernel computes at a time."""
+
+FILTER_BLOCKS = 4
+"""So many blocks of outputs it computes at a time."""
+
+FILTER_CACHE = 1_000_000
+"""Bytes of filter that it goes through for one block of inputs without leaving the second-level cache."""
+
 COPY_RATE = 11e9
 """Bytes a second, written, of a kernel that passes once over a large tensor."""
+
+SMALL_COPY_RATE = 4e9
+"""The same where few numbers at a time change places."""
 
 PLAIN_RATE = 85e9
 """Floating point operations a second of ONNX Runtime's plain convolution with a filter that changes."""
@@ -58,3 +75,24 @@ def rows_at_once(rows: int, kernel: int, stride: int, limit: int) -> int:
     A filter of ``kernel`` rows becomes taller by a stride for each further row.
     """
     return min(range(1, limit + 1), key=lambda count: -(-rows // count) * (kernel + (count - 1) * stride))
+
+
+def blocked_convolution(flops: float, outputs: int, positions: int, filter_bytes: float) -> float:
+    """Seconds of the blocked convolution kernel.
+
+    Args:
+        flops: two for each multiplication with an addition.
+        outputs: blocks of output channels.
+        positions: results in a row.
+        filter_bytes: the size of the filter for one block of inputs and up to :data:`FILTER_BLOCKS` blocks of outputs.
+    """
+    rate = BLOCKED_RATE if outputs > 1 else ONE_BLOCK_RATE
+    whole = -(-positions // POSITIONS) * POSITIONS
+    # Measured: 150 GF/s at 1 MB, 98 at 2 MB, 68 at 4 MB and beyond.
+    beyond = min(max(filter_bytes / FILTER_CACHE - 1, 0.0), 1.3)
+    return flops * (whole / positions) * (1 + beyond) / rate
+
+
+def copies(count: float, rate: float = COPY_RATE) -> float:
+    """Seconds in which ``count`` float32 numbers are written once."""
+    return 4 * count / rate

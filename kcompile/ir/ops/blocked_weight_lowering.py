@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,99 +12,157 @@ from kcompile.ir.builder import Builder
 from kcompile.ir.dims import Dim, floor_divide
 from kcompile.ir.ops.blocked_lowering import DOMAIN, integers
 from kcompile.ir.ops.spatial import span
+from kcompile.ir.ops.tiles import Tiling, choose_tiling, exact
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
     from kcompile.ir.ops.blocked import BlockedConvWeightGrad
 
-CACHE = 700_000
-"""Bytes of filter that the kernel goes through for one block of images: it should stay in the second-level cache."""
+MOST_GROUPS = 8
+"""Into so many groups at most the tiles are divided, each with a sum of its own, to share the work among threads."""
 
-FILTER_BLOCKS = 4
-"""Blocks of outputs that the kernel computes at a time."""
+GROUP_BYTES = 1_000_000
+"""So large may the sums of all groups be together."""
 
 
 def conv_weight_grad(
     b: Builder, op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str
 ) -> str:
-    """A blocked Conv whose "input channels" are the images of the batch, so that its inner loop sums over them.
+    """A blocked Conv whose "input channels" are tiles of the images, so that its inner loop sums over them.
 
     The gradient is the filter. Each row of the input has its channels side by side (channels last), and
     the filter is dilated by their number: along the width of the result lie the kernel columns, each with
     all channels, and along its height the kernel rows. Nothing is computed that is not wanted.
 
-    The kernel goes through the whole filter for each few results, so images are cut into bands of rows that
-    are summed like further images. The kernel splits its work by groups and by rows of the result; groups of
-    images, summed at the end, give more threads something to do.
+    The kernel splits its work by groups and by rows of the result; groups of tiles, summed at the end, give more threads
+    something to do.
     """
-    rows, columns = g_type.with_shape(g_type.shape[2:]).static_shape
+    plan = _plan(op, x_type, g_type)
+    x, line = _tiles_of_input(b, op, plan, x_type, x)
+    filters = _tiles_of_gradient(b, op, plan, g_type, g)
+    tile, channels, size = plan.tiling.tile, plan.channels, op.block
+    y = b.op(
+        "Conv", x, filters, domain=DOMAIN, kernel_shape=tile, strides=[op.dilations[0], 1],
+        dilations=[op.strides[0], op.strides[1] * channels], pads=[0, 0, 0, 0], group=plan.groups,
+    )  # fmt: skip
+    width = line // channels - (tile[1] - 1) * op.strides[1]
+    blocks = plan.outputs // size
+    y = b.op("Reshape", y, integers(b, [plan.groups, blocks, -1, width, channels, size]))
+    y = b.op("ReduceSum", y, integers(b, [0]), keepdims=0)
+    bounds = [0, 0], [op.kernel[0], plan.reach[1]], [1, 2], [1, op.dilations[1]]
+    y = b.op("Slice", y, *(integers(b, item) for item in bounds))
+    y = b.op("Transpose", y, perm=[1, 2, 3, 0, 4])
+    return b.op("Reshape", y, integers(b, [*op.kernel, channels, plan.outputs]))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Sizes that input and gradient have in common.
+
+    Tiles are numbered so that those of a block are neighbours: by ``rounds`` of images, ``turns`` of tiles within each,
+    then ``tiling.images`` images with ``together`` tiles of each.
+    """
+
+    tiling: Tiling
+    batch: Dim
+    missing: Dim  # images that are added
+    rounds: int  # -1: as many as there are
+    turns: int
+    together: int
+    groups: int
+    channels: int
+    outputs: int
+    windows: tuple[int, int]
+    reach: tuple[int, int]
+
+
+def _plan(op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType) -> _Plan:
+    outputs, *windows = g_type.with_shape(g_type.shape[1:]).static_shape
+    channels = x_type.with_shape(x_type.shape[3:]).static_shape[0]
+    batch = x_type.shape[0]
+    known = batch if isinstance(batch, int) else None
+    down, across = windows
+    kernel, strides, dilations = ((item[0], item[1]) for item in (op.kernel, op.strides, op.dilations))
+    tiling = choose_tiling(known, (down, across), channels, outputs, kernel, strides, dilations, op.block)
+    together = op.block // tiling.images
+    missing: Dim = floor_divide(batch + tiling.images - 1, tiling.images) * tiling.images - batch
+    rounds = -(-known // tiling.images) if known is not None else -1
+    turns = tiling.count // together
+    reach = span(kernel[0], dilations[0]), span(kernel[1], dilations[1])
+    allowed = max(GROUP_BYTES // (4 * outputs * channels * kernel[0] * reach[1]), 1)
+    shared = gcd(rounds if rounds > 1 else turns, MOST_GROUPS)
+    while shared > allowed:
+        shared //= 2
+    return _Plan(
+        tiling, batch, missing, rounds, turns, together, shared, channels, outputs, (down, across), reach
+    )
+
+
+def _tiles_of_input(
+    b: Builder, op: BlockedConvWeightGrad, plan: _Plan, x_type: TensorType, x: str
+) -> tuple[str, int]:
+    """The input as (1, tiles, rows of a tile, columns and channels), blocked; and the length of its lines."""
     height, width, channels = x_type.with_shape(x_type.shape[1:]).static_shape
-    out = g_type.with_shape(g_type.shape[1:2]).static_shape[0]
-    size, batch = op.block, x_type.shape[0]
-    (row_stride, column_stride), (row_step, column_step) = op.strides, op.dilations
+    grid, tile = plan.tiling.grid, plan.tiling.tile
     (top, _), (left, _) = op.pads
     assert isinstance(top, int)
     assert isinstance(left, int)
-    reach = [span(extent, step) for extent, step in zip(op.kernel, op.dilations, strict=True)]
-
-    # Padding, here because the kernel is slow at borders: of rows and columns, and to whole blocks of images.
-    missing: Dim = floor_divide(batch + size - 1, size) * size - batch
-    bottom = max((rows - 1) * row_stride + reach[0] - top - height, 0)
-    right = max((columns - 1) * column_stride + reach[1] - left - width, 0)
+    # Padding, here because the kernel is slow at borders.
+    bottom, right = (
+        max((count * size - 1) * stride + far - before - extent, 0)
+        for count, size, stride, far, before, extent in zip(
+            grid, tile, op.strides, plan.reach, (top, left), (height, width), strict=True
+        )
+    )
     x = b.op("Reshape", x, integers(b, [-1, height, width * channels]))
-    around = [0, top, left * channels, missing, bottom, right * channels]
+    around = [0, top, left * channels, plan.missing, bottom, right * channels]
     if any(pad != 0 for pad in around):
         x = b.op("Pad", x, b.dims(around))
-    if missing != 0:
-        g = b.op("Pad", g, b.dims([0, 0, 0, 0, missing, 0, 0, 0]))
-    height, line = height + top + bottom, (width + left + right) * channels
-
-    # The input as (1, images and bands, rows of a band, columns and channels).
-    band = band_height(rows, op.kernel[0], columns * size * min(out, FILTER_BLOCKS * size) * 4)
-    x = b.op("ReorderInput", b.op("Reshape", x, integers(b, [1, -1, height, line])), domain=DOMAIN)
-    if band < rows:
-        tall = (band - 1) * row_stride + reach[0]
-        wanted = [start * row_stride + i for start in range(0, rows, band) for i in range(tall)]
-        x = b.op("Reshape", x, integers(b, [-1, height, line * size]))
-        x = b.op("Gather", x, integers(b, wanted), axis=1)
-        x = b.op("Reshape", x, integers(b, [1, -1, tall, line]))
-
-    # The gradient as a filter, (groups * outputs, images and bands, rows of a band, columns).
-    groups = image_groups(batch, size)
-    g = b.op("Reshape", g, integers(b, [groups, -1, size, out // size, rows * columns, size]))
-    g = b.op("Transpose", g, perm=[0, 3, 1, 4, 2, 5])
-    filters = b.op("Reshape", g, integers(b, [groups * out, -1, band, columns]))
-
-    y = b.op(
-        "Conv", x, filters, domain=DOMAIN, kernel_shape=[band, columns], strides=[row_step, 1],
-        dilations=[row_stride, column_stride * channels], pads=[0, 0, 0, 0], group=groups,
-    )  # fmt: skip
-    y = b.op(
-        "Reshape",
-        y,
-        integers(b, [groups, out // size, -1, line // channels - (columns - 1) * column_stride, channels, size]),
+    height, width = height + top + bottom, width + left + right
+    tall, wide = (
+        (size - 1) * stride + far for size, stride, far in zip(tile, op.strides, plan.reach, strict=True)
     )
-    y = b.op("ReduceSum", y, integers(b, [0]), keepdims=0)
-    bounds = [0, 0], [op.kernel[0], reach[1]], [1, 2], [1, column_step]
-    y = b.op("Slice", y, *(integers(b, item) for item in bounds))
-    y = b.op("Transpose", y, perm=[1, 2, 3, 0, 4])
-    return b.op("Reshape", y, integers(b, [*op.kernel, channels, out]))
+    if grid[1] > 1:
+        x = b.op("Reshape", x, integers(b, [-1, height * width, channels]))
+        corners = [(row * tile[0] * op.strides[0], column * tile[1] * op.strides[1]) for row in range(grid[0]) for column in range(grid[1])]
+        inside = np.arange(tall)[:, None] * width + np.arange(wide)
+        places = np.stack([inside + row * width + column for row, column in corners])
+    else:
+        wide = width
+        places = np.stack([np.arange(tall) + row * tile[0] * op.strides[0] for row in range(grid[0])])
+    if plan.tiling.count == 1:
+        tall = height
+    elif places.size != height * (1 if grid[1] == 1 else width) or plan.tiling.count != len(places):
+        empty = np.zeros((plan.tiling.count - len(places), *places.shape[1:]), np.int64)
+        x = b.op("Gather", x, b.constant(np.concatenate([places, empty]), "int64"), axis=1)
+    line = wide * channels
+    if plan.tiling.images > 1 and plan.turns > 1:
+        x = b.op("Reshape", x, integers(b, [plan.rounds, plan.tiling.images, plan.turns, plan.together, tall * line]))
+        x = b.op("Transpose", x, perm=[0, 2, 1, 3, 4])
+    x = b.op("Reshape", x, integers(b, [1, -1, tall, line]))
+    return b.op("ReorderInput", x, domain=DOMAIN), line
 
 
-def band_height(rows: int, kernel: int, row_bytes: int) -> int:
-    """How many rows of windows make a band: they divide ``rows``, and overlap little.
-
-    ``row_bytes`` is the size of a row of the filter.
-    """
-    if rows * row_bytes <= CACHE:
-        return rows
-    fitting = [n for n in range(kernel, rows) if rows % n == 0 and n * row_bytes <= CACHE]
-    return max(fitting, default=rows)
-
-
-def image_groups(batch: Dim, block: int) -> int:
-    """Into how many groups to divide the blocks of images: as many as divide them, up to 8."""
-    if not isinstance(batch, int):
-        return 1
-    blocks = -(-batch // block)
-    return int(np.gcd(blocks, 8))
+def _tiles_of_gradient(
+    b: Builder, op: BlockedConvWeightGrad, plan: _Plan, g_type: TensorType, g: str
+) -> str:
+    """The gradient as a filter, (groups * outputs, tiles of a group, rows of a tile, columns of a tile)."""
+    size, tiling = op.block, plan.tiling
+    blocks, area = plan.outputs // size, tiling.tile[0] * tiling.tile[1]
+    grid, tile = tiling.grid, tiling.tile
+    if not exact(tiling, plan.windows) or plan.missing != 0:
+        g = b.op("Reshape", g, integers(b, [-1, blocks, *plan.windows, size]))
+        more = [count * part - extent for count, part, extent in zip(grid, tile, plan.windows, strict=True)]
+        g = b.op("Pad", g, b.dims([0, 0, 0, 0, 0, plan.missing, 0, *more, 0]))
+    if grid[1] > 1:
+        g = b.op("Reshape", g, integers(b, [-1, grid[0], tile[0], grid[1], tile[1] * size]))
+        g = b.op("Transpose", g, perm=[0, 1, 3, 2, 4])
+    if tiling.count > grid[0] * grid[1]:
+        g = b.op("Reshape", g, integers(b, [-1, grid[0] * grid[1], area * size]))
+        g = b.op("Pad", g, integers(b, [0, 0, 0, 0, tiling.count - grid[0] * grid[1], 0]))
+    # Rounds or turns are divided into groups.
+    parts = [plan.groups, -1, 1, plan.turns] if plan.rounds > 1 else [1, plan.rounds, plan.groups, plan.turns // plan.groups]
+    shape = [*parts[:2], tiling.images, blocks, *parts[2:], plan.together, area, size]
+    g = b.op("Reshape", g, integers(b, shape))
+    g = b.op("Transpose", g, perm=[0, 4, 3, 1, 5, 7, 2, 6, 8])
+    return b.op("Reshape", g, integers(b, [plan.groups * plan.outputs, -1, *tile]))
