@@ -12,7 +12,7 @@ from kcompile.ir.builder import Builder
 from kcompile.ir.dims import Dim, floor_divide
 from kcompile.ir.ops.blocked_lowering import DOMAIN, integers
 from kcompile.ir.ops.spatial import span
-from kcompile.ir.ops.tiles import Tiling, choose_tiling, exact
+from kcompile.ir.ops.tiles import Tiling, across, choose_tiling, exact
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -81,9 +81,12 @@ def _plan(op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType) -> 
     channels = x_type.with_shape(x_type.shape[3:]).static_shape[0]
     batch = x_type.shape[0]
     known = batch if isinstance(batch, int) else None
-    down, across = windows
+    down, across_ = windows
     kernel, strides, dilations = ((item[0], item[1]) for item in (op.kernel, op.strides, op.dilations))
-    tiling = choose_tiling(known, (down, across), channels, outputs, kernel, strides, dilations, op.block)
+    tiling = choose_tiling(known, (down, across_), channels, outputs, kernel, strides, dilations, op.block)
+    if tiling.plain:
+        reach = span(kernel[0], dilations[0]), span(kernel[1], dilations[1])
+        return _Plan(tiling, batch, 0, 1, 1, 1, 1, channels, outputs, (down, across_), reach)
     together = op.block // tiling.images
     missing: Dim = floor_divide(batch + tiling.images - 1, tiling.images) * tiling.images - batch
     rounds = -(-known // tiling.images) if known is not None else -1
@@ -94,7 +97,7 @@ def _plan(op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType) -> 
     while shared > allowed:
         shared //= 2
     return _Plan(
-        tiling, batch, missing, rounds, turns, together, shared, channels, outputs, (down, across), reach
+        tiling, batch, missing, rounds, turns, together, shared, channels, outputs, (down, across_), reach
     )
 
 
@@ -140,7 +143,7 @@ def _tiles_of_input(
         x = b.op("Reshape", x, integers(b, [plan.rounds, plan.tiling.images, plan.turns, plan.together, tall * line]))
         x = b.op("Transpose", x, perm=[0, 2, 1, 3, 4])
     x = b.op("Reshape", x, integers(b, [1, -1, tall, line]))
-    return b.op("ReorderInput", x, domain=DOMAIN), line
+    return x if plan.tiling.plain else b.op("ReorderInput", x, domain=DOMAIN), line
 
 
 def _tiles_of_gradient(
@@ -150,19 +153,28 @@ def _tiles_of_gradient(
     size, tiling = op.block, plan.tiling
     blocks, area = plan.outputs // size, tiling.tile[0] * tiling.tile[1]
     grid, tile = tiling.grid, tiling.tile
+    if tiling.plain:
+        if plan.batch != 1:
+            g = b.op("Transpose", b.op("Reshape", g, integers(b, [-1, blocks, area * size])), perm=[1, 0, 2])
+        return b.op("Reshape", g, integers(b, [plan.outputs, -1, *tile]))
     if not exact(tiling, plan.windows) or plan.missing != 0:
         g = b.op("Reshape", g, integers(b, [-1, blocks, *plan.windows, size]))
         more = [count * part - extent for count, part, extent in zip(grid, tile, plan.windows, strict=True)]
         g = b.op("Pad", g, b.dims([0, 0, 0, 0, 0, plan.missing, 0, *more, 0]))
-    if grid[1] > 1:
+    # Rounds or turns are divided into groups.
+    shared = [plan.groups, -1, 1, plan.turns] if plan.rounds > 1 else [1, plan.rounds, plan.groups, plan.turns // plan.groups]
+    lying = across(tiling, size)
+    if lying is None:
         g = b.op("Reshape", g, integers(b, [-1, grid[0], tile[0], grid[1], tile[1] * size]))
         g = b.op("Transpose", g, perm=[0, 1, 3, 2, 4])
-    if tiling.count > grid[0] * grid[1]:
-        g = b.op("Reshape", g, integers(b, [-1, grid[0] * grid[1], area * size]))
-        g = b.op("Pad", g, integers(b, [0, 0, 0, 0, tiling.count - grid[0] * grid[1], 0]))
-    # Rounds or turns are divided into groups.
-    parts = [plan.groups, -1, 1, plan.turns] if plan.rounds > 1 else [1, plan.rounds, plan.groups, plan.turns // plan.groups]
-    shape = [*parts[:2], tiling.images, blocks, *parts[2:], plan.together, area, size]
-    g = b.op("Reshape", g, integers(b, shape))
-    g = b.op("Transpose", g, perm=[0, 4, 3, 1, 5, 7, 2, 6, 8])
+        if tiling.count > grid[0] * grid[1]:
+            g = b.op("Reshape", g, integers(b, [-1, grid[0] * grid[1], area * size]))
+            g = b.op("Pad", g, integers(b, [0, 0, 0, 0, tiling.count - grid[0] * grid[1], 0]))
+        shape = [*shared[:2], tiling.images, blocks, *shared[2:], plan.together, area, size]
+        order = [0, 4, 3, 1, 5, 7, 2, 6, 8]
+    else:
+        _, down, wide = lying
+        shape = [*shared[:2], tiling.images, blocks, *shared[2:], down, tile[0], wide, tile[1], size]
+        order = [0, 4, 3, 1, 5, 7, 9, 2, 6, 8, 10]
+    g = b.op("Transpose", b.op("Reshape", g, integers(b, shape)), perm=order)
     return b.op("Reshape", g, integers(b, [plan.groups * plan.outputs, -1, *tile]))

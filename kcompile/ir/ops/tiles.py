@@ -28,13 +28,19 @@ class Tiling:
         grid: tiles down and across.
         tile: windows down and across in a tile; the last ones may reach beyond the image.
         count: tiles of an image, empty ones included, so that images and tiles fill blocks.
-        images: so many images share a block; the batch is a multiple of them, or is padded to one.
+        images: so many images share a block; the batch is a multiple of them, or is padded to one. 0: the images are too
+            few for a block, and stay as they are.
     """
 
     grid: tuple[int, int]
     tile: tuple[int, int]
     count: int
     images: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether images are not put into blocks."""
+        return self.images == 0
 
 
 @functools.lru_cache(512)
@@ -60,6 +66,10 @@ def choose_tiling(
             if best is None or cost < best[0]:
                 best = cost, found
     assert best is not None
+    if batch is not None and batch < block:
+        whole = Tiling((1, 1), windows, 1, 0)
+        if _cost(whole, batch, windows, channels, outputs, kernel, strides, dilations, block) < best[0]:
+            return whole
     return best[1]
 
 
@@ -91,7 +101,8 @@ def _cost(
 ) -> float:
     """Seconds for the convolution and what is copied before it."""
     images = batch if batch is not None else USUAL_BATCH
-    images = -(-images // tiling.images) * tiling.images
+    if not tiling.plain:
+        images = -(-images // tiling.images) * tiling.images
     tiles = images * tiling.count
     reach = [span(extent, step) for extent, step in zip(kernel, dilations, strict=True)]
     height, width = (
@@ -102,10 +113,15 @@ def _cost(
     positions = reach[1] * channels
     flops = 2.0 * tiles * area * kernel[0] * positions * padded
     filter_bytes = 4 * block * min(padded, costs.FILTER_BLOCKS * block) * area
-    seconds = costs.blocked_convolution(flops, padded // block, positions, filter_bytes)
     whole = tuple(size * stride for size, stride in zip(windows, strides, strict=True))
     x, g = tiles * height * width * channels, tiles * area * padded
-    seconds += costs.copies(x + g)  # into blocks
+    if tiling.plain:
+        # Of each line of the cache that it reads the kernel uses a few numbers only.
+        seconds = costs.blocked_convolution(flops, padded // block, positions, 2 * (filter_bytes // block + 4 * x // tiles))
+        seconds += costs.copies(g if images > 1 else 0)
+    else:
+        seconds = costs.blocked_convolution(flops, padded // block, positions, filter_bytes)
+        seconds += costs.copies(x + g)  # into blocks
     if any(far > 1 for far in reach) or batch != images:
         seconds += costs.copies(images * whole[0] * whole[1] * channels)
     if tiling.count > 1:
@@ -114,9 +130,23 @@ def _cost(
         seconds += costs.copies(x)
     if not exact(tiling, windows):
         seconds += costs.copies(images * windows[0] * windows[1] * padded)
-    if tiling.grid[1] > 1 or tiling.grid[0] * tiling.grid[1] != tiling.count:
+    if across(tiling, block) is None:
         seconds += costs.copies(g)
     return seconds
+
+
+def across(tiling: Tiling, block: int) -> tuple[int, int, int] | None:
+    """The tiles of an image, row by row, as (turns, tiles down, tiles across) of a block; ``None`` if rows do not fit it.
+
+    Where they do, one transpose puts the windows of all tiles where they belong.
+    """
+    together = block // max(tiling.images, 1)
+    down, wide = tiling.grid
+    if tiling.count != down * wide:
+        return None
+    if together % wide == 0:
+        return tiling.count // together, together // wide, wide
+    return None
 
 
 def exact(tiling: Tiling, windows: Sequence[int]) -> bool:
