@@ -38,7 +38,7 @@ def conv_weight_grad(
     something to do.
     """
     plan = _plan(op, x_type, g_type)
-    x, line = _tiles_of_input(b, op, plan, x_type, x)
+    x, tall, line = _tiles_of_input(b, op, plan, x_type, x)
     filters = _tiles_of_gradient(b, op, plan, g_type, g)
     tile, channels, size = plan.tiling.tile, plan.channels, op.block
     y = b.op(
@@ -47,10 +47,13 @@ def conv_weight_grad(
     )  # fmt: skip
     width = line // channels - (tile[1] - 1) * op.strides[1]
     blocks = plan.outputs // size
-    y = b.op("Reshape", y, integers(b, [plan.groups, blocks, -1, width, channels, size]))
-    y = b.op("ReduceSum", y, integers(b, [0]), keepdims=0)
-    bounds = [0, 0], [op.kernel[0], plan.reach[1]], [1, 2], [1, op.dilations[1]]
-    y = b.op("Slice", y, *(integers(b, item) for item in bounds))
+    if plan.groups > 1:
+        y = b.op("Reshape", y, integers(b, [plan.groups, -1]))
+        y = b.op("ReduceSum", y, integers(b, [0]), keepdims=0)
+    y = b.op("Reshape", y, integers(b, [blocks, -1, width, channels, size]))
+    if width != op.kernel[1] or tall != (tile[0] - 1) * op.strides[0] + plan.reach[0]:
+        bounds = [0, 0], [op.kernel[0], plan.reach[1]], [1, 2], [1, op.dilations[1]]
+        y = b.op("Slice", y, *(integers(b, item) for item in bounds))
     y = b.op("Transpose", y, perm=[1, 2, 3, 0, 4])
     return b.op("Reshape", y, integers(b, [*op.kernel, channels, plan.outputs]))
 
@@ -103,8 +106,8 @@ def _plan(op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType) -> 
 
 def _tiles_of_input(
     b: Builder, op: BlockedConvWeightGrad, plan: _Plan, x_type: TensorType, x: str
-) -> tuple[str, int]:
-    """The input as (1, tiles, rows of a tile, columns and channels), blocked; and the length of its lines."""
+) -> tuple[str, int, int]:
+    """The input as (1, tiles, rows of a tile, columns and channels), blocked; and the last two sizes."""
     height, width, channels = x_type.with_shape(x_type.shape[1:]).static_shape
     grid, tile = plan.tiling.grid, plan.tiling.tile
     (top, _), (left, _) = op.pads
@@ -143,7 +146,7 @@ def _tiles_of_input(
         x = b.op("Reshape", x, integers(b, [plan.rounds, plan.tiling.images, plan.turns, plan.together, tall * line]))
         x = b.op("Transpose", x, perm=[0, 2, 1, 3, 4])
     x = b.op("Reshape", x, integers(b, [1, -1, tall, line]))
-    return x if plan.tiling.plain else b.op("ReorderInput", x, domain=DOMAIN), line
+    return x if plan.tiling.plain else b.op("ReorderInput", x, domain=DOMAIN), tall, line
 
 
 def _tiles_of_gradient(

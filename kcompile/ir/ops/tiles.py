@@ -74,8 +74,8 @@ def choose_tiling(
 
 
 def _shares(batch: int | None, block: int) -> list[int]:
-    """How many images may share a block: what divides the batch, or all, with images added."""
-    return sorted({gcd(batch, block) if batch is not None else 1, block})
+    """How many images may share a block: one, what divides the batch, or all, with images added."""
+    return sorted({1, gcd(batch, block) if batch is not None else 1, block})
 
 
 def _tiles(windows: tuple[int, int]) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,92 @@
+"""Filter gradients by tiles: every way to cut the windows of images into tiles gives the same sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kcompile.ir import Graph, Target, apply, input_value, interpret, named
+from kcompile.ir.ops import blocked_weight_lowering
+from kcompile.ir.ops.blocked import BlockedConvWeightGrad, to_blocks
+from kcompile.ir.ops.spatial import output_size, resolve_pads
+from kcompile.ir.ops.tiles import Tiling, choose_tiling
+from tests.op_checks import assert_close, run_onnx
+
+BLOCK = 16
+TILINGS = {
+    "whole images": (16, Tiling((1, 1), (7, 6), 1, 16)),
+    "images are added": (3, Tiling((1, 1), (7, 6), 1, 16)),
+    "images are added to any batch": (None, Tiling((1, 1), (7, 6), 1, 16)),
+    "too few for a block": (3, Tiling((1, 1), (7, 6), 1, 0)),
+    "a single one": (1, Tiling((1, 1), (7, 6), 1, 0)),
+    "rows": (2, Tiling((7, 1), (1, 6), 8, 2)),
+    "rows, ragged": (8, Tiling((2, 1), (4, 6), 2, 8)),
+    "columns": (4, Tiling((1, 4), (7, 2), 4, 4)),
+    "rows and columns": (2, Tiling((4, 2), (2, 3), 8, 2)),
+    "blocks of tiles": (1, Tiling((4, 4), (2, 2), 16, 1)),
+    "several blocks of tiles": (2, Tiling((7, 6), (1, 1), 48, 1)),
+    "several images, several blocks": (4, Tiling((4, 2), (2, 3), 8, 4)),
+    "any batch": (None, Tiling((4, 3), (2, 2), 16, 1)),
+    "one window each": (2, Tiling((7, 6), (1, 1), 48, 2)),
+}
+GEOMETRIES = {
+    "same": ((7, 6), (3, 3), (1, 1), (1, 1), "same"),
+    "valid": ((9, 8), (3, 3), (1, 1), (1, 1), "valid"),
+    "flat": ((7, 6), (1, 5), (1, 1), (1, 1), "same"),
+    "strided": ((14, 11), (3, 2), (2, 2), (1, 1), "same"),
+    "dilated": ((9, 10), (2, 3), (1, 1), (2, 2), "valid"),
+}
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("case", TILINGS)
+def test_every_tiling_gives_the_gradient(case: str, geometry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, tiling = TILINGS[case]
+    sizes, kernel, strides, dilations, padding = GEOMETRIES[geometry]
+    pads = resolve_pads(padding, sizes, kernel, strides, dilations)
+    windows = [output_size(*axis) for axis in zip(sizes, kernel, strides, pads, dilations, strict=True)]
+    assert windows == [7, 6]
+    count = batch or 5
+    random = np.random.default_rng(1)
+    x = random.standard_normal((count, *sizes, 5)).astype(np.float32)
+    g = random.standard_normal((count, 32, *windows)).astype(np.float32)
+    values = [
+        input_value(name, "float32", (batch or named("batch"), *array.shape[1:]))
+        for name, array in (("x", x), ("g", g))
+    ]
+    graph = Graph(values, [apply(BlockedConvWeightGrad(strides, pads, dilations, BLOCK, kernel), *values)])
+    monkeypatch.setattr(blocked_weight_lowering, "choose_tiling", lambda *_: tiling)
+    feeds = {"x": x, "g": to_blocks(g, BLOCK)}
+    actual = run_onnx(graph, feeds, Target(portable=False, block=BLOCK))
+    assert_close(actual["output"], interpret(graph, feeds).outputs["output"], 1e-5, case)
+
+
+@given(
+    batch=st.one_of(st.none(), st.integers(1, 130)),
+    windows=st.tuples(st.integers(1, 512), st.integers(1, 512)),
+    channels=st.sampled_from([1, 3, 16, 64, 256]),
+    outputs=st.sampled_from([16, 48, 64, 512]),
+    kernel=st.sampled_from([(1, 1), (3, 3), (1, 7), (11, 11)]),
+    stride=st.sampled_from([1, 2]),
+)
+def test_the_chosen_tiles_cover_all_windows_and_fill_blocks(batch, windows, channels, outputs, kernel, stride):
+    chosen = choose_tiling(batch, windows, channels, outputs, kernel, (stride, stride), (1, 1), BLOCK)
+    for count, size, extent in zip(chosen.grid, chosen.tile, windows, strict=True):
+        assert (count - 1) * size < extent <= count * size
+    assert chosen.count >= chosen.grid[0] * chosen.grid[1]
+    if chosen.plain:
+        assert batch is not None
+        assert batch < BLOCK
+        assert chosen.count == 1
+    else:
+        assert chosen.images * chosen.count % BLOCK == 0
+
+
+@pytest.mark.parametrize("size", [128, 256, 512])
+def test_a_single_large_image_fills_its_blocks(size: int) -> None:
+    """Each image as one of sixteen channels, fifteen of them empty, took forty times as long."""
+    chosen = choose_tiling(1, (size, size), 64, 64, (3, 3), (1, 1), (1, 1), BLOCK)
+    assert chosen.count == chosen.grid[0] * chosen.grid[1]
+    assert chosen.tile[0] * chosen.tile[1] * BLOCK * 64 * 4 <= 1_100_000  # what the kernel goes through stays in the cache
