@@ -89,4 +89,4 @@ def test_a_single_large_image_fills_its_blocks(size: int) -> None:
     """Each image as one of sixteen channels, fifteen of them empty, took forty times as long."""
     chosen = choose_tiling(1, (size, size), 64, 64, (3, 3), (1, 1), (1, 1), BLOCK)
     assert chosen.count == chosen.grid[0] * chosen.grid[1]
-    assert chosen.tile[0] * chosen.tile[1] * BLOCK * 64 * 4 <= 1_100_000  # what the kernel goes through stays in the cache
+    assert chosen.tile[0] * chosen.tile[1] * BLOCK * 64 * 4 <= 1_100_000  # bytes that stay in the cache

@@ -34,8 +34,8 @@ def conv_weight_grad(
     the filter is dilated by their number: along the width of the result lie the kernel columns, each with
     all channels, and along its height the kernel rows. Nothing is computed that is not wanted.
 
-    The kernel splits its work by groups and by rows of the result; groups of tiles, summed at the end, give more threads
-    something to do.
+    The kernel splits its work by groups and by rows of the result; groups of tiles, summed at the end, give more
+    threads something to do.
     """
     plan = _plan(op, x_type, g_type)
     x, tall, line = _tiles_of_input(b, op, plan, x_type, x)
@@ -130,15 +130,16 @@ def _tiles_of_input(
     )
     if grid[1] > 1:
         x = b.op("Reshape", x, integers(b, [-1, height * width, channels]))
-        corners = [(row * tile[0] * op.strides[0], column * tile[1] * op.strides[1]) for row in range(grid[0]) for column in range(grid[1])]
         inside = np.arange(tall)[:, None] * width + np.arange(wide)
-        places = np.stack([inside + row * width + column for row, column in corners])
+        down, right = (size * stride for size, stride in zip(tile, op.strides, strict=True))
+        corners = [row * down * width + column * right for row in range(grid[0]) for column in range(grid[1])]
+        places = np.stack([inside + corner for corner in corners])
     else:
         wide = width
         places = np.stack([np.arange(tall) + row * tile[0] * op.strides[0] for row in range(grid[0])])
     if plan.tiling.count == 1:
         tall = height
-    elif places.size != height * (1 if grid[1] == 1 else width) or plan.tiling.count != len(places):
+    elif grid[1] > 1 or plan.tiling.count != grid[0] or places.size != height:  # unless rows are only cut
         empty = np.zeros((plan.tiling.count - len(places), *places.shape[1:]), np.int64)
         x = b.op("Gather", x, b.constant(np.concatenate([places, empty]), "int64"), axis=1)
     line = wide * channels
@@ -165,7 +166,8 @@ def _tiles_of_gradient(
         more = [count * part - extent for count, part, extent in zip(grid, tile, plan.windows, strict=True)]
         g = b.op("Pad", g, b.dims([0, 0, 0, 0, 0, plan.missing, 0, *more, 0]))
     # Rounds or turns are divided into groups.
-    shared = [plan.groups, -1, 1, plan.turns] if plan.rounds > 1 else [1, plan.rounds, plan.groups, plan.turns // plan.groups]
+    of_rounds = [plan.groups, -1, 1, plan.turns]
+    shared = of_rounds if plan.rounds > 1 else [1, plan.rounds, plan.groups, plan.turns // plan.groups]
     lying = across(tiling, size)
     if lying is None:
         g = b.op("Reshape", g, integers(b, [-1, grid[0], tile[0], grid[1], tile[1] * size]))

@@ -2,8 +2,8 @@
 
 The filter gradient of a convolution is a sum over all windows of all images. The blocked kernel sums over its "input
 channels", so it needs a whole number of blocks of parts of that sum: images, if there are many, or tiles of images.
-Smaller tiles are also what keeps the gradient, which is the filter here, in the cache; but neighbouring tiles of the input
-overlap, and the overlap is copied.
+Smaller tiles are also what keeps the gradient, which is the filter here, in the cache; but neighbouring tiles of the
+input overlap, and the overlap is copied.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Tiling:
         grid: tiles down and across.
         tile: windows down and across in a tile; the last ones may reach beyond the image.
         count: tiles of an image, empty ones included, so that images and tiles fill blocks.
-        images: so many images share a block; the batch is a multiple of them, or is padded to one. 0: the images are too
-            few for a block, and stay as they are.
+        images: so many images share a block; the batch is a multiple of them, or is padded to one. 0: the images are
+            too few for a block, and stay as they are.
     """
 
     grid: tuple[int, int]
@@ -117,7 +117,8 @@ def _cost(
     x, g = tiles * height * width * channels, tiles * area * padded
     if tiling.plain:
         # Of each line of the cache that it reads the kernel uses a few numbers only.
-        seconds = costs.blocked_convolution(flops, padded // block, positions, 2 * (filter_bytes // block + 4 * x // tiles))
+        read = filter_bytes // block + 4 * x // tiles
+        seconds = costs.blocked_convolution(flops, padded // block, positions, 2 * read)
         seconds += costs.copies(g if images > 1 else 0)
     else:
         seconds = costs.blocked_convolution(flops, padded // block, positions, filter_bytes)
@@ -136,9 +137,10 @@ def _cost(
 
 
 def across(tiling: Tiling, block: int) -> tuple[int, int, int] | None:
-    """The tiles of an image, row by row, as (turns, tiles down, tiles across) of a block; ``None`` if rows do not fit it.
+    """The tiles of an image, row by row, as (turns, tiles down, tiles across) of a block.
 
-    Where they do, one transpose puts the windows of all tiles where they belong.
+    ``None`` if whole rows of tiles do not make a block. Where they do, one transpose puts the windows of all tiles where
+    they belong.
     """
     together = block // max(tiling.images, 1)
     down, wide = tiling.grid
