@@ -139,8 +139,8 @@ def _cost(
 def across(tiling: Tiling, block: int) -> tuple[int, int, int] | None:
     """The tiles of an image, row by row, as (turns, tiles down, tiles across) of a block.
 
-    ``None`` if whole rows of tiles do not make a block. Where they do, one transpose puts the windows of all tiles where
-    they belong.
+    ``None`` if whole rows of tiles do not make a block. Where they do, one transpose puts the windows of all tiles
+    where they belong.
     """
     together = block // max(tiling.images, 1)
     down, wide = tiling.grid
