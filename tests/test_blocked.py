@@ -54,6 +54,13 @@ class Network:
         added = self.weight(outputs) if bias else None
         return conv(x, w, (stride, stride), pads, data_format=FIRST, bias=added)
 
+    def grouped(self, x: Value, blocks: int, groups: int, stride: int = 1, kernel: int = 3) -> Value:
+        """Without a bias."""
+        outputs, channels = blocks * self.block, x.type.with_shape(x.shape[1:]).static_shape[0]
+        w = self.weight(kernel, kernel, channels // groups, outputs)
+        pads = resolve_pads("same", x.shape[2:], (kernel, kernel), (stride, stride), (1, 1))
+        return conv(x, w, (stride, stride), pads, groups=groups, data_format=FIRST)
+
     def batch_norm(self, x: Value) -> Value:
         """After a convolution without bias: the gradient of a bias there is zero, rounding errors apart."""
         channels = x.type.with_shape(x.shape[1:]).static_shape[0]
@@ -96,8 +103,17 @@ def odd_channels(n: Network) -> Value:
     return n.conv(relu(n.conv(average_pool(n.conv(x, 1.5), (2, 2), data_format=FIRST), 0.5)), 0.25)
 
 
+def separable(n: Network) -> Value:
+    """Depthwise convolutions between pointwise ones, and some of a few groups."""
+    x = relu(n.conv(n.image, 2))
+    x = n.batch_norm(n.grouped(x, 2, 2 * n.block))
+    x = relu(n.conv(relu(x), 4, 1))
+    x = n.batch_norm(n.grouped(x, 4, 4 * n.block, stride=2, kernel=5))
+    return relu(n.grouped(n.grouped(x, 2, 2), 2, 2, stride=2))
+
+
 NETWORKS: dict[str, Callable[[Network], Value]] = {
-    f.__name__: f for f in (plain_cnn, residual, branches, odd_channels)
+    f.__name__: f for f in (plain_cnn, residual, branches, odd_channels, separable)
 }
 
 
@@ -136,6 +152,21 @@ def test_kernels_compute_what_numpy_computes(name: str) -> None:
     actual = run_onnx(changed, feeds, Target(portable=False, block=block))
     for key, array in interpret(graph, feeds).outputs.items():
         assert_close(actual[key], array, 1e-4, key)  # some sums have 10^4 terms
+
+
+def test_depthwise_chains_stay_blocked() -> None:
+    """Forth and back; depthwise filter gradients read blocked inputs."""
+    network = Network(8, (8, 8))
+    x = relu(network.conv(network.image, 1, stride=2))
+    x = relu(network.grouped(network.conv(x, 2, 1), 2, 16))
+    y = relu(network.grouped(network.conv(x, 3, 1), 3, 24, stride=2))
+    graph = Graph(network.inputs, [y, *gradients([y], network.inputs[1:])])  # type: ignore[list-item]
+    used = names(join_blocked(cse(blocked(graph, 8))))
+    assert used.count("blocked_depthwise_weight_grad") == 2
+    assert used.count("blocked_conv_input_grad") == used.count("blocked_grouped_conv_input_grad") == 2
+    assert not {"conv", "conv_input_grad", "conv_weight_grad"} & set(used)
+    assert used.count("to_blocked") == 1  # the gradient of the result
+    assert used.count("from_blocked") == 3  # the result, and the inputs of two products for filters of size 1
 
 
 def test_few_conversions_remain() -> None:

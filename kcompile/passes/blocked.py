@@ -39,6 +39,7 @@ from kcompile.ir.ops.shaping import reshape, slice_axes, transpose
 from kcompile.ir.ops.slicing import Concat
 from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
+from kcompile.passes import blocked_groups as grouped
 from kcompile.passes.blocked_convolutions import Kernels, channels_of
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
@@ -89,7 +90,7 @@ class _Walk:
                 self.needed_plain.update(plain)
                 if not isinstance(node.op, PASS_ON):
                     self.taken_plain.update(plain)
-            elif isinstance(node.op, ConvWeightGrad) and not self.kernels.by_columns(node):
+            elif isinstance(node.op, ConvWeightGrad) and node.op.groups == 1 and not self.kernels.by_columns(node):
                 self.needed_plain.add(node.inputs[0])
 
     def as_plain(self, result: Value, plain: Value) -> Value:
@@ -100,6 +101,8 @@ class _Walk:
     def _wants(self, node: Node) -> Sequence[Value]:
         """The inputs that ``node`` takes blocked, if it gains from that or its users do."""
         match node.op:
+            case Convolution() if grouped.takes_groups(node, self.kernels):
+                return grouped.wanted_blocked(node)
             case Conv() | ConvInputGrad():
                 gains = self.kernels.gains(node) or (node.outputs[0] in self.wanted and self.kernels.pays(node))
                 return [node.inputs[0]] if gains and self.kernels.fits(node.inputs[0].type) else []
@@ -127,14 +130,15 @@ class _Walk:
             case ReduceSum() | ReduceMean():
                 return node.op.axes in ((0, 2, 3), (2, 3))
             case ConvWeightGrad():
-                return self.kernels.convolves(node)
+                return self.kernels.convolves(node) or grouped.takes_groups(node, self.kernels)
             case MaxPool() | AveragePool():
                 return True
         return isinstance(node.op, PASS_ON) and node.outputs[0] not in self.needed_plain
 
     def _computes_blocked(self, node: Node) -> bool:
         """Whether ``node`` is a convolution whose result is blocked."""
-        return isinstance(node.op, Conv) and (self.kernels.gains(node) or node.outputs[0] in self.wanted)
+        gains = isinstance(node.op, Conv) and (self.kernels.gains(node) or grouped.takes_groups(node, self.kernels))
+        return gains or (isinstance(node.op, Conv) and node.outputs[0] in self.wanted)
 
     def _keeps_padding(self, node: Node) -> bool:
         """Whether zeros that fill up the last block of the inputs are zeros in the result too."""
@@ -211,7 +215,20 @@ class _Walk:
         between = blocked_input or (few and node.outputs[0] in self.wanted)
         return self.kernels.gains(node) or (between and self.kernels.pays(node))
 
+    def _grouped(self, node: Node, inputs: tuple[Value, ...]) -> Value:
+        """A convolution with groups, or a gradient of one."""
+        if isinstance(node.op, ConvWeightGrad):
+            x, g = inputs
+            if grouped.depthwise(node):
+                return grouped.depthwise_weight_grad(node.op, self.to_blocked(x), self.to_blocked(g), self.block)
+            return grouped.weight_grad_by_groups(node.op, channels_last(x), self.to_blocked(g), self.block)
+        assert isinstance(node.op, Conv | ConvInputGrad)
+        result = grouped.convolution(node.op, self.to_blocked(inputs[0]), inputs[1:], self.block)
+        return self.as_plain(result, node.outputs[0])
+
     def _convolution(self, node: Node, inputs: tuple[Value, ...]) -> Value | None:
+        if grouped.takes_groups(node, self.kernels):
+            return self._grouped(node, inputs)
         if not self.kernels.convolves(node):
             return None
         blocked_input = is_blocked(inputs[1 if isinstance(node.op, ConvWeightGrad) else 0])
@@ -247,8 +264,10 @@ class _Walk:
         """
         output = node.outputs[0]
         images = [value for value in inputs if value.rank > 0]
-        if not self.kernels.fits(output.type) or not self._keeps_padding(node) or any(
-            value.shape != output.shape or value.dtype != "float32" for value in images
+        if (
+            not self.kernels.fits(output.type)
+            or not self._keeps_padding(node)
+            or any(value.shape != output.shape or value.dtype != "float32" for value in images)
         ):
             return None
         pairs = [pair for pair in zip(node.inputs, inputs, strict=True) if pair[1].rank]

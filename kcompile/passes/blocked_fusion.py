@@ -8,6 +8,7 @@ from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
 from kcompile.ir.dims import product
 from kcompile.ir.ops.blocked import BlockedAffine, BlockedConv
 from kcompile.ir.ops.blocked_few import BlockedConvFew
+from kcompile.ir.ops.blocked_groups import BlockedGroupedConv
 from kcompile.ir.ops.convolution import Conv
 from kcompile.ir.ops.elementwise import Add, Relu, add, mul, power, sub
 from kcompile.ir.ops.normalization import BatchNormInference
@@ -56,13 +57,17 @@ def join_blocked(graph: Graph) -> Graph:
         match node.op:
             case Relu() if uses[node.inputs[0]] == 1:
                 op = inputs[0].op
-                if isinstance(op, BlockedConv | BlockedConvFew | BlockedAffine) and not op.relu:
+                if isinstance(op, BlockedConv | BlockedConvFew | BlockedGroupedConv | BlockedAffine) and not op.relu:
                     fired("relu into the op before")
                     return apply(dataclasses.replace(op, relu=True), *inputs[0].node.inputs)
             case Add() if inputs[0].shape == inputs[1].shape:
                 for old, new, other in zip(node.inputs, inputs, inputs[::-1], strict=True):
                     op = new.op
-                    if isinstance(op, BlockedConv | BlockedAffine) and uses[old] == 1 and not (op.relu or op.adds):
+                    if (
+                        isinstance(op, BlockedConv | BlockedGroupedConv | BlockedAffine)
+                        and uses[old] == 1
+                        and not (op.relu or op.adds)
+                    ):
                         fired("sum into the op before")
                         return apply(dataclasses.replace(op, adds=True), *new.node.inputs, other)
         return None
