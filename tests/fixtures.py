@@ -20,6 +20,7 @@ from kcompile.ir.dims import Dim, substitute
 from kcompile.ir.text import parse_graph, print_graph
 from kcompile.ir.types import TensorType
 from kcompile.passes import pipelines
+from kcompile.passes.as_images import as_images
 from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.fold import fold
@@ -43,6 +44,7 @@ from kcompile.passes.unroll import unroll
 FOLDER = Path(__file__).parent / "passes"
 
 PASSES: dict[str, pipelines.Pass] = {
+    "as_images": partial(as_images, block=4),
     "cse": cse,
     "dce": dce,
     "fold": fold,

@@ -29,6 +29,8 @@ from kcompile.ir.ops.blocked import (
 from kcompile.ir.ops.blocked_few import BlockedConvFew
 from kcompile.ir.ops.blocked_windows import batch_norm, channel_sums, tile_max, tile_max_grad, weight_grad_by_windows
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.ops.depth_pooling import DepthOp
+from kcompile.ir.ops.depth_windows import DepthWindows
 from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.indexing import gather
 from kcompile.ir.ops.normalization import BatchNormGrad, BatchNormTraining
@@ -44,7 +46,7 @@ from kcompile.passes.blocked_convolutions import Kernels, channels_of
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 
-PASS_ON = (Elementwise, Concat, BatchNormTraining, BatchNormGrad, MaxPoolGrad)
+PASS_ON = (Elementwise, Concat, BatchNormTraining, BatchNormGrad, MaxPoolGrad, DepthWindows, DepthOp)
 """Ops that work on blocked tensors as well, if that is what their results are wanted for."""
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = to_channels_first(4), to_channels_last(4)
@@ -110,6 +112,9 @@ class _Walk:
                 return [node.inputs[1]] if self.kernels.convolves(node) and self.kernels.by_columns(node) else []
             case Transpose(permutation=permutation) if permutation == TO_CHANNELS_LAST:
                 return node.inputs if self.kernels.fits(node.inputs[0].type) else []
+            case DepthWindows() | DepthOp():
+                if node.outputs[0] in self.wanted and self._moves_blocks(node):
+                    return node.inputs
             case Elementwise() | MaxPool() | AveragePool() | Concat(axis=1):
                 if node.outputs[0] in self.wanted and self._keeps_padding(node):
                     return [value for value in node.inputs if value.shape[1:2] == node.outputs[0].shape[1:2]]
@@ -154,6 +159,11 @@ class _Walk:
                 return all(self.kernels.whole(value.type) for value in node.inputs[:-1])
         return True
 
+    def _moves_blocks(self, node: Node) -> bool:
+        """Whether ``node``, which moves whole slices of volumes, may move them in blocked order."""
+        x = node.inputs[0].type
+        return self.kernels.whole(x) or (isinstance(node.op, DepthOp) and self.kernels.fits(x))
+
     def _tiles(self, op: Pooling, x: TensorType) -> bool:
         """Whether windows lie side by side and are small, so that their parts can be compared one by one."""
         size = op.window[0] * op.window[-1]
@@ -189,6 +199,9 @@ class _Walk:
                 result = self._elementwise(node, inputs)
             case Concat(axis=1) if all(is_blocked(value) for value in inputs) and self._keeps_padding(node):
                 result = apply(node.op, *(inner(value) for value in inputs))
+            case DepthWindows() | DepthOp() if is_blocked(inputs[0]) or node.outputs[0] in self.wanted:
+                if self._moves_blocks(node):
+                    result = apply(node.op, *map(self.to_blocked, inputs))
             case MaxPool() | AveragePool() if is_blocked(inputs[0]):
                 result = self._pool(node, inputs[0])
             case MaxPoolGrad() as pool if is_blocked(inputs[1]) and self._tiles(pool, inputs[1].type):

@@ -17,6 +17,7 @@ from typing import TextIO
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Node
 from kcompile.ir.printing import print_graph
+from kcompile.passes.as_images import as_images as use_images
 from kcompile.passes.blocked import blocked as use_blocks
 from kcompile.passes.blocked_fusion import join_blocked, scale_filters
 from kcompile.passes.cse import cse
@@ -111,10 +112,14 @@ def native_passes(target: Target) -> Pipeline:
     if not target.block:
         return (split_updates,)
 
+    def as_images(graph: Graph) -> Graph:
+        return use_images(graph, target.block)
+
     def blocked(graph: Graph) -> Graph:
         return use_blocks(graph, target.block)
 
     return (
+        as_images,  # first, so that sequences and volumes are blocked too
         scale_filters,
         blocked,
         cse,  # the same conversion is asked for again and again

@@ -173,6 +173,18 @@ EXAMPLES = [
     ),
     row("blocked_conv_few", few(ONE, SAME, ONE), [image, floats(3, 3, 2 * BLOCK, 1), floats(1)], "one output"),
     row("blocked_conv_few", few(ONE, VALID, (2, 1)), [image, floats(3, 3, 2 * BLOCK, 3)], "dilation"),
+    row(
+        "blocked_conv_weight_grad",
+        weight_grad((1, 2), ((0, 0), (2, 0)), (1, 3), (1, 2)),
+        [floats(3, 1, 41, BLOCK), floats(3, BLOCK, 1, 20)],
+        "one row",
+    ),
+    row(
+        "blocked_conv_weight_grad",
+        weight_grad(ONE, ((0, 0), (1, 1)), (1, 3)),
+        [floats(1, 1, 100, 5), floats(1, BLOCK, 1, 100)],
+        "one row of few channels",
+    ),
     row("blocked_conv_weight_grad", weight_grad(ONE, SAME, (3, 3)), [floats(2, 6, 5, BLOCK), image]),
     row(
         "blocked_conv_weight_grad",

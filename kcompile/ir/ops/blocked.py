@@ -27,6 +27,7 @@ from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.normalization import BatchNormGrad
 from kcompile.ir.ops.pooling import AveragePool, MaxPool
 from kcompile.ir.ops.spatial import Pads
+from kcompile.ir.ops.upright import upright
 from kcompile.ir.types import TensorType, same_dim
 
 REORDERED = 4
@@ -250,7 +251,9 @@ class BlockedConvWeightGrad(BlockedOp):
         return self.plain_op().evaluate(arrays[0].transpose(0, 3, 1, 2), self.plain(arrays[1]))
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return conv_weight_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)
+        op, x, g = upright(self, node.inputs[0].type, node.inputs[1].type)
+        dw = conv_weight_grad(b, op, x, g, *names)
+        return dw if op is self else b.op("Reshape", dw, lowering.integers(b, node.outputs[0].type.static_shape))
 
 
 class BlockedPool(BlockedOp, abstract=True):

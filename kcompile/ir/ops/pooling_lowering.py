@@ -10,6 +10,8 @@ import numpy as np
 from kcompile.ir.builder import Builder
 from kcompile.ir.dims import product
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.enlarging import Enlarge
+from kcompile.ir.ops.enlarging_lowering import nearest
 from kcompile.ir.ops.spatial import balanced, lower_pad, offsets, padded_type, static_pads
 from kcompile.ir.types import TensorType
 
@@ -131,13 +133,9 @@ def average_pool_grad(b: Builder, op: AveragePoolGrad, g_type: TensorType, outpu
 def tiled(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType, g: str) -> str:
     """Windows side by side: each element is repeated over its window; elements in no window get zero."""
     g = b.op("Mul", g, b.constant(1 / float(np.prod(op.window)), g_type.dtype))
-    pairs = [(count, size) for count, size in zip(g_type.shape[2:], op.window, strict=True)]
-    apart = g_type.with_shape((*g_type.shape[:2], *(dim for count, _ in pairs for dim in (count, 1))))
-    repeats = [1, 1, *(factor for _, size in pairs for factor in (1, size))]
-    whole = tuple(count * size for count, size in pairs)
-    g = b.op("Expand", b.reshape(g, g_type, apart.shape), b.constant(repeats, "int64"))
-    wide = apart.with_shape((*g_type.shape[:2], *(dim for pair in pairs for dim in pair)))
-    g = b.reshape(g, wide, (*g_type.shape[:2], *whole))
+    factors = (1, 1, *op.window)
+    whole = tuple(count * size for count, size in zip(g_type.shape[2:], op.window, strict=True))
+    g = nearest(b, Enlarge(factors, "nearest"), g_type, g)
     ends = tuple((0, size - extent) for size, extent in zip(output.shape[2:], whole, strict=True))
     return lower_pad(b, g, g_type.dtype, ends)
 

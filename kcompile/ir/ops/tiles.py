@@ -81,7 +81,7 @@ def _shares(batch: int | None, block: int) -> list[int]:
 def _tiles(windows: tuple[int, int]) -> Iterator[tuple[int, int]]:
     """Sizes of tiles worth looking at."""
     rows, columns = windows
-    widths = {-(-columns // parts) for parts in range(1, min(columns, 16) + 1)}
+    widths = {-(-columns // parts) for parts in range(1, (columns if rows == 1 else min(columns, 16)) + 1)}
     heights = {-(-rows // parts) for parts in range(1, rows + 1)}
     for width in sorted(widths, reverse=True):
         for height in sorted(heights, reverse=True):
