@@ -16,6 +16,9 @@ ONE_BLOCK_RATE = 110e9
 PLAIN_INPUT = 0.8
 """How fast the blocked kernel is on a plain input of few channels, compared to a blocked one."""
 
+PLAIN_TILES = 0.6
+"""The same where that input has many numbers for each place, so that a line of the cache serves one place only."""
+
 POSITIONS = 6
 """So many neighbouring results the blocked kernel computes at a time."""
 
@@ -96,3 +99,8 @@ def blocked_convolution(flops: float, outputs: int, positions: int, filter_bytes
 def copies(count: float, rate: float = COPY_RATE) -> float:
     """Seconds in which ``count`` float32 numbers are written once."""
     return 4 * count / rate
+
+
+def window_table(count: float, outputs: int) -> float:
+    """Seconds in which a table of ``count`` numbers is made, and multiplied by a row for each output."""
+    return count * (1.3e-9 + 2 * outputs / (PRODUCT_RATE / 2))

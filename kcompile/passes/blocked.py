@@ -20,7 +20,6 @@ from kcompile.ir.ops.blocked import (
     BlockedBatchNormGrad,
     BlockedConv,
     BlockedConvInputGrad,
-    BlockedConvWeightGrad,
     BlockedMaxPool,
     BlockedMean,
     FromBlocked,
@@ -43,6 +42,14 @@ from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
 from kcompile.passes import blocked_groups as grouped
 from kcompile.passes.blocked_convolutions import Kernels, channels_of
+from kcompile.passes.blocked_weight_gradients import (
+    EXCHANGED,
+    TILES,
+    WINDOWS,
+    by_exchanged_tiles,
+    by_tiles,
+    cheapest_way,
+)
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 
@@ -92,8 +99,11 @@ class _Walk:
                 self.needed_plain.update(plain)
                 if not isinstance(node.op, PASS_ON):
                     self.taken_plain.update(plain)
-            elif isinstance(node.op, ConvWeightGrad) and node.op.groups == 1 and not self.kernels.by_columns(node):
+            elif isinstance(node.op, ConvWeightGrad) and self._by_windows(node):
                 self.needed_plain.add(node.inputs[0])
+
+    def _by_windows(self, node: Node) -> bool:
+        return self.kernels.convolves(node) and cheapest_way(node, self.block) == WINDOWS
 
     def as_plain(self, result: Value, plain: Value) -> Value:
         """The blocked ``result`` seen as the value ``plain`` of the graph before."""
@@ -109,7 +119,10 @@ class _Walk:
                 gains = self.kernels.gains(node) or (node.outputs[0] in self.wanted and self.kernels.pays(node))
                 return [node.inputs[0]] if gains and self.kernels.fits(node.inputs[0].type) else []
             case ConvWeightGrad():
-                return [node.inputs[1]] if self.kernels.convolves(node) and self.kernels.by_columns(node) else []
+                if not self.kernels.convolves(node):
+                    return []
+                wanted = {TILES: node.inputs[1:], EXCHANGED: node.inputs[:1]}.get(cheapest_way(node, self.block), ())
+                return [value for value in wanted if self.kernels.fits(value.type)]
             case Transpose(permutation=permutation) if permutation == TO_CHANNELS_LAST:
                 return node.inputs if self.kernels.fits(node.inputs[0].type) else []
             case DepthWindows() | DepthOp():
@@ -260,10 +273,13 @@ class _Walk:
                     result = apply(gradient, x, inputs[1])
             case ConvWeightGrad() as op:
                 x, g = inputs
-                if self.kernels.by_columns(node):
-                    by_columns = BlockedConvWeightGrad(op.strides, op.pads, op.dilations, self.block, op.kernel)
-                    return apply(by_columns, channels_last(x), self.to_blocked(g))
-                if not blocked_input:
+                match cheapest_way(node, self.block):
+                    case "tiles":
+                        return by_tiles(op, channels_last(x), self.to_blocked(g), channels_of(g.type), self.block)
+                    case "exchanged":
+                        image = channels_last(g)
+                        return by_exchanged_tiles(op, self.to_blocked(x), image, channels_of(x.type), self.block)
+                if not blocked_input or not self.kernels.whole(g.type):
                     return None
                 pads = [(int(before), int(after)) for before, after in op.pads]  # type: ignore[arg-type]
                 return weight_grad_by_windows(x, inner(g), op.kernel, op.strides, pads, op.dilations, self.block)

@@ -9,11 +9,8 @@ from kcompile.ir import costs
 from kcompile.ir.core import Node, constant_of
 from kcompile.ir.ops.blocked_grad_lowering import input_grad_phases
 from kcompile.ir.ops.blocked_lowering import padded
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution
 from kcompile.ir.types import TensorType
-
-FEW_CHANNELS = 4
-"""Up to so many channels a filter gradient is one small matmul rather than a convolution."""
 
 MOST_PADDING = 4 / 3
 """Blocked tensors have at most so many times the elements of the plain ones."""
@@ -57,9 +54,9 @@ class Kernels:
                 known = min(channels_of(node.inputs[0].type), channels_of(node.outputs[0].type)) > 0
                 return known and input_grad_phases(op, node.inputs[0].type, node.inputs[1].type) is not None
             case _:
-                g = node.inputs[1].type
-                sizes = (*node.inputs[0].shape[1:], *g.shape[1:])
-                return self.whole(g) and all(isinstance(size, int) for size in sizes)
+                x, g = node.inputs
+                known = all(isinstance(size, int) for size in (*x.shape[1:], *g.shape[1:]))
+                return known and min(channels_of(x.type), channels_of(g.type)) > 0
 
     def gives_few(self, node: Node) -> bool:
         """Whether the result has fewer channels than a block, and can be computed plain by the blocked kernel."""
@@ -110,9 +107,3 @@ class Kernels:
     def few(self, type: TensorType) -> bool:
         """Whether the kernel takes such an input plain."""
         return 0 < channels_of(type) < self.block
-
-    def by_columns(self, node: Node) -> bool:
-        """Whether a filter gradient is computed as a blocked convolution, rather than as a matmul."""
-        assert isinstance(node.op, ConvWeightGrad)
-        channels = node.inputs[0].shape[1]
-        return isinstance(channels, int) and channels > FEW_CHANNELS and node.op.kernel != (1, 1)

@@ -11,8 +11,7 @@ import numpy as np
 from kcompile.ir.builder import Builder
 from kcompile.ir.dims import Dim, floor_divide
 from kcompile.ir.ops.blocked_lowering import DOMAIN, integers
-from kcompile.ir.ops.spatial import span
-from kcompile.ir.ops.tiles import Tiling, across, choose_tiling, exact
+from kcompile.ir.ops.tiles import Tiling, WindowSum, cheapest_tiling
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -40,22 +39,22 @@ def conv_weight_grad(
     plan = _plan(op, x_type, g_type)
     x, tall, line = _tiles_of_input(b, op, plan, x_type, x)
     filters = _tiles_of_gradient(b, op, plan, g_type, g)
-    tile, channels, size = plan.tiling.tile, plan.channels, op.block
+    tile, channels, size = plan.tiling.tile, plan.problem.channels, op.block
     y = b.op(
         "Conv", x, filters, domain=DOMAIN, kernel_shape=tile, strides=[op.dilations[0], 1],
         dilations=[op.strides[0], op.strides[1] * channels], pads=[0, 0, 0, 0], group=plan.groups,
     )  # fmt: skip
     width = line // channels - (tile[1] - 1) * op.strides[1]
-    blocks = plan.outputs // size
+    blocks = plan.problem.outputs // size
     if plan.groups > 1:
         y = b.op("Reshape", y, integers(b, [plan.groups, -1]))
         y = b.op("ReduceSum", y, integers(b, [0]), keepdims=0)
     y = b.op("Reshape", y, integers(b, [blocks, -1, width, channels, size]))
-    if width != op.kernel[1] or tall != (tile[0] - 1) * op.strides[0] + plan.reach[0]:
-        bounds = [0, 0], [op.kernel[0], plan.reach[1]], [1, 2], [1, op.dilations[1]]
+    if width != op.kernel[1] or tall != (tile[0] - 1) * op.strides[0] + plan.problem.reach[0]:
+        bounds = [0, 0], [op.kernel[0], plan.problem.reach[1]], [1, 2], [1, op.dilations[1]]
         y = b.op("Slice", y, *(integers(b, item) for item in bounds))
     y = b.op("Transpose", y, perm=[1, 2, 3, 0, 4])
-    return b.op("Reshape", y, integers(b, [*op.kernel, channels, plan.outputs]))
+    return b.op("Reshape", y, integers(b, [*op.kernel, channels, plan.problem.outputs]))
 
 
 @dataclass(frozen=True)
@@ -66,42 +65,34 @@ class _Plan:
     then ``tiling.images`` images with ``together`` tiles of each.
     """
 
+    problem: WindowSum
     tiling: Tiling
-    batch: Dim
     missing: Dim  # images that are added
     rounds: int  # -1: as many as there are
     turns: int
     together: int
     groups: int
-    channels: int
-    outputs: int
-    windows: tuple[int, int]
-    reach: tuple[int, int]
 
 
 def _plan(op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType) -> _Plan:
-    outputs, *windows = g_type.with_shape(g_type.shape[1:]).static_shape
+    outputs, down, across = g_type.with_shape(g_type.shape[1:]).static_shape
     channels = x_type.with_shape(x_type.shape[3:]).static_shape[0]
     batch = x_type.shape[0]
     known = batch if isinstance(batch, int) else None
-    down, across_ = windows
     kernel, strides, dilations = ((item[0], item[1]) for item in (op.kernel, op.strides, op.dilations))
-    tiling = choose_tiling(known, (down, across_), channels, outputs, kernel, strides, dilations, op.block)
+    problem = WindowSum(known, (down, across), channels, outputs, kernel, strides, dilations, op.block)
+    _, tiling = cheapest_tiling(problem)
     if tiling.plain:
-        reach = span(kernel[0], dilations[0]), span(kernel[1], dilations[1])
-        return _Plan(tiling, batch, 0, 1, 1, 1, 1, channels, outputs, (down, across_), reach)
+        return _Plan(problem, tiling, 0, 1, 1, 1, 1)
     together = op.block // tiling.images
     missing: Dim = floor_divide(batch + tiling.images - 1, tiling.images) * tiling.images - batch
     rounds = -(-known // tiling.images) if known is not None else -1
     turns = tiling.count // together
-    reach = span(kernel[0], dilations[0]), span(kernel[1], dilations[1])
-    allowed = max(GROUP_BYTES // (4 * outputs * channels * kernel[0] * reach[1]), 1)
+    allowed = max(GROUP_BYTES // (4 * outputs * channels * kernel[0] * problem.reach[1]), 1)
     shared = gcd(rounds if rounds > 1 else turns, MOST_GROUPS)
     while shared > allowed:
         shared //= 2
-    return _Plan(
-        tiling, batch, missing, rounds, turns, together, shared, channels, outputs, (down, across_), reach
-    )
+    return _Plan(problem, tiling, missing, rounds, turns, together, shared)
 
 
 def _tiles_of_input(
@@ -117,7 +108,7 @@ def _tiles_of_input(
     bottom, right = (
         max((count * size - 1) * stride + far - before - extent, 0)
         for count, size, stride, far, before, extent in zip(
-            grid, tile, op.strides, plan.reach, (top, left), (height, width), strict=True
+            grid, tile, op.strides, plan.problem.reach, (top, left), (height, width), strict=True
         )
     )
     x = b.op("Reshape", x, integers(b, [-1, height, width * channels]))
@@ -126,7 +117,7 @@ def _tiles_of_input(
         x = b.op("Pad", x, b.dims(around))
     height, width = height + top + bottom, width + left + right
     tall, wide = (
-        (size - 1) * stride + far for size, stride, far in zip(tile, op.strides, plan.reach, strict=True)
+        (size - 1) * stride + far for size, stride, far in zip(tile, op.strides, plan.problem.reach, strict=True)
     )
     if grid[1] > 1:
         x = b.op("Reshape", x, integers(b, [-1, height * width, channels]))
@@ -155,20 +146,21 @@ def _tiles_of_gradient(
 ) -> str:
     """The gradient as a filter, (groups * outputs, tiles of a group, rows of a tile, columns of a tile)."""
     size, tiling = op.block, plan.tiling
-    blocks, area = plan.outputs // size, tiling.tile[0] * tiling.tile[1]
+    blocks, area = plan.problem.outputs // size, tiling.tile[0] * tiling.tile[1]
     grid, tile = tiling.grid, tiling.tile
     if tiling.plain:
-        if plan.batch != 1:
-            g = b.op("Transpose", b.op("Reshape", g, integers(b, [-1, blocks, area * size])), perm=[1, 0, 2])
-        return b.op("Reshape", g, integers(b, [plan.outputs, -1, *tile]))
-    if not exact(tiling, plan.windows) or plan.missing != 0:
-        g = b.op("Reshape", g, integers(b, [-1, blocks, *plan.windows, size]))
-        more = [count * part - extent for count, part, extent in zip(grid, tile, plan.windows, strict=True)]
+        if plan.problem.batch != 1 and blocks > 1:
+            g = b.op("Reshape", g, integers(b, [-1, blocks, tiling.count * area * size]))
+            g = b.op("Transpose", g, perm=[1, 0, 2])
+        return b.op("Reshape", g, integers(b, [plan.problem.outputs, -1, *tile]))
+    if not tiling.covers(plan.problem.windows) or plan.missing != 0:
+        g = b.op("Reshape", g, integers(b, [-1, blocks, *plan.problem.windows, size]))
+        more = [count * part - extent for count, part, extent in zip(grid, tile, plan.problem.windows, strict=True)]
         g = b.op("Pad", g, b.dims([0, 0, 0, 0, 0, plan.missing, 0, *more, 0]))
     # Rounds or turns are divided into groups.
     of_rounds = [plan.groups, -1, 1, plan.turns]
     shared = of_rounds if plan.rounds > 1 else [1, plan.rounds, plan.groups, plan.turns // plan.groups]
-    lying = across(tiling, size)
+    lying = tiling.lying(size)
     if lying is None:
         g = b.op("Reshape", g, integers(b, [-1, grid[0], tile[0], grid[1], tile[1] * size]))
         g = b.op("Transpose", g, perm=[0, 1, 3, 2, 4])
@@ -182,4 +174,4 @@ def _tiles_of_gradient(
         shape = [*shared[:2], tiling.images, blocks, *shared[2:], down, tile[0], wide, tile[1], size]
         order = [0, 4, 3, 1, 5, 7, 9, 2, 6, 8, 10]
     g = b.op("Transpose", b.op("Reshape", g, integers(b, shape)), perm=order)
-    return b.op("Reshape", g, integers(b, [plan.groups * plan.outputs, -1, *tile]))
+    return b.op("Reshape", g, integers(b, [plan.groups * plan.problem.outputs, -1, *tile]))

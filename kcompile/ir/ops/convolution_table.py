@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WITHOUT_KERNEL = ("float64",)
 """Element types that ONNX Runtime's CPU cannot convolve."""
 
+FEW_COLUMNS = 8
+"""A product of many rows by fewer columns than this is faster the other way round."""
+
 
 def needed(op: Convolution, x_type: TensorType, provider: str) -> bool:
     """Whether there is no kernel, so that the table must do it.
@@ -116,11 +119,15 @@ def conv_weight_grad(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type:
     out, *counts = g_type.with_shape(g_type.shape[1:]).static_shape
     table = window_table(b, op, x_type, op.kernel, counts, x)
     gradient = b.reshape(g, g_type, (batch, groups, out // groups, prod(counts)))
+    rows, columns = prod(op.kernel) * channels // groups, out // groups
+    turned = columns < min(rows, FEW_COLUMNS)
+    left, right = (gradient, table) if turned else (table, gradient)
     if b.target.portable or x_type.dtype != "float32":
-        products = b.op("MatMul", table, b.op("Transpose", gradient, perm=[0, 1, 3, 2]))
+        products = b.op("MatMul", left, b.op("Transpose", right, perm=[0, 1, 3, 2]))
     else:
-        products = b.op("FusedMatMul", table, gradient, domain="com.microsoft", transB=1)
+        products = b.op("FusedMatMul", left, right, domain="com.microsoft", transB=1)
     summed = b.op("ReduceSum", products, b.constant([0], "int64"), keepdims=0)
-    if groups > 1:
-        summed = b.op("Transpose", summed, perm=[1, 0, 2])  # from (group, rows of the table, channels out)
+    order = [2, 0, 1] if turned else [1, 0, 2]  # from (group, rows of the table, channels out), or the last two turned
+    if groups > 1 or turned:
+        summed = b.op("Transpose", summed, perm=order)
     return b.op("Reshape", summed, b.constant([*op.kernel, channels // groups, out], "int64"))

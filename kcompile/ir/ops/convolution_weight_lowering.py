@@ -31,7 +31,8 @@ def conv_weight_grad(
     if known and pads is not None:
         channels = x_type.with_shape(x_type.shape[1:2]).static_shape[0]
         windows = prod(g_type.with_shape(g_type.shape[2:]).static_shape)
-        small = prod(op.kernel) * channels * windows <= TABLE_LIMIT
+        copied = prod(op.kernel) * channels * windows if max(op.kernel) > 1 else 0
+        small = copied <= TABLE_LIMIT
         if (small and op.groups <= GROUP_LIMIT) or x_type.dtype in table.WITHOUT_KERNEL:
             return table.conv_weight_grad(b, op, x_type, g_type, x, g)
         if op.groups == 1 and len(op.kernel) == 2:

@@ -1,0 +1,93 @@
+"""How the filter gradient of a convolution is computed where images may be blocked: three ways, by their costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from kcompile.ir import costs
+from kcompile.ir.core import Node, Value, apply, constant
+from kcompile.ir.ops.blocked import BlockedConvWeightGrad
+from kcompile.ir.ops.blocked_lowering import padded
+from kcompile.ir.ops.convolution import ConvWeightGrad
+from kcompile.ir.ops.indexing import gather
+from kcompile.ir.ops.shaping import reshape, transpose
+from kcompile.ir.ops.slicing import slice_axes
+from kcompile.ir.ops.spatial import span
+from kcompile.ir.ops.tiles import USUAL_BATCH, WindowSum, cheapest_tiling
+
+TILES, EXCHANGED, WINDOWS = "tiles", "exchanged", "windows"
+"""Tiles of the gradient, which is the filter, on tiles of the input; the same with their parts exchanged; a matrix
+product with a table of windows."""
+
+WINDOW_LIMIT = 16_000_000
+"""So many numbers may a table of windows hold."""
+
+
+def cheapest_way(node: Node, block: int) -> str:
+    """One of the three ways for a filter gradient of channels-first images of known sizes and any batch."""
+    op, (x, g) = node.op, (value.shape for value in node.inputs)
+    assert isinstance(op, ConvWeightGrad)
+    if op.kernel == (1, 1):
+        return WINDOWS
+    batch = x[0] if isinstance(x[0], int) else None
+    (channels, *sizes), (outputs, *windows) = (_known(shape[1:]) for shape in (x, g))
+    images = USUAL_BATCH if batch is None else batch
+    pixels, positions = math.prod(sizes), math.prod(windows)
+    kernel, strides, dilations = _pair(op.kernel), _pair(op.strides), _pair(op.dilations)
+    tiles = WindowSum(batch, _pair(windows), channels, outputs, kernel, strides, dilations, block)
+    converted = images * (pixels * channels + positions * padded(outputs, block))
+    seconds = {TILES: cheapest_tiling(tiles)[0] + costs.copies(converted)}
+    if strides == (1, 1) and _exchanged_pads(op) is not None:
+        exchanged = WindowSum(batch, _pair(sizes), outputs, channels, kernel, strides, dilations, block)
+        converted = images * (pixels * padded(channels, block) + positions * outputs)
+        seconds[EXCHANGED] = cheapest_tiling(exchanged)[0] + costs.copies(converted)
+    table = math.prod(op.kernel) * channels * positions * images
+    if table <= WINDOW_LIMIT and outputs % block == 0:
+        seconds[WINDOWS] = costs.window_table(table, outputs)
+    return min(seconds, key=lambda way: seconds[way])
+
+
+def by_tiles(op: ConvWeightGrad, x: Value, g: Value, outputs: int, block: int) -> Value:
+    """The filter gradient from a channels-last ``x`` and a blocked ``g`` of so many outputs."""
+    dw = apply(BlockedConvWeightGrad(op.strides, op.pads, op.dilations, block, op.kernel), x, g)
+    return _first(dw, outputs)
+
+
+def by_exchanged_tiles(op: ConvWeightGrad, x: Value, g: Value, channels: int, block: int) -> Value:
+    """The filter gradient from a blocked ``x`` of so many channels and a channels-last ``g``, for strides of 1.
+
+    Each pixel of the input is a window on the gradient, which it meets in reversed order.
+    """
+    pads = _exchanged_pads(op)
+    assert pads is not None
+    dw = _first(apply(BlockedConvWeightGrad((1, 1), pads, op.dilations, block, op.kernel), g, x), channels)
+    height, width, outputs, _ = dw.type.static_shape
+    backwards = constant(np.arange(height * width)[::-1].astype(np.int64))
+    turned = gather(reshape(dw, (height * width, outputs, channels)), backwards)
+    return reshape(transpose(turned, (0, 2, 1)), (height, width, channels, outputs))
+
+
+def _exchanged_pads(op: ConvWeightGrad) -> tuple[tuple[int, int], ...] | None:
+    """The pads of the gradient under which each pixel of the input is a window; ``None``: they would be negative."""
+    reach = [span(extent, step) - 1 for extent, step in zip(op.kernel, op.dilations, strict=True)]
+    pads = [_known(pair) for pair in op.pads]
+    if any(max(pair) > far for pair, far in zip(pads, reach, strict=True)):
+        return None
+    return tuple((far - before, far - after) for far, (before, after) in zip(reach, pads, strict=True))
+
+
+def _first(dw: Value, outputs: int) -> Value:
+    """The filter without the outputs that padding added."""
+    return dw if dw.shape[3] == outputs else slice_axes(dw, (3,), (0,), (outputs,), (1,))
+
+
+def _known(dims: Sequence[object]) -> list[int]:
+    return [dim for dim in dims if isinstance(dim, int)]
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    first, second = values
+    return first, second
