@@ -1,4 +1,4 @@
-"""`python -m benchmarks fit|predict|grid|busy|compile|import`: measure kcompile and its peers side by side."""
+"""`python -m benchmarks fit|predict|grid|busy|compile|import|files`: measure kcompile and its peers side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import busy, grid, models, peers, report, shapes
+from benchmarks import busy, files, grid, models, peers, report, shapes
 from benchmarks.driver import PeerError, measure, progress, started
 from benchmarks.peers import Peer
 from benchmarks.report import Result, number
@@ -99,6 +99,9 @@ def parser() -> argparse.ArgumentParser:
     choice = f"default: {' '.join(DEPTHS)}"
     build.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
     commands.add_parser("import", parents=[shared], help="time of the first import, and until a first prediction")
+    files.add_arguments(
+        commands.add_parser("files", parents=[shared], help="Keras files as ONNX, by kcompile and by tf2onnx")
+    )
     return main
 
 
@@ -273,6 +276,11 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.command == "busy":
             times = run_busy(arguments)
             printed, raw = busy.table(times), [asdict(one) for one in times]
+        elif arguments.command == "files":
+            peers.cores(arguments.threads)
+            compared = files.run(arguments, peers.parse(arguments.peers, "files"))
+            printed, raw = files.render(compared), [asdict(one) for one in compared]
+            measured = any(not one.error for one in compared)
         else:
             results = run(arguments)
             printed, raw = render(arguments.command, results), [result.as_json() for result in results]

@@ -24,7 +24,7 @@ class Kind:
 
 
 KINDS = {
-    "kcompile": Kind("kcompile", ("kcompile",), tasks=("fit", "predict", "grid")),
+    "kcompile": Kind("kcompile", ("kcompile",), tasks=("fit", "predict", "grid", "files")),
     "kcompile-compiled": Kind("kcompile", ("kcompile",), tasks=("predict",)),
     "bare": Kind("onnxruntime", ("onnxruntime",), tasks=("predict",)),
     "keras-tensorflow": Kind("keras", ("keras", "tensorflow-cpu"), {"KERAS_BACKEND": "tensorflow"}),
@@ -32,7 +32,7 @@ KINDS = {
     "keras-torch": Kind("keras", ("keras", "torch"), {"KERAS_BACKEND": "torch"}),
     "pytorch": Kind("torch", ("torch", "numpy"), tasks=("fit", "predict", "grid")),
     "tensorflow": Kind("tensorflow", ("tensorflow-cpu",), tasks=("grid",)),
-    "tf2onnx": Kind("onnxruntime", ("onnxruntime",), tasks=("predict",)),
+    "tf2onnx": Kind("onnxruntime", ("onnxruntime",), tasks=("predict", "files")),
     "openvino": Kind("openvino", ("openvino",), tasks=("predict",)),
 }
 REFERENCE = "kcompile"
@@ -60,7 +60,7 @@ class Peer:
 def parse(text: str | None, task: str) -> list[Peer]:
     """The peers of `--peers name=python,...`; a name without `=python` runs in this interpreter.
 
-    `task` is what they are to do: `fit`, `predict` or `grid`. For `predict`, naming `kcompile` brings in its frozen
+    `task` is what they are to do: `fit`, `predict`, `grid` or `files`. For `predict`, naming `kcompile` brings in its frozen
     compiled model and the bare session on its exported file as well: they share its environment, and the targets
     compare them.
     Raises ValueError for an unknown name, a repeated one, or one that cannot do the task.

@@ -147,6 +147,15 @@ class Worker:
                 from benchmarks import inference
 
                 return inference.export(request["peer"], request["model"], request["file"])
+            case "convert":
+                from benchmarks import onnx_files
+
+                return onnx_files.convert(*(request[key] for key in ("peer", "source", "target", "batches")))
+            case "compare":
+                from benchmarks import onnx_files
+
+                keys = ("files", "batches", "threads", "rounds", "seconds")
+                return onnx_files.compare(*(request[key] for key in keys))
             case "round":
                 assert self.task is not None, "prepare comes first"
                 return timed_round(self.task, request["seconds"])

@@ -1,0 +1,147 @@
+"""Keras files to ONNX files, by kcompile and by tf2onnx, and both files timed. Runs in the peers' environments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+LENGTHS = (64, 256, 1024, 10240)
+"""Values for sizes that a model leaves free (time, height, width); the first is taken for which there is an output."""
+
+BLOCK_SECONDS = 0.02
+
+Feeds = list[np.ndarray]
+
+
+def convert(peer: str, source: str, target: str, batches: list[int]) -> dict[str, Any]:
+    """Write the ONNX file `target`. kcompile also writes inputs for each batch size, as `target` + `.<batch>.npz`."""
+    if peer != "kcompile":
+        return by_tf2onnx(source, target)
+    samples = import_module("kcompile.export.samples")
+    model = import_module("kcompile").models.load_model(source, compile=False)
+    model.export(target)
+    call = session(target, 1)
+    free = samples.free_sizes(model)
+    for number, length in enumerate(LENGTHS):
+        sizes = dict.fromkeys(free, length)
+        feeds = {batch: list(samples.random_feeds(model, batch, sizes).values()) for batch in batches}
+        try:
+            found = call(feeds[batches[0]])
+        except Exception:
+            if number == len(LENGTHS) - 1 or not free:
+                raise
+            continue
+        if all(array.size for array in found):
+            break
+    for batch, arrays in feeds.items():
+        np.savez(f"{target}.{batch}.npz", *arrays)
+    return {"file": target}
+
+
+def by_tf2onnx(source: str, target: str) -> dict[str, Any]:
+    """tf2onnx's conversion of the model, as loaded by tf_keras or, if that does not know the file, by Keras 3."""
+    tensorflow, tf2onnx = import_module("tensorflow"), import_module("tf2onnx")
+    refusals = []
+    for name in ("tf_keras", "keras"):
+        try:
+            model = import_module(name).models.load_model(source, compile=False)
+        except Exception as error:  # whatever it is, the other one may read the file
+            refusals.append(f"{name}: {type(error).__name__}: {error}".splitlines()[0][:200])
+            continue
+        signature = [
+            tensorflow.TensorSpec((None, *x.shape[1:]), x.dtype, name=f"x{number}")
+            for number, x in enumerate(model.inputs)
+        ]
+
+        def call(*arrays: Any, model: Any = model) -> Any:
+            return model(list(arrays) if len(arrays) > 1 else arrays[0], training=False)
+
+        function = tensorflow.function(call, input_signature=signature)
+        tf2onnx.convert.from_function(function, input_signature=signature, opset=18, output_path=target)
+        return {"file": target}
+    raise ValueError("; ".join(refusals))
+
+
+def session(file: str, threads: int) -> Callable[[Feeds], Feeds]:
+    """A bare session on an ONNX file; inputs by position, cast to the types that it wants."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    made = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    names = [x.name for x in made.get_inputs()]
+    types = {"tensor(float)": "float32", "tensor(double)": "float64"}
+    kinds = [types.get(x.type, x.type.removeprefix("tensor(").rstrip(")")) for x in made.get_inputs()]
+
+    def call(arrays: Feeds) -> Feeds:
+        pairs = zip(names, kinds, arrays, strict=True)
+        return made.run(None, {name: array.astype(kind, copy=False) for name, kind, array in pairs})
+
+    return call
+
+
+def nodes(file: str) -> int:
+    """How many nodes an ONNX file has, those of loop bodies included."""
+    import onnx
+
+    def counted(graph: Any) -> int:
+        bodies = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+        return len(graph.node) + sum(map(counted, bodies))
+
+    return counted(onnx.load(file, load_external_data=False).graph)
+
+
+def compare(files: list[str], batches: list[int], threads: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """Time the files in turn, block by block, on the inputs that lie beside the first one.
+
+    Returns for each file its nodes, and by batch size the seconds per call of each block of each round; and the
+    largest difference of their outputs, relative to the largest number.
+    """
+    calls = [session(file, threads) for file in files]
+    times: dict[str, list[list[list[float]]]] = {}
+    apart = 0.0
+    for batch in batches:
+        with np.load(f"{files[0]}.{batch}.npz") as stored:
+            feeds = [stored[name] for name in stored.files]
+        apart = max(apart, difference(*(call(feeds) for call in calls)))
+        repeats = [repetitions(partial(call, feeds)) for call in calls]
+        rows: list[list[list[float]]] = [[] for _ in calls]
+        for _ in range(rounds):
+            blocks: list[list[float]] = [[] for _ in calls]
+            end = time.perf_counter() + seconds
+            while time.perf_counter() < end or len(blocks[0]) < 3:
+                for call, count, found in zip(calls, repeats, blocks, strict=True):
+                    begin = time.perf_counter()
+                    for _ in range(count):
+                        call(feeds)
+                    found.append((time.perf_counter() - begin) / count)
+            for row, found in zip(rows, blocks, strict=True):
+                row.append(found)
+        times[str(batch)] = rows
+    return {"nodes": [nodes(file) for file in files], "times": times, "difference": apart}
+
+
+def repetitions(function: Callable[[], Any]) -> int:
+    """How many calls fill a block; called twice before, since first calls are slow."""
+    for _ in range(2):
+        begin = time.perf_counter()
+        function()
+    return max(1, round(BLOCK_SECONDS / max(time.perf_counter() - begin, 1e-7)))
+
+
+def difference(ours: Feeds, theirs: Feeds) -> float:
+    """The largest difference relative to the largest number of an output. Raises ValueError if shapes differ."""
+    worst = 0.0
+    for a, b in zip(ours, theirs, strict=True):
+        if a.shape != b.shape:
+            raise ValueError(f"the outputs have shapes {a.shape} and {b.shape}")
+        scale = max(float(np.abs(a).max(initial=0)), 1e-30)
+        worst = max(worst, float(np.abs(a.astype("float64") - b).max(initial=0)) / scale)
+    return worst
