@@ -126,22 +126,29 @@ def one(source: Path, folder: Path, workers: Workers, arguments: argparse.Namesp
         seen = workers.ask("kcompile", do="compare", files=targets, batches=batches, **options)
     except PeerError as error:
         result.error = str(error)
+        progress(f"{source.name}: {result.error}")
         return result
     result.nodes, result.times, result.difference = seen["nodes"], seen["times"], seen["difference"]
+    ratios = ", ".join(number(result.ratio(batch)) for batch in result.times)
+    progress(f"{source.name}: ratios {ratios}; nodes {result.nodes[0]}, {result.nodes[1]}")
     return result
 
 
 def render(results: list[FileResult]) -> str:
     """A row for each file, the slowest first, a line of totals, and what could not be compared."""
     measured = sorted((result for result in results if not result.error), key=FileResult.worst)
+    batches = list(dict.fromkeys(batch for result in measured for batch in result.times))
     rows = []
     for result in measured:
         cells = [result.name, *map(str, result.nodes)]
-        for batch in result.times:
+        for batch in batches:
+            if batch not in result.times:
+                cells += ["-"] * 3
+                continue
             cells += [*(number(seconds, 1e3) for seconds in result.seconds(batch)), number(result.ratio(batch))]
         rows.append([*cells, f"{result.difference:.0e}"])
     header = ["file", "nodes", "tf2onnx"]
-    for batch in measured[0].times if measured else ():
+    for batch in batches:
         header += [f"ms, batch {batch}", "tf2onnx", "ratio"]
     parts = [report.table([*header, "difference"], rows, left=1), totals(measured)] if measured else []
     failed = [f"not compared: {result.name}: {result.error}" for result in results if result.error]

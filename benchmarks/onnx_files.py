@@ -15,7 +15,10 @@ LENGTHS = (64, 256, 1024, 10240)
 
 BLOCK_SECONDS = 0.02
 
-Feeds = list[np.ndarray]
+LONGEST_SECONDS = 2
+"""A larger batch is left out if it would take longer than this."""
+
+Arrays = list[np.ndarray]
 
 
 def convert(peer: str, source: str, target: str, batches: list[int]) -> dict[str, Any]:
@@ -25,13 +28,13 @@ def convert(peer: str, source: str, target: str, batches: list[int]) -> dict[str
     samples = import_module("kcompile.export.samples")
     model = import_module("kcompile").models.load_model(source, compile=False)
     model.export(target)
-    call = session(target, 1)
+    session = Session(target, 1)
     free = samples.free_sizes(model)
     for number, length in enumerate(LENGTHS):
         sizes = dict.fromkeys(free, length)
         feeds = {batch: list(samples.random_feeds(model, batch, sizes).values()) for batch in batches}
         try:
-            found = call(feeds[batches[0]])
+            found = session(session.feeds(feeds[batches[0]]))
         except Exception:
             if number == len(LENGTHS) - 1 or not free:
                 raise
@@ -67,24 +70,28 @@ def by_tf2onnx(source: str, target: str) -> dict[str, Any]:
     raise ValueError("; ".join(refusals))
 
 
-def session(file: str, threads: int) -> Callable[[Feeds], Feeds]:
-    """A bare session on an ONNX file; inputs by position, cast to the types that it wants."""
-    import onnxruntime
+class Session:
+    """A bare session on an ONNX file."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    made = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    names = [x.name for x in made.get_inputs()]
-    types = {"tensor(float)": "float32", "tensor(double)": "float64"}
-    kinds = [types.get(x.type, x.type.removeprefix("tensor(").rstrip(")")) for x in made.get_inputs()]
+    def __init__(self, file: str, threads: int) -> None:
+        import onnxruntime
 
-    def call(arrays: Feeds) -> Feeds:
-        pairs = zip(names, kinds, arrays, strict=True)
-        return made.run(None, {name: array.astype(kind, copy=False) for name, kind, array in pairs})
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
-    return call
+    def feeds(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """The inputs by name, from those by position, in the types that they must have."""
+        types = {"tensor(float)": "float32", "tensor(double)": "float64"}
+        found = {}
+        for x, array in zip(self.session.get_inputs(), arrays, strict=True):
+            found[x.name] = array.astype(types.get(x.type, x.type.removeprefix("tensor(").rstrip(")")))
+        return found
+
+    def __call__(self, feeds: dict[str, np.ndarray]) -> Arrays:
+        return self.session.run(None, feeds)
 
 
 def nodes(file: str) -> int:
@@ -102,16 +109,21 @@ def compare(files: list[str], batches: list[int], threads: int, rounds: int, sec
     """Time the files in turn, block by block, on the inputs that lie beside the first one.
 
     Returns for each file its nodes, and by batch size the seconds per call of each block of each round; and the
-    largest difference of their outputs, relative to the largest number.
+    largest difference of their outputs, relative to the largest number. Batches that would take longer than
+    `LONGEST_SECONDS` are left out.
     """
-    calls = [session(file, threads) for file in files]
+    sessions = [Session(file, threads) for file in files]
     times: dict[str, list[list[list[float]]]] = {}
     apart = 0.0
+    sample = 0.0
     for batch in batches:
+        if sample * batch > LONGEST_SECONDS:
+            continue
         with np.load(f"{files[0]}.{batch}.npz") as stored:
-            feeds = [stored[name] for name in stored.files]
-        apart = max(apart, difference(*(call(feeds) for call in calls)))
-        repeats = [repetitions(partial(call, feeds)) for call in calls]
+            arrays = [stored[name] for name in stored.files]
+        calls = [partial(session, session.feeds(arrays)) for session in sessions]
+        apart = max(apart, difference(*(call() for call in calls)))
+        repeats = [repetitions(call) for call in calls]
         rows: list[list[list[float]]] = [[] for _ in calls]
         for _ in range(rounds):
             blocks: list[list[float]] = [[] for _ in calls]
@@ -120,10 +132,11 @@ def compare(files: list[str], batches: list[int], threads: int, rounds: int, sec
                 for call, count, found in zip(calls, repeats, blocks, strict=True):
                     begin = time.perf_counter()
                     for _ in range(count):
-                        call(feeds)
+                        call()
                     found.append((time.perf_counter() - begin) / count)
             for row, found in zip(rows, blocks, strict=True):
                 row.append(found)
+        sample = sample or max(min(row[0]) for row in rows)
         times[str(batch)] = rows
     return {"nodes": [nodes(file) for file in files], "times": times, "difference": apart}
 
@@ -136,7 +149,7 @@ def repetitions(function: Callable[[], Any]) -> int:
     return max(1, round(BLOCK_SECONDS / max(time.perf_counter() - begin, 1e-7)))
 
 
-def difference(ours: Feeds, theirs: Feeds) -> float:
+def difference(ours: Arrays, theirs: Arrays) -> float:
     """The largest difference relative to the largest number of an output. Raises ValueError if shapes differ."""
     worst = 0.0
     for a, b in zip(ours, theirs, strict=True):
