@@ -21,6 +21,7 @@ from kcompile.ir.text import parse_graph, print_graph
 from kcompile.ir.types import TensorType
 from kcompile.passes import pipelines
 from kcompile.passes.as_images import as_images
+from kcompile.passes.convolution_kinds import convolution_kinds
 from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.fold import fold
@@ -45,6 +46,7 @@ FOLDER = Path(__file__).parent / "passes"
 
 PASSES: dict[str, pipelines.Pass] = {
     "as_images": partial(as_images, block=4),
+    "convolution_kinds": convolution_kinds,
     "cse": cse,
     "dce": dce,
     "fold": fold,

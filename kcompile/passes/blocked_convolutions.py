@@ -52,7 +52,8 @@ class Kernels:
                 return min(channels_of(node.inputs[0].type), channels_of(node.outputs[0].type)) > 0
             case ConvInputGrad():
                 known = min(channels_of(node.inputs[0].type), channels_of(node.outputs[0].type)) > 0
-                return known and input_grad_phases(op, node.inputs[0].type, node.inputs[1].type) is not None
+                alone = len(node.inputs) == 2  # a bias is added by ONNX Runtime's own kernel
+                return known and alone and input_grad_phases(op, node.inputs[0].type, node.inputs[1].type) is not None
             case _:
                 x, g = node.inputs
                 known = all(isinstance(size, int) for size in (*x.shape[1:], *g.shape[1:]))

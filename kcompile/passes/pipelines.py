@@ -20,6 +20,7 @@ from kcompile.ir.printing import print_graph
 from kcompile.passes.as_images import as_images as use_images
 from kcompile.passes.blocked import blocked as use_blocks
 from kcompile.passes.blocked_fusion import join_blocked, scale_filters
+from kcompile.passes.convolution_kinds import convolution_kinds
 from kcompile.passes.cse import cse
 from kcompile.passes.dce import dce
 from kcompile.passes.flops import Work, sum_of_work, work_of_graph, work_of_node
@@ -97,6 +98,7 @@ INFERENCE: Pipeline = (
     fuse,  # biases first, so that batch norm finds its layer
     fold_batch_norm,
     fold_transposes,  # after fusion, which takes the transposes that are free
+    convolution_kinds,  # when weights have their last values; before, batch norm finds its layer by its filter and bias
     simplify_final,  # weights and vectors that the folding left as products
     fold,
     cse,

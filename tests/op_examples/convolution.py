@@ -123,6 +123,15 @@ def unknown_sizes(case: Case, function: Callable[[Value, Value], Value]) -> Call
     return build
 
 
+def biased_transposed(case: Case) -> Callable[[Value, Value, Value], Value]:
+    """The transposed convolution with its bias as an operand, as a pass writes it."""
+
+    def build(x: Value, w: Value, bias: Value) -> Value:
+        return apply(case.transposed(x, w).op, x, w, bias)
+
+    return build
+
+
 EXAMPLES = [
     *(
         Example("conv", case.conv, [case.input(case.channels), case.filter()], str(case), batch=[0])
@@ -157,6 +166,16 @@ EXAMPLES = [
             batch=[0],
         )
         for case in TRANSPOSED
+    ),
+    *(
+        Example(
+            "conv_input_grad",
+            biased_transposed(case),
+            [case.input(case.outputs), case.filter(), floats(case.channels)],
+            f"bias-{case}",
+            batch=[0],
+        )
+        for case in (TRANSPOSED[1], TRANSPOSED[4], TRANSPOSED[6])
     ),
     *(
         Example(

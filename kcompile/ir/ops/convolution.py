@@ -137,10 +137,7 @@ class Conv(Convolution):
             conv_input_grad(g, w, x, self),
             conv_weight_grad(x, g, kernel_of(w.type), self),
         ]
-        if bias:
-            channels = channel_axis(g.rank, self.data_format)
-            result.append(reduce_sum(g, [axis for axis in range(g.rank) if axis != channels]))
-        return result
+        return result + [_bias_grad(g, self.data_format) for _ in bias]
 
     def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.conv(b, self, types, output, *names)
@@ -151,13 +148,13 @@ class ConvInputGrad(Convolution):
     """The gradient of ``conv`` with respect to its input of spatial ``sizes``, given ``g`` and the filter.
 
     As a layer of its own this is the transposed convolution: ``g`` is its input, the filter's last axis
-    counts its channels (ONNX ConvTranspose).
+    counts its channels (ONNX ConvTranspose). Then an optional ``bias`` per channel is added.
     """
 
     sizes: tuple[Dim, ...]
 
-    def infer(self, g: TensorType, w: TensorType) -> TensorType:  # type: ignore[override]
-        self.check(g.rank - 2, g, w)
+    def infer(self, g: TensorType, w: TensorType, bias: TensorType | None = None) -> TensorType:  # type: ignore[override]
+        self.check(g.rank - 2, g, w, *([bias] if bias else []))
         if w.rank != g.rank or len(self.sizes) != g.rank - 2:
             raise IRError(f"gradient {g}, filter {w} and sizes {self.sizes} must have the same spatial rank")
         kernel = kernel_of(w)
@@ -168,6 +165,8 @@ class ConvInputGrad(Convolution):
         expected = self.windows(self.sizes, kernel)
         if not all(same_dim(a, b) for a, b in zip(counts, expected, strict=True)):
             raise IRError(f"an input of sizes {self.sizes} has {expected} windows, but {g} has {counts}")
+        if bias is not None and bias.shape != (inner * self.groups,):
+            raise IRError(f"the bias must have shape ({inner * self.groups},), got {bias}")
         return g.with_shape(arrange(batch, inner * self.groups, self.sizes, self.data_format))
 
     def evaluate(self, *arrays: Array) -> Array:
@@ -179,13 +178,17 @@ class ConvInputGrad(Convolution):
         rows = self.grouped(g)
         for position, index in offsets(kernel, counts, self.strides, self.dilations):
             dx[index] += (w[position] @ rows).reshape(*dx.shape[:2], *counts)
-        return self.back(crop(dx, self.pads, sizes))
+        dx = crop(dx, self.pads, sizes)
+        if len(arrays) == 3:
+            dx = dx + arrays[2].reshape(-1, *(1 for _ in sizes))
+        return self.back(dx)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
-        (g, w), (t,) = inputs, grads
+        (g, w, *bias), (t,) = inputs, grads
         if t is None:
-            return [None, None]
-        return [_like(Conv, self, t, w), conv_weight_grad(t, g, kernel_of(w.type), self)]
+            return [None] * len(inputs)
+        found: list[Value | None] = [_like(Conv, self, t, w), conv_weight_grad(t, g, kernel_of(w.type), self)]
+        return found + [_bias_grad(t, self.data_format) for _ in bias]
 
     def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.conv_input_grad(b, self, types, output, *names)
@@ -243,6 +246,11 @@ class ConvWeightGrad(Convolution):
 
 def _like(op: type[Conv], like: Convolution, *values: Value) -> Value:
     return apply(op(like.strides, like.pads, like.dilations, like.groups, like.data_format), *values)
+
+
+def _bias_grad(g: Value, data_format: str) -> Value:
+    channels = channel_axis(g.rank, data_format)
+    return reduce_sum(g, [axis for axis in range(g.rank) if axis != channels])
 
 
 def conv_input_grad(g: Value, w: Value, x: Value, like: Convolution) -> Value:

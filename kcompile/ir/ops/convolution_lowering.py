@@ -34,11 +34,11 @@ def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, 
 
 
 def conv_input_grad(
-    b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str
+    b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str, *bias: str
 ) -> str:
     """ONNX ConvTranspose; where it cannot take the pads, or needs a size that is symbolic, crop the full result."""
     if table.needed(op, types[0], b.target.provider) and table.needed(op, output, b.target.provider):
-        return table.conv_input_grad(b, op, types, output, g, w)
+        return table.conv_input_grad(b, op, types, output, g, w, *bias)
     kernel = types[1].static_shape[:-2]
     geometry = zip(types[0].shape[2:], kernel, op.strides, op.dilations, strict=True)
     full = [(count - 1) * stride + span(size, dilation) for count, size, stride, dilation in geometry]
@@ -48,11 +48,14 @@ def conv_input_grad(
     takes = len(known) == len(rest) and (b.target.provider == "cpu" or balanced(op.pads))
     pads = static_pads(op.pads) if takes else None
     y = b.op(
-        "ConvTranspose", g, onnx_filter(b, w, types[1].rank),
+        "ConvTranspose", g, onnx_filter(b, w, types[1].rank), *(bias if pads else ()),
         kernel_shape=kernel, strides=op.strides, dilations=op.dilations, group=op.groups,
         pads=pads or [0] * (2 * len(kernel)), output_padding=known if pads else None,
     )  # fmt: skip
     if pads:
         return y
     crops = tuple((before * -1, end) for (before, _), end in zip(op.pads, ends, strict=True))
-    return lower_pad(b, y, types[0].dtype, crops)
+    y = lower_pad(b, y, types[0].dtype, crops)
+    for name in bias:  # what no window meets gets it too
+        y = b.op("Add", y, table.bias_column(b, output, name))
+    return y

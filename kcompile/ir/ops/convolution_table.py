@@ -77,12 +77,17 @@ def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, 
     flat = output.with_shape((output.shape[0], op.groups, out // op.groups, prod(counts)))
     y = b.reshape(b.op("MatMul", filters, table), flat, output.shape)
     for name in bias:
-        y = b.op("Add", y, b.op("Reshape", name, b.constant([out, *(1 for _ in counts)], "int64")))
+        y = b.op("Add", y, bias_column(b, output, name))
     return y
 
 
+def bias_column(b: Builder, output: TensorType, bias: str) -> str:
+    """A bias in a shape that broadcasts to the channels-first ``output``."""
+    return b.op("Reshape", bias, b.constant([-1, *(1 for _ in output.shape[2:])], "int64"))
+
+
 def conv_input_grad(
-    b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str
+    b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str, *bias: str
 ) -> str:
     """The filter times the gradient is a table, whose rows are added up where they were taken from."""
     out, *counts = types[0].with_shape(types[0].shape[1:]).static_shape
@@ -109,6 +114,8 @@ def conv_input_grad(
         ends = [size - begin - extent for size, begin, extent in zip(sizes, begins, spread, strict=True)]
         part = lower_pad(b, part, output.dtype, tuple(zip(begins, ends, strict=True)))
         total = b.op("Add", total, part) if total else part
+    for name in bias:
+        total = b.op("Add", total, bias_column(b, output, name))
     return total
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kcompile.ir.builder import Builder
-from kcompile.ir.dims import product
+from kcompile.ir.core import Array
+from kcompile.ir.dims import as_integers, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.enlarging import Enlarge
 from kcompile.ir.ops.enlarging_lowering import nearest
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
         MaxPoolGrad,
         Pooling,
     )
+
+
+WIDEST_BLOCK = 16
+"""Channels that ONNX Runtime's blocked kernels take together, with AVX-512; with AVX2 they take 8."""
 
 
 def lowest(dtype: str) -> float:
@@ -81,6 +86,12 @@ def max_pool_gather(b: Builder, op: MaxPoolGather, x_type: TensorType, t: str, x
 def average_pool(b: Builder, op: AveragePool, x_type: TensorType, x: str) -> str:
     """ONNX AveragePool. Where it cannot take the pads: the mean with zeros, divided by the share of real elements."""
     pads = static_pads(op.pads) if b.target.provider == "cpu" or balanced(op.pads) else None
+    if pads is not None and slow_kernel(b, x_type):
+        if not any(pads):
+            return as_convolution(b, x_type, x, op.window, op.strides, pads)
+        if x_type.with_shape(x_type.shape[2:]).is_static and (share := real_share(op, x_type)).all():
+            mean = as_convolution(b, x_type, x, op.window, op.strides, pads)
+            return b.op("Div", mean, b.constant(share, x_type.dtype))
     if pads is not None and has_kernel(b, x_type.dtype):
         return b.op("AveragePool", x, kernel_shape=op.window, strides=op.strides, pads=pads, count_include_pad=0)
     padded = lower_pad(b, x, x_type.dtype, op.pads)
@@ -93,12 +104,48 @@ def has_kernel(b: Builder, dtype: str) -> bool:
     return dtype != "float64" or b.target.provider != "cpu"
 
 
+def slow_kernel(b: Builder, x_type: TensorType) -> bool:
+    """Whether ONNX Runtime's AveragePool is several times slower than a convolution of each channel.
+
+    It has a new kernel from opset 19 on, which takes ten times as long as the old one (44 channels of 28 x 28), except
+    where the CPU's blocked kernels step in: for images with whole blocks of channels.
+    """
+    channels = x_type.shape[1]
+    if b.target.provider != "cpu" or b.target.opset < 19 or x_type.dtype != "float32" or not isinstance(channels, int):
+        return False
+    return x_type.rank != 4 or channels % WIDEST_BLOCK != 0
+
+
+def as_convolution(
+    b: Builder, x_type: TensorType, x: str, window: Sequence[int], strides: Sequence[int], pads: Sequence[int]
+) -> str:
+    """The mean of each window, zeros of the padding included, by a convolution of each channel for itself."""
+    (channels,) = x_type.with_shape(x_type.shape[1:2]).static_shape
+    w = np.full((channels, 1, *window), 1 / float(np.prod(window)))
+    return b.op(
+        "Conv", x, b.constant(w, x_type.dtype), kernel_shape=window, strides=strides, pads=pads, group=channels
+    )
+
+
+def real_share(op: Pooling, x_type: TensorType) -> Array:
+    """The share of the elements of each window that are not padding, for known sizes and pads: (1, 1, windows...)."""
+    share = np.ones((1, 1))
+    for size, extent, step, pair in zip(x_type.shape[2:], op.window, op.strides, op.pads, strict=True):
+        inside = np.pad(np.ones(as_integers([size])), as_integers(pair))
+        count = (len(inside) - extent) // step + 1
+        along = [inside[step * i : step * i + extent].mean() for i in range(count)]
+        share = share[..., None] * np.array(along)
+    return share
+
+
 def window_mean(b: Builder, x_type: TensorType, x: str, window: Sequence[int], strides: Sequence[int]) -> str:
     """The mean of each window of an image without padding.
 
     Raises:
         IRError: there is no kernel for the element type, and sizes are symbolic.
     """
+    if slow_kernel(b, x_type):
+        return as_convolution(b, x_type, x, window, strides, [0] * (2 * len(window)))
     if has_kernel(b, x_type.dtype):
         return b.op("AveragePool", x, kernel_shape=window, strides=strides)
     if not x_type.with_shape(x_type.shape[2:]).is_static:
