@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from kcompile.ir.core import Graph
 from kcompile.passes.rewrite import Rules, rewrite
-from kcompile.passes.rules import arithmetic, choice, movement, reductions, regions, stable
+from kcompile.passes.rules import arithmetic, choice, movement, padding, reductions, regions, stable
 
-RULES = Rules(arithmetic.RULES, choice.RULES, movement.RULES, reductions.RULES, regions.RULES, stable.RULES)
+RULES = Rules(
+    arithmetic.RULES,
+    choice.RULES,
+    movement.RULES,
+    padding.RULES,
+    reductions.RULES,
+    regions.RULES,
+    stable.RULES,
+)
 FINAL_RULES = Rules(RULES, arithmetic.AFTER_GRADIENTS)
 
 
