@@ -60,9 +60,9 @@ class Peer:
 def parse(text: str | None, task: str) -> list[Peer]:
     """The peers of `--peers name=python,...`; a name without `=python` runs in this interpreter.
 
-    `task` is what they are to do: `fit`, `predict`, `grid` or `files`. For `predict`, naming `kcompile` brings in its frozen
-    compiled model and the bare session on its exported file as well: they share its environment, and the targets
-    compare them.
+    `task` is what they are to do: `fit`, `predict`, `grid` or `files`. For `predict`, naming `kcompile` brings in its
+    frozen compiled model and the bare session on its exported file as well: they share its environment, and the
+    targets compare them.
     Raises ValueError for an unknown name, a repeated one, or one that cannot do the task.
     """
     peers: dict[str, Peer] = {}

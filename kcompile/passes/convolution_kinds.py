@@ -1,10 +1,17 @@
-"""Transposed convolutions that move by one element are convolutions with a filter turned around: take the faster."""
+"""A convolution that moves by one element is a transposed one with its filter turned around: take the faster one.
+
+ONNX Runtime's convolution computes 16 output channels at a time (8 with AVX2), whether there are so many or not. Its
+transposed convolution is a matrix product with a row for each output channel and place of the filter, which are then
+added up where they belong. So the transposed one is faster for few output channels, and slower for many.
+"""
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
-from kcompile.ir.core import Graph, Node, Value, apply, constant, constant_of, rebuild
+from kcompile.ir.core import Array, Graph, Node, Value, apply, constant, constant_of, rebuild
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad
 from kcompile.ir.ops.elementwise import Add
@@ -13,16 +20,17 @@ from kcompile.passes.fuse import vector_along
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions
 
-MANY_OUTPUTS = 16
-"""From so many output channels on ONNX Runtime's convolution is faster; with fewer, most of its registers hold nothing.
-A transposed one of 16 to 32 channels on 64 x 64 takes 1.6 times as long with 16 outputs, 0.4 times with 4."""
+FEW_OUTPUTS, MANY_OUTPUTS = 4, 16
+"""Up to so many output channels the transposed kind is faster, and from so many on the plain one, each by about a half.
+Between them both are equally fast, and a convolution stays what it is. One to three output channels are images."""
 
-FEW_INPUTS = 4
-"""With so few input channels a transposed convolution is a product of nearly empty matrices, and always slower."""
+FEW_INPUTS, SOME_INPUTS = 4, 8
+"""Up to so many input channels the product of a transposed convolution is nearly empty, and it always slower; from so
+many on it may be faster."""
 
 
 def convolution_kinds(graph: Graph) -> Graph:
-    """Transposed convolutions with constant filters get their biases, and become plain ones where that is faster."""
+    """Convolutions with constant filters become transposed ones or the other way around; transposed ones get biases."""
     graph = in_regions(graph, convolution_kinds)
     uses = count_uses(graph)
 
@@ -34,6 +42,8 @@ def convolution_kinds(graph: Graph) -> Graph:
                         return biased
             case ConvInputGrad():
                 return _plain(node.op, *inputs)
+            case Conv():
+                return _transposed(node.op, node.outputs[0], *inputs)
         return None
 
     return rebuild(graph, rule)
@@ -55,8 +65,8 @@ def _biased(y: Value, bias: Value, total: Value) -> Value | None:
 
 def _plain(op: ConvInputGrad, x: Value, w: Value, *bias: Value) -> Value | None:
     """The convolution that computes this transposed one, if there is one and it is faster."""
-    weights = constant_of(w)
-    if weights is None or op.groups > 1 or set(op.strides) != {1} or not np.isfinite(weights).all():
+    weights = _weights(op, w)
+    if weights is None:
         return None
     outputs, channels = weights.shape[-2:]
     if outputs < MANY_OUTPUTS and channels > FEW_INPUTS:
@@ -66,9 +76,40 @@ def _plain(op: ConvInputGrad, x: Value, w: Value, *bias: Value) -> Value | None:
     if not all(isinstance(pad, int) and pad >= 0 for pair in pads for pad in pair):
         return None
     fired("transposed convolution as a plain one")
-    turned = np.flip(weights, tuple(range(weights.ndim - 2))).swapaxes(-1, -2)
     plain = Conv(op.strides, pads, op.dilations, 1, op.data_format)
-    return apply(plain, x, constant(np.ascontiguousarray(turned), w.dtype), *bias)
+    return apply(plain, x, _turned(weights), *bias)
+
+
+def _transposed(op: Conv, y: Value, x: Value, w: Value, *bias: Value) -> Value | None:
+    """The transposed convolution that computes this plain one, if there is one and it is faster."""
+    weights = _weights(op, w)
+    if weights is None:
+        return None
+    *kernel, channels, outputs = weights.shape
+    if outputs > FEW_OUTPUTS or channels < SOME_INPUTS or prod(kernel) == 1:
+        return None
+    reaches = [span(size, dilation) - 1 for size, dilation in zip(kernel, op.dilations, strict=True)]
+    pads: Pads = tuple((reach - a, reach - b) for reach, (a, b) in zip(reaches, op.pads, strict=True))
+    if not all(isinstance(pad, int) and pad >= 0 for pair in pads for pad in pair):
+        return None
+    fired("convolution as a transposed one")
+    sizes = spatial_sizes(y.shape, op.data_format)
+    transposed = ConvInputGrad(op.strides, pads, op.dilations, 1, op.data_format, sizes)
+    return apply(transposed, x, _turned(weights), *bias)
+
+
+def _weights(op: Conv | ConvInputGrad, w: Value) -> Array | None:
+    """The filter, if the convolution can be of either kind; times the zeros of the padding it must give zeros."""
+    weights = constant_of(w)
+    if weights is None or op.groups > 1 or set(op.strides) != {1} or not np.isfinite(weights).all():
+        return None
+    return weights
+
+
+def _turned(weights: Array) -> Value:
+    """The filter for the other kind: turned around, inputs and outputs exchanged."""
+    turned = np.flip(weights, tuple(range(weights.ndim - 2))).swapaxes(-1, -2)
+    return constant(np.ascontiguousarray(turned))
 
 
 def _pads(size: Dim, count: Dim, kernel: int, dilation: int, pads: tuple[Dim, Dim]) -> tuple[Dim, Dim]:

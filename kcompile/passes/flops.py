@@ -90,7 +90,8 @@ def _flops(node: Node, sizes: Mapping[str, int]) -> int:
         case Conv() | BlockedConv():
             return output * (_per_window(node, sizes) + len(node.inputs) - 2)
         case ConvInputGrad() | BlockedConvInputGrad():
-            return elements(node.inputs[0], sizes) * _per_window(node, sizes)
+            products = elements(node.inputs[0], sizes) * _per_window(node, sizes)
+            return products + output * (len(node.inputs) - 2)
         case Recurrence():
             units = node.inputs[1].shape[-2]
             return (2 * _size(units, sizes) + 4) * elements(node.inputs[0], sizes)
