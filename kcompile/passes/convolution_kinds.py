@@ -54,7 +54,7 @@ def _biased(y: Value, bias: Value, total: Value) -> Value | None:
     op = y.op
     if not isinstance(op, Conv | ConvInputGrad) or len(y.node.inputs) > 2 or y.type != total.type:
         return None
-    if constant_of(y.node.inputs[1]) is None:
+    if constant_of(y.node.inputs[1]) is None or op.groups > 1:
         return None
     vector = vector_along(bias, y, channel_axis(y.rank, op.data_format))
     if vector is None:
