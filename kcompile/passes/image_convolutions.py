@@ -40,8 +40,8 @@ def gains(node: Node, block: int, is_image: bool) -> bool:
     if isinstance(op, ConvWeightGrad):
         return True
     w = node.inputs[1].type
-    if isinstance(op, ConvInputGrad) and not all(taps_by_phase(op, w)):
-        return False  # some slices of the result would be zeros
+    if isinstance(op, ConvInputGrad) and (len(node.inputs) == 3 or not all(taps_by_phase(op, w))):
+        return False  # a bias is added by the kernel for volumes; without taps some slices would be zeros
     pointwise = prod(w.static_shape[:-2]) == 1  # a matrix product of each volume
     blocks = isinstance(op, ConvInputGrad) or w.static_shape[-1] % block == 0
     return is_image or (blocks and not pointwise)
@@ -83,7 +83,7 @@ def of_sequences(op: Convolution, operands: Sequence[Value], output: TensorType)
     frozen = constant_of(w)
     row = reshape(w, (1, *w.shape)) if frozen is None else constant(frozen[None])
     if isinstance(op, ConvInputGrad):
-        return apply(ConvInputGrad(*geometry, (1, *op.sizes)), x, row)
+        return apply(ConvInputGrad(*geometry, (1, *op.sizes)), x, row, *bias)
     return apply(Conv(*geometry), x, row, *bias)
 
 
