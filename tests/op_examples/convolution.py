@@ -104,6 +104,8 @@ TRANSPOSED = [
     Case((3, 4), (3, 3), "same", (2, 2)),
     Case((3, 4), (2, 3), "valid", (3, 2), data_format=FIRST),
     Case((3, 4), (2, 3), "same", (1, 1), groups=2),
+    Case((3, 4), (1, 1), strides=(1, 1)),
+    Case((3, 4), (1, 1), strides=(1, 1), groups=2, data_format=FIRST),
     Case((2, 3, 2), (2, 3, 2), "same", (2, 1, 2)),
 ]
 

@@ -36,10 +36,17 @@ def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, 
 def conv_input_grad(
     b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str, *bias: str
 ) -> str:
-    """ONNX ConvTranspose; where it cannot take the pads, or needs a size that is symbolic, crop the full result."""
+    """ONNX ConvTranspose; where it cannot take the pads, or needs a size that is symbolic, crop the full result.
+
+    A kernel of single pixels is a Conv with its channels swapped.
+    """
     if table.needed(op, types[0], b.target.provider) and table.needed(op, output, b.target.provider):
         return table.conv_input_grad(b, op, types, output, g, w, *bias)
     kernel = types[1].static_shape[:-2]
+    if max(kernel) == max(op.strides) == op.groups == 1 and all(pair == (0, 0) for pair in op.pads):
+        # ConvTranspose would write the product elsewhere first, and move it to where it belongs.
+        filters = b.op("Reshape", w, b.constant([*types[1].static_shape[-2:], *kernel], "int64"))
+        return b.op("Conv", g, filters, kernel_shape=kernel)
     geometry = zip(types[0].shape[2:], kernel, op.strides, op.dilations, strict=True)
     full = [(count - 1) * stride + span(size, dilation) for count, size, stride, dilation in geometry]
     ends = [size + before - whole for size, (before, _), whole in zip(output.shape[2:], op.pads, full, strict=True)]
