@@ -98,6 +98,7 @@ def odd_channels(n: Network) -> Value:
     x = relu(n.conv(max_pool(relu(n.conv(n.image, 0.75)), (2, 2), data_format=FIRST), 1.75))
     x = add(x, relu(n.conv(x, 1.75)))
     y = n.conv(x, 1.75)
+    y = add(y, relu(n.batch_norm(n.conv(y, 1.75, bias=False))))
     x = mul(n.conv(div(y, add(mul(y, y), add(relu(y), relu(mul(y, -1))))), 1.75, 3, 2), reduce_max(x, None))
     x = concat([n.conv(x, 1), x, n.conv(div(1, add(x, 9)), 0.75)], 1)
     return n.conv(relu(n.conv(average_pool(n.conv(x, 1.5), (2, 2), data_format=FIRST), 0.5)), 0.25)

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from kcompile.ir.core import Graph, Node, Permutation, Value, apply, apply_multi, constant, constant_of, rebuild
-from kcompile.ir.dims import Dim
 from kcompile.ir.ops.blocked import (
     BlockedAveragePool,
     BlockedBatchNormGrad,
@@ -26,7 +25,14 @@ from kcompile.ir.ops.blocked import (
     ToBlocked,
 )
 from kcompile.ir.ops.blocked_few import BlockedConvFew
-from kcompile.ir.ops.blocked_windows import batch_norm, channel_sums, tile_max, tile_max_grad, weight_grad_by_windows
+from kcompile.ir.ops.blocked_windows import (
+    batch_norm,
+    channel_sums,
+    crop_channels,
+    tile_max,
+    tile_max_grad,
+    weight_grad_by_windows,
+)
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
 from kcompile.ir.ops.depth_pooling import DepthOp
 from kcompile.ir.ops.depth_windows import DepthWindows
@@ -36,7 +42,7 @@ from kcompile.ir.ops.normalization import BatchNormGrad, BatchNormTraining
 from kcompile.ir.ops.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
 from kcompile.ir.ops.reduction import ReduceMean, ReduceSum, Reduction
 from kcompile.ir.ops.reshaping import Transpose
-from kcompile.ir.ops.shaping import reshape, slice_axes, transpose
+from kcompile.ir.ops.shaping import reshape, transpose
 from kcompile.ir.ops.slicing import Concat
 from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
@@ -131,10 +137,10 @@ class _Walk:
             case Elementwise() | MaxPool() | AveragePool() | Concat(axis=1):
                 if node.outputs[0] in self.wanted and self._keeps_padding(node):
                     return [value for value in node.inputs if value.shape[1:2] == node.outputs[0].shape[1:2]]
-            case BatchNormTraining(axis=1) if self.kernels.whole(node.inputs[0].type):
+            case BatchNormTraining(axis=1):
                 if node.outputs[0] in self.wanted and self._computes_blocked(node.inputs[0].node):
                     return node.inputs[:1]
-            case BatchNormGrad(axis=1) if self.kernels.whole(node.inputs[0].type):
+            case BatchNormGrad(axis=1):
                 if node.outputs[0] in self.wanted and self._computes_blocked(node.inputs[1].node):
                     return node.inputs[:2]
             case MaxPoolGrad():
@@ -155,8 +161,10 @@ class _Walk:
 
     def _computes_blocked(self, node: Node) -> bool:
         """Whether ``node`` is a convolution whose result is blocked."""
-        gains = isinstance(node.op, Conv) and (self.kernels.gains(node) or grouped.takes_groups(node, self.kernels))
-        return gains or (isinstance(node.op, Conv) and node.outputs[0] in self.wanted)
+        if not isinstance(node.op, Conv) or self.kernels.gives_few(node):
+            return False
+        wanted = node.outputs[0] in self.wanted and self.kernels.pays(node)
+        return wanted or self.kernels.gains(node) or grouped.takes_groups(node, self.kernels)
 
     def _keeps_padding(self, node: Node) -> bool:
         """Whether zeros that fill up the last block of the inputs are zeros in the result too."""
@@ -223,14 +231,14 @@ class _Walk:
             case BatchNormTraining(axis=1) if is_blocked(inputs[0]) and node.outputs[0] in self.wanted:
                 x, scale, offset = inputs
                 y, mean, variance = batch_norm(inner(x), scale, offset, node.op.epsilon, self.block)
-                return apply(FromBlocked(self.block), y), mean, variance
+                return self.as_plain(y, node.outputs[0]), mean, variance
             case BatchNormGrad(axis=1) if is_blocked(inputs[1]):
                 if not is_blocked(inputs[0]) and node.outputs[0] not in self.wanted:
                     return None
                 gradient = BlockedBatchNormGrad(node.op.epsilon, self.block)
                 operands = (self.to_blocked(inputs[0]), inner(inputs[1]), *inputs[2:])
                 dx, *vectors = apply_multi(gradient, *operands)
-                return apply(FromBlocked(self.block), dx), *vectors
+                return self.as_plain(dx, node.outputs[0]), *vectors
             case ReduceSum() | ReduceMean() if is_blocked(inputs[0]):
                 return self._reduction(node.op, inputs[0])
         return None if result is None else self.as_plain(result, node.outputs[0])
@@ -328,10 +336,10 @@ class _Walk:
         """Means over an image and sums over all but the channels."""
         shape = x.shape
         if isinstance(op, ReduceMean) and op.axes == (2, 3):
-            result = crop_channels(apply(BlockedMean(self.block), inner(x)), shape[1])
+            result = crop_channels(apply(BlockedMean(self.block), inner(x)), channels_of(x.type))
             return reshape(result, (*shape[:2], 1, 1)) if op.keepdims else result
         if isinstance(op, ReduceSum) and op.axes == (0, 2, 3) and x.type.with_shape(shape[2:]).is_static:
-            result = crop_channels(channel_sums(inner(x), self.block), shape[1])
+            result = crop_channels(channel_sums(inner(x), self.block), channels_of(x.type))
             return reshape(result, (1, shape[1], 1, 1)) if op.keepdims else result
         return None
 
@@ -347,15 +355,6 @@ def few_outputs(op: Conv | ConvInputGrad, x: Value, operands: Sequence[Value], b
         reach = [(size - 1) * step for size, step in zip((height, width), op.dilations, strict=True)]
         pads = tuple((far - before, far - after) for far, (before, after) in zip(reach, op.pads, strict=True))
     return apply(BlockedConvFew(op.strides, pads, op.dilations, block), x, *operands)
-
-
-def crop_channels(vectors: Value, channels: Dim) -> Value:
-    """The first ``channels`` entries of the last axis."""
-    last = vectors.rank - 1
-    if vectors.shape[last] == channels:
-        return vectors
-    assert isinstance(channels, int)
-    return slice_axes(vectors, (last,), (0,), (channels,), (1,))
 
 
 def channels_last(value: Value) -> Value:

@@ -26,6 +26,7 @@ if channel_block() == 0:
     SKIP["native"] = "this processor has no blocked kernels"
 
 image = floats(2, 2 * BLOCK, 6, 5)
+odd_image = floats(2, BLOCK + 3, 6, 5)
 pixels = floats(2, 3, 7, 6)
 ONE = (1, 1)
 SAME = ((1, 1), (1, 1))
@@ -65,14 +66,14 @@ def weight_grad(strides, pads, kernel, dilations=ONE):
     return lambda x, g: apply(op, x, to(g))  # x is channels-last
 
 
-def batch_norm_grad(g, x, scale, mean, variance):
+def batch_norm_grad(g, x, scale, mean, variance, channels=None):
     dx, dscale, doffset = apply_multi(BlockedBatchNormGrad(1e-3, BLOCK), to(g), to(x), scale, mean, variance)
-    return back(dx), dscale, doffset
+    return back(dx, channels), dscale, doffset
 
 
 def affine(**options):
     op = BlockedAffine(BLOCK, **options)
-    return lambda x, factor, shift, *added: back(apply(op, to(x), factor, shift, *map(to, added)))
+    return lambda x, factor, shift, *added: apply(op, to(x), factor, shift, *map(to, added))
 
 
 def pool(op, window, strides, pads):
@@ -216,13 +217,30 @@ EXAMPLES = [
     row("blocked_average_pool", pool(BlockedAveragePool, (2, 2), (2, 2), VALID), [image], batch=[0]),
     row("blocked_average_pool", pool(BlockedAveragePool, (3, 3), ONE, SAME), [image], "padded"),
     row("blocked_mean", lambda x: apply(BlockedMean(BLOCK), to(x)), [image], batch=[0]),
-    row("blocked_affine", affine(), [image, floats(2 * BLOCK), floats(2 * BLOCK)], batch=[0]),
     row(
         "blocked_affine",
-        affine(adds=True, relu=True),
+        lambda *values: back(affine()(*values)),
+        [image, floats(2 * BLOCK), floats(2 * BLOCK)],
+        batch=[0],
+    ),
+    row(
+        "blocked_affine",
+        lambda *values: back(affine(adds=True, relu=True)(*values)),
         [image, floats(2 * BLOCK), floats(2 * BLOCK), np.flip(image, 0).copy()],
         "sum, relu",
         batch=[0, 3],
+    ),
+    row(
+        "blocked_affine",
+        lambda *values: back(affine()(*values), BLOCK + 3),
+        [odd_image, floats(BLOCK + 3), floats(BLOCK + 3)],
+        "channels that fill no block",
+    ),
+    row(
+        "blocked_batch_norm_grad",
+        lambda *values: batch_norm_grad(*values, channels=BLOCK + 3),
+        [odd_image, np.flip(odd_image, 0).copy(), *(floats(BLOCK + 3, low=0.5, high=2) for _ in range(3))],
+        "channels that fill no block",
     ),
     row(
         "blocked_batch_norm_grad",

@@ -49,8 +49,8 @@ def from_blocks(x: Array, block: int) -> Array:
 
 
 def pad_channels(x: TensorType, axis: int, block: int) -> TensorType:
-    """``x`` with whole blocks along an axis of known size."""
-    size = x.shape[axis]
+    """``x`` with whole blocks along an axis, if it has that one and its size is known."""
+    size = x.shape[axis] if axis < x.rank else None
     return x.with_shape((*x.shape[:axis], padded(size, block), *x.shape[axis:][1:])) if isinstance(size, int) else x
 
 
@@ -99,7 +99,7 @@ class ToBlocked(BlockedOp):
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
         if self.channels_last and x.rank == 4:
             x = x.with_shape((x.shape[0], x.shape[3], *x.shape[1:3]))
-        return self.check(pad_channels(x, 1, self.block) if x.rank == 4 else x)
+        return self.check(pad_channels(x, 1, self.block))
 
     def evaluate(self, *arrays: Array) -> Array:
         return self.blocks(arrays[0].transpose(0, 3, 1, 2) if self.channels_last else arrays[0])
@@ -327,7 +327,7 @@ class BlockedMean(BlockedOp):
 
 @dataclass(frozen=True)
 class BlockedAffine(BlockedOp):
-    """``x * factor + shift`` with a factor and a shift for each channel, in one pass with what often follows.
+    """``x * factor + shift`` with a factor and a shift for each true channel, in one pass with what often follows.
 
     Operands: x, blocked; factor; shift; if ``adds``, a blocked tensor that is added. ``relu`` comes last.
     """
@@ -338,7 +338,8 @@ class BlockedAffine(BlockedOp):
 
     def infer(self, x: TensorType, factor: TensorType, shift: TensorType, *added: TensorType) -> TensorType:  # type: ignore[override]
         for vector in (factor, shift):
-            if vector.dtype != x.dtype or vector.shape != self.check(x).shape[1:2]:
+            whole = pad_channels(vector, 0, self.block).shape
+            if vector.dtype != x.dtype or whole != self.check(x).shape[1:2]:
                 raise IRError(f"factor and shift of {x} have one entry per channel, got {vector}")
         for other in added:
             check_added(other, x)
@@ -346,13 +347,13 @@ class BlockedAffine(BlockedOp):
 
     def evaluate(self, *arrays: Array) -> Array:
         x, factor, shift, *added = arrays
-        y = self.blocks(self.plain(x) * factor.reshape(-1, 1, 1) + shift.reshape(-1, 1, 1))
+        y = self.blocks(self.plain(x, len(factor)) * factor.reshape(-1, 1, 1) + shift.reshape(-1, 1, 1))
         y = y + added[0] if added else y
         return y.clip(0) if self.relu else y
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         (channels,) = node.inputs[1].type.static_shape
-        return lowering.affine(b, channels, *names, activation="Relu" if self.relu else None)
+        return lowering.affine(b, channels, self.block, *names, activation="Relu" if self.relu else None)
 
 
 @dataclass(frozen=True)
@@ -365,12 +366,17 @@ class BlockedBatchNormGrad(BlockedOp):
     def infer(  # type: ignore[override]
         self, g: TensorType, x: TensorType, scale: TensorType, mean: TensorType, variance: TensorType
     ) -> tuple[TensorType, ...]:
-        return BatchNormGrad(1, self.epsilon).infer(self.check(g), self.check(x), scale, mean, variance)
+        vectors = [pad_channels(vector, 0, self.block) for vector in (scale, mean, variance)]
+        dx, *_ = BatchNormGrad(1, self.epsilon).infer(self.check(g), self.check(x), *vectors)
+        return dx, scale, scale
 
     def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
         g, x, *vectors = arrays
-        dx, dscale, doffset = BatchNormGrad(1, self.epsilon).evaluate(self.plain(g), self.plain(x), *vectors)
+        channels = len(vectors[0])
+        operands = self.plain(g, channels), self.plain(x, channels), *vectors
+        dx, dscale, doffset = BatchNormGrad(1, self.epsilon).evaluate(*operands)
         return self.blocks(dx), dscale, doffset
 
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
-        return lowering.batch_norm_grad(b, self, node.inputs[1].type, *names)
+        (channels,) = node.inputs[2].type.static_shape
+        return lowering.batch_norm_grad(b, self, node.inputs[1].type, channels, *names)

@@ -87,26 +87,36 @@ def conv(b: Builder, op: BlockedConv, x_type: TensorType, w_type: TensorType, x:
     )  # fmt: skip
 
 
-def channel_sums(b: Builder, x_type: TensorType, x: str) -> str:
-    """The sum of each channel over height and width, then batch: the pooling kernel reads fastest."""
+def channel_sums(b: Builder, x_type: TensorType, x: str, channels: int) -> str:
+    """The sum of each true channel over height and width, then batch: the pooling kernel reads fastest."""
     means = b.op("ReduceSum", b.op("GlobalAveragePool", x, domain=DOMAIN), integers(b, [0, 2, 3]), keepdims=0)
+    if x_type.shape[1] != channels:
+        means = b.op("Slice", means, *(integers(b, [value]) for value in (0, channels)))
     pixels = b.op("Cast", b.dims([product(x_type.shape[2:])]), to=x_type.dtype)
     return b.op("Mul", means, pixels)
 
 
-def affine(b: Builder, channels: int, x: str, factor: str, *rest: str, activation: str | None = None) -> str:
+def affine(
+    b: Builder, channels: int, block: int, x: str, factor: str, *rest: str, activation: str | None = None
+) -> str:
     """``x * factor + shift`` of each channel in one pass, as a Conv of each channel with a single weight.
 
     ``rest`` is the shift (or an empty name), then a blocked tensor to add, if any.
     """
-    factors = b.op("Reshape", factor, integers(b, [channels, 1, 1, 1]))
-    return b.op("Conv", x, factors, *rest, domain=DOMAIN, kernel_shape=[1, 1], group=channels, activation=activation)
+    missing, whole = [-channels % block], padded(channels, block)
+    factors = b.op("Reshape", pad_end(b, factor, missing), integers(b, [whole, 1, 1, 1]))
+    shift, *added = rest
+    shift = pad_end(b, shift, missing) if shift else shift
+    return b.op(
+        "Conv", x, factors, shift, *added, domain=DOMAIN, kernel_shape=[1, 1], group=whole, activation=activation
+    )
 
 
 def batch_norm_grad(
     b: Builder,
     op: BlockedBatchNormGrad,
     x_type: TensorType,
+    channels: int,
     g: str,
     x: str,
     scale: str,
@@ -114,14 +124,14 @@ def batch_norm_grad(
     variance: str,
 ) -> tuple[str, str, str]:
     """As on plain images."""
-    dtype, channels = x_type.dtype, x_type.with_shape(x_type.shape[1:2]).static_shape[0]
+    dtype = x_type.dtype
     inverse = inverse_deviation(b, op.epsilon, dtype, variance)
-    doffset = channel_sums(b, x_type, g)
-    total = b.op("Sub", channel_sums(b, x_type, b.op("Mul", g, x)), b.op("Mul", mean, doffset))
+    doffset = channel_sums(b, x_type, g, channels)
+    total = b.op("Sub", channel_sums(b, x_type, b.op("Mul", g, x), channels), b.op("Mul", mean, doffset))
     count = b.op("Cast", b.dims([product((x_type.shape[0], *x_type.shape[2:]))]), to=dtype)
     dscale, (from_g, from_x, shift) = coefficients(b, total, doffset, scale, inverse, count, mean)
-    scaled = affine(b, channels, x, from_x, shift)
-    return affine(b, channels, g, from_g, "", scaled), dscale, doffset
+    scaled = affine(b, channels, op.block, x, from_x, shift)
+    return affine(b, channels, op.block, g, from_g, "", scaled), dscale, doffset
 
 
 def pool(b: Builder, op_type: str, op: BlockedPool, x: str, **attributes: Any) -> str:

@@ -71,12 +71,19 @@ def _to_first_best(g: Value, x: Value, best: Value, size: int) -> Value:
     return pad(dx, [(0, 0), (0, length - count * size), (0, 0)]) if length > count * size else dx
 
 
+def crop_channels(vectors: Value, channels: int) -> Value:
+    """The first ``channels`` entries of the last axis."""
+    last = vectors.rank - 1
+    return vectors if vectors.shape[last] == channels else slice_axes(vectors, (last,), (0,), (channels,), (1,))
+
+
 def batch_norm(x: Value, scale: Value, offset: Value, epsilon: float, block: int) -> tuple[Value, Value, Value]:
     """(y, mean, variance) of batch norm in training: the mean, what is left of ``x``, the mean of its squares."""
-    mean = reduce_mean(apply(BlockedMean(block), x), [0])
-    ones = constant(np.ones(scale.type.static_shape, x.dtype))
+    (channels,) = scale.type.static_shape
+    mean = crop_channels(reduce_mean(apply(BlockedMean(block), x), [0]), channels)
+    ones = constant(np.ones(channels, x.dtype))
     centered = apply(BlockedAffine(block), x, ones, neg(mean))
-    variance = reduce_mean(apply(BlockedMean(block), mul(centered, centered)), [0])
+    variance = crop_channels(reduce_mean(apply(BlockedMean(block), mul(centered, centered)), [0]), channels)
     factor = div(scale, sqrt(add(variance, epsilon)))
     return apply(BlockedAffine(block), centered, factor, offset), mean, variance
 
