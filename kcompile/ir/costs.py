@@ -47,6 +47,15 @@ SCATTERED = 0.2e-9
 """Seconds in which ConvTranspose adds one number to where it belongs."""
 
 
+TRANSPOSED = 7e-9
+"""Seconds in which Transpose moves one number of a matrix."""
+
+
+def transposition(count: int) -> float:
+    """Seconds of transposing a matrix of ``count`` elements."""
+    return count * TRANSPOSED
+
+
 def plain_convolution(taps: float, inner: int, outer: int) -> float:
     """Seconds of a plain convolution for each pixel of its result, with ``inner`` and ``outer`` channels."""
     return 2 * taps * inner * outer / min(PLAIN_RATE, PLAIN_OUTPUT_RATE * outer)

@@ -22,6 +22,16 @@ def channels_of(type: TensorType) -> int:
     return channels if isinstance(channels, int) else 0
 
 
+def elements(type: TensorType) -> int:
+    """The number of elements of a tensor of known sizes."""
+    return math.prod(type.static_shape)
+
+
+def spreads(node: Node) -> bool:
+    """Whether a convolution is an input gradient with strides, whose phases have to be interleaved."""
+    return isinstance(node.op, ConvInputGrad) and max(node.op.strides) > 1
+
+
 @dataclass(frozen=True)
 class Kernels:
     """The kernels with this channel block."""
@@ -66,19 +76,25 @@ class Kernels:
 
     def gains(self, node: Node) -> bool:
         """Whether the blocked kernel is faster even with conversions around it."""
-        pointwise = node.inputs[1].type.static_shape[:-2] == (1, 1)
-        x, y = node.inputs[0].type, node.outputs[0].type
-        if pointwise or not self.convolves(node):
+        if not self.convolves(node):
             return False
-        converted = [channels_of(type) for type in (x, y) if not self.few(type)]
-        return (self.whole(x) and self.whole(y)) or self.seconds_gained(node) > costs.conversions(sum(converted))
+        x, y = node.inputs[0].type, node.outputs[0].type
+        filters = node.inputs[1].type
+        if filters.static_shape[:-2] == (1, 1):  # a product; but the filter of the plain one is transposed, slowly
+            known = isinstance(node.op, Conv) and x.is_static and self.whole(x) and self.whole(y)
+            return known and costs.transposition(elements(filters)) > costs.copies(elements(x) + elements(y))
+        certain = self.whole(x) and self.whole(y) and not spreads(node)
+        return certain or self.seconds_gained(node) > sum(
+            costs.conversions(channels_of(type)) for type in (x, y) if not self.few(type)
+        )
 
     def pays(self, node: Node) -> bool:
         """Whether the blocked kernel is faster between others."""
         if not self.convolves(node):
             return False
         x, y = node.inputs[0].type, node.outputs[0].type
-        return (self.whole(y) and (self.whole(x) or self.few(x))) or self.seconds_gained(node) > 0
+        certain = self.whole(y) and (self.whole(x) or self.few(x)) and not spreads(node)
+        return certain or self.seconds_gained(node) > 0
 
     def seconds_gained(self, node: Node) -> float:
         """What the blocked kernel takes less than the plain one, for each pixel of the result."""
@@ -86,15 +102,17 @@ class Kernels:
         assert isinstance(op, Convolution)
         *kernel, inner, outer = node.inputs[1].type.static_shape
         taps: float = math.prod(kernel)
+        blocked = 0.0
         if isinstance(op, ConvInputGrad):
-            taps = math.prod(-(-size // stride) for size, stride in zip(kernel, op.strides, strict=True))
+            taps /= math.prod(op.strides)
             plain, read, written = costs.plain_input_gradient(taps, inner, outer), outer, inner
+            joins = sum(stride > 1 for stride in op.strides)
+            blocked += joins * costs.conversions(padded(written, self.block))
         else:
             plain, read, written = costs.plain_convolution(taps, inner, outer), inner, outer
-        blocked = 0.0
-        rows = node.outputs[0].shape[2]
         if self.gives_few(node):
-            blocked = 2 * costs.conversions(written)
+            rows = node.outputs[0].shape[2]
+            blocked += 2 * costs.conversions(written)
             if isinstance(rows, int) and op.dilations[0] == 1:
                 count = costs.rows_at_once(rows, kernel[0], op.strides[0], self.block // written)
                 taps = -(-rows // count) * (kernel[0] + (count - 1) * op.strides[0]) * kernel[1] / rows
