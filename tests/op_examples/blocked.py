@@ -66,6 +66,10 @@ def weight_grad(strides, pads, kernel, dilations=ONE):
     return lambda x, g: apply(op, x, to(g))  # x is channels-last
 
 
+def conv_one_block(x, w):
+    return apply(BlockedConv(ONE, VALID, ONE, BLOCK), x, w)
+
+
 def batch_norm_grad(g, x, scale, mean, variance, channels=None):
     dx, dscale, doffset = apply_multi(BlockedBatchNormGrad(1e-3, BLOCK), to(g), to(x), scale, mean, variance)
     return back(dx, channels), dscale, doffset
@@ -84,6 +88,13 @@ EXAMPLES = [
     row("to_blocked", lambda x: back(to(x)), [image], batch=[0]),
     row("from_blocked", lambda x: back(to(x)), [image], batch=[0]),
     row("to_blocked", lambda x: back(to(x), 6), [floats(2, 6, 4, 5)], "channels that fill no block", batch=[0]),
+    row(
+        "from_blocked",
+        lambda x, w: apply(FromBlocked(BLOCK, True), conv_one_block(apply(ToBlocked(BLOCK, True), x), w)),
+        [floats(2, 4, 5, BLOCK), floats(1, 1, BLOCK, BLOCK)],
+        "a single block of channels, last",
+        batch=[0],
+    ),
     row(
         "from_blocked",
         lambda x: apply(FromBlocked(BLOCK, True, 6), apply(ToBlocked(BLOCK, True), x)),

@@ -107,6 +107,8 @@ class ToBlocked(BlockedOp):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         axis = 3 if self.channels_last else 1
         (channels,) = node.inputs[0].type.with_shape(node.inputs[0].shape[axis : axis + 1]).static_shape
+        if self.channels_last and channels == self.block:  # a single block lies there already
+            return b.reshape(names[0], node.inputs[0].type, node.outputs[0].shape)
         rests = [0] * 4
         rests[axis] = -channels % REORDERED  # the kernel pads the rest
         x = lowering.pad_end(b, names[0], rests)
@@ -136,6 +138,8 @@ class FromBlocked(BlockedOp):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         y = node.outputs[0]
         (channels,) = y.type.with_shape(y.shape[3:] if self.channels_last else y.shape[1:2]).static_shape
+        if self.channels_last and channels == self.block:
+            return b.reshape(names[0], node.inputs[0].type, y.shape)
         return b.op(
             "ReorderOutput", *names, domain=lowering.DOMAIN, channels=channels,
             channels_last=int(self.channels_last),
