@@ -18,6 +18,8 @@ from kcompile.ir.ops.pooling import average_pool, max_pool
 from kcompile.ir.ops.reduction import reduce_mean, reduce_sum
 from kcompile.ir.ops.shaping import reshape, transpose
 from kcompile.ir.ops.spatial import resolve_pads, same_pads, to_channels_first
+from kcompile.ir.ops.tiles import WindowSum, cheapest_tiling
+from kcompile.ir.ops.upright import upright_sum
 from kcompile.passes.as_images import as_images
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.pipelines import TRAINING, native_passes, run_pipeline
@@ -150,6 +152,17 @@ def test_few_conversions_remain(name: str) -> None:
     }
     assert used.count("blocked_conv") >= 3
     assert used.count("to_blocked") <= 2
+
+
+def test_dilated_sums_are_counted_as_they_are_computed() -> None:
+    """What lies between the elements of a dilated filter costs nothing; few channels side by side fill vectors."""
+    dilated = WindowSum(1, (1, 5000), 64, 64, (1, 3), (1, 1), (1, 32), 16)
+    assert upright_sum(dilated).kernel == (3, 1)
+    assert cheapest_tiling(upright_sum(dilated))[0] < cheapest_tiling(dilated)[0] / 4
+    narrow = WindowSum(1, (1, 5000), 4, 64, (1, 15), (1, 1), (1, 1), 16)
+    assert upright_sum(narrow) is narrow
+    image = WindowSum(1, (2, 50), 64, 64, (1, 3), (1, 1), (1, 2), 16)
+    assert upright_sum(image) is image
 
 
 def test_sizes_that_are_not_known_are_left_alone() -> None:

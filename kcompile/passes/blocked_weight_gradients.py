@@ -17,6 +17,7 @@ from kcompile.ir.ops.shaping import reshape, transpose
 from kcompile.ir.ops.slicing import slice_axes
 from kcompile.ir.ops.spatial import span
 from kcompile.ir.ops.tiles import USUAL_BATCH, WindowSum, cheapest_tiling
+from kcompile.ir.ops.upright import upright_sum
 
 TILES, EXCHANGED, WINDOWS = "tiles", "exchanged", "windows"
 """Tiles of the gradient, which is the filter, on tiles of the input; the same with their parts exchanged; a matrix
@@ -39,11 +40,11 @@ def cheapest_way(node: Node, block: int) -> str:
     kernel, strides, dilations = _pair(op.kernel), _pair(op.strides), _pair(op.dilations)
     tiles = WindowSum(batch, _pair(windows), channels, outputs, kernel, strides, dilations, block)
     converted = images * (pixels * channels + positions * padded(outputs, block))
-    seconds = {TILES: cheapest_tiling(tiles)[0] + costs.copies(converted)}
+    seconds = {TILES: cheapest_tiling(upright_sum(tiles))[0] + costs.copies(converted)}
     if strides == (1, 1) and _exchanged_pads(op) is not None:
         exchanged = WindowSum(batch, _pair(sizes), outputs, channels, kernel, strides, dilations, block)
         converted = images * (pixels * padded(channels, block) + positions * outputs)
-        seconds[EXCHANGED] = cheapest_tiling(exchanged)[0] + costs.copies(converted)
+        seconds[EXCHANGED] = cheapest_tiling(upright_sum(exchanged))[0] + costs.copies(converted)
     table = math.prod(op.kernel) * channels * positions * images
     if table <= WINDOW_LIMIT and outputs % block == 0:
         seconds[WINDOWS] = costs.window_table(table, outputs)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kcompile.ir import costs
+from kcompile.ir.ops.tiles import WindowSum
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -26,12 +27,24 @@ def upright(
     if op.kernel[0] != 1 or x.shape[1] != 1 or g.shape[2] != 1 or op.pads[0] != (0, 0):
         return op, x, g
     (channels,) = x.with_shape(x.shape[3:]).static_shape
-    across, down = whole(channels * op.kernel[1]), op.kernel[1] * whole(channels)
-    if op.dilations[1] == 1 and down > MOST_WASTE * across:
+    if not stands(channels, op.kernel[1], op.dilations[1]):
         return op, x, g
     geometry = {name: getattr(op, name)[::-1] for name in ("strides", "pads", "dilations", "kernel")}
     column = dataclasses.replace(op, **geometry)
     return column, x.with_shape((x.shape[0], *x.shape[2:0:-1], channels)), g.with_shape((*g.shape[:2], *g.shape[:1:-1]))
+
+
+def upright_sum(row: WindowSum) -> WindowSum:
+    """The sum that the lowering of ``row`` computes, if it is one of sequences."""
+    if row.kernel[0] != 1 or row.windows[0] != 1 or not stands(row.channels, row.kernel[1], row.dilations[1]):
+        return row
+    geometry = {name: getattr(row, name)[::-1] for name in ("windows", "strides", "dilations", "kernel")}
+    return dataclasses.replace(row, **geometry)
+
+
+def stands(channels: int, kernel: int, dilation: int) -> bool:
+    """Whether a column is cheaper than a row."""
+    return dilation > 1 or kernel * whole(channels) <= MOST_WASTE * whole(channels * kernel)
 
 
 def whole(positions: int) -> int:
