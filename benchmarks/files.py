@@ -46,12 +46,12 @@ class FileResult:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments of this command besides those that all have."""
-    command.add_argument("folder", type=Path, help="with files .h5, .hdf5 and .keras")
+    command.add_argument("folder", help="with files .h5, .hdf5 and .keras")
     command.add_argument("--only", default="", metavar="TEXT", help="files whose names contain this, or one of a,b,...")
     command.add_argument("--batch", type=int, default=8, help="the larger batch size (default: 8)")
     command.add_argument("--seconds", type=float, default=0.3, help="length of a round of both files (default: 0.3)")
     command.add_argument(
-        "--onnx", type=Path, metavar="FOLDER", help="keep ONNX files here, and take those of tf2onnx that are here"
+        "--onnx", metavar="FOLDER", help="keep ONNX files here, and take those of tf2onnx that are here"
     )
 
 
@@ -86,19 +86,20 @@ def run(arguments: argparse.Namespace, members: list[Peer]) -> list[FileResult]:
     absent = [name for name in CONVERTERS if name not in {peer.name for peer in members}]
     if absent:
         raise ValueError(f"files: needs the peers {' and '.join(CONVERTERS)}; {absent[0]!r} is missing")
-    if not arguments.folder.is_dir():
-        raise ValueError(f"files: {str(arguments.folder)!r} is no folder")
+    folder = Path(arguments.folder)
+    if not folder.is_dir():
+        raise ValueError(f"files: {arguments.folder!r} is no folder")
     wanted = arguments.only.split(",")
     sources = sorted(
         path
-        for path in arguments.folder.iterdir()
+        for path in folder.iterdir()
         if path.suffix.lower() in ENDINGS and any(text in path.name for text in wanted)
     )
     if not sources:
-        raise ValueError(f"files: no .h5, .hdf5 or .keras files in {str(arguments.folder)!r}")
+        raise ValueError(f"files: no .h5, .hdf5 or .keras files in {arguments.folder!r}")
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="kcompile-benchmarks-"))
-        kept = arguments.onnx or Path(scratch)
+        kept = Path(arguments.onnx or scratch)
         kept.mkdir(parents=True, exist_ok=True)
         workers = Workers(members, arguments.threads, scratch, arguments.timeout)
         stack.callback(workers.close)

@@ -8,7 +8,7 @@ from kcompile.ir.ops.convolution import Conv
 from kcompile.ir.ops.elementwise import Add, Exp
 from kcompile.ir.ops.gemm import Gemm, gemm
 from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.reduction import Reduction
+from kcompile.ir.ops.reduction import ReduceSum, Reduction
 from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape
 from kcompile.ir.ops.slicing import Concat, concat
 from kcompile.ir.ops.softmax import LogSoftmax, Softmax
@@ -98,8 +98,8 @@ def _fuse_with_uses(graph: Graph) -> Graph:
 
 def _reduced_parts(op: Reduction, joined: Value) -> Value | None:
     """sum(concat(x, y)) -> concat(sum(x), sum(y)) where they are joined along an axis that stays."""
-    if not isinstance(joined.op, Concat) or not op.axes or joined.op.axis in op.axes:
-        return None
+    if not isinstance(op, ReduceSum) or not isinstance(joined.op, Concat) or not op.axes or joined.op.axis in op.axes:
+        return None  # means, of a network's branches before its last layer, would be more nodes and no less work
     axis = joined.op.axis if op.keepdims else joined.op.axis - sum(other < joined.op.axis for other in op.axes)
     fired("reduction of parts")
     return concat([apply(op, part) for part in joined.node.inputs], axis)
