@@ -54,9 +54,9 @@ class Network:
         added = self.weight(outputs) if bias else None
         return conv(x, w, (stride, stride), pads, data_format=FIRST, bias=added)
 
-    def grouped(self, x: Value, blocks: int, groups: int, stride: int = 1, kernel: int = 3) -> Value:
+    def grouped(self, x: Value, blocks: float, groups: int, stride: int = 1, kernel: int = 3) -> Value:
         """Without a bias."""
-        outputs, channels = blocks * self.block, x.type.with_shape(x.shape[1:]).static_shape[0]
+        outputs, channels = int(blocks * self.block), x.type.with_shape(x.shape[1:]).static_shape[0]
         w = self.weight(kernel, kernel, channels // groups, outputs)
         pads = resolve_pads("same", x.shape[2:], (kernel, kernel), (stride, stride), (1, 1))
         return conv(x, w, (stride, stride), pads, groups=groups, data_format=FIRST)
@@ -110,6 +110,9 @@ def separable(n: Network) -> Value:
     x = n.batch_norm(n.grouped(x, 2, 2 * n.block))
     x = relu(n.conv(relu(x), 4, 1))
     x = n.batch_norm(n.grouped(x, 4, 4 * n.block, stride=2, kernel=5))
+    odd = relu(n.batch_norm(n.conv(x, 2.5, 1, bias=False)))  # no whole blocks
+    odd = n.batch_norm(n.grouped(odd, 2.5, 5 * n.block // 2))
+    x = add(x, n.conv(relu(odd), 4, 1))
     return relu(n.grouped(n.grouped(x, 2, 2), 2, 2, stride=2))
 
 
@@ -156,16 +159,21 @@ def test_kernels_compute_what_numpy_computes(name: str) -> None:
 
 
 def test_depthwise_chains_stay_blocked() -> None:
-    """Forth and back; depthwise filter gradients read blocked inputs."""
+    """Forth and back, batch norm too; depthwise filter gradients read blocked inputs."""
     network = Network(8, (8, 8))
-    x = relu(network.conv(network.image, 1, stride=2))
-    x = relu(network.grouped(network.conv(x, 2, 1), 2, 16))
-    y = relu(network.grouped(network.conv(x, 3, 1), 3, 24, stride=2))
+
+    def norm(x: Value) -> Value:
+        return relu(network.batch_norm(x))
+
+    x = norm(network.conv(network.image, 1, stride=2, bias=False))
+    x = norm(network.grouped(norm(network.conv(x, 2, 1, bias=False)), 2, 16))
+    y = norm(network.grouped(norm(network.conv(x, 3, 1, bias=False)), 3, 24, stride=2))
     graph = Graph(network.inputs, [y, *gradients([y], network.inputs[1:])])  # type: ignore[list-item]
     used = names(join_blocked(cse(blocked(graph, 8))))
     assert used.count("blocked_depthwise_weight_grad") == 2
     assert used.count("blocked_conv_input_grad") == used.count("blocked_grouped_conv_input_grad") == 2
-    assert not {"conv", "conv_input_grad", "conv_weight_grad"} & set(used)
+    plain = {"conv", "conv_input_grad", "conv_weight_grad", "batch_norm_training", "batch_norm_grad"}
+    assert not plain & set(used)
     assert used.count("to_blocked") == 1  # the gradient of the result
     assert used.count("from_blocked") == 3  # the result, and the inputs of two products for filters of size 1
 

@@ -160,11 +160,10 @@ class _Walk:
         return isinstance(node.op, PASS_ON) and node.outputs[0] not in self.needed_plain
 
     def _computes_blocked(self, node: Node) -> bool:
-        """Whether ``node`` is a convolution whose result is blocked."""
+        """Whether ``node`` is a convolution whose result is blocked if that is wanted."""
         if not isinstance(node.op, Conv) or self.kernels.gives_few(node):
             return False
-        wanted = node.outputs[0] in self.wanted and self.kernels.pays(node)
-        return wanted or self.kernels.gains(node) or grouped.takes_groups(node, self.kernels)
+        return self.kernels.pays(node) or self.kernels.gains(node) or grouped.takes_groups(node, self.kernels)
 
     def _keeps_padding(self, node: Node) -> bool:
         """Whether zeros that fill up the last block of the inputs are zeros in the result too."""
