@@ -216,8 +216,37 @@ def test_inference_fuses_batch_norm_sums_and_relu(block: int) -> None:
         assert_close(actual, expected, 1e-5, "kernels")
 
 
+@pytest.mark.parametrize(
+    ("shape", "kernel", "outputs", "stride", "forward", "backward"),
+    [
+        ((128, 16, 28, 28), 3, 8, 1, "blocked_conv_few", "blocked_conv_input_grad"),
+        ((128, 8, 28, 28), 3, 16, 1, "blocked_conv", "conv_input_grad"),
+        ((1, 8, 512, 512), 3, 8, 1, "blocked_conv_few", "blocked_conv_few"),
+        ((128, 20, 64, 64), 3, 40, 1, "conv", "conv_input_grad"),  # much of 32 and 48 would be padding
+        ((1, 64, 56, 56), 3, 128, 2, "blocked_conv", "blocked_conv_input_grad"),
+        ((128, 16, 28, 28), 3, 32, 2, "blocked_conv", "conv_input_grad"),  # interleaving takes too long
+        ((1, 512, 7, 7), 1, 512, 1, "blocked_conv", "conv_input_grad"),  # a filter larger than the image
+        ((8, 64, 56, 56), 1, 256, 1, "conv", "conv_input_grad"),
+        ((named("batch"), 512, 7, 7), 1, 512, 1, "conv", "conv_input_grad"),
+    ],
+)
+def test_blocked_where_it_costs_less(
+    shape: tuple, kernel: int, outputs: int, stride: int, forward: str, backward: str
+) -> None:
+    """Alone, with conversions on both sides."""
+    x = input_value("x", "float32", shape)
+    w = input_value("w", "float32", (kernel, kernel, shape[1], outputs))
+    pads = resolve_pads("same", shape[2:], (kernel, kernel), (stride, stride), (1, 1))
+    y = conv(x, w, (stride, stride), pads, data_format=FIRST)
+    assert forward in names(blocked(Graph([x, w], [y]), 16))
+    g = input_value("g", "float32", y.shape)
+    (dx,) = gradients([reduce_sum(mul(y, g))], [x])
+    assert dx is not None
+    assert backward in names(blocked(Graph([g, w], [dx]), 16))
+
+
 def test_constant_filters_and_what_padding_would_slow_down_are_left_alone() -> None:
-    x = input_value("x", "float32", (2, 17, 16, 16))
+    x = input_value("x", "float32", (2, 17, 64, 16))
     frozen = conv(x, constant(np.ones((3, 3, 17, 16), np.float32)), data_format=FIRST)
     odd = conv(x, input_value("w", "float32", (3, 3, 17, 33)), data_format=FIRST)
     last = conv(x, input_value("v", "float32", (3, 3, 16, 16)))

@@ -44,7 +44,10 @@ PRODUCT_RATE = 110e9
 """Floating point operations a second of a matrix product."""
 
 SCATTERED = 0.2e-9
-"""Seconds in which ConvTranspose adds one number to where it belongs."""
+"""Seconds in which ConvTranspose adds one number to where it belongs, if what it computes first stays in cache."""
+
+SCATTERED_BEYOND, SCATTER_CACHE = 0.6e-9, 64e6
+"""So much longer it takes where that has so many bytes for an image, and proportionally less below."""
 
 
 TRANSPOSED = 7e-9
@@ -61,9 +64,13 @@ def plain_convolution(taps: float, inner: int, outer: int) -> float:
     return 2 * taps * inner * outer / min(PLAIN_RATE, PLAIN_OUTPUT_RATE * outer)
 
 
-def plain_input_gradient(taps: float, inner: int, outer: int) -> float:
-    """Seconds of ConvTranspose for each pixel of its result, with ``inner`` channels; its operand has ``outer``."""
-    return taps * inner * (2 * outer / PRODUCT_RATE + SCATTERED)
+def plain_input_gradient(taps: float, inner: int, outer: int, pixels: int = 0) -> float:
+    """Seconds of ConvTranspose for each pixel of its result, with ``inner`` channels; its operand has ``outer``.
+
+    ``pixels`` are those of an image.
+    """
+    scattered = SCATTERED + SCATTERED_BEYOND * min(4 * taps * inner * pixels / SCATTER_CACHE, 1)
+    return taps * inner * (2 * outer / PRODUCT_RATE + scattered)
 
 
 def blocked_pixel(taps: float, inner: int, outer: int, block: int) -> float:

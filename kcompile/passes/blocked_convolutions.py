@@ -100,22 +100,27 @@ class Kernels:
         """What the blocked kernel takes less than the plain one, for each pixel of the result."""
         op = node.op
         assert isinstance(op, Convolution)
+        y = node.outputs[0].type
         *kernel, inner, outer = node.inputs[1].type.static_shape
         taps: float = math.prod(kernel)
         blocked = 0.0
         if isinstance(op, ConvInputGrad):
             taps /= math.prod(op.strides)
-            plain, read, written = costs.plain_input_gradient(taps, inner, outer), outer, inner
+            sizes = y.with_shape(y.shape[2:])
+            pixels = elements(sizes) if sizes.is_static else 0
+            plain, read, written = costs.plain_input_gradient(taps, inner, outer, pixels), outer, inner
             joins = sum(stride > 1 for stride in op.strides)
             blocked += joins * costs.conversions(padded(written, self.block))
         else:
             plain, read, written = costs.plain_convolution(taps, inner, outer), inner, outer
         if self.gives_few(node):
-            rows = node.outputs[0].shape[2]
+            rows = y.shape[2]
             blocked += 2 * costs.conversions(written)
             if isinstance(rows, int) and op.dilations[0] == 1:
                 count = costs.rows_at_once(rows, kernel[0], op.strides[0], self.block // written)
                 taps = -(-rows // count) * (kernel[0] + (count - 1) * op.strides[0]) * kernel[1] / rows
+        if y.is_static:  # the plain filter is transposed element by element, once for all images
+            plain += costs.transposition(elements(node.inputs[1].type)) * y.static_shape[1] / max(elements(y), 1)
         written = padded(written, self.block)
         if read < self.block:
             blocked += costs.plain_input_pixel(taps, read, written, self.block)

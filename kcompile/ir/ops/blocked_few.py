@@ -2,6 +2,9 @@
 
 The kernel computes whole blocks of outputs. With few of them, neighbouring rows of the result become outputs as well:
 a filter that is taller by a row, and moves by two rows at a time, gives two rows at once, and so on.
+
+Each of these rows multiplies the input of the others with zero. So an infinity or NaN in the input makes NaN of all
+rows of the image that are computed together, not only of those whose windows hold it; no NaN is lost.
 """
 
 from __future__ import annotations
