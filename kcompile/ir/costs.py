@@ -40,13 +40,13 @@ PLAIN_RATE = 85e9
 PLAIN_OUTPUT_RATE = 4.5e9
 """The same for each output channel, where these are few: a product of few rows."""
 
-PRODUCT_RATE = 110e9
-"""Floating point operations a second of a matrix product."""
+PRODUCT_RATE, PRODUCT_TERMS = 110e9, 16
+"""Floating point operations a second of a matrix product with so many terms in each sum, and less with fewer."""
 
-SCATTERED = 0.2e-9
+SCATTERED = 0.1e-9
 """Seconds in which ConvTranspose adds one number to where it belongs, if what it computes first stays in cache."""
 
-SCATTERED_BEYOND, SCATTER_CACHE = 0.6e-9, 64e6
+SCATTERED_BEYOND, SCATTER_CACHE = 0.7e-9, 64e6
 """So much longer it takes where that has so many bytes for an image, and proportionally less below."""
 
 
@@ -70,7 +70,7 @@ def plain_input_gradient(taps: float, inner: int, outer: int, pixels: int = 0) -
     ``pixels`` are those of an image.
     """
     scattered = SCATTERED + SCATTERED_BEYOND * min(4 * taps * inner * pixels / SCATTER_CACHE, 1)
-    return taps * inner * (2 * outer / PRODUCT_RATE + scattered)
+    return taps * inner * (2 * max(outer, PRODUCT_TERMS) / PRODUCT_RATE + scattered)
 
 
 def blocked_pixel(taps: float, inner: int, outer: int, block: int) -> float:
