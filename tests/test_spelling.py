@@ -146,6 +146,29 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
+SLOPES_AT_ENDS: dict[str, tuple[Any, list[float], list[float]]] = {
+    "relu6": (activations.relu6, [-1, 0, 3, 6, 7], [0, 0, 1, 0, 0]),
+    "leaky_relu": (lambda x: K.relu(x, alpha=0.3), [-1, 0, 3], [0.3, 0.3, 1]),
+    "leaky_relu(-)": (lambda x: K.relu(x, alpha=-0.3), [-1, 0, 3], [-0.3, -0.3, 1]),
+    "prelu": (layers.PReLU("ones"), [-1, 0, 3], [1, 0, 1]),
+    "elu": (K.elu, [-1, 0, 3], [math.exp(-1), 1, 1]),
+    "elu(0.7)": (lambda x: K.elu(x, 0.7), [-1, 0, 3], [0.7 * math.exp(-1), 0.7, 1]),
+    "selu": (activations.selu, [-1, 0, 3], [SELU[0] * SELU[1] * math.exp(-1), SELU[0], SELU[0]]),
+    "clip": (lambda x: K.clip(x, -1, 2), [-2, -1, 0, 2, 3], [0, 1, 1, 1, 0]),
+    "threshold": (lambda x: K.relu(x, threshold=1.0), [0, 1, 2], [0, 0, 1]),
+}
+"""Where functions have no slope or two: what tf_keras 2.21 gives there."""
+
+
+@pytest.mark.parametrize("name", SLOPES_AT_ENDS)
+def test_slopes_where_pieces_meet(name: str) -> None:
+    function, numbers, slopes = SLOPES_AT_ENDS[name]
+    x = K.placeholder((1, len(numbers)))
+    (gradient,) = K.gradients(K.sum(function(x)), [x])
+    found = K.function([x], [gradient])([np.array([numbers], np.float32)])[0][0]
+    np.testing.assert_allclose(found, slopes, rtol=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
 @pytest.mark.parametrize("row", SPELLINGS, ids=str)
 def test_operators_and_numbers(row: Spelling) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from kcompile.ir.builder import Builder, Target
 from kcompile.ir.core import Array, Gradients, Node, Value, apply, constant
 from kcompile.ir.ops.activation_base import KERNELS, Activation, in_parts, runs_here
-from kcompile.ir.ops.comparison import greater
+from kcompile.ir.ops.comparison import greater, less
 from kcompile.ir.ops.elementwise import (
     Erf,
     Sigmoid,
@@ -94,7 +94,7 @@ class Selu(Activation):
         return add(mul(relu(x), SELU_SCALE), _below_zero(x, SELU_SCALE * SELU_ALPHA))
 
     def derivative(self, x: Value, y: Value) -> Value:
-        return where(greater(y, 0), constant(SELU_SCALE, y.dtype), add(y, SELU_SCALE * SELU_ALPHA))
+        return where(less(y, 0), add(y, SELU_SCALE * SELU_ALPHA), constant(SELU_SCALE, y.dtype))
 
 
 @dataclass(frozen=True)

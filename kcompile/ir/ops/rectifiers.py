@@ -68,7 +68,7 @@ class Clip(Limited):
 
 @dataclass(frozen=True)
 class CappedRelu(Limited):
-    """Relu that does not exceed ``cap``, as relu6; the slope at 0 and at ``cap`` is 0, as in Keras' backends."""
+    """Relu that does not exceed ``cap``; the slope at 0 and at ``cap`` is 0, as of relu6 in Keras' backends."""
 
     cap: float
 
