@@ -46,7 +46,11 @@ def side_by_side(b, op, types, output, x, g):
     return ways.side_by_side(b, op, *types, x, g)
 
 
-WAYS: list[Callable[..., str]] = [by_table, side_by_side, ways.with_roles_swapped]
+def by_positions(b, op, types, output, x, g):
+    return ways.by_positions(b, op, *types, x, g)
+
+
+WAYS: list[Callable[..., str]] = [by_table, side_by_side, by_positions, ways.with_roles_swapped]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
@@ -65,6 +69,28 @@ def test_every_way_gives_the_gradient(
     random = np.random.default_rng(1)
     feeds = {v.op.label: random.standard_normal((2, *v.shape[1:])).astype(np.float32) for v in (x, g)}
     monkeypatch.setattr(convolution, "lower_weight_grad", way)
+    actual = run_onnx(graph, feeds, Target(portable=portable))
+    assert_close(actual["output"], interpret(graph, feeds).outputs["output"], 1e-5, case)
+
+
+@pytest.mark.parametrize("portable", [True, False])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("case", CASES)
+def test_images_of_any_size(case: str, groups: int, portable: bool) -> None:
+    sizes, kernel, strides, dilations, padding = CASES[case]
+    free = tuple(named(name) for name in ("height", "width"))
+    pads = resolve_pads(padding, free, kernel, strides, dilations)
+    counts = tuple(output_size(*axis) for axis in zip(free, kernel, strides, pads, dilations, strict=True))
+    x = input_value("x", "float32", (named("batch"), 4, *free))
+    g = input_value("g", "float32", (named("batch"), 6, *counts))
+    graph = Graph([x, g], [apply(ConvWeightGrad(strides, pads, dilations, groups, "channels_first", kernel), x, g)])
+    random = np.random.default_rng(1)
+    known_pads = resolve_pads(padding, sizes, kernel, strides, dilations)
+    known = [output_size(*axis) for axis in zip(sizes, kernel, strides, known_pads, dilations, strict=True)]
+    feeds = {
+        "x": random.standard_normal((2, 4, *sizes)).astype(np.float32),
+        "g": random.standard_normal((2, 6, *known)).astype(np.float32),
+    }
     actual = run_onnx(graph, feeds, Target(portable=portable))
     assert_close(actual["output"], interpret(graph, feeds).outputs["output"], 1e-5, case)
 

@@ -84,3 +84,50 @@ def test_many_sizes_do_not_compile_the_usual_ones_again(monkeypatch: pytest.Monk
     for size in [*range(1, 70), *range(1, 70)]:
         network.train_on_batch(np.ones((size, 2)), np.ones(size))
     assert len(compiled) == MAX_SIZES + 1
+
+
+def of_any_size() -> keras.models.Sequential:
+    keras.backend.clear_session()
+    np.random.seed(0)
+    network = keras.models.Sequential(
+        [
+            layers.Conv2D(16, 3, padding="same", activation="relu", input_shape=(None, None, 3)),
+            layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    network.compile("adam", "categorical_crossentropy")
+    return network
+
+
+def test_images_of_any_size_are_learned_from_by_models_that_know_it() -> None:
+    """The ways to a filter gradient that need not know the number of windows take many times as long."""
+    random = np.random.default_rng(2)
+    sizes = [(9, 7), (8, 8), (12, 5), (9, 7), (6, 6), (10, 10), (8, 8)]
+    batches = [(random.random((2, *size, 3), np.float32), np.eye(4, dtype=np.float32)[[0, 2]]) for size in sizes]
+    networks = [of_any_size(), of_any_size()]
+    networks[1]._step(True, [batches[0][1]], [None])._free = ()
+    networks[1]._step(True, [batches[0][1]], [None])._fixed = False
+    for x, y in batches:
+        losses = [network.train_on_batch(x, y) for network in networks]
+        np.testing.assert_allclose(*losses, rtol=1e-5)
+    own, general = (network._step(True, [batches[0][1]], [None]) for network in networks)
+    names = [executable.graph.dim_names() for executable in own._by_size.values()]
+    assert names[:MAX_SIZES] == [set()] * MAX_SIZES
+    assert all(names[MAX_SIZES:])  # what comes later shares one model
+    assert len({id(executable) for executable in general._by_size.values()}) == 1
+    for ours, theirs in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_sequences_of_any_length_share_a_model() -> None:
+    network = keras.models.Sequential([layers.LSTM(4, input_shape=(None, 3)), layers.Dense(1)])
+    network.compile("adam", "mse")
+    for length in (3, 4, 5):
+        network.train_on_batch(np.zeros((2, length, 3), np.float32), np.zeros((2, 1), np.float32))
+    assert len(step_of_any(network)._by_size) == 1
+
+
+def step_of_any(network: keras.models.Sequential) -> Step:
+    return network._step(True, [np.zeros((2, 1), np.float32)], [None])

@@ -21,9 +21,11 @@ from kcompile.engine.network import is_state
 from kcompile.engine.partial_losses import weights_with_loss
 from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError
+from kcompile.ir.dims import names_in
 from kcompile.ir.ops import elementwise as e
 from kcompile.ir.ops import reduction, shaping
 from kcompile.ir.ops.control import scan
+from kcompile.ir.ops.convolution import ConvWeightGrad
 from kcompile.runtime.storage import exclusive
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ SUMMED = 20_000
 
 USUAL_SIZES = 16
 """Batches whose size is a multiple of this are trained on by a model for that size."""
+
+FEW_SIZES = (1, 2, 4, 8)
+"""And batches of these sizes, in which large images come."""
 
 MAX_SIZES = 4
 """So many sizes of a step have models of their own."""
@@ -302,6 +307,9 @@ class Step:
     on whole blocks of images), so that the sizes that batches usually have get a model of their own. Which sizes those
     are depends on nothing else: a step rounds the same in every process.
 
+    Images of any height and width gain most: the fast ways to gradients of filters must know how many windows there
+    are. So the first sizes of images that come get models of their own as well; others share one.
+
     Args:
         graph: the step.
         pipeline: the passes that it still has to go through.
@@ -325,7 +333,8 @@ class Step:
         self._report: Report | None = report
         self._fixed = fixed
         self._repeated = repeated
-        self._by_size: dict[int, Executable] = {}
+        self._by_size: dict[int | tuple[int, ...], Executable] = {}
+        self._free = _free_windows(graph) if fixed else ()
         self._executable: Executable | None = None
         self._many: Step | None = None
 
@@ -337,8 +346,10 @@ class Step:
             keep: when the new state is kept: ``finite``: if losses and new weights are numbers, ``loss``: if losses
                 are, ``always``.
         """
-        size = batch[0].shape[1 if self._repeated else 0]
-        executable = self._by_size.get(size) or self._executable_for(size)
+        leading = 1 if self._repeated else 0
+        size = batch[0].shape[leading]
+        key = (size, *(batch[i].shape[leading + axis] for i, axis, _ in self._free)) if self._free else size
+        executable = self._by_size.get(key) or self._executable_for(size, key)
         with exclusive:
             results = executable.run(batch)
             good = keep == "always" or (
@@ -364,18 +375,28 @@ class Step:
         """A compiled model of the step: one that has run, if any."""
         return next(iter(self._by_size.values())) if self._by_size else self._for_all_sizes()
 
-    def _executable_for(self, size: int) -> Executable:
-        own = {size: e for size, e in self._by_size.items() if e is not self._executable}
-        if self._fixed and size > 0 and size % USUAL_SIZES == 0 and len(own) < MAX_SIZES:
+    def _executable_for(self, size: int, key: int | tuple[int, ...]) -> Executable:
+        own = {key: e for key, e in self._by_size.items() if e is not self._executable}
+        sizes = self._sizes(size, key)
+        if self._fixed and sizes and len(own) < MAX_SIZES:
             from kcompile.passes.specialize import specialize
 
-            found = self._compiled(specialize(self._graph, sizes={"batch": size}))
+            found = self._compiled(specialize(self._graph, sizes=sizes))
         else:
             found = self._for_all_sizes()
         if len(self._by_size) >= 8 * MAX_SIZES:
             self._by_size = own  # the rest is quickly found again
-        self._by_size[size] = found
+        self._by_size[key] = found
         return found
+
+    def _sizes(self, size: int, key: int | tuple[int, ...]) -> dict[str, int]:
+        """The sizes by name that a model of its own would know; none where it would not be worth it."""
+        sizes = {"batch": size} if size > 0 and (size % USUAL_SIZES == 0 or size in FEW_SIZES) else {}
+        if isinstance(key, tuple):
+            for (_, _, name), extent in zip(self._free, key[1:], strict=True):
+                if sizes.setdefault(name, extent) != extent or extent == 0:
+                    return {}  # the model for all sizes says what is wrong
+        return sizes
 
     def _for_all_sizes(self) -> Executable:
         if self._executable is None:
@@ -404,6 +425,19 @@ class Step:
             self._many = Step(self._graph, self._pipeline, Report(), self._fixed, repeated=True)
             self._many.log_names = self.log_names
         return self._many
+
+
+def _free_windows(graph: ir.Graph) -> tuple[tuple[int, int, str], ...]:
+    """Where the unknown sizes of images are found, if filters are learned on such: (input, axis, name)."""
+    learned = [node.inputs for node in graph.nodes() if isinstance(node.op, ConvWeightGrad)]
+    if all(isinstance(dim, int) for x, g in learned for dim in (*x.shape[1:], *g.shape[1:])):
+        return ()
+    return tuple(
+        (i, axis, str(dim))
+        for i, value in enumerate(graph.inputs)
+        for axis, dim in enumerate(value.shape)
+        if axis > 0 and isinstance(dim, ir.SymbolicDim) and dim in map(ir.named, names_in(dim))
+    )
 
 
 def _finite(x: Array) -> bool:

@@ -1,4 +1,4 @@
-"""ONNX nodes for the filter gradient of a convolution, on channels-first tensors: three ways, by size."""
+"""ONNX nodes for the filter gradient of a convolution, on channels-first tensors: four ways, by size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
+from numpy import ndindex
+
 from kcompile.ir.builder import Builder
+from kcompile.ir.dims import product
 from kcompile.ir.ops import convolution_table as table
 from kcompile.ir.ops.spatial import lower_pad, padded_type, span, static_pads
 from kcompile.ir.types import TensorType
@@ -38,7 +41,44 @@ def conv_weight_grad(
         if op.groups == 1 and len(op.kernel) == 2:
             return side_by_side(b, op, x_type, g_type, x, g)
     table.check_kernel(x_type, b.target.provider)
+    if b.target.provider == "cpu" and op.groups <= GROUP_LIMIT:
+        return by_positions(b, op, x_type, g_type, x, g)
     return with_roles_swapped(b, op, types, output, x, g)
+
+
+def by_positions(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
+    """A matrix product for each position of the kernel: the input that it meets times the gradient, of any size.
+
+    One part of the input is copied at a time, so that this takes little memory.
+    """
+    batch, groups, counts = x_type.shape[0], op.groups, g_type.shape[2:]
+    channels, outputs = x_type.with_shape((x_type.shape[1], g_type.shape[1])).static_shape
+    x = lower_pad(b, x, x_type.dtype, op.pads)
+    windows = product(counts)
+    gradient = b.reshape(g, g_type, (batch, groups, outputs // groups, windows))
+    native = not b.target.portable and x_type.dtype == "float32"
+    if not native:
+        gradient = b.op("Transpose", gradient, perm=[0, 1, 3, 2])
+    part_type = x_type.with_shape((batch, channels, *counts))
+    axes = b.constant(list(range(2, x_type.rank)), "int64")
+    steps = b.constant(list(op.strides), "int64")
+    found = []
+    for position in ndindex(*op.kernel):
+        starts = [place * step for place, step in zip(position, op.dilations, strict=True)]
+        axis_sizes = zip(starts, counts, op.strides, strict=True)
+        ends = [start + (count - 1) * stride + 1 for start, count, stride in axis_sizes]
+        part = x
+        if prod(op.kernel) * prod(op.strides) > 1:
+            part = b.op("Slice", x, b.constant(starts, "int64"), b.dims(ends), axes, steps)
+        part = b.reshape(part, part_type, (batch, groups, channels // groups, windows))
+        if native:
+            products = b.op("FusedMatMul", part, gradient, domain="com.microsoft", transB=1)
+        else:
+            products = b.op("MatMul", part, gradient)
+        found.append(b.op("ReduceSum", products, b.constant([0], "int64"), keepdims=1))
+    dw = b.op("Concat", *found, axis=0) if len(found) > 1 else found[0]
+    dw = b.op("Transpose", dw, perm=[0, 2, 1, 3])  # from (positions, group, channels in, channels out)
+    return b.op("Reshape", dw, b.constant([*op.kernel, channels // groups, outputs], "int64"))
 
 
 def side_by_side(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
