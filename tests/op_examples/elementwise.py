@@ -100,6 +100,8 @@ EXAMPLES = [
         Example(name, getattr(elementwise, name), [integers(3, 4, low=-9), integers(3, 4, low=1)], "int64")
         for name in ("add", "sub", "mul", "div", "maximum", "minimum", "mod")
     ),
+    Example("sub", lambda x: elementwise.sub(2.0, x), [floats(3, 2, 5, 1)], "scalar and an axis of one"),
+    Example("mul", elementwise.mul, [floats(3, 2, 5, 1), floats()], "an axis of one and scalar"),
     Example("div", elementwise.div, [integers(3, 4, low=-9), -integers(3, 4, low=1)], "negative divisor"),
     Example("mod", elementwise.mod, [integers(3, 4, low=-9), -integers(3, 4, low=1)], "negative divisor"),
     Example(

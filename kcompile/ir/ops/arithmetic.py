@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -110,6 +111,20 @@ class Binary(Elementwise, abstract=True):
         if x.dtype == "bool":
             raise IRError("needs numbers, got bool; cast it first")
         return x.with_shape(broadcast_shapes(x.shape, y.shape))
+
+    def lower(self, b: Builder, node: Node, *names: str) -> str:
+        output = node.outputs[0].type
+        scalars = [value.rank == 0 for value in node.inputs]
+        ends_in_one = output.rank > 1 and output.is_static and output.shape[-1] == 1
+        if b.target.portable or not any(scalars) or not ends_in_one:
+            return super().lower(b, node, *names)
+        # ONNX Runtime goes through such a tensor one number at a time, 25 times as slowly: as a vector it does not.
+        flat = (prod(output.static_shape),)
+        operands = [
+            name if scalar else b.reshape(name, value.type, flat)
+            for name, value, scalar in zip(names, node.inputs, scalars, strict=True)
+        ]
+        return b.reshape(super().lower(b, node, *operands), output.with_shape(flat), output.shape)
 
 
 @dataclass(frozen=True)
