@@ -175,7 +175,7 @@ def test_depthwise_chains_stay_blocked() -> None:
     plain = {"conv", "conv_input_grad", "conv_weight_grad", "batch_norm_training", "batch_norm_grad"}
     assert not plain & set(used)
     assert used.count("to_blocked") == 1  # the gradient of the result
-    assert used.count("from_blocked") == 3  # the result, and the inputs of two products for filters of size 1
+    assert used.count("from_blocked") == 5  # the result, and the operands of two products for filters of size 1
 
 
 def test_few_conversions_remain() -> None:

@@ -49,6 +49,9 @@ SCATTERED = 0.1e-9
 SCATTERED_BEYOND, SCATTER_CACHE = 0.7e-9, 64e6
 """So much longer it takes where that has so many bytes for an image, and proportionally less below."""
 
+SUM_OF_FILTERS = 4
+"""What it costs to add up a number of the filters of all images, and to bring it into order, in copies of a number."""
+
 
 TRANSPOSED = 7e-9
 """Seconds in which Transpose moves one number of a matrix."""
@@ -120,3 +123,12 @@ def copies(count: float, rate: float = COPY_RATE) -> float:
 def window_table(count: float, outputs: int) -> float:
     """Seconds in which a table of ``count`` numbers is made, and multiplied by a row for each output."""
     return count * (1.3e-9 + 2 * outputs / (PRODUCT_RATE / 2))
+
+
+def pixels_as_rows(pixels: int, channels: int, outputs: int) -> bool:
+    """Whether the filter gradient of single pixels is faster as one product of all pixels than as one of each image.
+
+    The former moves ``pixels * (channels + outputs)`` numbers for each image, the latter adds up a filter of
+    ``channels * outputs``, a number of which costs so much more.
+    """
+    return pixels * (channels + outputs) < SUM_OF_FILTERS * channels * outputs

@@ -55,6 +55,8 @@ from kcompile.passes.blocked_weight_gradients import (
     by_exchanged_tiles,
     by_tiles,
     cheapest_way,
+    is_product_of_pixels,
+    product_of_pixels,
 )
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
@@ -286,6 +288,8 @@ class _Walk:
                     case "exchanged":
                         image = channels_last(g)
                         return by_exchanged_tiles(op, self.to_blocked(x), image, channels_of(x.type), self.block)
+                if blocked_input and is_product_of_pixels(node):
+                    return product_of_pixels(channels_last(x), channels_last(g))
                 if not blocked_input or not self.kernels.whole(g.type):
                     return None
                 pads = [(int(before), int(after)) for before, after in op.pads]  # type: ignore[arg-type]

@@ -9,10 +9,12 @@ import numpy as np
 
 from kcompile.ir import costs
 from kcompile.ir.core import Node, Value, apply, constant
+from kcompile.ir.dims import product
 from kcompile.ir.ops.blocked import BlockedConvWeightGrad
 from kcompile.ir.ops.blocked_lowering import padded
 from kcompile.ir.ops.convolution import ConvWeightGrad
 from kcompile.ir.ops.indexing import gather
+from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.shaping import reshape, transpose
 from kcompile.ir.ops.slicing import slice_axes
 from kcompile.ir.ops.spatial import span
@@ -49,6 +51,26 @@ def cheapest_way(node: Node, block: int) -> str:
     if table <= WINDOW_LIMIT and outputs % block == 0:
         seconds[WINDOWS] = costs.window_table(table, outputs)
     return min(seconds, key=lambda way: seconds[way])
+
+
+def is_product_of_pixels(node: Node) -> bool:
+    """Whether the filter gradient of single pixels is computed as one matrix product, for which the gradient has its
+    channels last too, and not image by image.
+    """
+    op, (x, g) = node.op, (value.type for value in node.inputs)
+    assert isinstance(op, ConvWeightGrad)
+    single = op.kernel == op.strides == (1, 1) and all(pair == (0, 0) for pair in op.pads)
+    if not single or not x.with_shape((*x.shape[1:], *g.shape[1:])).is_static:
+        return False
+    channels, *sizes = x.with_shape(x.shape[1:]).static_shape
+    return costs.pixels_as_rows(math.prod(sizes), channels, g.with_shape(g.shape[1:2]).static_shape[0])
+
+
+def product_of_pixels(x: Value, g: Value) -> Value:
+    """The sum over all pixels of the products of each channel of ``x`` with each of ``g``, both channels-last."""
+    rows = [reshape(image, (product(image.shape[:3]), image.shape[3])) for image in (x, g)]
+    dw = apply(MatMul(transpose_x=True), *rows)
+    return reshape(dw, (1, 1, *dw.shape))
 
 
 def by_tiles(op: ConvWeightGrad, x: Value, g: Value, outputs: int, block: int) -> Value:
