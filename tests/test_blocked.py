@@ -227,7 +227,8 @@ def test_inference_fuses_batch_norm_sums_and_relu(block: int) -> None:
         ((128, 16, 28, 28), 3, 32, 2, "blocked_conv", "conv_input_grad"),  # interleaving takes too long
         ((1, 512, 7, 7), 1, 512, 1, "blocked_conv", "conv_input_grad"),  # a filter larger than the image
         ((8, 64, 56, 56), 1, 256, 1, "conv", "conv_input_grad"),
-        ((named("batch"), 512, 7, 7), 1, 512, 1, "conv", "conv_input_grad"),
+        ((named("batch"), 512, 7, 7), 1, 512, 1, "blocked_conv", "conv_input_grad"),
+        ((named("batch"), 64, 56, 56), 1, 256, 1, "conv", "conv_input_grad"),
     ],
 )
 def test_blocked_where_it_costs_less(

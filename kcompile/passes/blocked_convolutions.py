@@ -15,6 +15,9 @@ from kcompile.ir.types import TensorType
 MOST_PADDING = 4 / 3
 """Blocked tensors have at most so many times the elements of the plain ones."""
 
+UNKNOWN_BATCH = 8
+"""So many images are expected where any number may come: what is lost with more is small beside their own time."""
+
 
 def channels_of(type: TensorType) -> int:
     """The number of channels of a channels-first float32 image; 0 if it is none, or has an unknown number."""
@@ -23,8 +26,10 @@ def channels_of(type: TensorType) -> int:
 
 
 def elements(type: TensorType) -> int:
-    """The number of elements of a tensor of known sizes."""
-    return math.prod(type.static_shape)
+    """The number of elements, with few images where their number is unknown; 0 if another size is."""
+    first, *sizes = type.shape
+    known = [size for size in (first if isinstance(first, int) else UNKNOWN_BATCH, *sizes) if isinstance(size, int)]
+    return math.prod(known) if len(known) == type.rank else 0
 
 
 def spreads(node: Node) -> bool:
@@ -81,7 +86,7 @@ class Kernels:
         x, y = node.inputs[0].type, node.outputs[0].type
         filters = node.inputs[1].type
         if filters.static_shape[:-2] == (1, 1):  # a product; but the filter of the plain one is transposed, slowly
-            known = isinstance(node.op, Conv) and x.is_static and self.whole(x) and self.whole(y)
+            known = isinstance(node.op, Conv) and elements(y) > 0 and self.whole(x) and self.whole(y)
             return known and costs.transposition(elements(filters)) > costs.copies(elements(x) + elements(y))
         certain = self.whole(x) and self.whole(y) and not spreads(node)
         return certain or self.seconds_gained(node) > sum(
@@ -106,8 +111,7 @@ class Kernels:
         blocked = 0.0
         if isinstance(op, ConvInputGrad):
             taps /= math.prod(op.strides)
-            sizes = y.with_shape(y.shape[2:])
-            pixels = elements(sizes) if sizes.is_static else 0
+            pixels = elements(y.with_shape((1, 1, *y.shape[2:])))
             plain, read, written = costs.plain_input_gradient(taps, inner, outer, pixels), outer, inner
             joins = sum(stride > 1 for stride in op.strides)
             blocked += joins * costs.conversions(padded(written, self.block))
@@ -119,8 +123,8 @@ class Kernels:
             if isinstance(rows, int) and op.dilations[0] == 1:
                 count = costs.rows_at_once(rows, kernel[0], op.strides[0], self.block // written)
                 taps = -(-rows // count) * (kernel[0] + (count - 1) * op.strides[0]) * kernel[1] / rows
-        if y.is_static:  # the plain filter is transposed element by element, once for all images
-            plain += costs.transposition(elements(node.inputs[1].type)) * y.static_shape[1] / max(elements(y), 1)
+        if elements(y):  # the plain filter is transposed element by element, once for all images
+            plain += costs.transposition(elements(node.inputs[1].type)) * channels_of(y) / elements(y)
         written = padded(written, self.block)
         if read < self.block:
             blocked += costs.plain_input_pixel(taps, read, written, self.block)
