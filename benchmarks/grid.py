@@ -30,11 +30,11 @@ class Case:
     clock: str = ""
 
     def seconds(self, peer: str) -> float | None:
-        """Of one call, less what an empty call takes (but no less than a tenth of it)."""
+        """Of one call, less what an empty call takes (but no less than a quarter of it)."""
         result = self.results.get(peer)
         if result is None or (whole := result.figure(self.part + self.clock)) is None:
             return None
-        return max(whole - (result.figure("empty" + self.clock) or 0.0), whole / 10)
+        return max(whole - result.figures.get("empty", 0.0), whole / 4)
 
     def ratio(self, *peers: str) -> float | None:
         """Time of kcompile over that of the slower of `peers`: above 1, kcompile is slower."""
@@ -108,8 +108,12 @@ def measure(
             facts = {name: members.ask(name, do="finish") for name in members.processes}
         finally:
             members.close()
-    for case in cases:
-        for name, result in case.results.items():
+    for name in members.peers:
+        results = [case.results[name] for case in cases]
+        turns = [turn for result in results for turn in result.rounds.get("empty" + clock, ())]
+        empty = min(map(min, turns), default=0.0)
+        for result in results:
+            result.figures["empty"] = empty
             result.facts |= facts.get(name, {})
     return cases
 

@@ -338,9 +338,9 @@ def test_the_worst_of_the_grid_come_first_and_are_summed_up():
     def case(name: str, part: str, **seconds: float) -> grid.Case:
         found = {}
         for peer in ("kcompile", "tensorflow", "pytorch"):
-            taken = {part: [[0.1, seconds[peer] + 0.001]], "empty": [[0.001]]} if peer in seconds else {}
+            taken = {part: [[0.1, seconds[peer] + 0.001]]} if peer in seconds else {}
             error = None if taken else "cannot"
-            found[peer] = Result(f"{name}, {part}", peer, {"growth": 2e6}, taken, error=error)
+            found[peer] = Result(f"{name}, {part}", peer, {"growth": 2e6, "empty": 0.001}, taken, error=error)
         return grid.Case(shapes.parse(name), part, found)
 
     cases = [
@@ -376,6 +376,9 @@ def test_kcompile_runs_rows_of_the_grid_and_a_peer_that_is_missing_is_listed(tmp
         *((kind, part) for kind in ("batchnorm", "softmax") for part in ("forward", "input", "inference")),
     ]
     assert all(0 < case["peers"]["kcompile"]["robust"][case["part"]] < 0.1 for case in measured)
+    empty = {case["peers"]["kcompile"]["figures"]["empty"] for case in measured}
+    assert len(empty) == 1
+    assert 0 < min(empty) < 1e-3
 
 
 @pytest.mark.parametrize("name", ["conv1d 2x6x3 k3 f4", "depthwise2d 1x6x6x3 k3 s2", "dense 3x4 f5", "pad1d 1x4x3 p2"])
