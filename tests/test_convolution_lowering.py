@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from kcompile.ir import Graph, IRError, Target, apply, input_value, interpret, named
+from kcompile.ir import Graph, IRError, Target, apply, constant, input_value, interpret, named
 from kcompile.ir.ops import convolution, convolution_table
 from kcompile.ir.ops import convolution_weight_lowering as ways
-from kcompile.ir.ops.convolution import ConvWeightGrad
+from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.pooling import average_pool
 from kcompile.ir.ops.spatial import output_size, resolve_pads
+from kcompile.passes.convolution_kinds import convolution_kinds
 from kcompile.passes.emit import emit
 from tests.op_checks import (
     TARGETS,
@@ -113,3 +114,22 @@ def test_float64_images_of_unknown_size_are_refused() -> None:
         emit(Graph([x, w], [convolution.conv(x, w, data_format="channels_first")]))
     with pytest.raises(IRError, match=r"averages float64 only on images of known size.*use float32"):
         emit(Graph([x], [average_pool(x, (2, 2), data_format="channels_first")]))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "op"),
+    [
+        ((40, 40), 3, ConvInputGrad),
+        ((40, 40), 9, ConvInputGrad),
+        ((400, 600), 9, Conv),
+        ((400, named("width")), 3, ConvInputGrad),
+        ((400, named("width")), 9, Conv),
+    ],
+)
+def test_transposed_convolutions_stand_for_plain_ones_while_they_take_little_memory(sizes, kernel, op) -> None:
+    x = input_value("x", "float32", (2, 8, *sizes))
+    w = constant(np.zeros((kernel, kernel, 8, 1), "float32"))
+    y = convolution.conv(x, w, pads=((kernel // 2,) * 2,) * 2, data_format="channels_first")
+    found = convolution_kinds(Graph([x], [y])).results[0]
+    assert isinstance(found.op, op)
+    assert found.type == y.type

@@ -29,6 +29,11 @@ FEW_INPUTS, SOME_INPUTS = 4, 8
 many on it may be faster."""
 
 
+LARGEST_TABLE = 1 << 24
+"""So many numbers (64 MB) may be added up to the result of a transposed convolution; more only if they are no more
+than twice the input, so that large images, and those of unknown size, do not take much more memory than before."""
+
+
 def convolution_kinds(graph: Graph) -> Graph:
     """Convolutions with constant filters become transposed ones or the other way around; transposed ones get biases."""
     graph = in_regions(graph, convolution_kinds)
@@ -87,6 +92,10 @@ def _transposed(op: Conv, y: Value, x: Value, w: Value, *bias: Value) -> Value |
         return None
     *kernel, channels, outputs = weights.shape
     if outputs > FEW_OUTPUTS or channels < SOME_INPUTS or prod(kernel) == 1:
+        return None
+    table, counts = outputs * prod(kernel), spatial_sizes(x.shape, op.data_format)
+    pixels = [count for count in counts if isinstance(count, int)]
+    if table > 2 * channels and (len(pixels) < len(counts) or table * prod(pixels) > LARGEST_TABLE):
         return None
     reaches = [span(size, dilation) - 1 for size, dilation in zip(kernel, op.dilations, strict=True)]
     pads: Pads = tuple((reach - a, reach - b) for reach, (a, b) in zip(reaches, op.pads, strict=True))
