@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from kcompile.ir.ops.elementwise import Add, Div, Mul, Sub, add, mul
 from kcompile.ir.ops.gemm import Gemm, gemm
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.normalization import BatchNormInference
-from kcompile.ir.ops.reshaping import reshape
+from kcompile.ir.ops.reshaping import Reshape, reshape
 from kcompile.ir.ops.spatial import channel_axis
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions
@@ -48,6 +49,8 @@ def fold_batch_norm(graph: Graph) -> Graph:
                 return None
             alone = uses[node.inputs[0]] == 1
             folded = _into_producer(inputs[0], affine) if alone else None
+            if folded is None and alone and _reshapes_alone(node.inputs[0], uses):
+                folded = _into_reshaped(inputs[0], affine)
             if folded is not None:
                 fired("batch norm into the layer before")
                 return folded
@@ -103,6 +106,23 @@ def _into_producer(y: Value, affine: _Affine) -> Value | None:
             if weights is not None and shift is not None:
                 return gemm(x, weights, constant(shift, y.dtype), y.op.transpose_x, y.op.transpose_y)
     return _through_bias(y, affine)
+
+
+def _reshapes_alone(y: Value, uses: Mapping[Value, int]) -> bool:
+    return isinstance(y.op, Reshape) and uses[y.node.inputs[0]] == 1
+
+
+def _into_reshaped(y: Value, affine: _Affine) -> Value | None:
+    """The same through the reshape that makes images of the rows of a dense layer, their channels last."""
+    if not isinstance(y.op, Reshape) or affine.axis != y.rank - 1 or affine.scale.size == 0:
+        return None
+    (rows,) = y.node.inputs
+    width = rows.shape[-1] if rows.rank == 2 else None
+    if not isinstance(width, int) or rows.shape[0] != y.shape[0] or width % affine.scale.size:
+        return None
+    count = width // affine.scale.size
+    folded = _into_producer(rows, _Affine(1, np.tile(affine.scale, count), np.tile(affine.shift, count)))
+    return None if folded is None else reshape(folded, y.shape)
 
 
 def _through_bias(y: Value, affine: _Affine) -> Value | None:
