@@ -71,13 +71,14 @@ class Network:
         dilation: int = 1,
         padding: str = "same",
         bias: bool = True,
+        groups: int = 1,
     ) -> Value:
         ones = (1,) * (x.rank - 2)
         window, strides, steps = ((n,) * len(ones) for n in (kernel, stride, dilation))
         pads = resolve_pads(padding, x.shape[2:], window, strides, steps)
         (channels,) = x.type.with_shape(x.shape[1:2]).static_shape
-        w, b = self.weight(*window, channels, out), self.weight(out) if bias else None
-        return conv(x, w, strides, pads, steps, data_format=FIRST, bias=b)
+        w, b = self.weight(*window, channels // groups, out), self.weight(out) if bias else None
+        return conv(x, w, strides, pads, steps, groups, FIRST, b)
 
     def norm(self, x: Value) -> Value:
         """After a convolution without bias, the gradient of which would be zero, rounding errors apart."""
@@ -98,6 +99,14 @@ def wave(n: Network) -> Value:
     return reduce_mean(average_pool(x, (2,), data_format=FIRST), (2,))
 
 
+def separable(n: Network) -> Value:
+    """Depthwise, with one filter per channel and two, and a few groups."""
+    x = relu(n.conv(n.image(24, channels=3), n.block))
+    x = relu(n.conv(x, n.block, 5, stride=2, groups=n.block))
+    x = relu(n.conv(x, 2 * n.block, dilation=2, groups=n.block))
+    return n.conv(x, 2 * n.block, groups=2)
+
+
 def volume(n: Network) -> Value:
     x = relu(n.conv(n.image(4, 6, 5, channels=1), n.block))
     x = add(x, relu(n.norm(n.conv(x, n.block, bias=False))))
@@ -114,7 +123,7 @@ def odd_volume(n: Network) -> Value:
     return reduce_mean(n.conv(x, 3, 1), (2, 3, 4))
 
 
-NETWORKS: dict[str, Callable[[Network], Value]] = {f.__name__: f for f in (wave, volume, odd_volume)}
+NETWORKS: dict[str, Callable[[Network], Value]] = {f.__name__: f for f in (wave, separable, volume, odd_volume)}
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
@@ -140,7 +149,7 @@ def test_kernels_compute_what_numpy_computes(name: str) -> None:
         assert_close(actual[key], array, 1e-4, key)
 
 
-@pytest.mark.parametrize("name", ["wave", "volume"])
+@pytest.mark.parametrize("name", ["wave", "separable", "volume"])
 def test_few_conversions_remain(name: str) -> None:
     """What lies between convolutions is on blocked images; only filter gradients read plain inputs."""
     n = Network(4)
@@ -150,7 +159,7 @@ def test_few_conversions_remain(name: str) -> None:
     assert not {"relu", "conv", "batch_norm_training"} & {
         node.op.name for node in graph.nodes() if any(value.rank in (3, 5) for value in node.inputs)
     }
-    assert used.count("blocked_conv") >= 3
+    assert used.count("blocked_conv") + used.count("blocked_grouped_conv") >= 3
     assert used.count("to_blocked") <= 2
 
 

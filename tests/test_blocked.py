@@ -105,10 +105,10 @@ def odd_channels(n: Network) -> Value:
 
 
 def separable(n: Network) -> Value:
-    """Depthwise convolutions between pointwise ones, and some of a few groups."""
+    """Depthwise convolutions between pointwise ones, one of two filters per channel, and some of a few groups."""
     x = relu(n.conv(n.image, 2))
     x = n.batch_norm(n.grouped(x, 2, 2 * n.block))
-    x = relu(n.conv(relu(x), 4, 1))
+    x = n.grouped(relu(n.conv(relu(x), 2, 1)), 4, 2 * n.block)
     x = n.batch_norm(n.grouped(x, 4, 4 * n.block, stride=2, kernel=5))
     odd = relu(n.batch_norm(n.conv(x, 2.5, 1, bias=False)))  # no whole blocks
     odd = n.batch_norm(n.grouped(odd, 2.5, 5 * n.block // 2))

@@ -75,6 +75,7 @@ def blocked(graph: Graph, block: int) -> Graph:
     if not block:
         return graph
     graph = in_regions(graph, lambda region: blocked(region, block))
+    graph = grouped.repeat_channels(graph, block)
     return rebuild(graph, _Walk(graph, block).rule)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from kcompile.ir.core import Node, Value, apply, constant_of
+from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
 from kcompile.ir.ops.blocked import BlockedConvWeightGrad
 from kcompile.ir.ops.blocked_groups import (
     BlockedDepthwiseWeightGrad,
@@ -13,8 +14,12 @@ from kcompile.ir.ops.blocked_groups import (
 )
 from kcompile.ir.ops.blocked_groups_lowering import is_depthwise, reversed_pads
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
-from kcompile.ir.ops.shaping import concat, slice_axes
+from kcompile.ir.ops.reduction import reduce_sum
+from kcompile.ir.ops.shaping import concat, expand, reshape, slice_axes
+from kcompile.ir.ops.spatial import static_pads
 from kcompile.passes.blocked_convolutions import Kernels
+from kcompile.passes.report import fired
+from kcompile.passes.rewrite import in_regions
 
 MANY_GROUPS = 32
 """So many groups of whole blocks at most have their filter gradients computed one after the other."""
@@ -25,6 +30,38 @@ def depthwise(node: Node) -> bool:
     assert isinstance(node.op, Convolution)
     filters = node.outputs[0] if isinstance(node.op, ConvWeightGrad) else node.inputs[1]
     return is_depthwise(node.op.groups, filters.type)
+
+
+def repeat_channels(graph: Graph, block: int) -> Graph:
+    """Depthwise convolutions with several filters per channel as ones with a single filter of repeated channels, where
+    the blocked kernels take them: their filters are the same.
+    """
+    graph = in_regions(graph, lambda region: repeat_channels(region, block))
+    kernels = Kernels(block)
+
+    def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
+        op = node.op
+        if not isinstance(op, Convolution) or op.data_format != "channels_first" or len(op.strides) != 2:
+            return None
+        w = (node.outputs[0] if isinstance(op, ConvWeightGrad) else node.inputs[1]).type.static_shape
+        if op.groups == 1 or w[-2] != 1 or w[-1] == op.groups or static_pads(op.pads) is None:
+            return None
+        if isinstance(op, Conv) and constant_of(node.inputs[1]) is not None:
+            return None
+        image = node.outputs[0] if isinstance(op, ConvInputGrad) else node.inputs[0]
+        many = image.type.with_shape((image.shape[0], w[-1], *image.shape[2:]))
+        if not kernels.fits(many):
+            return None
+        batch, channels, *sizes = image.shape
+        apart = batch, channels, w[-1] // op.groups, *sizes
+        single = dataclasses.replace(op, groups=w[-1])
+        fired("channels repeated")
+        if isinstance(op, ConvInputGrad):
+            return reduce_sum(reshape(apply(single, *inputs), apart), [2])
+        repeated = expand(reshape(inputs[0], (batch, channels, 1, *sizes)), apart)
+        return apply(single, reshape(repeated, many.shape), *inputs[1:])
+
+    return rebuild(graph, rule)
 
 
 def takes_groups(node: Node, kernels: Kernels) -> bool:

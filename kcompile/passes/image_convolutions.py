@@ -27,8 +27,8 @@ def gains(node: Node, block: int, is_image: bool) -> bool:
     """
     op = node.op
     assert isinstance(op, Convolution)
-    fits = op.data_format == "channels_first" and node.inputs[0].dtype == "float32" and op.groups == 1
-    if not fits or len(op.strides) == 2 or static_pads(op.pads) is None:
+    fits = op.data_format == "channels_first" and node.inputs[0].dtype == "float32"
+    if not fits or len(op.strides) == 2 or (len(op.strides) == 3 and op.groups > 1) or static_pads(op.pads) is None:
         return False
     if len(op.strides) == 1:
         return True
@@ -76,7 +76,7 @@ NO_PAD: Pads = ((0, 0),)
 
 def of_sequences(op: Convolution, operands: Sequence[Value], output: TensorType) -> Value:
     """A convolution with a filter of one row."""
-    geometry = (1, *op.strides), NO_PAD + op.pads, (1, *op.dilations), 1, op.data_format
+    geometry = (1, *op.strides), NO_PAD + op.pads, (1, *op.dilations), op.groups, op.data_format
     if isinstance(op, ConvWeightGrad):
         return reshape(apply(ConvWeightGrad(*geometry, (1, *op.kernel)), *operands), output.shape)
     x, w, *bias = operands
