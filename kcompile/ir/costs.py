@@ -132,3 +132,21 @@ def pixels_as_rows(pixels: int, channels: int, outputs: int) -> bool:
     ``channels * outputs``, a number of which costs so much more.
     """
     return pixels * (channels + outputs) < SUM_OF_FILTERS * channels * outputs
+
+
+FILLED = 0.7
+"""The least share of numbers that are not padding in a filter that ONNX Runtime brings into blocks by itself."""
+
+PORTABLE_BLOCK = 16
+"""The channels of a block where it has the most: with AVX-512."""
+
+
+def blocks_by_itself(inner: int, outer: int, taps: int) -> bool:
+    """Whether ONNX Runtime computes a convolution of images with a constant filter on blocks, and gains by that.
+
+    It takes inputs whose channels are a multiple of 4. Measured for sequences of 50 to 50,000 steps: 1.1 to 2.1 times
+    as fast as on plain tensors; 0.8 to 1.1 times where much is padding, or some is and there is a single tap.
+    """
+    blocks = [-(-channels // PORTABLE_BLOCK) * PORTABLE_BLOCK for channels in (inner, outer)]
+    share = inner * outer / (blocks[0] * blocks[1])
+    return inner >= PORTABLE_BLOCK and inner % 4 == 0 and (share == 1 or (share >= FILLED and taps > 1))

@@ -7,6 +7,9 @@ rewrites the convolutions, and lets the ops between them work on images, so that
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 from kcompile.ir.core import Graph, Node, Value, apply, apply_multi, rebuild
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.convolution import Convolution, ConvWeightGrad
@@ -17,7 +20,7 @@ from kcompile.ir.ops.pooling import Pooling
 from kcompile.ir.ops.reduction import ReduceMax, ReduceMean, ReduceMin, ReduceSum, Reduction
 from kcompile.ir.ops.reshaping import Transpose
 from kcompile.ir.ops.shaping import reshape, transpose
-from kcompile.ir.ops.slicing import Concat
+from kcompile.ir.ops.slicing import Concat, Pad, Slice
 from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
 from kcompile.passes.image_convolutions import convolve, gains, pool
@@ -37,20 +40,23 @@ def as_images(graph: Graph, block: int) -> Graph:
     ``block`` is the number of channels that the kernels take together.
     """
     graph = in_regions(graph, lambda region: as_images(region, block))
-    return rebuild(graph, _Walk(block).rule)
+    return rebuild(graph, ImageWalk(lambda node, is_image: gains(node, block, is_image)).rule)
 
 
-class _Walk:
-    """Remembers the images of which the values computed so far are the plain form."""
+class ImageWalk:
+    """Remembers the images of which the values computed so far are the plain form.
 
-    def __init__(self, block: int) -> None:
-        self.block = block
+    ``gains`` tells which convolutions are faster on images, given whether their input was computed as such.
+    """
+
+    def __init__(self, gains: Callable[[Node, bool], bool]) -> None:
+        self.gains = gains
         self.images: dict[Value, Value] = {}
 
     def rule(self, node: Node, inputs: tuple[Value, ...]) -> Value | tuple[Value, ...] | None:
         """The results of ``node`` computed on images, in plain form; ``None`` if it stays as it is."""
         op, output = node.op, node.outputs[0] if node.outputs else None
-        if isinstance(op, Convolution) and gains(node, self.block, inputs[0] in self.images):
+        if isinstance(op, Convolution) and self.gains(node, inputs[0] in self.images):
             fired(op.name)
             result = convolve(op, [value.type for value in inputs], self.operands(op, inputs), node.outputs[0].type)
             return result if isinstance(op, ConvWeightGrad) else self.plain(result, node.outputs[0].type)
@@ -70,6 +76,12 @@ class _Walk:
                 return self.plain(apply(type(op)((1, 1, 1, factor), "nearest"), self.images[inputs[0]]), output.type)
             case Concat(axis=1):
                 return self.plain(apply(op, *map(self.image, inputs)), output.type)
+            case Pad(pads=(batch, channels, steps)):
+                padded = dataclasses.replace(op, pads=(batch, channels, (0, 0), steps))
+                return self.plain(apply(padded, self.images[inputs[0]]), output.type)
+            case Slice(axes=axes) if output.rank == SEQUENCE:
+                cut = dataclasses.replace(op, axes=tuple(axis + (axis == 2) for axis in axes))
+                return self.plain(apply(cut, self.images[inputs[0]]), output.type)
             case Elementwise() if any(x in self.images and x.shape == output.shape for x in inputs):
                 operands = [self.broadcast(value, output.type) for value in inputs]
                 known = [value for value in operands if value is not None]

@@ -38,6 +38,7 @@ from kcompile.passes.name_functions import name_functions
 from kcompile.passes.pool_first import pool_first
 from kcompile.passes.recurrent_bias import recurrent_bias
 from kcompile.passes.report import PassRecord, Report, recording
+from kcompile.passes.sequences_as_images import sequences_as_images
 from kcompile.passes.simplify import simplify, simplify_final
 from kcompile.passes.specialize import specialize_inference, specialize_training
 from kcompile.passes.split_updates import split_updates
@@ -99,6 +100,7 @@ INFERENCE: Pipeline = (
     fold_batch_norm,
     fold_transposes,  # after fusion, which takes the transposes that are free
     convolution_kinds,  # when weights have their last values; before, batch norm finds its layer by its filter and bias
+    sequences_as_images,  # when it is known what are convolutions, and their filters are constants
     simplify_final,  # weights and vectors that the folding left as products
     fold,
     cse,
