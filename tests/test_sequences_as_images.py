@@ -41,7 +41,7 @@ CASES: dict[str, tuple[list[Any], tuple[int | None, ...], str, int]] = {
     "one-hot alone": ([lambda: convolution(32)], (60, 4), "Transpose Conv Transpose", 5),
     "any length": ([lambda: convolution(16)], (None, 16), "Reshape Transpose Conv Transpose Reshape", 5),
     "embedding of 50": ([lambda: convolution(250)], (60, 50), "Transpose Conv Transpose", 5),
-    "few filters": ([lambda: convolution(3)], (60, 16), "Transpose Conv Transpose", 5),
+    "few filters": ([lambda: convolution(3)], (60, 16), "Transpose ConvTranspose Transpose", 5),
     "pooling and upsampling": (
         [lambda: convolution(16), L.MaxPooling1D, lambda: convolution(16), L.AveragePooling1D,
          lambda: L.UpSampling1D(2), lambda: convolution(16), lambda: L.ZeroPadding1D(1), lambda: L.Cropping1D(2)],

@@ -43,10 +43,10 @@ def sequences_as_images(graph: Graph) -> Graph:
 def _may(node: Node) -> bool:
     """Whether the op is a convolution of sequences, transposed or not, with a constant filter."""
     op = node.op
-    if not isinstance(op, (Conv, ConvInputGrad)) or len(op.strides) != 1 or op.data_format != "channels_first" or op.groups != 1:
+    if not isinstance(op, (Conv, ConvInputGrad)) or len(op.strides) != 1 or op.groups != 1:
         return False
-    constant = constant_of(node.inputs[1]) is not None
-    return constant and node.inputs[0].dtype == "float32" and static_pads(op.pads) is not None
+    known = constant_of(node.inputs[1]) is not None and static_pads(op.pads) is not None
+    return known and op.data_format == "channels_first" and node.inputs[0].dtype == "float32"
 
 
 def _gains(node: Node) -> bool:
