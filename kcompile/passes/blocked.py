@@ -27,10 +27,10 @@ from kcompile.ir.ops.blocked import (
 from kcompile.ir.ops.blocked_few import BlockedConvFew
 from kcompile.ir.ops.blocked_windows import (
     batch_norm,
+    blocked_max_grad,
     channel_sums,
     crop_channels,
-    tile_max,
-    tile_max_grad,
+    staged_max,
     weight_grad_by_windows,
 )
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
@@ -45,7 +45,7 @@ from kcompile.ir.ops.reshaping import Transpose
 from kcompile.ir.ops.shaping import reshape, transpose
 from kcompile.ir.ops.slicing import Concat
 from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
-from kcompile.ir.types import TensorType
+from kcompile.ir.ops.window_maxima import compares_images
 from kcompile.passes import blocked_groups as grouped
 from kcompile.passes.blocked_convolutions import Kernels, channels_of
 from kcompile.passes.blocked_weight_gradients import (
@@ -65,9 +65,6 @@ PASS_ON = (Elementwise, Concat, BatchNormTraining, BatchNormGrad, MaxPoolGrad, D
 """Ops that work on blocked tensors as well, if that is what their results are wanted for."""
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = to_channels_first(4), to_channels_last(4)
-
-TILE_LIMIT = 9
-"""Windows of at most so many elements are pooled part by part."""
 
 
 def blocked(graph: Graph, block: int) -> Graph:
@@ -147,7 +144,7 @@ class _Walk:
                 if node.outputs[0] in self.wanted and self._computes_blocked(node.inputs[1].node):
                     return node.inputs[:2]
             case MaxPoolGrad():
-                if node.outputs[0] in self.wanted and self._tiles(node.op, node.inputs[1].type):
+                if node.outputs[0] in self.wanted and compares_images(node.op, node.inputs[1].type):
                     return node.inputs
         return []
 
@@ -187,14 +184,6 @@ class _Walk:
         x = node.inputs[0].type
         return self.kernels.whole(x) or (isinstance(node.op, DepthOp) and self.kernels.fits(x))
 
-    def _tiles(self, op: Pooling, x: TensorType) -> bool:
-        """Whether windows lie side by side and are small, so that their parts can be compared one by one."""
-        size = op.window[0] * op.window[-1]
-        static = all(isinstance(dim, int) for dim in x.shape[1:])
-        unpadded = all(pair == (0, 0) for pair in op.pads)
-        image = op.data_format == "channels_first" and len(op.window) == 2
-        return image and static and unpadded and op.strides == op.window and size <= TILE_LIMIT
-
     # -- the walk
 
     def to_blocked(self, value: Value) -> Value:
@@ -227,9 +216,10 @@ class _Walk:
                     result = apply(node.op, *map(self.to_blocked, inputs))
             case MaxPool() | AveragePool() if is_blocked(inputs[0]):
                 result = self._pool(node, inputs[0])
-            case MaxPoolGrad() as pool if is_blocked(inputs[1]) and self._tiles(pool, inputs[1].type):
-                g = self.to_blocked(inputs[0])
-                result = tile_max_grad(g, inner(inputs[1]), pool.window, self.block)
+            case MaxPoolGrad() as pool if compares_images(pool, inputs[1].type):
+                # Also between conversions: runs of a block are compared many times faster than single elements.
+                if is_blocked(inputs[1]) or self.kernels.fits(inputs[1].type):
+                    result = blocked_max_grad(pool, *map(self.to_blocked, inputs), self.block)
             case BatchNormTraining(axis=1) if is_blocked(inputs[0]) and node.outputs[0] in self.wanted:
                 x, scale, offset = inputs
                 y, mean, variance = batch_norm(inner(x), scale, offset, node.op.epsilon, self.block)
@@ -332,8 +322,8 @@ class _Walk:
         if isinstance(op, AveragePool):
             return apply(BlockedAveragePool(op.window, op.strides, op.pads, self.block), inner(x))
         differentiated = any(isinstance(user.op, MaxPoolGrad) for user in self.users[node.inputs[0]])
-        if differentiated and self._tiles(op, x.type):
-            return tile_max(inner(x), op.window, self.block)
+        if differentiated and compares_images(op, x.type):
+            return staged_max(op, inner(x), self.block)[-1]
         return apply(BlockedMaxPool(op.window, op.strides, op.pads, self.block), inner(x))
 
     def _reduction(self, op: Reduction, x: Value) -> Value | None:

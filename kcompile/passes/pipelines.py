@@ -32,6 +32,7 @@ from kcompile.passes.group_updates import group_updates
 from kcompile.passes.hoist import hoist
 from kcompile.passes.join_slices import join_slices
 from kcompile.passes.layout import layout
+from kcompile.passes.max_gradients import max_gradients
 from kcompile.passes.lower_recurrence import lower_recurrence
 from kcompile.passes.merge_directions import merge_directions
 from kcompile.passes.name_functions import name_functions
@@ -114,7 +115,7 @@ def native_passes(target: Target) -> Pipeline:
     if target.portable or target.provider != "cpu":
         return ()
     if not target.block:
-        return (split_updates,)
+        return (max_gradients, cse, split_updates)
 
     def as_images(graph: Graph) -> Graph:
         return use_images(graph, target.block)
@@ -126,6 +127,7 @@ def native_passes(target: Target) -> Pipeline:
         as_images,  # first, so that sequences and volumes are blocked too
         scale_filters,
         blocked,
+        max_gradients,  # those that are left
         cse,  # the same conversion is asked for again and again
         join_blocked,
         dce,

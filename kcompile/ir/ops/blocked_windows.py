@@ -11,64 +11,38 @@ from collections.abc import Sequence
 import numpy as np
 
 from kcompile.ir.core import Value, apply, constant
-from kcompile.ir.dims import Dim
 from kcompile.ir.ops.blocked import BlockedAffine, BlockedMaxPool, BlockedMean
-from kcompile.ir.ops.comparison import greater
-from kcompile.ir.ops.elementwise import add, cast, div, mul, neg, sqrt, sub
+from kcompile.ir.ops.elementwise import add, div, mul, neg, sqrt
 from kcompile.ir.ops.linalg import matmul
+from kcompile.ir.ops.pooling import MaxPoolGrad, Pooling
 from kcompile.ir.ops.reduction import reduce_mean, reduce_sum
 from kcompile.ir.ops.shaping import concat, pad, reshape, slice_axes, transpose
-from kcompile.ir.ops.spatial import offsets
+from kcompile.ir.ops.spatial import integers, offsets
+from kcompile.ir.ops.window_maxima import grad_of_levels
 
 
-def tile_max(x: Value, window: Sequence[int], block: int) -> Value:
-    """Max pooling with windows side by side; a ragged end is left out."""
-    return _pooled(_pooled(x, (1, window[1]), block), (window[0], 1), block)
+def staged_max(op: Pooling, x: Value, block: int) -> tuple[Value, ...]:
+    """``x``, ``x`` pooled along rows, that pooled along columns: what the gradient of max pooling looks at."""
+    found = [x]
+    for axis in (1, 0):
+        window, strides, pads = [1, 1], [1, 1], [(0, 0), (0, 0)]
+        window[axis], strides[axis], pads[axis] = op.window[axis], op.strides[axis], integers(op.pads[axis])
+        pool = BlockedMaxPool(tuple(window), tuple(strides), tuple(pads), block)
+        found.append(found[-1] if op.window[axis] == 1 else apply(pool, found[-1]))
+    return tuple(found)
 
 
-def tile_max_grad(g: Value, x: Value, window: Sequence[int], block: int) -> Value:
-    """The gradient of :func:`tile_max`: it goes to the first maximum of each window.
+def blocked_max_grad(op: MaxPoolGrad, g: Value, x: Value, block: int) -> Value:
+    """The gradient of max pooling for a blocked ``g`` and ``x``."""
 
-    First to the first row of the window that has the maximum, then to the first column of that row.
-    """
-    _, channels, height, width = x.shape
-    assert isinstance(channels, int)
-    images = x.shape[0] * (channels // block)
-    narrow = _pooled(x, (1, window[1]), block)
-    best = _pooled(narrow, (window[0], 1), block)
-    _, _, rows, columns = best.type.with_shape((1, 1, *best.shape[2:])).static_shape
+    def pixels(value: Value) -> Value:
+        """Every block as an image with channels last."""
+        batch, channels, height, width = value.shape
+        assert isinstance(channels, int)
+        return reshape(value, (batch * (channels // block), height, width, block))
 
-    def lines(value: Value, count: Dim) -> Value:
-        return reshape(value, (images, count, columns * block))
-
-    by_row = _to_first_best(lines(g, rows), lines(narrow, height), lines(best, rows), window[0])
-
-    def pixels(value: Value, count: Dim) -> Value:
-        return reshape(value, (images * height, count, block))
-
-    dx = _to_first_best(pixels(by_row, columns), pixels(x, width), pixels(narrow, columns), window[1])
+    dx = grad_of_levels(op, pixels(g), [pixels(level) for level in staged_max(op, x, block)])
     return reshape(dx, x.shape)
-
-
-def _pooled(x: Value, window: tuple[int, int], block: int) -> Value:
-    return x if window == (1, 1) else apply(BlockedMaxPool(window, window, ((0, 0), (0, 0)), block), x)
-
-
-def _to_first_best(g: Value, x: Value, best: Value, size: int) -> Value:
-    """Of each ``size`` neighbours on axis 1 of ``x``, the first that equals ``best`` gets ``g``, the others zero."""
-    if size == 1:
-        return g
-    (count,) = best.type.with_shape(best.shape[1:2]).static_shape
-    (length,) = x.type.with_shape(x.shape[1:2]).static_shape
-    pieces = []
-    for start in range(size - 1):
-        part = slice_axes(x, (1,), (start,), ((count - 1) * size + start + 1,), (size,))
-        rest = mul(g, cast(greater(best, part), g.dtype))
-        pieces.append(sub(g, rest))
-        g = rest
-    pieces.append(g)
-    dx = reshape(concat(pieces, 2), (g.shape[0], count * size, g.shape[2]))
-    return pad(dx, [(0, 0), (0, length - count * size), (0, 0)]) if length > count * size else dx
 
 
 def crop_channels(vectors: Value, channels: int) -> Value:
