@@ -219,7 +219,7 @@ class _Walk:
             case MaxPoolGrad() as pool if compares_images(pool, inputs[1].type):
                 # Also between conversions: runs of a block are compared many times faster than single elements.
                 if is_blocked(inputs[1]) or self.kernels.fits(inputs[1].type):
-                    result = blocked_max_grad(pool, *map(self.to_blocked, inputs), self.block)
+                    result = blocked_max_grad(pool, self.to_blocked(inputs[0]), self.to_blocked(inputs[1]), self.block)
             case BatchNormTraining(axis=1) if is_blocked(inputs[0]) and node.outputs[0] in self.wanted:
                 x, scale, offset = inputs
                 y, mean, variance = batch_norm(inner(x), scale, offset, node.op.epsilon, self.block)

@@ -1,4 +1,4 @@
-"""Gradients of max pooling by comparisons of whole runs, on the native CPU target."""
+"""Gradients of max pooling that stayed plain, by comparisons of whole runs, on the native CPU target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from kcompile.ir.ops.window_maxima import compares_runs, grad_by_runs
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 
+
 def max_gradients(graph: Graph) -> Graph:
+    """Compare neighbours with all their channels: where channels are first, transposing them costs less."""
     graph = in_regions(graph, max_gradients)
 
     def rule(node: Node, inputs: tuple[Value, ...]) -> Value | None:
@@ -26,4 +28,5 @@ def max_gradients(graph: Graph) -> Graph:
         last = dataclasses.replace(op, data_format="channels_last")
         dx = grad_by_runs(last, *(transpose(value, order) for value in inputs))
         return transpose(dx, to_channels_first(dx.rank))
+
     return rebuild(graph, rule)

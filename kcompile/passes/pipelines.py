@@ -32,8 +32,8 @@ from kcompile.passes.group_updates import group_updates
 from kcompile.passes.hoist import hoist
 from kcompile.passes.join_slices import join_slices
 from kcompile.passes.layout import layout
-from kcompile.passes.max_gradients import max_gradients
 from kcompile.passes.lower_recurrence import lower_recurrence
+from kcompile.passes.max_gradients import max_gradients
 from kcompile.passes.merge_directions import merge_directions
 from kcompile.passes.name_functions import name_functions
 from kcompile.passes.pool_first import pool_first

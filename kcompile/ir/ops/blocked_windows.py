@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from kcompile.ir.core import Value, apply, constant
+from kcompile.ir.dims import Dim
 from kcompile.ir.ops.blocked import BlockedAffine, BlockedMaxPool, BlockedMean
 from kcompile.ir.ops.elementwise import add, div, mul, neg, sqrt
 from kcompile.ir.ops.linalg import matmul
 from kcompile.ir.ops.pooling import MaxPoolGrad, Pooling
 from kcompile.ir.ops.reduction import reduce_mean, reduce_sum
 from kcompile.ir.ops.shaping import concat, pad, reshape, slice_axes, transpose
-from kcompile.ir.ops.spatial import integers, offsets
+from kcompile.ir.ops.spatial import offsets
 from kcompile.ir.ops.window_maxima import grad_of_levels
 
 
@@ -25,8 +26,9 @@ def staged_max(op: Pooling, x: Value, block: int) -> tuple[Value, ...]:
     """``x``, ``x`` pooled along rows, that pooled along columns: what the gradient of max pooling looks at."""
     found = [x]
     for axis in (1, 0):
-        window, strides, pads = [1, 1], [1, 1], [(0, 0), (0, 0)]
-        window[axis], strides[axis], pads[axis] = op.window[axis], op.strides[axis], integers(op.pads[axis])
+        window, strides = [1, 1], [1, 1]
+        pads: list[tuple[Dim, Dim]] = [(0, 0), (0, 0)]
+        window[axis], strides[axis], pads[axis] = op.window[axis], op.strides[axis], op.pads[axis]
         pool = BlockedMaxPool(tuple(window), tuple(strides), tuple(pads), block)
         found.append(found[-1] if op.window[axis] == 1 else apply(pool, found[-1]))
     return tuple(found)

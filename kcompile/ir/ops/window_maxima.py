@@ -5,6 +5,7 @@ ONNX Runtime's own way, the places that MaxPool gives, looks at single elements 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 
@@ -19,18 +20,23 @@ from kcompile.ir.ops.shaping import concat, pad, reshape, slice_axes
 from kcompile.ir.ops.spatial import integers, spatial_sizes
 from kcompile.ir.types import TensorType
 
-WIDEST = 16
-"""Windows of at most so many elements along each axis: every place in a window takes its own nodes."""
+WIDE, WIDEST = 8, 16
+"""Windows along one axis, and along several: every place in a window takes its own nodes."""
+
+SMALL = 8192
+"""Elements from which on few nodes matter less than fast ones."""
 
 
 def compares_runs(op: Pooling, x: TensorType) -> bool:
-    """Whether the gradient of ``op`` for ``x`` can be found so: sizes are known, and windows leave no gaps."""
+    """Whether the gradient of ``op`` for ``x`` is found so: sizes are known, windows leave no gaps and are small."""
     sizes = spatial_sizes(x.shape, op.data_format)
     if not all(isinstance(dim, int) for dim in (*sizes, *(dim for pair in op.pads for dim in pair))):
         return False
+    few = isinstance(x.size, int) and x.size < SMALL
+    widest = max(WIDE, min(WIDEST, math.prod(op.window) // WIDE))
     axes = zip(integers(sizes), op.window, op.strides, map(integers, op.pads), strict=True)
-    return all(
-        stride <= size <= WIDEST and size <= length and max(pads) < length for length, size, stride, pads in axes
+    return not few and all(
+        stride <= size <= min(widest, length) and max(pads) < length for length, size, stride, pads in axes
     )
 
 
@@ -59,7 +65,8 @@ def grad_of_levels(op: MaxPoolGrad, g: Value, levels: Sequence[Value]) -> Value:
     """
     geometry = zip(op.window, op.strides, map(integers, op.pads), levels[:0:-1], levels[-2::-1], strict=True)
     for axis, (size, stride, pads, best, x) in enumerate(geometry, start=1):
-        g = reshape(to_first_best(*(lines(value, axis) for value in (g, x, best)), size, stride, pads), x.shape)
+        along, source, largest = (lines(value, axis) for value in (g, x, best))
+        g = reshape(to_first_best(along, source, largest, size, stride, pads), x.shape)
     return g
 
 
@@ -106,6 +113,6 @@ def to_first_best(g: Value, x: Value, best: Value, size: int, stride: int, pads:
 
 def moved(value: Value, before: int, after: int) -> Value:
     """``value`` with zeros before and after it along axis 1; less than none cuts off."""
-    length = value.shape[1]
-    value = slice_axes(value, (1,), (max(0, -before),), (length + min(0, after),))
-    return pad(value, [(0, 0), (max(0, before), max(0, after)), (0, 0)])
+    if max(before, after) > 0:
+        return pad(value, [(0, 0), (before, after), (0, 0)])
+    return slice_axes(value, (1,), (-before,), (value.shape[1] + after,))
