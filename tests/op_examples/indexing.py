@@ -87,6 +87,16 @@ EXAMPLES = [
         batch=[0, 1],
         skip={"cuda": "one ScatterND node, right on CUDA, loses sums on the CPU"},
     ),
+    *(
+        Example(
+            "scatter_add",
+            lambda i, u, size=size: scatter_add(i, u, size),
+            [integers(rows, low=-size, high=size), floats(rows, 25, 80)],
+            label,
+            skip={"cuda": "one ScatterND node, right on CUDA, loses sums on the CPU"},
+        )
+        for rows, size, label in ((300, 900, "into a large table"), (400, 300, "by columns"))
+    ),
     Example(
         "cast", lambda i: one_hot(i, 4), [integers(3, 2, low=-1, high=6)], "one_hot", batch=[0], empty=True
     ),

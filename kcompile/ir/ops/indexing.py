@@ -10,7 +10,7 @@ import numpy as np
 
 from kcompile.ir.builder import Builder
 from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply, apply_multi, constant, constant_of
-from kcompile.ir.dims import Dim, as_integers
+from kcompile.ir.dims import Dim, as_integers, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arithmetic import where
 from kcompile.ir.ops.axes import check_axes, normalize_axis
@@ -19,7 +19,7 @@ from kcompile.ir.ops.comparison import equal, less
 from kcompile.ir.ops.elementwise import cast
 from kcompile.ir.ops.kernel_types import narrowed, widened
 from kcompile.ir.ops.reshaping import expand, expand_dims, reshape, transpose
-from kcompile.ir.ops.scatter_lowering import lower_scatter_nd_add
+from kcompile.ir.ops.scatter_lowering import lower_scatter_nd_add, sum_rows
 from kcompile.ir.ops.sizes import iota
 from kcompile.ir.types import TensorType, same_dim
 
@@ -128,9 +128,11 @@ class ScatterAdd(Op):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         indices, updates = names
         kind = node.inputs[0].type
-        column_type = TensorType("int64", (*kind.shape, 1))
-        column = b.reshape(as_int64(b, indices, kind.dtype), kind, column_type.shape)
-        return lower_scatter_nd_add(b, zeros(b, node), node.outputs[0].type, column, column_type, updates)
+        rows = product(kind.shape)
+        column = b.reshape(as_int64(b, indices, kind.dtype), kind, (rows, 1))
+        table, updates_type = node.outputs[0].type, node.inputs[1].type
+        updates = b.reshape(updates, updates_type, (rows, *table.shape[1:]))
+        return sum_rows(b, zeros(b, node), table, column, rows, updates)
 
     def permuted(
         self, node: Node, permutation: Permutation

@@ -13,7 +13,7 @@ from kcompile.ir.dims import as_integers, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.enlarging import Enlarge
 from kcompile.ir.ops.enlarging_lowering import nearest
-from kcompile.ir.ops.spatial import balanced, lower_pad, offsets, padded_type, static_pads
+from kcompile.ir.ops.spatial import Pads, balanced, lower_pad, offsets, padded_type, static_pads
 from kcompile.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -206,4 +206,15 @@ def slid(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType
     )
     spread = [count * stride for count, stride in zip(counts, op.strides, strict=True)]
     source = g_type.with_shape((*g_type.shape[:2], *spread))
+    if (around := kernel_pads(b, op.window, pads)) is not None and has_kernel(b, g_type.dtype):
+        if slow_kernel(b, source):
+            return as_convolution(b, source, g, op.window, ones, around)
+        return b.op("AveragePool", g, kernel_shape=op.window, strides=ones, pads=around, count_include_pad=1)
     return window_mean(b, padded_type(source, pads), lower_pad(b, g, g_type.dtype, pads), op.window, ones)
+
+
+def kernel_pads(b: Builder, window: Sequence[int], pads: Pads) -> list[int] | None:
+    """``pads`` for an AveragePool that counts them, where its kernel takes them."""
+    fixed = static_pads(pads) if b.target.provider == "cpu" or balanced(pads) else None
+    fits = fixed is not None and all(0 <= pad < size for pad, size in zip(fixed, (*window, *window), strict=True))
+    return fixed if fits else None

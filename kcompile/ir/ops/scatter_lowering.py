@@ -16,6 +16,8 @@ from kcompile.ir.types import TensorType
 
 ELEMENTS_ON_ONE_THREAD = 180_000
 _MOST_NODES = 64
+_PASSES_BY_COLUMNS = 4
+"""How often summing by columns writes the whole table, in the time of nodes that copy it."""
 
 
 def lower_scatter_nd_add(
@@ -42,6 +44,55 @@ def lower_scatter_nd_add(
                 x = b.op("ScatterND", x, index_part, update_part, reduction="add")
             return x
     return _scatter_elements(b, x, x_type, indices, depth, updates)
+
+
+def sum_rows(
+    b: Builder, zeros: str, x_type: TensorType, column: str, rows: Dim, updates: str
+) -> str:
+    """``zeros`` with ``updates`` [rows, ...] added at the rows that the int64 ``column`` [rows, 1] names.
+
+    Every ScatterND copies its table, so where it would take many they add to smaller ones: to some columns at a time,
+    or to one that has a row for each update.
+    """
+    size, width = x_type.shape[0], product(x_type.shape[1:])
+    column_type = TensorType("int64", (rows, 1))
+    if b.target.provider == "cpu" and isinstance(rows, int) and isinstance(width, int) and isinstance(size, int):
+        count = -(-rows * width // ELEMENTS_ON_ONE_THREAD)
+        own, columns, chain = size + count * rows, _PASSES_BY_COLUMNS * size, count * size
+        if 1 < count <= _MOST_NODES and min(own, columns) < chain:
+            if own < columns:
+                return _by_own_rows(b, zeros, x_type, column, rows, updates)
+            if count <= width:
+                return _by_columns(b, x_type, column, rows, updates, count)
+    return lower_scatter_nd_add(b, zeros, x_type, column, column_type, updates)
+
+
+def _by_own_rows(b: Builder, zeros: str, x_type: TensorType, column: str, rows: int, updates: str) -> str:
+    """Updates of one place share the row of the last of them. The sums then go to their places by one ScatterND, which
+    may write a place several times, but always the same.
+    """
+    numbers = b.op("Expand", b.constant(0, "int64"), b.dims(x_type.shape[:1]))
+    last = b.op("ScatterND", numbers, column, b.constant(range(rows), "int64"))
+    places = b.op("Gather", last, column, axis=0)
+    small = x_type.with_shape((rows, *x_type.shape[1:]))
+    empty = b.op("Expand", b.constant(0, x_type.dtype), b.dims(small.shape))
+    sums = lower_scatter_nd_add(b, empty, small, places, TensorType("int64", (rows, 1)), updates)
+    return b.op("ScatterND", zeros, column, b.op("GatherND", sums, places))
+
+
+def _by_columns(b: Builder, x_type: TensorType, column: str, rows: int, updates: str, count: int) -> str:
+    """``count`` tables of some columns each."""
+    size, width = x_type.shape[0], product(x_type.shape[1:])
+    assert isinstance(width, int)
+    each = -(-width // count)
+    sizes = [min(each, width - start) for start in range(0, width, each)]
+    updates = b.reshape(updates, x_type.with_shape((rows, *x_type.shape[1:])), (rows, width))
+    parts = b.multi("Split", updates, b.dims(sizes), outputs=len(sizes), axis=1)
+    empty = {n: b.op("Expand", b.constant(0, x_type.dtype), b.dims((size, n))) for n in set(sizes)}
+    tables = [
+        b.op("ScatterND", empty[n], column, part, reduction="add") for n, part in zip(sizes, parts, strict=True)
+    ]
+    return b.reshape(b.op("Concat", *tables, axis=1), x_type.with_shape((size, width)), x_type.shape)
 
 
 def _parts(b: Builder, name: str, sizes: Sequence[int]) -> tuple[str, ...]:
