@@ -41,6 +41,7 @@ EXAMPLES = [
     Example("expand", lambda x: expand(x, (5, *x.shape)), [floats(3, 2)], "new axis", batch=[0], empty=True),
     Example("expand", lambda x, y: expand(x, y.shape), [floats(3, 1), floats(3, 4)], "column", batch=[0, 1]),
     Example("expand", lambda x, y: expand(x, y.shape), [floats(1, 4), floats(3, 4)], "to a batch", batch=[1]),
+    Example("expand", lambda x: expand(x, (*x.shape[:2], 3, 4)), [floats(2, 3, 1, 1)], "images", batch=[0], empty=True),
     Example("expand", lambda x: repeat(x, 3, 1), [floats(2, 1, 4)], "repeat", batch=[0], empty=True),
     Example("expand", lambda x: tile(x, (2, 1, 3)), [x234], "tile", batch=[0], empty=True),
     Example("concat", lambda x, y: concat([x, y, x], 1), [x234, floats(2, 5, 4)], batch=[0, 1], empty=True),

@@ -46,9 +46,7 @@ def lower_scatter_nd_add(
     return _scatter_elements(b, x, x_type, indices, depth, updates)
 
 
-def sum_rows(
-    b: Builder, zeros: str, x_type: TensorType, column: str, rows: Dim, updates: str
-) -> str:
+def sum_rows(b: Builder, zeros: str, x_type: TensorType, column: str, rows: Dim, updates: str) -> str:
     """``zeros`` with ``updates`` [rows, ...] added at the rows that the int64 ``column`` [rows, 1] names.
 
     Every ScatterND copies its table, so where it would take many they add to smaller ones: to some columns at a time,
@@ -89,9 +87,7 @@ def _by_columns(b: Builder, x_type: TensorType, column: str, rows: int, updates:
     updates = b.reshape(updates, x_type.with_shape((rows, *x_type.shape[1:])), (rows, width))
     parts = b.multi("Split", updates, b.dims(sizes), outputs=len(sizes), axis=1)
     empty = {n: b.op("Expand", b.constant(0, x_type.dtype), b.dims((size, n))) for n in set(sizes)}
-    tables = [
-        b.op("ScatterND", empty[n], column, part, reduction="add") for n, part in zip(sizes, parts, strict=True)
-    ]
+    tables = [b.op("ScatterND", empty[n], column, part, reduction="add") for n, part in zip(sizes, parts, strict=True)]
     return b.reshape(b.op("Concat", *tables, axis=1), x_type.with_shape((size, width)), x_type.shape)
 
 
