@@ -34,11 +34,11 @@ COPY_RATE = 11e9
 SMALL_COPY_RATE = 4e9
 """The same where few numbers at a time change places."""
 
-PLAIN_RATE = 85e9
-"""Floating point operations a second of ONNX Runtime's plain convolution with a filter that changes."""
+PLAIN_RATE = 145e9
+"""Floating point operations a second of the plain convolution with a filter that changes and many outputs."""
 
-PLAIN_OUTPUT_RATE = 4.5e9
-"""The same for each output channel, where these are few: a product of few rows."""
+HALF_RATE_OUTPUTS = 22
+"""With so many outputs it has half that rate: what it copies for each product serves few rows."""
 
 PRODUCT_RATE, PRODUCT_TERMS = 110e9, 16
 """Floating point operations a second of a matrix product with so many terms in each sum, and less with fewer."""
@@ -64,7 +64,7 @@ def transposition(count: int) -> float:
 
 def plain_convolution(taps: float, inner: int, outer: int) -> float:
     """Seconds of a plain convolution for each pixel of its result, with ``inner`` and ``outer`` channels."""
-    return 2 * taps * inner * outer / min(PLAIN_RATE, PLAIN_OUTPUT_RATE * outer)
+    return 2 * taps * inner * (outer + HALF_RATE_OUTPUTS) / PLAIN_RATE
 
 
 def plain_input_gradient(taps: float, inner: int, outer: int, pixels: int = 0) -> float:
@@ -120,9 +120,11 @@ def copies(count: float, rate: float = COPY_RATE) -> float:
     return 4 * count / rate
 
 
-def window_table(count: float, outputs: int) -> float:
-    """Seconds in which a table of ``count`` numbers is made, and multiplied by a row for each output."""
-    return count * (1.3e-9 + 2 * outputs / (PRODUCT_RATE / 2))
+def window_table(count: float, rows: int, outputs: int) -> float:
+    """Seconds in which a table of ``count`` numbers in ``rows`` is made and multiplied by the rows of a gradient."""
+    few = min(rows, outputs)
+    return count * (1.3e-9 + 2 * outputs * (1 + 16 / few) / PRODUCT_RATE)
+
 
 
 def pixels_as_rows(pixels: int, channels: int, outputs: int) -> bool:

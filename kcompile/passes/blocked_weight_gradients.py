@@ -13,6 +13,7 @@ from kcompile.ir.dims import product
 from kcompile.ir.ops.blocked import BlockedConvWeightGrad
 from kcompile.ir.ops.blocked_lowering import padded
 from kcompile.ir.ops.convolution import ConvWeightGrad
+from kcompile.ir.ops.convolution_weight_lowering import TABLE_LIMIT
 from kcompile.ir.ops.indexing import gather
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.shaping import reshape, transpose
@@ -47,9 +48,11 @@ def cheapest_way(node: Node, block: int) -> str:
         exchanged = WindowSum(batch, _pair(sizes), outputs, channels, kernel, strides, dilations, block)
         converted = images * (pixels * padded(channels, block) + positions * outputs)
         seconds[EXCHANGED] = cheapest_tiling(upright_sum(exchanged))[0] + costs.copies(converted)
-    table = math.prod(op.kernel) * channels * positions * images
-    if table <= WINDOW_LIMIT and outputs % block == 0:
-        seconds[WINDOWS] = costs.window_table(table, outputs)
+    rows = math.prod(op.kernel) * channels
+    table = rows * positions * images
+    # Blocked gradients are multiplied as they are; of others, a table is made where it is small for each image.
+    if table <= WINDOW_LIMIT and (outputs % block == 0 or rows * positions <= TABLE_LIMIT):
+        seconds[WINDOWS] = costs.window_table(table, rows, outputs)
     return min(seconds, key=lambda way: seconds[way])
 
 

@@ -131,7 +131,7 @@ def _seconds(problem: WindowSum, tiling: Tiling) -> float:
         seconds += costs.copies(g if images > 1 and outputs > 1 else 0)
     else:
         seconds = costs.blocked_convolution(flops, outputs, positions, problem.block * filter_bytes)
-        seconds += costs.copies(x + g)  # into blocks
+        seconds += costs.copies(x) + costs.copies(g, costs.SMALL_COPY_RATE)  # into blocks
         if tiling.lying(problem.block) is None:
             seconds += costs.copies(g)
     if (far_down, far_across) != (1, 1) or problem.batch != images:  # padding
