@@ -112,7 +112,7 @@ class Program:
         self.bind()
 
     def step(self, forward: ir.Graph, weights: list[ir.Value]) -> Executable:
-        """The part of a training step, by the rules of `Step` for batch sizes; those of images are known."""
+        """The part of a training step, by the rules of `Step` for batch sizes."""
         y, inputs, outputs = forward.outputs["y"], list(forward.inputs), dict(forward.outputs)
         if self.part != "forward":
             data = inputs[: self.row.count]
@@ -123,7 +123,8 @@ class Program:
             outputs = {"y": y} if self.row.kind in JOINED else {}
             outputs |= {f"gradient_{i}": value for i, value in enumerate(found) if value is not None}
         step = Step(ir.Graph(inputs, outputs, {}, self.part), TRAINING, Report(), fixed=True)
-        return step._executable_for(self.row.batch, self.row.batch)
+        step(self.feeds, keep="always")  # now it has the model that it chose for these sizes
+        return step.executable
 
     def bind(self) -> None:
         """All memory is bound once, that of outputs too: inside a model nothing is copied between operations."""
