@@ -11,6 +11,7 @@ from kcompile.ir import Graph, Target, Value, constant, input_value, interpret, 
 from kcompile.ir.core import Array
 from kcompile.ir.ops.convolution import conv
 from kcompile.ir.ops.elementwise import add, div, mul, relu
+from kcompile.ir.ops.enlarging import enlarge
 from kcompile.ir.ops.normalization import batch_norm_inference, batch_norm_training
 from kcompile.ir.ops.pooling import average_pool, max_pool
 from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
@@ -116,8 +117,14 @@ def separable(n: Network) -> Value:
     return relu(n.grouped(n.grouped(x, 2, 2), 2, 2, stride=2))
 
 
+def enlarged(n: Network) -> Value:
+    """Images that are made larger between convolutions."""
+    x = relu(n.conv(enlarge(relu(n.conv(n.image, 2)), (1, 1, 2, 3)), 1))
+    return n.conv(enlarge(n.conv(x, 1.75), (1, 1, 2, 1)), 1)
+
+
 NETWORKS: dict[str, Callable[[Network], Value]] = {
-    f.__name__: f for f in (plain_cnn, residual, branches, odd_channels, separable)
+    f.__name__: f for f in (plain_cnn, residual, branches, odd_channels, separable, enlarged)
 }
 
 

@@ -9,6 +9,7 @@ conversions remain.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,9 @@ from kcompile.ir.ops.blocked_windows import (
 from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
 from kcompile.ir.ops.depth_pooling import DepthOp
 from kcompile.ir.ops.depth_windows import DepthWindows
+from kcompile.ir.ops.elementwise import mul
 from kcompile.ir.ops.elementwise_base import Elementwise
+from kcompile.ir.ops.enlarging import EnlargeGrad
 from kcompile.ir.ops.indexing import gather
 from kcompile.ir.ops.normalization import BatchNormGrad, BatchNormTraining
 from kcompile.ir.ops.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
@@ -143,6 +146,9 @@ class _Walk:
             case BatchNormGrad(axis=1):
                 if node.outputs[0] in self.wanted and self._computes_blocked(node.inputs[1].node):
                     return node.inputs[:2]
+            case EnlargeGrad(mode="nearest", factors=(1, 1, _, _)):
+                if node.outputs[0] in self.wanted and self.kernels.fits(node.inputs[0].type):
+                    return node.inputs
             case MaxPoolGrad():
                 if node.outputs[0] in self.wanted and compares_images(node.op, node.inputs[1].type):
                     return node.inputs
@@ -155,7 +161,7 @@ class _Walk:
                 return node.op.axes in ((0, 2, 3), (2, 3))
             case ConvWeightGrad():
                 return self.kernels.convolves(node) or grouped.takes_groups(node, self.kernels)
-            case MaxPool() | AveragePool():
+            case MaxPool() | AveragePool() | EnlargeGrad(mode="nearest", factors=(1, 1, _, _)):
                 return True
         return isinstance(node.op, PASS_ON) and node.outputs[0] not in self.needed_plain
 
@@ -216,10 +222,15 @@ class _Walk:
                     result = apply(node.op, *map(self.to_blocked, inputs))
             case MaxPool() | AveragePool() if is_blocked(inputs[0]):
                 result = self._pool(node, inputs[0])
-            case MaxPoolGrad() as pool if compares_images(pool, inputs[1].type):
+            case EnlargeGrad(mode="nearest", factors=(1, 1, *window)) if is_blocked(inputs[0]):
+                # The sum over windows, which ReduceSum would find four times as slowly on a plain image.
+                size = tuple(window)
+                pool = BlockedAveragePool(size, size, ((0, 0), (0, 0)), self.block)
+                result = mul(apply(pool, inner(inputs[0])), math.prod(size))
+            case MaxPoolGrad() as op if compares_images(op, inputs[1].type):
                 # Also between conversions: runs of a block are compared many times faster than single elements.
                 if is_blocked(inputs[1]) or self.kernels.fits(inputs[1].type):
-                    result = blocked_max_grad(pool, self.to_blocked(inputs[0]), self.to_blocked(inputs[1]), self.block)
+                    result = blocked_max_grad(op, self.to_blocked(inputs[0]), self.to_blocked(inputs[1]), self.block)
             case BatchNormTraining(axis=1) if is_blocked(inputs[0]) and node.outputs[0] in self.wanted:
                 x, scale, offset = inputs
                 y, mean, variance = batch_norm(inner(x), scale, offset, node.op.epsilon, self.block)
