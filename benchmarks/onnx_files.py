@@ -15,6 +15,9 @@ LENGTHS = (64, 256, 1024, 10240)
 
 BLOCK_SECONDS = 0.02
 
+SMALL = 1e-3
+"""Outputs that are all smaller than this, such as probabilities that have vanished, are compared as if they had it."""
+
 LONGEST_SECONDS = 2
 """A larger batch is left out if it would take longer than this."""
 
@@ -150,11 +153,14 @@ def repetitions(function: Callable[[], Any]) -> int:
 
 
 def difference(ours: Arrays, theirs: Arrays) -> float:
-    """The largest difference relative to the largest number of an output. Raises ValueError if shapes differ."""
+    """The largest difference relative to the largest number of an output, or to `SMALL` if that is larger.
+
+    Raises ValueError if shapes differ.
+    """
     worst = 0.0
     for a, b in zip(ours, theirs, strict=True):
         if a.shape != b.shape:
             raise ValueError(f"the outputs have shapes {a.shape} and {b.shape}")
-        scale = max(float(np.abs(a).max(initial=0)), 1e-30)
+        scale = max(float(np.abs(a).max(initial=0)), SMALL)
         worst = max(worst, float(np.abs(a.astype("float64") - b).max(initial=0)) / scale)
     return worst
