@@ -113,8 +113,10 @@ def compare(files: list[str], batches: list[int], threads: int, rounds: int, sec
 
     Returns for each file its nodes, and by batch size the seconds per call of each block of each round; and the
     largest difference of their outputs, relative to the largest number. Batches that would take longer than
-    `LONGEST_SECONDS` are left out.
+    `LONGEST_SECONDS` are left out. With one thread the time is that of the processor, which other programs on the
+    machine lengthen less.
     """
+    clock = time.process_time if threads == 1 else time.perf_counter
     sessions = [Session(file, threads) for file in files]
     times: dict[str, list[list[list[float]]]] = {}
     apart = 0.0
@@ -133,10 +135,10 @@ def compare(files: list[str], batches: list[int], threads: int, rounds: int, sec
             end = time.perf_counter() + seconds
             while time.perf_counter() < end or len(blocks[0]) < 3:
                 for call, count, found in zip(calls, repeats, blocks, strict=True):
-                    begin = time.perf_counter()
+                    begin = clock()
                     for _ in range(count):
                         call()
-                    found.append((time.perf_counter() - begin) / count)
+                    found.append((clock() - begin) / count)
             for row, found in zip(rows, blocks, strict=True):
                 row.append(found)
         sample = sample or max(min(row[0]) for row in rows)
