@@ -148,6 +148,9 @@ SPELLINGS = [
 
 SLOPES_AT_ENDS: dict[str, tuple[Any, list[float], list[float]]] = {
     "relu6": (activations.relu6, [-1, 0, 3, 6, 7], [0, 0, 1, 0, 0]),
+    "relu(5)": (lambda x: K.relu(x, max_value=5), [-1, 0, 3, 5, 7], [0, 0, 1, 1, 0]),
+    "hard_sigmoid": (K.hard_sigmoid, [-3, -2.5, 1, 2.5, 3], [0, 0.2, 0.2, 0.2, 0]),
+    "hard_sigmoid_v3": (activations.hard_sigmoid_v3, [-4, -3, 1, 3, 4], [0, 0, 1 / 6, 0, 0]),
     "leaky_relu": (lambda x: K.relu(x, alpha=0.3), [-1, 0, 3], [0.3, 0.3, 1]),
     "leaky_relu(-)": (lambda x: K.relu(x, alpha=-0.3), [-1, 0, 3], [-0.3, -0.3, 1]),
     "prelu": (layers.PReLU("ones"), [-1, 0, 3], [1, 0, 1]),

@@ -31,7 +31,7 @@ from kcompile.ir.ops.elementwise import (
     where,
 )
 from kcompile.ir.ops.elementwise_base import unary
-from kcompile.ir.ops.rectifiers import BetweenGrad, LeakySlope
+from kcompile.ir.ops.rectifiers import BetweenGrad, EqualGrad, LeakySlope
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -121,7 +121,11 @@ class Swish(Activation):
 
 @dataclass(frozen=True)
 class HardSigmoid(Activation):
-    """``alpha * x + beta`` limited to [0, 1]; the slope at the limits is 0."""
+    """``alpha * x + beta`` limited to [0, 1].
+
+    The slope where it meets a limit is ``alpha``, as of what Keras 2 limits by a clip; or 0, in Keras 3's function, as
+    of the relu6 that it is made of.
+    """
 
     alpha: float
     beta: float
@@ -139,8 +143,12 @@ class HardSigmoid(Activation):
         return clip(add(mul(x, self.alpha), self.beta), 0, 1)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
-        (g,) = grads
-        return [None if g is None else apply(BetweenGrad(0, 1), mul(g, self.alpha), outputs[0])]
+        ((x,), (y,), (g,)) = inputs, outputs, grads
+        if g is None:
+            return [None]
+        if self == HARD_SIGMOID_V3:
+            return [apply(BetweenGrad(0, 1), mul(g, self.alpha), y)]
+        return [apply(EqualGrad(), mul(g, self.alpha), add(mul(x, self.alpha), self.beta), y)]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from kcompile.ir.errors import IRError
 from kcompile.ir.ops.activation_base import Activation, runs_here
 from kcompile.ir.ops.arithmetic import Binary, Unary, maximum, minimum, mul, where, zeros_like
 from kcompile.ir.ops.comparison import greater, less
+from kcompile.ir.ops.elementwise import ReluGrad
 from kcompile.ir.ops.elementwise_base import Elementwise
 from kcompile.ir.ops.reshaping import expand
 from kcompile.ir.types import TensorType, broadcast_shapes
@@ -68,7 +69,11 @@ class Clip(Limited):
 
 @dataclass(frozen=True)
 class CappedRelu(Limited):
-    """Relu that does not exceed ``cap``; the slope at 0 and at ``cap`` is 0, as of relu6 in Keras' backends."""
+    """Relu that does not exceed ``cap``.
+
+    The slope at 0 is 0, at ``cap`` 1: Keras clips what relu gives. But of relu6, a function of its own in Keras'
+    backends, it is 0 there too.
+    """
 
     cap: float
 
@@ -77,8 +82,12 @@ class CappedRelu(Limited):
         return 0, self.cap
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
-        (g,) = grads
-        return [None if g is None else apply(BetweenGrad(0, self.cap), g, outputs[0])]
+        ((x,), (y,), (g,)) = inputs, outputs, grads
+        if g is None:
+            return [None]
+        if self.cap == 6:
+            return [apply(BetweenGrad(0, self.cap), g, y)]
+        return [apply(ReluGrad(), apply(EqualGrad(), g, x, y), y)]
 
 
 class MaskedGrad(Elementwise, abstract=True):
