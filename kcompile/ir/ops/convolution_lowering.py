@@ -46,7 +46,7 @@ def conv_input_grad(
     if max(kernel) == max(op.strides) == op.groups == 1 and all(pair == (0, 0) for pair in op.pads):
         # ConvTranspose would write the product elsewhere first, and move it to where it belongs.
         filters = b.op("Reshape", w, b.constant([*types[1].static_shape[-2:], *kernel], "int64"))
-        return b.op("Conv", g, filters, kernel_shape=kernel)
+        return b.op("Conv", g, filters, *bias, kernel_shape=kernel)
     geometry = zip(types[0].shape[2:], kernel, op.strides, op.dilations, strict=True)
     full = [(count - 1) * stride + span(size, dilation) for count, size, stride, dilation in geometry]
     ends = [size + before - whole for size, (before, _), whole in zip(output.shape[2:], op.pads, full, strict=True)]
