@@ -89,7 +89,8 @@ def _plan(op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType) -> 
     rounds = -(-known // tiling.images) if known is not None else -1
     turns = tiling.count // together
     allowed = max(GROUP_BYTES // (4 * outputs * channels * kernel[0] * problem.reach[1]), 1)
-    shared = gcd(rounds if rounds > 1 else turns, MOST_GROUPS)
+    # A group is a run of neighbouring tiles: a part of the rounds, or of the turns of the only round.
+    shared = gcd(rounds if rounds > 1 else turns if rounds == 1 else 1, MOST_GROUPS)
     while shared > allowed:
         shared //= 2
     return _Plan(problem, tiling, missing, rounds, turns, together, shared)
