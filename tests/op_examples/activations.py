@@ -14,6 +14,7 @@ EXAMPLES = [
     Example("clip", lambda x: rectifiers.limited(x, -0.5, 1.25), [floats(3, 4)], batch=[0], empty=True),
     Example("clip", lambda x: rectifiers.limited(x, -2, 5), [integers(3, 4, low=-9)], "int64"),
     Example("capped_relu", lambda x: rectifiers.capped_relu(x, 1.3), [away_from_zero], batch=[0], empty=True),
+    Example("capped_relu", lambda x: rectifiers.capped_relu(x, 6), [4 * away_from_zero], "6", batch=[0]),
     # Their gradients as ops of their own are what second derivatives see.
     Example(
         "equal_grad",
@@ -23,7 +24,7 @@ EXAMPLES = [
     ),
     Example(
         "between_grad",
-        lambda g, x: rectifiers.CappedRelu(1.3).vjp([x], [rectifiers.capped_relu(x, 1.3)], [g])[0],
+        lambda g, x: apply(rectifiers.BetweenGrad(0, 1.3), g, rectifiers.capped_relu(x, 1.3)),
         [floats(3, 4), away_from_zero],
         batch=[0, 1],
     ),
