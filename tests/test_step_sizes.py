@@ -121,6 +121,18 @@ def test_images_of_any_size_are_learned_from_by_models_that_know_it() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+def test_images_that_are_too_small_are_refused_by_the_name_of_a_layer() -> None:
+    reads = layers.Conv2D(16, 3, input_shape=(None, None, 3), name="reads")
+    network = keras.models.Sequential([reads, layers.GlobalAveragePooling2D()])
+    network.compile("sgd", "mse")
+    weights = network.get_weights()
+    for batch in (3, 8, USUAL_SIZES):
+        with pytest.raises(keras.errors.KCompileError, match="state is unchanged: Conv 'reads/"):
+            network.train_on_batch(np.zeros((batch, 1, 2, 3), np.float32), np.zeros((batch, 16), np.float32))
+    for ours, theirs in zip(network.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_sequences_of_any_length_share_a_model() -> None:
     network = keras.models.Sequential([layers.LSTM(4, input_shape=(None, 3)), layers.Dense(1)])
     network.compile("adam", "mse")

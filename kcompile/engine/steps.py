@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -378,12 +379,13 @@ class Step:
     def _executable_for(self, size: int, key: int | tuple[int, ...]) -> Executable:
         own = {key: e for key, e in self._by_size.items() if e is not self._executable}
         sizes = self._sizes(size, key)
+        known: ir.Graph | None = None
         if self._fixed and sizes and len(own) < MAX_SIZES:
             from kcompile.passes.specialize import specialize
 
-            found = self._compiled(specialize(self._graph, sizes=sizes))
-        else:
-            found = self._for_all_sizes()
+            with contextlib.suppress(ir.IRError):  # images too small: the model for all sizes says in which layer
+                known = specialize(self._graph, sizes=sizes)
+        found = self._for_all_sizes() if known is None else self._compiled(known)
         if len(self._by_size) >= 8 * MAX_SIZES:
             self._by_size = own  # the rest is quickly found again
         self._by_size[key] = found
