@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from kcompile.ir import Graph, Target, apply, input_value, interpret, named
 from kcompile.ir.ops import blocked_weight_lowering
 from kcompile.ir.ops.blocked import BlockedConvWeightGrad, to_blocks
+from kcompile.ir.ops.convolution import ConvWeightGrad
 from kcompile.ir.ops.spatial import output_size, resolve_pads
 from kcompile.ir.ops.tiles import Tiling, WindowSum, cheapest_tiling
+from kcompile.passes.blocked_weight_gradients import by_tiles
 from kcompile.runtime.session import channel_block
 from tests.op_checks import assert_close, run_onnx
 
@@ -102,3 +104,25 @@ def test_a_single_large_image_fills_its_blocks(size: int) -> None:
     assert chosen.count == chosen.grid[0] * chosen.grid[1]
     together = 1 if chosen.plain else BLOCK
     assert chosen.tile[0] * chosen.tile[1] * together * 64 * 4 <= 1_100_000  # bytes that stay in the cache
+
+
+@pytest.mark.parametrize("batch", [1, 5, 16])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [((3, 3), 1, 2), ((5, 3), 1, 4), ((1, 2), 2, 3)])
+def test_dilated_columns_of_a_filter_are_computed_one_by_one(
+    batch: int, kernel: tuple[int, int], stride: int, dilation: int
+) -> None:
+    sizes, strides, dilations = (18, 21), (stride, stride), (dilation, dilation)
+    pads = resolve_pads("same", sizes, kernel, strides, dilations)
+    windows = [output_size(*axis) for axis in zip(sizes, kernel, strides, pads, dilations, strict=True)]
+    values = [input_value("x", "float32", (batch, *sizes, 20)), input_value("g", "float32", (batch, 32, *windows))]
+    op = ConvWeightGrad(strides, pads, dilations, 1, "channels_first", kernel)
+    graph = Graph(values, [by_tiles(op, *values, 30, BLOCK)])
+    found = [node.op for node in graph.nodes() if isinstance(node.op, BlockedConvWeightGrad)]
+    assert [op.dilations[1] for op in found] == [1] * kernel[1]
+    random = np.random.default_rng(4)
+    feeds = {value.op.label: random.standard_normal(value.shape).astype(np.float32) for value in values}
+    whole = apply(BlockedConvWeightGrad(strides, pads, dilations, BLOCK, kernel), *values)
+    expected = interpret(Graph(values, [whole]), feeds).outputs["output"][..., :30]
+    assert_close(interpret(graph, feeds).outputs["output"], expected, 1e-5, "pass")
+    if channel_block() == BLOCK:
+        assert_close(run_onnx(graph, feeds, Target(portable=False, block=BLOCK))["output"], expected, 1e-5, "kernels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -17,7 +18,7 @@ from kcompile.ir.ops.convolution_weight_lowering import TABLE_LIMIT
 from kcompile.ir.ops.indexing import gather
 from kcompile.ir.ops.linalg import MatMul
 from kcompile.ir.ops.shaping import reshape, transpose
-from kcompile.ir.ops.slicing import slice_axes
+from kcompile.ir.ops.slicing import concat, pad, slice_axes
 from kcompile.ir.ops.spatial import span
 from kcompile.ir.ops.tiles import USUAL_BATCH, WindowSum, cheapest_tiling
 from kcompile.ir.ops.upright import upright_sum
@@ -43,7 +44,7 @@ def cheapest_way(node: Node, block: int) -> str:
     kernel, strides, dilations = _pair(op.kernel), _pair(op.strides), _pair(op.dilations)
     tiles = WindowSum(batch, _pair(windows), channels, outputs, kernel, strides, dilations, block)
     converted = images * (pixels * channels + positions * padded(outputs, block))
-    seconds = {TILES: cheapest_tiling(upright_sum(tiles))[0] + costs.copies(converted)}
+    seconds = {TILES: _seconds_of_tiles(tiles, images * pixels * channels) + costs.copies(converted)}
     if strides == (1, 1) and _exchanged_pads(op) is not None:
         exchanged = WindowSum(batch, _pair(sizes), outputs, channels, kernel, strides, dilations, block)
         converted = images * (pixels * padded(channels, block) + positions * outputs)
@@ -54,6 +55,22 @@ def cheapest_way(node: Node, block: int) -> str:
     if table <= WINDOW_LIMIT and (outputs % block == 0 or rows * positions <= TABLE_LIMIT):
         seconds[WINDOWS] = costs.window_table(table, rows, outputs)
     return min(seconds, key=lambda way: seconds[way])
+
+
+def _seconds_of_tiles(tiles: WindowSum, elements: int) -> float:
+    """For the whole filter, or column by column, from an input of so many elements."""
+    if not _columns_lie_apart(tiles):
+        return cheapest_tiling(upright_sum(tiles))[0]
+    return tiles.kernel[1] * (cheapest_tiling(_one_column(tiles))[0] + costs.copies(elements))
+
+
+def _columns_lie_apart(tiles: WindowSum) -> bool:
+    """Whether columns of the filter are dilated, so that what lies between them would be computed too."""
+    return tiles.dilations[1] > 1 and tiles.kernel[1] > 1 and upright_sum(tiles) is tiles
+
+
+def _one_column(tiles: WindowSum) -> WindowSum:
+    return dataclasses.replace(tiles, kernel=(tiles.kernel[0], 1), dilations=(tiles.dilations[0], 1))
 
 
 def is_product_of_pixels(node: Node) -> bool:
@@ -78,8 +95,18 @@ def product_of_pixels(x: Value, g: Value) -> Value:
 
 def by_tiles(op: ConvWeightGrad, x: Value, g: Value, outputs: int, block: int) -> Value:
     """The filter gradient from a channels-last ``x`` and a blocked ``g`` of so many outputs."""
-    dw = apply(BlockedConvWeightGrad(op.strides, op.pads, op.dilations, block, op.kernel), x, g)
-    return _first(dw, outputs)
+    channels, padded_outputs, *windows = x.type.with_shape((x.shape[3], *g.shape[1:])).static_shape
+    kernel, strides, dilations = _pair(op.kernel), _pair(op.strides), _pair(op.dilations)
+    tiles = WindowSum(None, _pair(windows), channels, padded_outputs, kernel, strides, dilations, block)
+    if not _columns_lie_apart(tiles):
+        return _first(apply(BlockedConvWeightGrad(strides, op.pads, dilations, block, kernel), x, g), outputs)
+    around = pad(x, [(0, 0), *op.pads, (0, 0)])
+    width = (windows[1] - 1) * strides[1] + 1
+    each = BlockedConvWeightGrad(strides, ((0, 0), (0, 0)), (dilations[0], 1), block, (kernel[0], 1))
+    found = []
+    for start in range(0, kernel[1] * dilations[1], dilations[1]):
+        found.append(apply(each, slice_axes(around, (2,), (start,), (start + width,), (1,)), g))
+    return _first(concat(found, 1), outputs)
 
 
 def by_exchanged_tiles(op: ConvWeightGrad, x: Value, g: Value, channels: int, block: int) -> Value:
