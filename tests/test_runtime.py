@@ -168,3 +168,11 @@ def test_compiled_model_is_saved_atomically(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no folder"):
         run.save(tmp_path / "missing" / "step.onnx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step.onnx"]
+
+
+@pytest.mark.parametrize(("size", "one_block"), [(8, True), (4096, False)])
+def test_large_programs_do_not_lay_out_memory_as_one_block(size: int, one_block: bool) -> None:
+    """That takes up to twice the memory of a training step."""
+    x = ir.input_value("x", "float32", (size, size))
+    executable = Executable(ir.Graph([x], [e.mul(x, x)]), (), device="cpu")
+    assert executable._session._one_block is one_block

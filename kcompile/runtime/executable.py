@@ -94,8 +94,15 @@ class Executable:
         self._target = target
         self._emitted = None if divided else emitted
         self._late = LateUpdates(divided.later, target) if divided else None
-        threads = 1 if not divided and has_little_work(self.graph) else 0
-        self._session = runtime.Session(emitted.model, self.device, weights=emitted.weights, threads=threads)
+        little = has_little_work(self.graph)
+        self._session = runtime.Session(
+            emitted.model,
+            self.device,
+            weights=emitted.weights,
+            threads=1 if little and not divided else 0,
+            # One block for all that a run computes saves calls, but takes up to twice the memory.
+            one_block=little or not all(value.type.is_static for value in self.graph.inputs),
+        )
         self.inputs = emitted.inputs
         self.outputs = emitted.outputs[: len(self.graph.outputs)]
         self._handed = emitted.outputs[len(self.graph.outputs) :]

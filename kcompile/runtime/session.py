@@ -87,6 +87,7 @@ class Session:
         opts: default: those in force.
         weights: the arrays of initializers that the model refers to as external data.
         threads: how many, where the options leave it open; 0: the cores that this process may use.
+        one_block: whether the memory for all that a run computes is one block, laid out in the first run.
 
     Raises:
         KCompileError: ONNX Runtime refuses the model.
@@ -99,8 +100,10 @@ class Session:
         opts: Options | None = None,
         weights: Mapping[str, Array] | None = None,
         threads: int = 0,
+        one_block: bool = True,
     ) -> None:
         self.device = device
+        self._one_block = one_block
         self._name = model.name if isinstance(model, Path) else model.graph.name
         chosen = opts or options()
         chosen = replace(chosen, threads=chosen.threads or threads)
@@ -118,6 +121,7 @@ class Session:
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = opts.threads
         settings.log_severity_level = opts.log_level
+        settings.enable_mem_pattern = self._one_block
         # Averages of squares of dead units decay to denormal numbers, on which processors are thirty times slower. ONNX
         # Runtime heeds the first session of a thread only, so every session asks.
         settings.add_session_config_entry("session.set_denormal_as_zero", "1")
