@@ -123,7 +123,7 @@ class _Walk:
         """The inputs that ``node`` takes blocked, if it gains from that or its users do."""
         match node.op:
             case Convolution() if grouped.takes_groups(node, self.kernels):
-                return grouped.wanted_blocked(node)
+                return [value for value in grouped.wanted_blocked(node) if self.kernels.fits(value.type)]
             case Conv() | ConvInputGrad():
                 gains = self.kernels.gains(node) or (node.outputs[0] in self.wanted and self.kernels.pays(node))
                 return [node.inputs[0]] if gains and self.kernels.fits(node.inputs[0].type) else []
