@@ -190,7 +190,9 @@ def test_weights_beside_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     session = onnxruntime.InferenceSession(str(report.files["model"]), providers=["CPUExecutionProvider"])
     x = random_inputs(made, 3)[0]
-    np.testing.assert_allclose(session.run(None, {made.input_names[0]: x})[0], made.predict(x, verbose=0), rtol=1e-5)
+    found = session.run(None, {made.input_names[0]: x})[0]
+    # Sums of 400 terms, which may cancel: then what two kernels round differently is more than 1e-5 of the sum.
+    np.testing.assert_allclose(found, made.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
 
 
 # ---- the way back
