@@ -126,3 +126,16 @@ def test_dilated_columns_of_a_filter_are_computed_one_by_one(
     assert_close(interpret(graph, feeds).outputs["output"], expected, 1e-5, "pass")
     if channel_block() == BLOCK:
         assert_close(run_onnx(graph, feeds, Target(portable=False, block=BLOCK))["output"], expected, 1e-5, "kernels")
+
+
+def test_overlapping_bands_that_add_up_to_the_height(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bands of 13 rows overlap by one, and a row of the 26 is left over: they are not halves of the image."""
+    values = [input_value("x", "float32", (8, 26, 20, 5)), input_value("g", "float32", (8, 32, 8, 6))]
+    none = ((0, 0), (0, 0))
+    graph = Graph(values, [apply(BlockedConvWeightGrad((3, 3), none, (1, 1), BLOCK, (4, 4)), *values)])
+    tiling = Tiling((2, 1), (4, 6), 2, BLOCK // 2)
+    monkeypatch.setattr(blocked_weight_lowering, "cheapest_tiling", lambda _: (0.0, tiling))
+    random = np.random.default_rng(5)
+    feeds = {value.op.label: random.standard_normal(value.shape).astype(np.float32) for value in values}
+    actual = run_onnx(graph, feeds, Target(portable=False, block=BLOCK))
+    assert_close(actual["output"], interpret(graph, feeds).outputs["output"], 1e-5, "bands")

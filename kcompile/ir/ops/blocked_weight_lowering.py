@@ -38,7 +38,7 @@ def conv_weight_grad(
     """
     plan = _plan(op, x_type, g_type)
     x, tall, line = _tiles_of_input(b, op, plan, x_type, x)
-    filters = _tiles_of_gradient(b, op, plan, g_type, g)
+    filters = _tiles_of_gradient(b, op, plan, g)
     tile, channels, size = plan.tiling.tile, plan.problem.channels, op.block
     y = b.op(
         "Conv", x, filters, domain=DOMAIN, kernel_shape=tile, strides=[op.dilations[0], 1],
@@ -131,7 +131,12 @@ def _tiles_of_input(
         places = np.stack([np.arange(tall) + row * tile[0] * op.strides[0] for row in range(grid[0])])
     if plan.tiling.count == 1:
         tall = height
-    elif grid[1] > 1 or plan.tiling.count != grid[0] or places.size != height:  # unless rows are only cut
+    elif (
+        grid[1] > 1
+        or plan.tiling.count != grid[0]
+        or tall != tile[0] * op.strides[0]  # a sum of overlapping rows can be the height by chance
+        or places.size != height
+    ):  # unless rows are only cut
         empty = np.zeros((plan.tiling.count - len(places), *places.shape[1:]), np.int64)
         x = b.op("Gather", x, b.constant(np.concatenate([places, empty]), "int64"), axis=1)
     line = wide * channels
@@ -142,9 +147,7 @@ def _tiles_of_input(
     return x if plan.tiling.plain else b.op("ReorderInput", x, domain=DOMAIN), tall, line
 
 
-def _tiles_of_gradient(
-    b: Builder, op: BlockedConvWeightGrad, plan: _Plan, g_type: TensorType, g: str
-) -> str:
+def _tiles_of_gradient(b: Builder, op: BlockedConvWeightGrad, plan: _Plan, g: str) -> str:
     """The gradient as a filter, (groups * outputs, tiles of a group, rows of a tile, columns of a tile)."""
     size, tiling = op.block, plan.tiling
     blocks, area = plan.problem.outputs // size, tiling.tile[0] * tiling.tile[1]
