@@ -54,9 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     shared.add_argument("--threads", type=positive, default=1, help="processor cores to pin to (default: 1)")
     shared.add_argument("--rounds", type=positive, default=3, help="turns of each peer (default: 3)")
-    shared.add_argument(
-        "--timeout", type=float, default=300, help="seconds to wait for an answer (default: 300)"
-    )
+    shared.add_argument("--timeout", type=float, default=300, help="seconds to wait for an answer (default: 300)")
     shared.add_argument("--json", metavar="FILE", help="write all raw numbers here as well")
 
     main = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

@@ -1,7 +1,7 @@
 """Forward and gradient of activations on a million numbers, in milliseconds on one core.
 
-    python -m benchmarks.activations                        # kcompile
-    tf/bin/python benchmarks/activations.py tensorflow      # the same functions in TensorFlow
+python -m benchmarks.activations                        # kcompile
+tf/bin/python benchmarks/activations.py tensorflow      # the same functions in TensorFlow
 """
 
 from __future__ import annotations

@@ -63,9 +63,7 @@ def inception(keras: Any) -> Any:
     twice = ((128, 1, 1), (128, 7, 1), (128, 1, 7), (128, 7, 1), (192, 1, 7))
     x = join(chain(x, (192, 1, 1)), chain(x, *seven), chain(x, *twice), pooled(x, 192))
     long = ((192, 1, 1), (192, 1, 7), (192, 7, 1))
-    x = join(
-        halved(chain(x, (192, 1, 1)), 320), halved(chain(x, *long), 192), layers.MaxPooling2D(3, strides=2)(x)
-    )
+    x = join(halved(chain(x, (192, 1, 1)), 320), halved(chain(x, *long), 192), layers.MaxPooling2D(3, strides=2)(x))
     left, right = chain(x, (384, 1, 1)), chain(x, (448, 1, 1), (384, 3, 3))
     split = [convolution(y, 384, *kernel) for y in (left, right) for kernel in ((1, 3), (3, 1))]
     x = join(chain(x, (320, 1, 1)), *split, pooled(x, 192))

@@ -111,9 +111,7 @@ def variables(peer: Peer, threads: int | None, folder: str) -> dict[str, str]:
         "KCOMPILE_THREADS",
         "NPROC",  # the size of XLA's thread pool on the CPU
     )
-    inherited = {
-        key: value for key, value in os.environ.items() if not key.startswith(unwanted) and key not in pools
-    }
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(unwanted) and key not in pools}
     return {
         **inherited,
         **(dict.fromkeys(pools, count) if threads else {}),

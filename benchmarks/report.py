@@ -119,9 +119,7 @@ def fit_table(results: list[Result]) -> str:
                 *facts(result),
             ]
         )
-    return table(
-        ["model", "peer", "ms/step", "ratio", "cpu ms", "ratio", "spread", "between epochs", *FACTS], rows
-    )
+    return table(["model", "peer", "ms/step", "ratio", "cpu ms", "ratio", "spread", "between epochs", *FACTS], rows)
 
 
 def predict_table(results: list[Result]) -> str:

@@ -106,9 +106,7 @@ def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0, 
     model = build()
     model.summary()
     slower_at_the_end = LearningRateScheduler(lambda epoch: 1e-3 if epoch < 3 * epochs // 4 else 1e-4)
-    history = model.fit(
-        *train, batch_size=32, epochs=epochs, validation_data=validation, callbacks=[slower_at_the_end]
-    )
+    history = model.fit(*train, batch_size=32, epochs=epochs, validation_data=validation, callbacks=[slower_at_the_end])
     accuracy = float(model.evaluate(*test, verbose=0)[1])
     print(f"\nTest accuracy: {accuracy:.4f} on {len(test[0])} images (at least {ACCURACY} expected)")
     wrong = [] if accuracy >= ACCURACY else [f"the test accuracy is {accuracy:.4f}, below {ACCURACY}"]

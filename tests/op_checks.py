@@ -40,8 +40,7 @@ def build(example: Example, dtype: str = "float32", symbolic: bool = False) -> t
 def resized(example: Example, arrays: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
     """The arrays with ``size`` rows where the first axis is the batch."""
     return [
-        array[np.arange(size) % len(array)] if index in example.batch else array
-        for index, array in enumerate(arrays)
+        array[np.arange(size) % len(array)] if index in example.batch else array for index, array in enumerate(arrays)
     ]
 
 
@@ -215,10 +214,7 @@ def nodes_with_inputs(graph: Graph, arrays: Sequence[np.ndarray], name: str) -> 
     """The nodes of the op ``name`` and the arrays that reach them."""
     feeds = feeds_of(graph, arrays)
     nodes = [node for node in graph.nodes() if node.op.name == name]
-    return [
-        (node, list(interpret(Graph(graph.inputs, list(node.inputs)), feeds).outputs.values()))
-        for node in nodes
-    ]
+    return [(node, list(interpret(Graph(graph.inputs, list(node.inputs)), feeds).outputs.values())) for node in nodes]
 
 
 def overrides_permuted(op: type[Op]) -> bool:

@@ -45,9 +45,7 @@ from kcompile.passes.emit import emit
 RNG = np.random.default_rng(11)
 
 
-def evaluate(
-    values: Sequence[Value], inputs: Sequence[Value], arrays: Sequence[np.ndarray]
-) -> list[np.ndarray]:
+def evaluate(values: Sequence[Value], inputs: Sequence[Value], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     feeds = {value.op.label: array for value, array in zip(inputs, arrays, strict=True)}
     return list(interpret(Graph(inputs, list(values)), feeds).outputs.values())
 
@@ -127,9 +125,7 @@ def test_gradient_nodes_carry_the_scope_of_their_forward_node() -> None:
         y = mul(exp(x), 2)
     (gradient,) = gradients([y], [x])
     assert gradient is not None
-    assert {node.scope for node in toposort([gradient]) if node.inputs and node not in toposort([y])} == {
-        "dense"
-    }
+    assert {node.scope for node in toposort([gradient]) if node.inputs and node not in toposort([y])} == {"dense"}
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,7 @@ def test_a_weight_has_the_layers_type(dtype: str) -> None:
     if dtype.startswith("float"):
         return
     np.testing.assert_array_equal(K.get_value(layer.add_weight(name="plain", shape=(2,))), [0, 0])
-    with pytest.raises(
-        TypeError, match=f"initializer of weight 'kernel', makes fractions but its dtype is {dtype}"
-    ):
+    with pytest.raises(TypeError, match=f"initializer of weight 'kernel', makes fractions but its dtype is {dtype}"):
         layers.Dense(2, dtype=dtype).build((None, 3))
 
 

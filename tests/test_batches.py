@@ -36,9 +36,7 @@ from tests.data_samples import IN, REGRESSION, SPARSE, X10, Y10, Frame, Tensor
     dtype=st.sampled_from(["float32", "uint8"]),
     seed=st.integers(0, 5),
 )
-def test_an_epoch_has_every_sample_once_and_rows_stay_together(
-    samples, batch, group, chunk, shuffle, dtype, seed
-):
+def test_an_epoch_has_every_sample_once_and_rows_stay_together(samples, batch, group, chunk, shuffle, dtype, seed):
     x = (np.arange(samples)[:, None] * [1, 2]).astype(dtype)
     y = np.arange(samples, dtype="int64")
     feeder = ArrayFeeder(
@@ -128,9 +126,7 @@ OnDisk.__module__ = "h5py._hl.dataset"
 
 
 def test_data_on_disk_is_read_by_slices():
-    data, validation = training_data(
-        OnDisk(X10), OnDisk(Y10), validation_split=0.2, inputs=[IN], targets=[REGRESSION]
-    )
+    data, validation = training_data(OnDisk(X10), OnDisk(Y10), validation_split=0.2, inputs=[IN], targets=[REGRESSION])
     assert validation.x[0].shape == (2, 3)
     rows = [(x.copy(), y.copy()) for x, y in data.feeder(3, shuffle="batch").epoch()]
     np.testing.assert_array_equal(np.sort(np.concatenate([y for _, y in rows]), axis=0)[:, 0], Y10[:8])
@@ -305,9 +301,7 @@ def test_a_generator_that_blocks_ends_in_a_timeout():
 def run_child(script, **options):
     code = textwrap.dedent(script)
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment, **options
-    )
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment, **options)
 
 
 @pytest.mark.parametrize("processes", [False, True])

@@ -172,9 +172,7 @@ def test_the_progress_bar_reads_logs_only_to_draw(capsys):
     logger.on_train_begin()
     logger.on_epoch_begin(0)
     for batch in range(1000):
-        logger.on_batch_end(
-            batch, BatchLogs(batch, 4, ["loss"], None, lambda: reads.append(1) or {"loss": 2.0})
-        )
+        logger.on_batch_end(batch, BatchLogs(batch, 4, ["loss"], None, lambda: reads.append(1) or {"loss": 2.0}))
     logger.on_epoch_end(0, {"loss": 3.0})
     assert len(reads) <= 3
     assert capsys.readouterr().out.endswith(" - loss: 3.0000\n")
@@ -219,11 +217,7 @@ def test_output_of_fit_with_verbose_2_and_0(capsys):
 
 
 def test_slow_batch_hooks_are_warned_of_once():
-    callbacks = CallbackList(
-        [LambdaCallback(on_batch_end=lambda batch, logs: time.sleep(0.11))], queue_length=2
-    )
-    with pytest.warns(
-        RuntimeWarning, match=r"on_train_batch_end of the callbacks takes \d\.\d\d s"
-    ) as caught:
+    callbacks = CallbackList([LambdaCallback(on_batch_end=lambda batch, logs: time.sleep(0.11))], queue_length=2)
+    with pytest.warns(RuntimeWarning, match=r"on_train_batch_end of the callbacks takes \d\.\d\d s") as caught:
         _ = [callbacks.on_train_batch_end(batch, {}) for batch in range(4)]
     assert len(caught) == 1

@@ -147,9 +147,7 @@ def test_checkpoints_of_every_epoch_and_of_the_best(tmp_path, capsys):
     assert train([ModelCheckpoint(pattern)], values)[0].saved == paths
     assert (tmp_path / "new").is_dir()
     assert train([ModelCheckpoint(pattern, period=2)], values)[0].saved == paths[1::2]
-    model, _ = train(
-        [ModelCheckpoint(pattern, save_best_only=True, save_weights_only=True, verbose=1)], values
-    )
+    model, _ = train([ModelCheckpoint(pattern, save_best_only=True, save_weights_only=True, verbose=1)], values)
     assert model.saved == [("weights", paths[i]) for i in (0, 1, 3)]
     assert capsys.readouterr().out.split("\n\n")[1:3] == [
         f"Epoch 00002: val_loss improved from 3.00000 to 2.00000, saving model to {paths[1]}",

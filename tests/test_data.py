@@ -206,9 +206,7 @@ def test_a_split_that_leaves_nothing_names_the_numbers(samples, split):
 )  # 0.8: Keras rounds 1.9999 down
 def test_the_split_takes_the_last_samples(split, train):
     weights = Y10 + 1
-    data, validation = training_data(
-        X10, Y10, weights, validation_split=split, inputs=[IN], targets=[REGRESSION]
-    )
+    data, validation = training_data(X10, Y10, weights, validation_split=split, inputs=[IN], targets=[REGRESSION])
     np.testing.assert_array_equal(data.x[0], X10[:train])
     if split == 0:
         assert validation is None
@@ -299,10 +297,7 @@ def test_wrong_inputs_of_a_model_with_two(x, words):
 @pytest.mark.parametrize(
     ("check", "value"),
     [
-        *[
-            (lambda v: data_checks.check_batch_size("fit", v), value)
-            for value in (0, -1, 2.5, "32", True, [32])
-        ],
+        *[(lambda v: data_checks.check_batch_size("fit", v), value) for value in (0, -1, 2.5, "32", True, [32])],
         *[(lambda v: data_checks.check_epochs(v), value) for value in (0, -1, 1.5, None, "3")],
         *[(lambda v: data_checks.check_steps("fit", "steps_per_epoch", v), value) for value in (0, -3, 2.0)],
         *[(data_checks.check_shuffle, value) for value in ("Batch", "yes", 2)],

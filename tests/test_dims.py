@@ -29,14 +29,11 @@ Expression = tuple  # ("name", text) | ("number", int) | (operator, left, right)
 
 
 def expressions() -> st.SearchStrategy[Expression]:
-    leaf = st.sampled_from(NAMES).map(lambda name: ("name", name)) | st.integers(-4, 9).map(
-        lambda n: ("number", n)
-    )
+    leaf = st.sampled_from(NAMES).map(lambda name: ("name", name)) | st.integers(-4, 9).map(lambda n: ("number", n))
     return st.recursive(
         leaf,
         lambda inner: (
-            st.tuples(st.sampled_from("+-*"), inner, inner)
-            | st.tuples(st.just("//"), inner, st.integers(1, 5))
+            st.tuples(st.sampled_from("+-*"), inner, inner) | st.tuples(st.just("//"), inner, st.integers(1, 5))
         ),
         max_leaves=6,
     )
@@ -74,9 +71,7 @@ def test_sizes_are_read_as_they_are_printed(expression: Expression) -> None:
 
 
 @given(expressions(), expressions(), sizes_of_axes)
-def test_ring_laws_hold_in_the_normal_form(
-    left: Expression, right: Expression, sizes: dict[str, Dim]
-) -> None:
+def test_ring_laws_hold_in_the_normal_form(left: Expression, right: Expression, sizes: dict[str, Dim]) -> None:
     a, b = compute(left, symbols), compute(right, symbols)
     assert a + b == b + a
     assert a * b == b * a
@@ -86,9 +81,7 @@ def test_ring_laws_hold_in_the_normal_form(
 
 
 @given(expressions(), st.integers(1, 5), st.integers(0, 2), st.integers(0, 2))
-def test_division_undoes_multiplication_by_a_monomial(
-    expression: Expression, scale: int, i: int, j: int
-) -> None:
+def test_division_undoes_multiplication_by_a_monomial(expression: Expression, scale: int, i: int, j: int) -> None:
     total = compute(expression, symbols)
     part = product([scale, *[batch] * i, *[time] * j])
     assert divide_exactly(total * part, part) == total
@@ -142,9 +135,7 @@ def test_as_integers_refuses_symbols() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(expressions(), sizes_of_axes)
-def test_emitted_graphs_compute_sizes_from_their_inputs(
-    expression: Expression, sizes: dict[str, int]
-) -> None:
+def test_emitted_graphs_compute_sizes_from_their_inputs(expression: Expression, sizes: dict[str, int]) -> None:
     """From axes that are the size itself, and from one that is ``2 * time + 1``."""
     dim = compute(expression, symbols)
     x = input_value("x", "float32", (batch, time * 2 + 1))

@@ -45,9 +45,7 @@ def variable_of(value: Value) -> Variable:
 
 def test_header_types_and_metadata() -> None:
     x = input_value("image", "float32", (batch, 3))
-    emitted = emit(
-        Graph([x], {"y": matmul(x, constant(np.ones((3, 2)), "float32"))}, name="net"), metadata={"a": "b"}
-    )
+    emitted = emit(Graph([x], {"y": matmul(x, constant(np.ones((3, 2)), "float32"))}, name="net"), metadata={"a": "b"})
     model = emitted.model
     onnx.checker.check_model(model, full_check=True)
     assert (model.ir_version, model.opset_import[0].version, model.graph.name) == (10, 21, "net")
@@ -107,9 +105,7 @@ def test_frozen_variables_become_initializers() -> None:
 def test_outputs_may_be_inputs_constants_and_each_other() -> None:
     x = input_value("x", "float32", (2,))
     y = exp(x)
-    graph = Graph(
-        [x], {"same": x, "one": constant(1.0, "float32"), "first": y, "second": y, "uses": add(y, y)}
-    )
+    graph = Graph([x], {"same": x, "one": constant(1.0, "float32"), "first": y, "second": y, "uses": add(y, y)})
     feeds = {"x": np.array([0, 1], np.float32)}
     found = run(emit(graph), feeds)
     for name, expected in interpret(graph, feeds).outputs.items():

@@ -121,7 +121,4 @@ def test_add_counts_on_and_finalize_ends_a_line_before_the_target(monkeypatch, c
     clock.now += 7
     bar.update(7, [("loss", 1.0)], finalize=True)
     text = sys.stdout.getvalue()
-    assert (
-        text.split("\r")[-1].rstrip(" ")
-        == " 7/10 [====================>.........] - 7s 1s/step - loss: 1.0000\n"
-    )
+    assert text.split("\r")[-1].rstrip(" ") == " 7/10 [====================>.........] - 7s 1s/step - loss: 1.0000\n"

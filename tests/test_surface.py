@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize("signature", SIGNATURES, ids=lambda text: text.split("(")[0])
 def test_arguments(signature: str) -> None:
     path = signature.split("(")[0]
-    expected = ast.parse(f"def f{signature[len(path):]}: ...").body[0].args
+    expected = ast.parse(f"def f{signature[len(path) :]}: ...").body[0].args
     names = [argument.arg for argument in expected.args]
     taken = [p for p in inspect.signature(resolved(path)).parameters.values() if p.name != "self"]
     assert [p.name for p in taken[: len(names)]] == names

@@ -112,9 +112,7 @@ def test_a_full_disk_keeps_the_old_set_and_leaves_nothing(
         ),
     ],
 )
-def test_a_broken_folder_is_noticed(
-    spoil: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_folder_is_noticed(spoil: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     made = model()
     spoil(tmp_path, made.export_training(tmp_path).files)

@@ -73,7 +73,8 @@ def main(sources: Path) -> None:
             names.setdefault(module, {})[name] = having
     lines = [f' "{module}": {{\n  ' for module in names]
     text = ",\n".join(
-        start + ",\n  ".join(f"{json.dumps(name)}: {json.dumps(having)}" for name, having in names[module].items())
+        start
+        + ",\n  ".join(f"{json.dumps(name)}: {json.dumps(having)}" for name, having in names[module].items())
         + "\n }"
         for module, start in zip(names, lines, strict=True)
     )

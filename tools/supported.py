@@ -1,6 +1,6 @@
 """Writes docs/supported.md and the table in README.md: which public names of Keras kcompile has, asked of the code.
 
-    python tools/supported.py
+python tools/supported.py
 """
 
 from __future__ import annotations

@@ -142,8 +142,6 @@ def dropout(x: Any, level: float, noise_shape: Any = None, seed: Any = None) -> 
     dims = None
     if noise_shape is not None:
         if not isinstance(noise_shape, Tensor):
-            noise_shape = [
-                value.shape[axis] if size is None else size for axis, size in enumerate(noise_shape)
-            ]
+            noise_shape = [value.shape[axis] if size is None else size for axis, size in enumerate(noise_shape)]
         dims = as_dims(noise_shape)
     return Tensor(random_ops.dropout(value, _counter_value(), float(level), stream_of(seed), dims))

@@ -13,9 +13,7 @@ from kcompile.errors import DataTypeError, warn
 
 _SLOW_SECONDS = 0.1  # Keras' threshold: hooks slower than this, and than the step itself, are worth a warning
 _OLD_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
-_BATCH_HOOKS = tuple(
-    f"on_{mode}_batch_{end}" for mode in ("train", "test", "predict") for end in ("begin", "end")
-)
+_BATCH_HOOKS = tuple(f"on_{mode}_batch_{end}" for mode in ("train", "test", "predict") for end in ("begin", "end"))
 
 Logs = Mapping[str, Any] | None
 
@@ -114,9 +112,7 @@ class CallbackList:
             try:
                 self._call(callback, "on_train_end", "", self._last_logs or {})
             except Exception as second:
-                error.add_note(
-                    f"{type(callback).__name__}.on_train_end raised {type(second).__name__}: {second}"
-                )
+                error.add_note(f"{type(callback).__name__}.on_train_end raised {type(second).__name__}: {second}")
 
     @contextmanager
     def training(self) -> Iterator[CallbackList]:
@@ -182,9 +178,7 @@ class CallbackList:
 
     def _find_hooks(self) -> None:
         for hook in _BATCH_HOOKS:
-            self._hooks[hook] = [
-                bound for callback in self.callbacks if (bound := _overridden(callback, hook))
-            ]
+            self._hooks[hook] = [bound for callback in self.callbacks if (bound := _overridden(callback, hook))]
 
     def _take_started(self) -> list[Any]:
         started, self._started = self._started, []
@@ -241,9 +235,7 @@ def _checked(callbacks: Any) -> list[Any]:
     if isinstance(callbacks, Callback):
         callbacks = [callbacks]
     if not isinstance(callbacks, Iterable):
-        raise DataTypeError(
-            f"callbacks: expected a list of Callback instances, got {type(callbacks).__name__}."
-        )
+        raise DataTypeError(f"callbacks: expected a list of Callback instances, got {type(callbacks).__name__}.")
     entries = list(callbacks)
     for i, entry in enumerate(entries):
         if inspect.isclass(entry):

@@ -54,7 +54,5 @@ class LambdaCallback(Callback):
             if function is None:
                 continue
             if not callable(function):
-                raise DataTypeError(
-                    f"LambdaCallback: {name} must be a function, got {type(function).__name__}."
-                )
+                raise DataTypeError(f"LambdaCallback: {name} must be a function, got {type(function).__name__}.")
             setattr(self, name, function)

@@ -59,8 +59,7 @@ class LearningRateScheduler(Callback):
         super().__init__()
         if not callable(schedule):
             raise DataTypeError(
-                "LearningRateScheduler: schedule must be a function of (epoch) or (epoch, lr), got "
-                f"{schedule!r}."
+                f"LearningRateScheduler: schedule must be a function of (epoch) or (epoch, lr), got {schedule!r}."
             )
         self.schedule = schedule
         self.verbose = verbose

@@ -71,8 +71,7 @@ class Monitor:
             expected = callback.params.get("metrics") or ()
             if not (self.name.startswith("val_") and self.name in expected):
                 warn(
-                    f"{self.owner}: {self.name!r} is not available; {consequence}. Available: "
-                    f"{listed(logs)}.",
+                    f"{self.owner}: {self.name!r} is not available; {consequence}. Available: {listed(logs)}.",
                 )
             return None
         return float(found)

@@ -136,5 +136,3 @@ def on_numbers() -> str:
 
 def _without_samples(declared: Shape) -> str:
     return f"; an input's shape does not count the samples: {tuple(declared[1:])} instead of {tuple(declared)}"
-
-

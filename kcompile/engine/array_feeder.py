@@ -66,9 +66,7 @@ class ArrayFeeder:
         self.rng = np.random if rng is None else rng
         self.samples = int(self.arrays[0].shape[0]) if self.arrays else 0
         self.steps = -(-self.samples // self.batch_size)
-        self.dtypes = (
-            [np.dtype(dtype) for dtype in dtypes] if dtypes else [array.dtype for array in self.arrays]
-        )
+        self.dtypes = [np.dtype(dtype) for dtype in dtypes] if dtypes else [array.dtype for array in self.arrays]
         if shuffle is True and any(isinstance(array, LazyRows) for array in self.arrays):
             raise DataError(
                 "fit: data on disk can't be read in random order; pass shuffle='batch' or shuffle=False, or "
@@ -97,11 +95,7 @@ class ArrayFeeder:
         fewer, and a partial batch, which comes alone as `(1, rest, ...)`.
         """
         for count, batch in self._cut(steps, self.steps_per_execution):
-            yield (
-                (count, batch)
-                if batch[0].ndim > self.arrays[0].ndim
-                else (1, [array[None] for array in batch])
-            )
+            yield ((count, batch) if batch[0].ndim > self.arrays[0].ndim else (1, [array[None] for array in batch]))
 
     def __len__(self) -> int:
         return self.steps
@@ -162,14 +156,10 @@ class ArrayFeeder:
                     # Any other mode makes `take` gather into a copy first.
                     np.take(array, order[start : start + count], axis=0, out=buffer[:count], mode="clip")
                 else:
-                    np.copyto(
-                        buffer[:count], array.take(order[start : start + count], axis=0), casting="unsafe"
-                    )
+                    np.copyto(buffer[:count], array.take(order[start : start + count], axis=0), casting="unsafe")
             yield buffers, count
 
-    def _read(
-        self, array: LazyRows, buffer: np.ndarray, order: np.ndarray | None, start: int, count: int
-    ) -> None:
+    def _read(self, array: LazyRows, buffer: np.ndarray, order: np.ndarray | None, start: int, count: int) -> None:
         """Read rows of a disk array batch by batch: within a batch the order is ascending."""
         for offset in range(0, count, self.batch_size):
             end = min(offset + self.batch_size, count)
@@ -205,8 +195,7 @@ class ArrayFeeder:
         rows = min(size * group * groups, max(self.samples, size))
         for _ in range(2):
             buffers = [
-                np.empty((rows, *array.shape[1:]), dtype)
-                for array, dtype in zip(self.arrays, self.dtypes, strict=True)
+                np.empty((rows, *array.shape[1:]), dtype) for array, dtype in zip(self.arrays, self.dtypes, strict=True)
             ]
             self._buffers.append(buffers)
             self._batches.append(

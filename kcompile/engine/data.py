@@ -137,9 +137,7 @@ def standardize(
     """
     if isinstance(inputs, FreeSpecs):
         return inputs.standardize(x, y, sample_weight, class_weight, prefix, allow_empty, whole_data, floatx)
-    named_x = order_by_name(
-        x, [spec.name for spec in inputs], f"{prefix}x", "input", [s.shape for s in inputs]
-    )
+    named_x = order_by_name(x, [spec.name for spec in inputs], f"{prefix}x", "input", [s.shape for s in inputs])
     x_paths = [path for path, _ in named_x]
     xs = [_input(value, path, spec) for (path, value), spec in zip(named_x, inputs, strict=True)]
     dtypes = tuple(spec.dtype for spec in inputs)
@@ -241,8 +239,7 @@ def validation_arrays(
         if isinstance(validation_data, (tuple, list)):
             got += f" of {len(validation_data)}"
         raise DataError(
-            "fit: validation_data must be (x, y), (x, y, sample_weight), a generator or a Sequence, got a "
-            f"{got}."
+            f"fit: validation_data must be (x, y), (x, y, sample_weight), a generator or a Sequence, got a {got}."
         )
     x, y, *weights = validation_data
     return standardize(
@@ -289,9 +286,7 @@ def standardized_batches(
         yield data
 
 
-def steps_and_batch_size(
-    samples: int, batch_size: int | None, steps: int | None, default: int = 32
-) -> tuple[int, int]:
+def steps_and_batch_size(samples: int, batch_size: int | None, steps: int | None, default: int = 32) -> tuple[int, int]:
     """`(steps, batch_size)` of one epoch over arrays.
 
     Without `steps`: all samples in batches of `batch_size` (default 32). With `steps` and no `batch_size`:
@@ -335,9 +330,7 @@ def _sources(named: Sequence[tuple[str, Any]]) -> tuple[Source, ...]:
 def _input(value: Any, path: str, spec: FeedSpec) -> Array:
     wanted = spec.dtype
     raw = (
-        to_array(value, path, wanted, defer_cast=True)
-        if spec.index_limit is None
-        else _index_array(value, path, spec)
+        to_array(value, path, wanted, defer_cast=True) if spec.index_limit is None else _index_array(value, path, spec)
     )
     return check_input(raw, path, spec.name, spec.shape)
 
@@ -377,9 +370,7 @@ def _target_array(value: Any, path: str, spec: TargetSpec) -> Array:
     return to_array(value, path, spec.dtype)
 
 
-def _class_factor(
-    labels: Array, table: Any, path: str, spec: TargetSpec, whole_data: bool, floatx: str
-) -> np.ndarray:
+def _class_factor(labels: Array, table: Any, path: str, spec: TargetSpec, whole_data: bool, floatx: str) -> np.ndarray:
     if isinstance(labels, LazyRows):
         labels = labels[:]
     if spec.sample_weight_mode == "temporal":

@@ -195,15 +195,10 @@ def order_by_name(
             f"{argument}: expected {len(names)} arrays (for {kind}s {listed(names)}), got a "
             f"{type(data).__name__} of {len(data)}."
         )
-    return [
-        (f"{argument}[{i}] ({name!r})", value)
-        for i, (name, value) in enumerate(zip(names, data, strict=True))
-    ]
+    return [(f"{argument}[{i}] ({name!r})", value) for i, (name, value) in enumerate(zip(names, data, strict=True))]
 
 
-def _order_mapping(
-    data: Mapping[str, Any], names: Sequence[str], argument: str, kind: str
-) -> list[tuple[str, Any]]:
+def _order_mapping(data: Mapping[str, Any], names: Sequence[str], argument: str, kind: str) -> list[tuple[str, Any]]:
     missing = [name for name in names if name not in data]
     extra = [key for key in data if key not in names]
     if missing or extra:
@@ -211,9 +206,7 @@ def _order_mapping(
         if missing and extra:
             problem += f" and has the extra key {listed(extra)}"
         hint = did_you_mean(extra[0], missing or names) if extra else ""
-        raise DataError(
-            f"{argument}: the dictionary {problem}; expected the {kind} names {listed(names)}{hint or '.'}"
-        )
+        raise DataError(f"{argument}: the dictionary {problem}; expected the {kind} names {listed(names)}{hint or '.'}")
     return [(f"{argument}[{name!r}]", data[name]) for name in names]
 
 
@@ -252,8 +245,7 @@ def _as_ndarray(value: Any, path: str) -> np.ndarray:
         hidden = int(np.ma.getmaskarray(value).sum())
         if hidden:
             raise DataError(
-                f"{path}: a masked array hides {hidden} values; call .filled(value), or give the samples "
-                "weight 0."
+                f"{path}: a masked array hides {hidden} values; call .filled(value), or give the samples weight 0."
             )
         return np.asarray(value.data)
     if type(value) is np.ndarray:

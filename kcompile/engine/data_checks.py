@@ -97,9 +97,7 @@ def check_input(array: Array, path: str, name: str, expected: Shape | None) -> A
             fix += f" (if {given[0]} is the number of samples, the input's shape is {given[1:]}, without it)"
     elif len(given) == len(expected) - 1 and expected[-1] == 1 and matches((*given, 1), expected):
         fix = f"; add the channel axis: {path}[..., None]"
-    elif (
-        len(given) == len(expected) - 1 and expected[1] == 1 and matches((given[0], 1, *given[1:]), expected)
-    ):
+    elif len(given) == len(expected) - 1 and expected[1] == 1 and matches((given[0], 1, *given[1:]), expected):
         fix = f"; add the channel axis: {path}[:, None]"
     elif len(given) == len(expected) == 4 and matches((given[0], given[3], given[1], given[2]), expected):
         fix = "; the data is channels_last, the model channels_first: transpose with (0, 3, 1, 2)"
@@ -134,9 +132,8 @@ def check_target(array: Array, path: str, spec: TargetSpec) -> Array:
 def _shape_message(array: Array, path: str, spec: TargetSpec) -> str:
     assert spec.shape is not None
     given = tuple(array.shape)
-    message = (
-        f"{path}: target of shape {given} doesn't fit output {spec.name!r} of shape {show_shape(spec.shape)}"
-        + (f" with loss {spec.loss!r}" if spec.loss else "")
+    message = f"{path}: target of shape {given} doesn't fit output {spec.name!r} of shape {show_shape(spec.shape)}" + (
+        f" with loss {spec.loss!r}" if spec.loss else ""
     )
     classes = spec.shape[-1]
     places = spec.shape[:-1]
@@ -215,24 +212,15 @@ def _check_probabilities(labels: np.ndarray, path: str, spec: TargetSpec) -> Non
     low, high = labels.min(), labels.max()
     if np.isnan(low):
         sample = int(np.unravel_index(int(np.isnan(labels).argmax()), labels.shape)[0])
-        raise DataError(
-            f"{path}: label nan at sample {sample}; loss {spec.loss!r} needs numbers between 0 and 1."
-        )
+        raise DataError(f"{path}: label nan at sample {sample}; loss {spec.loss!r} needs numbers between 0 and 1.")
     if low < 0 or high > 1:
-        hint = (
-            "use loss='hinge' for labels -1 and 1"
-            if low == -1 and high <= 1
-            else "labels are probabilities here"
-        )
+        hint = "use loss='hinge' for labels -1 and 1" if low == -1 and high <= 1 else "labels are probabilities here"
         warn(
-            f"{path}: labels between {low:g} and {high:g} with loss {spec.loss!r}, which expects 0..1; "
-            f"{hint}.",
+            f"{path}: labels between {low:g} and {high:g} with loss {spec.loss!r}, which expects 0..1; {hint}.",
         )
 
 
-def check_indices(
-    array: np.ndarray, input_dim: int, layer_name: str, path: str = "x", first_sample: int = 0
-) -> None:
+def check_indices(array: np.ndarray, input_dim: int, layer_name: str, path: str = "x", first_sample: int = 0) -> None:
     """Raise unless `array` holds whole numbers in `0..input_dim-1`: the rows of an Embedding.
 
     `first_sample` is the number of the first row, when `array` is a part of the data.
@@ -265,9 +253,7 @@ def _first(flags: np.ndarray) -> tuple[int, ...]:
 
 
 def _at(position: tuple[int, ...], first_sample: int = 0) -> str:
-    return f"sample {first_sample + position[0]}" + (
-        f", position {position[1:]}" if len(position) > 1 else ""
-    )
+    return f"sample {first_sample + position[0]}" + (f", position {position[1:]}" if len(position) > 1 else "")
 
 
 def check_sample_counts(

@@ -96,8 +96,7 @@ def check_sample_weight(
     if mode == "temporal":
         if len(target_shape) < 2:
             raise ShapeError(
-                f"{path}: sample_weight_mode='temporal' needs targets with a time axis, got shape "
-                f"{target_shape}."
+                f"{path}: sample_weight_mode='temporal' needs targets with a time axis, got shape {target_shape}."
             )
         if weights.ndim != 2 or weights.shape[1] != target_shape[1]:
             raise ShapeError(
@@ -114,9 +113,7 @@ def check_sample_weight(
             )
     if weights.size and not np.isfinite(weights).all():
         position = np.unravel_index(int((~np.isfinite(weights)).argmax()), weights.shape)
-        raise DataError(
-            f"{path}: weight {weights[position]} at sample {int(position[0])}; expected finite numbers."
-        )
+        raise DataError(f"{path}: weight {weights[position]} at sample {int(position[0])}; expected finite numbers.")
     return np.ascontiguousarray(weights)
 
 
@@ -181,12 +178,8 @@ def _checked_table(class_weight: Any, path: str) -> dict[int, float]:
             "n_samples / (n_classes * np.bincount(y))."
         )
     if not isinstance(class_weight, Mapping):
-        hint = (
-            "; pass dict(enumerate(weights))" if isinstance(class_weight, (list, tuple, np.ndarray)) else ""
-        )
-        raise DataTypeError(
-            f"{path}: expected a dict {{class: weight}}, got {type(class_weight).__name__}{hint}."
-        )
+        hint = "; pass dict(enumerate(weights))" if isinstance(class_weight, (list, tuple, np.ndarray)) else ""
+        raise DataTypeError(f"{path}: expected a dict {{class: weight}}, got {type(class_weight).__name__}{hint}.")
     table: dict[int, float] = {}
     for key, weight in class_weight.items():
         is_number = isinstance(key, numbers.Real) and not isinstance(key, (bool, np.bool_))
@@ -198,9 +191,7 @@ def _checked_table(class_weight: Any, path: str) -> dict[int, float]:
         if label < 0:
             raise DataError(f"{path}: keys are class indices from 0, got {label}.")
         if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, numbers.Real):
-            raise DataTypeError(
-                f"{path}[{key}]: expected a number, got {weight!r} ({type(weight).__name__})."
-            )
+            raise DataTypeError(f"{path}[{key}]: expected a number, got {weight!r} ({type(weight).__name__}).")
         if not 0 <= float(weight) < float("inf"):
             raise DataError(f"{path}[{key}]: expected a finite weight of at least 0, got {float(weight):g}.")
         table[label] = float(weight)

@@ -154,16 +154,14 @@ def _leaves(part: Any, name: str, path: str, floatx: str, found: list[tuple[str,
     if part is None:
         return None
     if isinstance(part, Mapping):
-        return {
-            key: _leaves(value, f"{name}_{key}", f"{path}[{key!r}]", floatx, found) for key, value in part.items()
-        }
-    nested = isinstance(part, (list, tuple)) and part and all(
-        item is None or is_array_like(item) or isinstance(item, (tuple, Mapping)) for item in part
+        return {key: _leaves(value, f"{name}_{key}", f"{path}[{key!r}]", floatx, found) for key, value in part.items()}
+    nested = (
+        isinstance(part, (list, tuple))
+        and part
+        and all(item is None or is_array_like(item) or isinstance(item, (tuple, Mapping)) for item in part)
     )
     if nested:
-        return tuple(
-            _leaves(item, f"{name}_{i}", f"{path}[{i}]", floatx, found) for i, item in enumerate(part)
-        )
+        return tuple(_leaves(item, f"{name}_{i}", f"{path}[{i}]", floatx, found) for i, item in enumerate(part))
     array = raw_array(part, path)
     dtype = np.dtype(array.dtype).name if np.dtype(array.dtype).kind in "iub" else floatx
     if not isinstance(array, LazyRows):

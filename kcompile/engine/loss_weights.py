@@ -69,9 +69,7 @@ def factor(value: Any, output: str) -> Any:
     argument = f"loss_weights of output {output!r}"
     if isinstance(value, Tensor):
         if value.ndim:
-            raise KCompileError(
-                f"compile: {argument} must be one number, got a variable of shape {tuple(value.shape)}"
-            )
+            raise KCompileError(f"compile: {argument} must be one number, got a variable of shape {tuple(value.shape)}")
         return value
     number = check_number("compile", argument, 1.0 if value is None else value)
     return Variable(number, config.floatx(), f"loss_weights/{output}", role="hyper", trainable=False)

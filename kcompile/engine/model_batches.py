@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kcompile.engine.training import Model
 
 
-
 class Batch(NamedTuple):
     """What a step takes.
 

@@ -31,11 +31,7 @@ _MANY_BATCHES = 10_000
 
 def is_batch_source(data: Any) -> bool:
     """Whether `data` yields batches: a Sequence, a generator, or an iterable such as PyTorch's DataLoader."""
-    if (
-        data is None
-        or is_array_like(data)
-        or isinstance(data, (list, tuple, dict, set, frozenset, str, bytes))
-    ):
+    if data is None or is_array_like(data) or isinstance(data, (list, tuple, dict, set, frozenset, str, bytes)):
         return False
     return is_sequence(data) or isinstance(data, Iterable) or hasattr(data, "__next__")
 
@@ -218,36 +214,26 @@ class BatchSource:
             self.ended = not self._restarts
             return None
         except Exception as error:
-            error.add_note(
-                f"Raised while batch {self.batches} of {self.argument} was prepared (counted from 0)."
-            )
+            error.add_note(f"Raised while batch {self.batches} of {self.argument} was prepared (counted from 0).")
             raise
         self.batches += 1
         self._in_pass += 1
         return (self._unpack(batch),)
 
     def _unpack(self, batch: Any) -> Unpacked:
-        wanted = (
-            "(x, y) or (x, y, sample_weight)"
-            if self.with_targets
-            else "x, (x,), (x, y) or (x, y, sample_weight)"
-        )
+        wanted = "(x, y) or (x, y, sample_weight)" if self.with_targets else "x, (x,), (x, y) or (x, y, sample_weight)"
         if batch is None:
             raise DataError(f"{self.argument}: batch {self.batches - 1} is None; expected {wanted}.")
         if self.with_targets:
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-                raise DataError(
-                    f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}."
-                )
+                raise DataError(f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}.")
             return (batch[0], batch[1], batch[2] if len(batch) == 3 else None)
         if self.with_targets is None and isinstance(batch, (tuple, list)) and len(batch) in (1, 2, 3):
             x, y, weights = (*batch, None, None)[:3]
             return x, y, weights
         if isinstance(batch, tuple):
             if len(batch) not in (1, 2, 3):
-                raise DataError(
-                    f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}."
-                )
+                raise DataError(f"{self.argument}: batch {self.batches - 1} is {_shown(batch)}; expected {wanted}.")
             return batch[0], None, None
         return batch, None, None
 

@@ -210,9 +210,7 @@ class StepTrace:
         self.objectives += targets
         return results
 
-    def _without_unrecorded(
-        self, losses: list[ir.Value], wrt: set[ir.Value], recorded: Recorded
-    ) -> list[ir.Value]:
+    def _without_unrecorded(self, losses: list[ir.Value], wrt: set[ir.Value], recorded: Recorded) -> list[ir.Value]:
         """The losses as functions of what was computed outside of the recording, which is taken for constant."""
         frontier: dict[ir.Value, None] = {}
         seen: set[ir.Value] = set()

@@ -98,9 +98,7 @@ class Tensor:
 
         if has_value(self) and not is_traced(self):
             return bool(self.numpy())
-        raise DataTypeError(
-            f"{self!r} has no truth value while the model is being built; use K.switch, K.any or K.all"
-        )
+        raise DataTypeError(f"{self!r} has no truth value while the model is being built; use K.switch, K.any or K.all")
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))

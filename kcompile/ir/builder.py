@@ -34,9 +34,7 @@ class Builder(Protocol):
     def op(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output; an empty input name is an omitted optional input."""
 
-    def multi(
-        self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any
-    ) -> tuple[str, ...]:
+    def multi(self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> tuple[str, ...]:
         """Add a node with several outputs."""
 
     def constant(self, array: Any, dtype: str | None = None) -> str:

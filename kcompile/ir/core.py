@@ -84,9 +84,7 @@ class Op:
         """Add the ONNX nodes that compute this op on the tensors ``names``; return the names of the results."""
         raise NotImplementedError(type(self).__name__)
 
-    def permuted(
-        self, node: Node, permutation: Permutation
-    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """The op that commutes with a transpose of the first output and those with as many axes; others stay.
 
         Returns:

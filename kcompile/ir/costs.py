@@ -126,7 +126,6 @@ def window_table(count: float, rows: int, outputs: int) -> float:
     return count * (1.3e-9 + 2 * outputs * (1 + 16 / few) / PRODUCT_RATE)
 
 
-
 def pixels_as_rows(pixels: int, channels: int, outputs: int) -> bool:
     """Whether the filter gradient of single pixels is faster as one product of all pixels than as one of each image.
 

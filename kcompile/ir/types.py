@@ -95,9 +95,7 @@ def tensor_type(dtype: DTypeLike, shape: tuple[Dim, ...] | list[Dim] = ()) -> Te
     for dim in shape:
         if not isinstance(dim, SymbolicDim) and (not isinstance(dim, (int, np.integer)) or dim < 0):
             raise IRError(f"shape {tuple(shape)} has a size {dim!r}; sizes are whole numbers >= 0 or symbolic")
-    return TensorType(
-        dtype_name(dtype), tuple(d if isinstance(d, SymbolicDim) else int(d) for d in shape)
-    )
+    return TensorType(dtype_name(dtype), tuple(d if isinstance(d, SymbolicDim) else int(d) for d in shape))
 
 
 def parse_type(text: str) -> TensorType:

@@ -31,9 +31,7 @@ def _class(class_name: str, function: Callable[..., Any], **arguments: Any) -> t
 
 
 Accuracy = _class("Accuracy", functions.accuracy, name="accuracy", dtype=None)
-BinaryAccuracy = _class(
-    "BinaryAccuracy", functions.binary_accuracy, name="binary_accuracy", dtype=None, threshold=0.5
-)
+BinaryAccuracy = _class("BinaryAccuracy", functions.binary_accuracy, name="binary_accuracy", dtype=None, threshold=0.5)
 CategoricalAccuracy = _class(
     "CategoricalAccuracy", functions.categorical_accuracy, name="categorical_accuracy", dtype=None
 )

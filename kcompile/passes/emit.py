@@ -195,9 +195,7 @@ class GraphBuilder:
         (name,) = self.multi(op_type, *inputs, outputs=1, domain=domain, **attributes)
         return name
 
-    def multi(
-        self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any
-    ) -> tuple[str, ...]:
+    def multi(self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> tuple[str, ...]:
         import onnx
 
         if not domain:

@@ -59,9 +59,7 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         raise KCompileError(f"KCOMPILE_THREADS is {threads!r}; set it to a whole number of threads, 0 for all")
     spinning = environment.get("KCOMPILE_SPINNING", str(BRIEF_SPINNING))
     if not spinning.isdecimal():
-        raise KCompileError(
-            f"KCOMPILE_SPINNING is {spinning!r}; set it to a whole number of microseconds, 0 for none"
-        )
+        raise KCompileError(f"KCOMPILE_SPINNING is {spinning!r}; set it to a whole number of microseconds, 0 for none")
     return Options(device=environment.get("KCOMPILE_DEVICE", "auto"), threads=int(threads), spinning=int(spinning))
 
 

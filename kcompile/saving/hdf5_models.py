@@ -153,9 +153,7 @@ def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, com
     config = _parsed(root, "model_config")
     if config is None:
         what = "weights only" if "layer_names" in root.attributes() else "no model"
-        raise KCompileError(
-            f"{root.file} holds {what}, without an architecture: {ways.to_add_an_architecture()}"
-        )
+        raise KCompileError(f"{root.file} holds {what}, without an architecture: {ways.to_add_an_architecture()}")
     weights = root.group("model_weights") if "model_weights" in root else root
     version = root.text("keras_version") or weights.text("keras_version")
     state = training_state.parse(root.text(training_state.ATTRIBUTE), f"{root.file}: {training_state.ATTRIBUTE}")

@@ -27,16 +27,12 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: str = "float32
     """
     labels = np.asarray(y)
     if labels.dtype.kind not in "biuf":
-        raise DataTypeError(
-            f"to_categorical: expected class indices (whole numbers from 0), got dtype {labels.dtype}."
-        )
+        raise DataTypeError(f"to_categorical: expected class indices (whole numbers from 0), got dtype {labels.dtype}.")
     if labels.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             fractional = ~((labels == np.floor(labels)) & np.isfinite(labels))
         if fractional.any():
-            raise DataTypeError(
-                f"to_categorical: expected whole numbers, got label {labels[fractional].flat[0]:g}."
-            )
+            raise DataTypeError(f"to_categorical: expected whole numbers, got label {labels[fractional].flat[0]:g}.")
     labels = labels.astype(np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]

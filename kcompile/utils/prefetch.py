@@ -84,9 +84,7 @@ class Prefetcher:
                 if deadline is not None:
                     wait = min(wait, deadline - time.monotonic())
                     if wait <= 0:
-                        raise TimeoutError(
-                            f"no batch within {timeout:g} seconds; the data source is still busy"
-                        )
+                        raise TimeoutError(f"no batch within {timeout:g} seconds; the data source is still busy")
                 self._changed.wait(wait)
             succeeded, value = self._outcomes.pop(self._consumed)
             self._consumed += 1
@@ -142,9 +140,7 @@ class ChildProcess:
     def __init__(self, function: Any, seed: int):
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(function, theirs, seed, os.getpid()), daemon=True
-        )
+        self._process = context.Process(target=_serve, args=(function, theirs, seed, os.getpid()), daemon=True)
         try:
             self._process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:

@@ -15,9 +15,7 @@ def record(name: str) -> dict[str, Any]:
     weights = [initial_weights(part, f"{name}_{i}") for i, part in enumerate(case.parts)]
     for part, values in zip(case.parts, weights, strict=True):
         part.set_weights(values)
-    history = case.model.fit(
-        case.x, case.y, epochs=EPOCHS, batch_size=BATCH_SIZE, shuffle=False, verbose=0, **case.fit
-    )
+    history = case.model.fit(case.x, case.y, epochs=EPOCHS, batch_size=BATCH_SIZE, shuffle=False, verbose=0, **case.fit)
     fields: dict[str, Any] = {
         "source": SOURCE,
         "weights": [w for values in weights for w in values],

@@ -56,9 +56,7 @@ EXAMPLES = [
             Example("select", select, [flag, floats(4, 3), floats(3)], f"{label}-broadcast", batch=[1]),
             Example(
                 "cond",
-                lambda p, x, y: cond(
-                    p, lambda a, b: [mul(a, b), sin(a)], lambda a, b: [add(a, x), a], [x, y]
-                ),
+                lambda p, x, y: cond(p, lambda a, b: [mul(a, b), sin(a)], lambda a, b: [add(a, x), a], [x, y]),
                 [flag, floats(4, 3), floats(3)],
                 label,
                 batch=[1],

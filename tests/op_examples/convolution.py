@@ -135,10 +135,7 @@ def biased_transposed(case: Case) -> Callable[[Value, Value, Value], Value]:
 
 
 EXAMPLES = [
-    *(
-        Example("conv", case.conv, [case.input(case.channels), case.filter()], str(case), batch=[0])
-        for case in CASES
-    ),
+    *(Example("conv", case.conv, [case.input(case.channels), case.filter()], str(case), batch=[0]) for case in CASES),
     Example(
         "conv",
         CASES[5].conv,
@@ -146,9 +143,7 @@ EXAMPLES = [
         "bias",
         batch=[0],
     ),
-    Example(
-        "conv", CASES[8].conv, [CASES[8].input(4), CASES[8].filter(), floats(6)], "bias-first", batch=[0]
-    ),
+    Example("conv", CASES[8].conv, [CASES[8].input(4), CASES[8].filter(), floats(6)], "bias-first", batch=[0]),
     *(
         Example(
             "conv",

@@ -114,15 +114,8 @@ EXAMPLES = [
     Example("pow", lambda x: elementwise.power(x, 2), [corners], "square of negative"),
     Example("maximum", lambda x: elementwise.maximum(x, 0.1), [floats(3, 4)], "number", batch=[0]),
     Example("minimum", lambda x: elementwise.clip(x, -0.5, 0.5), [floats(3, 4)], "clip", batch=[0]),
-    *(
-        row
-        for name in COMPARISON
-        for row in _rows(name, getattr(comparison, name), corners, corners[::-1].copy())
-    ),
-    *(
-        Example(name, getattr(comparison, name), [integers(3, 4), integers(3, 4)], "int64")
-        for name in COMPARISON
-    ),
+    *(row for name in COMPARISON for row in _rows(name, getattr(comparison, name), corners, corners[::-1].copy())),
+    *(Example(name, getattr(comparison, name), [integers(3, 4), integers(3, 4)], "int64") for name in COMPARISON),
     *(
         Example(name, getattr(comparison, name), [bools(3, 4), bools(4)], batch=[0], empty=True)
         for name in ("logical_and", "logical_or", "logical_xor")

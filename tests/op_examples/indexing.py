@@ -22,22 +22,12 @@ pairs = np.stack([integers(3, 5, high=4), integers(3, 5, low=-3, high=3)], -1)
 
 EXAMPLES = [
     Example("gather", lambda x, i: gather(x, i), [table, places], "embedding", batch=[1], empty=True),
-    Example(
-        "gather", lambda x, i: gather(x, i, 1), [floats(2, 6, 4), integers(3, high=6)], "axis 1", batch=[0]
-    ),
-    Example(
-        "gather", lambda x, i: gather(x, i, -1), [floats(2, 3, 6), integers(2, 2, high=6)], "last", batch=[0]
-    ),
-    Example(
-        "gather", lambda x, i: gather(x, i), [table, integers(3, high=7, dtype="int32")], "int32", batch=[1]
-    ),
+    Example("gather", lambda x, i: gather(x, i, 1), [floats(2, 6, 4), integers(3, high=6)], "axis 1", batch=[0]),
+    Example("gather", lambda x, i: gather(x, i, -1), [floats(2, 3, 6), integers(2, 2, high=6)], "last", batch=[0]),
+    Example("gather", lambda x, i: gather(x, i), [table, integers(3, high=7, dtype="int32")], "int32", batch=[1]),
     Example("gather", lambda x, i: gather(x, i, 1), [floats(3, 6), integers(high=6)], "scalar", batch=[0]),
-    Example(
-        "gather", lambda x, i: gather(x, i), [integers(6), integers(2, 3, high=6)], "integers", batch=[1]
-    ),
-    Example(
-        "scatter_add", lambda i, u: scatter_add(i, u, 7), [places, floats(3, 5, 4)], batch=[0, 1], empty=True
-    ),
+    Example("gather", lambda x, i: gather(x, i), [integers(6), integers(2, 3, high=6)], "integers", batch=[1]),
+    Example("scatter_add", lambda i, u: scatter_add(i, u, 7), [places, floats(3, 5, 4)], batch=[0, 1], empty=True),
     Example("scatter_add", lambda i, u: scatter_add(i, u, 3), [integers(6, high=3), floats(6)], "numbers"),
     Example(
         "scatter_add",
@@ -46,9 +36,7 @@ EXAMPLES = [
         "axis 1",
         batch=[1],
     ),
-    Example(
-        "scatter_add", lambda i, u: scatter_add(i, u, 4), [integers(5, high=4), integers(5, 2)], "integers"
-    ),
+    Example("scatter_add", lambda i, u: scatter_add(i, u, 4), [integers(5, high=4), integers(5, 2)], "integers"),
     Example(
         "gather_elements",
         lambda x, i: gather_elements(x, i, -1),
@@ -97,9 +85,7 @@ EXAMPLES = [
         )
         for rows, size, label in ((300, 900, "into a large table"), (400, 300, "by columns"))
     ),
-    Example(
-        "cast", lambda i: one_hot(i, 4), [integers(3, 2, low=-1, high=6)], "one_hot", batch=[0], empty=True
-    ),
+    Example("cast", lambda i: one_hot(i, 4), [integers(3, 2, low=-1, high=6)], "one_hot", batch=[0], empty=True),
     Example("cast", lambda i: one_hot(i, 4, "int32", 0), [integers(3, 2, high=4)], "one_hot first"),
     # Not empty: TopK divides by zero then, before ONNX Runtime 1.31.
     Example("top_k", lambda x: top_k(x, 3), [floats(4, 6)], batch=[0]),

@@ -74,23 +74,16 @@ EXAMPLES = [
     *(Example("average_pool", case.average_pool, [case.input()], str(case), batch=[0]) for case in CASES),
     # The input only chooses places: its gradient is zero, but differences jump where the maximum moves.
     *(
-        Example(
-            "max_pool_grad", case.max_pool_grad, [case.output(), case.input()], str(case), [0, 1], wrt=[0]
-        )
+        Example("max_pool_grad", case.max_pool_grad, [case.output(), case.input()], str(case), [0, 1], wrt=[0])
         for case in CASES[:6:2]
     ),
     *(
-        Example(
-            "max_pool_gather", case.max_pool_gather, [case.input(), case.input()], str(case), [0, 1], wrt=[0]
-        )
+        Example("max_pool_gather", case.max_pool_gather, [case.input(), case.input()], str(case), [0, 1], wrt=[0])
         for case in CASES[:6:2]
     ),
     *(
         Example("max_pool_grad", case.max_pool_grad, [case.output(), TIES], f"ties-{case}", [0, 1], wrt=[0])
         for case in (TIED, OVERLAPPING)
     ),
-    *(
-        Example("average_pool_grad", case.average_pool_grad, [case.output()], str(case), batch=[0])
-        for case in CASES
-    ),
+    *(Example("average_pool_grad", case.average_pool_grad, [case.output()], str(case), batch=[0]) for case in CASES),
 ]

@@ -34,9 +34,7 @@ EXAMPLES = [
         }.items()
         for row in [
             Example(name, lambda x, f=function: f(x), [floats(4, 3)], "all", batch=[0]),
-            Example(
-                name, lambda x, f=function: f(x, [1]), [floats(4, 3, 2)], "middle", batch=[0], empty=True
-            ),
+            Example(name, lambda x, f=function: f(x, [1]), [floats(4, 3, 2)], "middle", batch=[0], empty=True),
             Example(name, lambda x, f=function: f(x, [0, -1], True), [floats(4, 3, 2)], "kept", batch=[0]),
             Example(name, lambda x, f=function: f(x, []), [floats(2, 3)], "none"),
             Example(name, lambda x, f=function: f(x, [1, 2]), [floats(2, 3, 2, 4)], "spatial", batch=[0]),

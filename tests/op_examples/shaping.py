@@ -31,9 +31,7 @@ EXAMPLES = [
     Example("reshape", lambda x: reshape(x, (x.shape[0], 20, 3)), [image], "merge", batch=[0]),
     Example("reshape", lambda x: reshape(x, (x.shape[0], 2, 2, 5, 3)), [image], "split", batch=[0]),
     Example("reshape", lambda x: reshape(x, ()), [floats(1, 1)], "scalar"),
-    Example(
-        "reshape", lambda x: expand_dims(expand_dims(x, 1), -1), [floats(3, 4)], "expand_dims", batch=[0]
-    ),
+    Example("reshape", lambda x: expand_dims(expand_dims(x, 1), -1), [floats(3, 4)], "expand_dims", batch=[0]),
     Example("reshape", lambda x: squeeze(x, [1, -1]), [floats(3, 1, 4, 1)], "squeeze", batch=[0]),
     Example("transpose", lambda x: transpose(x), [x234], "reverse", batch=[0], empty=True),
     Example("transpose", lambda x: transpose(x, (0, 3, 1, 2)), [image], "channels first", batch=[0]),
@@ -59,14 +57,10 @@ EXAMPLES = [
     ),
     Example("slice", lambda x: slice_axes(x, [1], [0], [None], [2]), [image], "step", batch=[0]),
     Example("slice", lambda x: slice_axes(x, [2, 1], [1, 0], [None, 3], [3, 2]), [image], "steps", batch=[0]),
-    Example(
-        "slice", lambda x: slice_axes(x, [1, 2], [None, -2], [None, 0], [-1, -2]), [image], "back", batch=[0]
-    ),
+    Example("slice", lambda x: slice_axes(x, [1, 2], [None, -2], [None, 0], [-1, -2]), [image], "back", batch=[0]),
     Example("slice", lambda x: slice_axes(x, [0], [None], [None], [-1]), [floats(4, 2)], "batch", batch=[0]),
     Example("slice", lambda x: slice_axes(x, [0], [-1], [None]), [floats(4, 2)], "last", batch=[0]),
-    Example(
-        "slice", lambda x: slice_axes(x, [0], [None], [None], [2]), [floats(4, 2)], "every other", batch=[0]
-    ),
+    Example("slice", lambda x: slice_axes(x, [0], [None], [None], [2]), [floats(4, 2)], "every other", batch=[0]),
     Example("slice", lambda x: slice_axes(x, [0], [5], [99]), [floats(4, 2)], "nothing"),
     Example("slice", lambda x: slice_axes(x, [0], [1], [1], [-1]), [floats(4, 2)], "nothing of a batch", batch=[0]),
     Example("slice", lambda x: slice_axes(x, [0], [2], [1]), [floats(4, 2)], "less than nothing", batch=[0]),
@@ -79,9 +73,7 @@ EXAMPLES = [
         row
         for mode in ("constant", "reflect", "edge")
         for row in [
-            Example(
-                "pad", lambda x, m=mode: pad(x, [(0, 0), (2, 1), (0, 3), (0, 0)], m), [image], mode, batch=[0]
-            ),
+            Example("pad", lambda x, m=mode: pad(x, [(0, 0), (2, 1), (0, 3), (0, 0)], m), [image], mode, batch=[0]),
             Example("pad", lambda x, m=mode: pad(x, [(1, 2)], m), [floats(4)], f"{mode} vector"),
         ]
     ),

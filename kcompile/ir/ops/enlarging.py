@@ -45,9 +45,7 @@ class Enlarging(Op, abstract=True):
     def _is_image(self) -> bool:
         return len(self.factors) == 4 and self.factors[0] == 1 and 1 in (self.factors[1], self.factors[3])
 
-    def permuted(
-        self, node: Node, permutation: Permutation
-    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         op = dataclasses.replace(self, factors=tuple(self.factors[axis] for axis in permutation))
         return (op, (permutation,)) if self.mode == "nearest" or op._is_image() else None
 
@@ -152,4 +150,3 @@ def repeat(x: Value, count: int, axis: int) -> Value:
     """Each element along ``axis`` ``count`` times in a row."""
     axis = normalize_axis(axis, x.rank)
     return enlarge(x, [count if i == axis else 1 for i in range(x.rank)])
-

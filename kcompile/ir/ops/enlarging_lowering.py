@@ -105,4 +105,3 @@ def linear_grad(b: Builder, op: EnlargeGrad, g_type: TensorType, x_type: TensorT
         dx = interpolation.by_windows(value, factors[2:])
     (y,) = b.inline(Graph([value], [dx]), [g])
     return b.op("Transpose", y, perm=to_channels_last(4)) if last else y
-

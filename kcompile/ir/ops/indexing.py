@@ -59,9 +59,7 @@ class Gather(Op):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         return b.op("Gather", *names, axis=self.axis)
 
-    def permuted(
-        self, node: Node, permutation: Permutation
-    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """The axes that come from the indices stay together, in order."""
         count = node.inputs[1].rank
         new_axis = _run_start(permutation, self.axis, count)
@@ -108,9 +106,7 @@ class ScatterAdd(Op):
 
     def infer(self, indices: TensorType, updates: TensorType) -> TensorType:  # type: ignore[override]
         _check_indices(indices)
-        if updates.rank < indices.rank or not all(
-            map(same_dim, indices.shape, updates.shape[: indices.rank])
-        ):
+        if updates.rank < indices.rank or not all(map(same_dim, indices.shape, updates.shape[: indices.rank])):
             raise IRError(f"the updates {updates} do not start with the shape of the indices {indices}")
         _check_addable(updates)
         return updates.with_shape((self.size, *updates.shape[indices.rank :]))
@@ -134,9 +130,7 @@ class ScatterAdd(Op):
         updates = b.reshape(updates, updates_type, (rows, *table.shape[1:]))
         return sum_rows(b, zeros(b, node), table, column, rows, updates)
 
-    def permuted(
-        self, node: Node, permutation: Permutation
-    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """The rows stay in front."""
         if permutation[0] != 0:
             return None
@@ -253,11 +247,7 @@ class ScatterNdAdd(Op):
     def infer(self, x: TensorType, indices: TensorType, updates: TensorType) -> TensorType:  # type: ignore[override]
         wanted = _nd_shape(x, indices)
         _check_addable(updates)
-        if (
-            updates.dtype != x.dtype
-            or updates.rank != len(wanted)
-            or not all(map(same_dim, updates.shape, wanted))
-        ):
+        if updates.dtype != x.dtype or updates.rank != len(wanted) or not all(map(same_dim, updates.shape, wanted)):
             raise IRError(f"the updates are {updates}; {x} at indices {indices} takes {x.with_shape(wanted)}")
         return x
 

@@ -147,4 +147,3 @@ def folded(x: Value, axis: int) -> Value:
     at_end = list(at_start)
     at_start[axis], at_end[axis] = (0, size - 1), (size - 1, 0)
     return add(add(middle, pad(first, at_start)), pad(last, at_end))
-

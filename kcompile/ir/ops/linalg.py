@@ -52,14 +52,10 @@ class MatMul(Op):
         if g is None:
             return [None, None]
         for_x = (
-            _product(y, g, self.transpose_y, True)
-            if self.transpose_x
-            else _product(g, y, False, not self.transpose_y)
+            _product(y, g, self.transpose_y, True) if self.transpose_x else _product(g, y, False, not self.transpose_y)
         )
         for_y = (
-            _product(g, x, True, self.transpose_x)
-            if self.transpose_y
-            else _product(x, g, not self.transpose_x, False)
+            _product(g, x, True, self.transpose_x) if self.transpose_y else _product(x, g, not self.transpose_x, False)
         )
         return [for_x, for_y]
 
@@ -77,9 +73,7 @@ class MatMul(Op):
             return b.op("FusedMatMul", *names, domain="com.microsoft", **flags)
         transposed = (self.transpose_x, self.transpose_y)
         swapped = (
-            b.op("Transpose", name, perm=[*range(type.rank - 2), type.rank - 1, type.rank - 2])
-            if flag
-            else name
+            b.op("Transpose", name, perm=[*range(type.rank - 2), type.rank - 1, type.rank - 2]) if flag else name
             for name, type, flag in zip(names, (x, y), transposed, strict=True)
         )
         return b.op("MatMul", *swapped)
@@ -97,9 +91,7 @@ class MatMul(Op):
         (inner, rows), (_, columns) = x.static_shape, y.static_shape
         return columns >= 3 * rows and inner >= 4 * columns and inner * rows * columns >= 2**22
 
-    def permuted(
-        self, node: Node, permutation: Permutation
-    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """Leading axes may move; the matrices stay on the last two."""
         rank = len(permutation)
         if permutation[-2:] != (rank - 2, rank - 1):
@@ -144,9 +136,7 @@ def matmul(x: Value, y: Value, transpose_x: bool = False, transpose_y: bool = Fa
 Axes = Sequence[int]
 
 
-def dot_general(
-    x: Value, y: Value, contract: tuple[Axes, Axes], batch: tuple[Axes, Axes] = ((), ())
-) -> Value:
+def dot_general(x: Value, y: Value, contract: tuple[Axes, Axes], batch: tuple[Axes, Axes] = ((), ())) -> Value:
     """Sum of products over the ``contract`` axes of ``x`` and ``y``.
 
     These pair up in order, as do the ``batch`` axes.

@@ -42,15 +42,9 @@ class Normalization(Op, abstract=True):
         if not x.is_float:
             raise IRError(f"needs a floating point tensor, got {x}")
         for vector in vectors:
-            if (
-                vector.dtype != x.dtype
-                or vector.rank != 1
-                or not same_dim(vector.shape[0], x.shape[self.axis])
-            ):
+            if vector.dtype != x.dtype or vector.rank != 1 or not same_dim(vector.shape[0], x.shape[self.axis]):
                 wanted = x.with_shape((x.shape[self.axis],))
-                raise IRError(
-                    f"scale, offset, mean and variance of {x} on axis {self.axis} are {wanted}, got {vector}"
-                )
+                raise IRError(f"scale, offset, mean and variance of {x} on axis {self.axis} are {wanted}, got {vector}")
 
     def others(self, rank: int) -> tuple[int, ...]:
         """The axes that the statistics are taken over."""
@@ -60,9 +54,7 @@ class Normalization(Op, abstract=True):
         """How many elements the statistics of each channel are taken over, as a scalar like ``x``."""
         return count_along(x, self.others(x.rank))
 
-    def permuted(
-        self, node: Node, permutation: Permutation
-    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """The same op along the moved axis; ``permutation`` is that of the first output, vectors stay."""
         changed = dataclasses.replace(self, axis=permutation.index(self.axis))
         rank = node.outputs[0].rank
@@ -108,9 +100,7 @@ class BatchNormTraining(Normalization):
         dscale: Value | None = None
         doffset: Value | None = None
         if g is not None:
-            dx, dscale, doffset = apply_multi(
-                BatchNormGrad(self.axis, self.epsilon), g, x, scale, mean, variance
-            )
+            dx, dscale, doffset = apply_multi(BatchNormGrad(self.axis, self.epsilon), g, x, scale, mean, variance)
         # The statistics are rarely differentiated themselves; they are means over all but one axis.
         if g_mean is not None:
             dx = _plus(dx, _along(div(g_mean, self.count(x)), self.axis, x.rank))
@@ -149,11 +139,7 @@ class BatchNormGrad(Normalization):
         centered = (x - _spread(mean, self.axis, rank)) * _spread(inverse, self.axis, rank)
         doffset, dscale = g.sum(over), (g * centered).sum(over)
         count = x.size // x.shape[self.axis] or 1
-        rest = (
-            g
-            - _spread(doffset / count, self.axis, rank)
-            - centered * _spread(dscale / count, self.axis, rank)
-        )
+        rest = g - _spread(doffset / count, self.axis, rank) - centered * _spread(dscale / count, self.axis, rank)
         return rest * _spread(scale * inverse, self.axis, rank), dscale, doffset
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
@@ -244,9 +230,7 @@ class BatchNormInference(Normalization):
         return None if any(stacked[1:]) else (apply(dataclasses.replace(self, axis=self.axis + 1), *inputs),)
 
 
-def _normalize(
-    x: Array, scale: Array, offset: Array, mean: Array, variance: Array, op: Normalization
-) -> Array:
+def _normalize(x: Array, scale: Array, offset: Array, mean: Array, variance: Array, op: Normalization) -> Array:
     factor = scale / np.sqrt(variance + op.epsilon)
     centered = x - _spread(mean, op.axis, x.ndim)
     result: Array = centered * _spread(factor, op.axis, x.ndim) + _spread(offset, op.axis, x.ndim)

@@ -52,9 +52,7 @@ class Pooling(SpatialOp, abstract=True):
             raise IRError(f"window {self.window} and strides {self.strides} must be at least 1")
         for size, pair in zip(self.window, self.pads, strict=True):
             if any(isinstance(dim, int) and not 0 <= dim < size for dim in pair):
-                raise IRError(
-                    f"pads {self.pads} must be at least 0 and smaller than the window {self.window}"
-                )
+                raise IRError(f"pads {self.pads} must be at least 0 and smaller than the window {self.window}")
 
     def counts(self, sizes: Sequence[Dim]) -> tuple[Dim, ...]:
         """How many windows fit along each axis of an input of spatial ``sizes``."""
@@ -105,9 +103,7 @@ class MaxPool(Pooling):
         """Another op with the same windows."""
         return op(self.window, self.strides, self.pads, self.data_format)
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.max_pool(b, self, types[0], *names)
 
 
@@ -137,9 +133,7 @@ class MaxPoolGrad(Pooling):
         op = MaxPoolGather(self.window, self.strides, self.pads, self.data_format)
         return [None if t is None else apply(op, t, x), None]
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.max_pool_grad(b, self, types[1], types[0], *names)
 
 
@@ -164,9 +158,7 @@ class MaxPoolGather(Pooling):
         op = MaxPoolGrad(self.window, self.strides, self.pads, self.data_format)
         return [None if g is None else apply(op, g, x), None]
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.max_pool_gather(b, self, types[1], *names)
 
 
@@ -192,9 +184,7 @@ class AveragePool(Pooling):
         op = AveragePoolGrad(self.window, self.strides, self.pads, self.data_format, sizes)
         return [None if g is None else apply(op, g)]
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.average_pool(b, self, types[0], *names)
 
 
@@ -226,9 +216,7 @@ class AveragePoolGrad(Pooling):
         op = AveragePool(self.window, self.strides, self.pads, self.data_format)
         return [None if t is None else apply(op, t)]
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         return lowering.average_pool_grad(b, self, types[0], output, *names)
 
 

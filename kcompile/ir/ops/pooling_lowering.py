@@ -122,9 +122,7 @@ def as_convolution(
     """The mean of each window, zeros of the padding included, by a convolution of each channel for itself."""
     (channels,) = x_type.with_shape(x_type.shape[1:2]).static_shape
     w = np.full((channels, 1, *window), 1 / float(np.prod(window)))
-    return b.op(
-        "Conv", x, b.constant(w, x_type.dtype), kernel_shape=window, strides=strides, pads=pads, group=channels
-    )
+    return b.op("Conv", x, b.constant(w, x_type.dtype), kernel_shape=window, strides=strides, pads=pads, group=channels)
 
 
 def real_share(op: Pooling, x_type: TensorType) -> Array:

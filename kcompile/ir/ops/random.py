@@ -266,9 +266,7 @@ def _shifted(x: Value, mean: float, stddev: float, dtype: str) -> Value:
     return add(x, mean) if mean else x
 
 
-def bernoulli(
-    counter: Value, shape: Sequence[Dim], probability: float, stream: int, dtype: str = "float32"
-) -> Value:
+def bernoulli(counter: Value, shape: Sequence[Dim], probability: float, stream: int, dtype: str = "float32") -> Value:
     """1 with this probability, else 0 (or True and False, for dtype ``bool``).
 
     Raises:
@@ -280,9 +278,7 @@ def bernoulli(
     return cast(less(bits, threshold) if threshold < 2**32 else less_equal(bits, 2**32 - 1), dtype)
 
 
-def dropout_mask(
-    counter: Value, shape: Sequence[Dim], rate: float, stream: int, dtype: str = "float32"
-) -> Value:
+def dropout_mask(counter: Value, shape: Sequence[Dim], rate: float, stream: int, dtype: str = "float32") -> Value:
     """0 with probability ``rate``, else ``1 / (1 - rate)``.
 
     Raises:
@@ -310,7 +306,9 @@ def dropout(
     """
     if noise_shape is not None and len(noise_shape) != x.rank:
         raise IRError(f"noise_shape {tuple(noise_shape)} needs as many axes as the value has: {x.type}")
-    shape = x.shape if noise_shape is None else [
-        size if dim is None else dim for dim, size in zip(noise_shape, x.shape, strict=True)
-    ]
+    shape = (
+        x.shape
+        if noise_shape is None
+        else [size if dim is None else dim for dim, size in zip(noise_shape, x.shape, strict=True)]
+    )
     return mul(x, dropout_mask(counter, shape, rate, stream, x.dtype)) if rate else x

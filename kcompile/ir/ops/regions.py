@@ -61,9 +61,7 @@ def region_input(label: str, type: TensorType) -> Value:
     return apply(Input(label, type))
 
 
-def close_region(
-    inputs: Sequence[Value], *results: Sequence[Value]
-) -> tuple[dict[Value, Value], list[list[Value]]]:
+def close_region(inputs: Sequence[Value], *results: Sequence[Value]) -> tuple[dict[Value, Value], list[list[Value]]]:
     """Turn what ``results`` use from outside into further inputs.
 
     Returns:

@@ -40,9 +40,7 @@ class Reshape(Op):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         return b.reshape(names[0], node.inputs[0].type, self.shape)
 
-    def permuted(
-        self, node: Node, permutation: Permutation
-    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """Axes that a reshape merges or splits can move only together."""
         groups = _reshape_groups(node.inputs[0].shape, self.shape)
         wanted: list[int] = []
@@ -82,9 +80,7 @@ def _reshape_groups(source: Sequence[Dim], target: Sequence[Dim]) -> list[tuple[
     return groups
 
 
-def _smallest_group(
-    source: Sequence[Dim], target: Sequence[Dim], i: int, j: int
-) -> tuple[list[int], list[int]]:
+def _smallest_group(source: Sequence[Dim], target: Sequence[Dim], i: int, j: int) -> tuple[list[int], list[int]]:
     for total in range(2, len(source) - i + len(target) - j + 1):
         for taken in range(max(1, total - len(target) + j), min(total, len(source) - i + 1)):
             ends = i + taken, j + total - taken
@@ -128,9 +124,7 @@ class Expand(Op):
 
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
         wanted = self.shape[len(self.shape) - x.rank :] if len(self.shape) >= x.rank else ()
-        if len(wanted) != x.rank or not all(
-            n == 1 or same_dim(n, m) for n, m in zip(x.shape, wanted, strict=True)
-        ):
+        if len(wanted) != x.rank or not all(n == 1 or same_dim(n, m) for n, m in zip(x.shape, wanted, strict=True)):
             raise IRError(f"{x} does not broadcast to {self.shape}")
         return x.with_shape(self.shape)
 

@@ -65,9 +65,7 @@ class Scan(RegionOp):
         results = region_types(self.body, [*initial, *slices, *rest])
         for index, (before, after) in enumerate(zip(initial, results, strict=False)):
             if not after.may_be(before):
-                raise IRError(
-                    f"state {index} is {before} before a step and {after} after it; its type must stay"
-                )
+                raise IRError(f"state {index} is {before} before a step and {after} after it; its type must stay")
         stacked = [type.with_shape((length, *type.shape)) for type in results[self.states :]]
         return (*initial, *stacked)
 

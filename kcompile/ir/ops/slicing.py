@@ -216,12 +216,7 @@ class Pad(Op):
             for amount in pair:
                 if self.mode != "constant" and isinstance(amount, int) and amount < 0:
                     raise IRError(f"mode {self.mode!r} cannot remove elements (pads {pair} on axis {axis})")
-                if (
-                    self.mode == "reflect"
-                    and isinstance(amount, int)
-                    and isinstance(n, int)
-                    and amount >= max(n, 1)
-                ):
+                if self.mode == "reflect" and isinstance(amount, int) and isinstance(n, int) and amount >= max(n, 1):
                     raise IRError(f"axis {axis} of size {n} is too short to be reflected by {amount}")
         shape = tuple(n + before + after for n, (before, after) in zip(x.shape, self.pads, strict=True))
         if any(isinstance(n, int) and n < 0 for n in shape):
@@ -254,9 +249,7 @@ class Pad(Op):
             return b.op("Pad", names[0], b.dims(pads), mode=self.mode)
         dtype = node.inputs[0].dtype
         if dtype in ("int16", "uint16"):  # no kernel in ONNX Runtime
-            padded = b.op(
-                "Pad", b.op("Cast", names[0], to="int32"), b.dims(pads), b.constant(self.value, "int32")
-            )
+            padded = b.op("Pad", b.op("Cast", names[0], to="int32"), b.dims(pads), b.constant(self.value, "int32"))
             return b.op("Cast", padded, to=dtype)
         value = b.constant(self.value, dtype) if self.value else ""
         return b.op("Pad", names[0], b.dims(pads), *([value] if value else []))

@@ -142,9 +142,7 @@ class SpatialOp(Op, abstract=True):
         """``array``, whose channels are on axis 1, in the order of ``data_format``."""
         return np.moveaxis(array, 1, -1) if self.data_format == "channels_last" else array
 
-    def permuted(
-        self, node: Node, permutation: Permutation
-    ) -> tuple[Op, tuple[Permutation | None, ...]] | None:
+    def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """The same op in the other data format.
 
         Where the output has no data format (the gradient of a filter), ask with the identity: only the
@@ -185,9 +183,7 @@ class SpatialOp(Op, abstract=True):
         y = apply(self, *map(merged, images), *inputs[first:])
         return (parted(y, *images[0].shape[:2]),)
 
-    def lower_channels_first(
-        self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str
-    ) -> str:
+    def lower_channels_first(self, b: Builder, types: Sequence[TensorType], output: TensorType, *names: str) -> str:
         """Add the ONNX nodes; ``types`` and ``output`` are those of the channels-first tensors."""
         raise NotImplementedError(type(self).__name__)
 

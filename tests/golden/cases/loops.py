@@ -13,9 +13,7 @@ Y = np.arange(5, dtype="float32")[:, None] / 5
 VALIDATION = (X[:3], Y[:3])
 
 LOOPS = {"train": ("epoch", "train_batch"), "test": ("test_batch",), "predict": ("predict_batch",)}
-HOOKS = [
-    f"on_{name}_{end}" for loop, inner in LOOPS.items() for name in (loop, *inner) for end in ("begin", "end")
-]
+HOOKS = [f"on_{name}_{end}" for loop, inner in LOOPS.items() for name in (loop, *inner) for end in ("begin", "end")]
 
 
 def recorder(keras: Any) -> Any:
@@ -83,9 +81,7 @@ CASES: dict[str, Callable[[Any, Any, dict[str, Any]], Any]] = {
     "sequence": lambda k, m, c: m.fit(sequence(k, 3), validation_data=sequence(k, 2), **c),
     "sequence, evaluate": lambda k, m, c: m.evaluate(sequence(k, 3), **c),
     "sequence, predict": lambda k, m, c: m.predict(sequence(k, 3), **c),
-    "growing sequences": lambda k, m, c: m.fit(
-        sequence(k, 1, 1), epochs=3, validation_data=sequence(k, 1, 1), **c
-    ),
+    "growing sequences": lambda k, m, c: m.fit(sequence(k, 1, 1), epochs=3, validation_data=sequence(k, 1, 1), **c),
     "shrinking sequence": lambda k, m, c: m.fit(sequence(k, 2, -1), epochs=2, **c),
     "stopped": lambda k, m, c: m.fit(
         X, Y, batch_size=2, epochs=2, validation_data=VALIDATION, **{**c, "callbacks": [*c["callbacks"], stop(k, m)]}
