@@ -11,12 +11,8 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 
 from kcompile.ir import Graph, Value, constant, input_value, named, scope, variable_value
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops.comparison import greater, logical_not
-from kcompile.ir.ops.control import cond, learning_phase, select
-from kcompile.ir.ops.linalg import matmul
-from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
-from kcompile.ir.ops.shaping import (
+from kcompile.ir.ops.arrays.reduction import reduce_max, reduce_mean, reduce_sum
+from kcompile.ir.ops.arrays.shaping import (
     concat,
     expand,
     expand_dims,
@@ -27,7 +23,11 @@ from kcompile.ir.ops.shaping import (
     split,
     transpose,
 )
-from kcompile.ir.ops.softmax import log_softmax, softmax
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise.comparison import greater, logical_not
+from kcompile.ir.ops.loops.control import cond, learning_phase, select
+from kcompile.ir.ops.products.linalg import matmul
+from kcompile.ir.ops.products.softmax import log_softmax, softmax
 
 UNARY: list[Callable[[Value], Value]] = [
     e.neg, e.absolute, e.tanh, e.sigmoid, e.relu, e.softplus, e.stop_gradient, e.square,

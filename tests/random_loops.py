@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from kcompile.ir import Graph, Value, input_value, named
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops.comparison import greater
-from kcompile.ir.ops.control import scan, select
-from kcompile.ir.ops.linalg import matmul
-from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
-from kcompile.ir.ops.shaping import concat, expand, expand_dims, reshape, slice_axes, split, transpose
-from kcompile.ir.ops.softmax import softmax
+from kcompile.ir.ops.arrays.reduction import reduce_max, reduce_mean, reduce_sum
+from kcompile.ir.ops.arrays.shaping import concat, expand, expand_dims, reshape, slice_axes, split, transpose
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise.comparison import greater
+from kcompile.ir.ops.loops.control import scan, select
+from kcompile.ir.ops.products.linalg import matmul
+from kcompile.ir.ops.products.softmax import softmax
 
 BATCH, TIME, WIDTH = named("batch"), named("time"), 3
 ROWS, MATRIX, VECTOR = (BATCH, WIDTH), (WIDTH, WIDTH), (WIDTH,)

@@ -11,8 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcompile.ir import Graph, IRError, Value, constant, input_value, interpret, named, scope, toposort
-from kcompile.ir.ops.comparison import greater
-from kcompile.ir.ops.elementwise import (
+from kcompile.ir.ops.arrays.indexing import gather, top_k
+from kcompile.ir.ops.arrays.reduction import (
+    cumprod,
+    cumsum,
+    logsumexp,
+    reduce_max,
+    reduce_mean,
+    reduce_prod,
+    reduce_sum,
+)
+from kcompile.ir.ops.arrays.shaping import concat, expand_dims, pad, reshape, slice_axes, split, transpose
+from kcompile.ir.ops.elementwise.comparison import greater
+from kcompile.ir.ops.elementwise.functions import (
     add,
     div,
     exp,
@@ -26,19 +37,8 @@ from kcompile.ir.ops.elementwise import (
     tanh,
     where,
 )
-from kcompile.ir.ops.indexing import gather, top_k
-from kcompile.ir.ops.linalg import matmul
-from kcompile.ir.ops.reduction import (
-    cumprod,
-    cumsum,
-    logsumexp,
-    reduce_max,
-    reduce_mean,
-    reduce_prod,
-    reduce_sum,
-)
-from kcompile.ir.ops.shaping import concat, expand_dims, pad, reshape, slice_axes, split, transpose
-from kcompile.ir.ops.softmax import log_softmax, softmax
+from kcompile.ir.ops.products.linalg import matmul
+from kcompile.ir.ops.products.softmax import log_softmax, softmax
 from kcompile.passes.autodiff import fit, gradients
 from kcompile.passes.emit import emit
 

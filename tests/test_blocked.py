@@ -9,14 +9,14 @@ import pytest
 
 from kcompile.ir import Graph, Target, Value, constant, input_value, interpret, named
 from kcompile.ir.core import Array
-from kcompile.ir.ops.convolution import conv
-from kcompile.ir.ops.elementwise import add, div, mul, relu
-from kcompile.ir.ops.enlarging import enlarge
-from kcompile.ir.ops.normalization import batch_norm_inference, batch_norm_training
-from kcompile.ir.ops.pooling import average_pool, max_pool
-from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
-from kcompile.ir.ops.shaping import concat
-from kcompile.ir.ops.spatial import resolve_pads
+from kcompile.ir.ops.arrays.reduction import reduce_max, reduce_mean, reduce_sum
+from kcompile.ir.ops.arrays.shaping import concat
+from kcompile.ir.ops.elementwise.functions import add, div, mul, relu
+from kcompile.ir.ops.spatial.convolution import conv
+from kcompile.ir.ops.spatial.enlarging import enlarge
+from kcompile.ir.ops.spatial.normalization import batch_norm_inference, batch_norm_training
+from kcompile.ir.ops.spatial.pooling import average_pool, max_pool
+from kcompile.ir.ops.spatial.spatial import resolve_pads
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.blocked import blocked
 from kcompile.passes.blocked_fusion import join_blocked, scale_filters

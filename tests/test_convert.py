@@ -131,7 +131,7 @@ def test_bounds_from_rounding_still_notice_what_is_wrong(tmp_path: Path) -> None
 
 def test_faults_that_only_special_numbers_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A runtime that takes zeros before a pooling for pads, as many releases do: negative inputs tell."""
-    from kcompile.ir.ops.slicing import Pad
+    from kcompile.ir.ops.arrays.slicing import Pad
 
     lower = Pad.lower
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kcompile.ir import Graph, IRError, Target, apply, constant, input_value, interpret, named
-from kcompile.ir.ops import convolution, convolution_table
-from kcompile.ir.ops import convolution_weight_lowering as ways
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
-from kcompile.ir.ops.pooling import average_pool
-from kcompile.ir.ops.spatial import output_size, resolve_pads
+from kcompile.ir.ops.spatial import convolution, convolution_table
+from kcompile.ir.ops.spatial import convolution_weight_lowering as ways
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, ConvWeightGrad
+from kcompile.ir.ops.spatial.pooling import average_pool
+from kcompile.ir.ops.spatial.spatial import output_size, resolve_pads
 from kcompile.passes.convolution_kinds import convolution_kinds
 from kcompile.passes.emit import emit
 from tests.op_checks import (

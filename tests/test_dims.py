@@ -19,7 +19,7 @@ from kcompile.ir.dims import (
     product,
     substitute,
 )
-from kcompile.ir.ops.sizes import dims_vector
+from kcompile.ir.ops.shapes.sizes import dims_vector
 from kcompile.passes.emit import emit
 
 NAMES = ("batch", "time")

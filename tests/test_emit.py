@@ -21,10 +21,10 @@ from kcompile.ir import (
     scope,
     variable_value,
 )
-from kcompile.ir.ops.elementwise import add, exp, mul
-from kcompile.ir.ops.linalg import matmul
-from kcompile.ir.ops.reduction import cumprod, reduce_sum
-from kcompile.ir.ops.shaping import dims_vector, reshape
+from kcompile.ir.ops.arrays.reduction import cumprod, reduce_sum
+from kcompile.ir.ops.arrays.shaping import dims_vector, reshape
+from kcompile.ir.ops.elementwise.functions import add, exp, mul
+from kcompile.ir.ops.products.linalg import matmul
 from kcompile.passes.emit import Emitted, Names, emit
 
 batch = named("batch")

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from kcompile.ir import Graph, Target, Value, constant, input_value, interpret, named
 from kcompile.ir.core import Array, Node
-from kcompile.ir.ops.control import scan
-from kcompile.ir.ops.elementwise import add, mul, sigmoid, square, sub, tanh
-from kcompile.ir.ops.linalg import MatMul, matmul
-from kcompile.ir.ops.reduction import reduce_sum
-from kcompile.ir.ops.scan import Scan
-from kcompile.ir.ops.shaping import expand, split
+from kcompile.ir.ops.arrays.reduction import reduce_sum
+from kcompile.ir.ops.arrays.shaping import expand, split
+from kcompile.ir.ops.elementwise.functions import add, mul, sigmoid, square, sub, tanh
+from kcompile.ir.ops.loops.control import scan
+from kcompile.ir.ops.loops.scan import Scan
+from kcompile.ir.ops.products.linalg import MatMul, matmul
 from kcompile.ir.text import print_graph
 from kcompile.passes import pipelines
 from kcompile.passes.autodiff import gradients

@@ -11,9 +11,9 @@ import kcompile as keras
 from kcompile.engine.evaluation import NonFiniteLoss
 from kcompile.ir.core import Graph, Value, input_value, variable_value
 from kcompile.ir.interpret import interpret
-from kcompile.ir.ops.arithmetic import add, mul, sub
-from kcompile.ir.ops.indexing import scatter_add
-from kcompile.ir.ops.variable_part import VariablePart
+from kcompile.ir.ops.arrays.indexing import scatter_add
+from kcompile.ir.ops.arrays.variable_part import VariablePart
+from kcompile.ir.ops.elementwise.arithmetic import add, mul, sub
 from kcompile.passes import late_updates
 from kcompile.passes.late_updates import divide
 from kcompile.passes.split_updates import split_updates

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcompile.ir import Graph, IRError, Target, Value, constant, input_value, interpret, named
-from kcompile.ir.ops.arithmetic import add
-from kcompile.ir.ops.comparison import greater, greater_equal, less, logical_and, logical_not, not_equal
-from kcompile.ir.ops.indexing import gather, top_k
-from kcompile.ir.ops.linalg import matmul
-from kcompile.ir.ops.recurrent_base import Recurrence
-from kcompile.ir.ops.recurrent_gru import gru
-from kcompile.ir.ops.recurrent_lstm import lstm
-from kcompile.ir.ops.recurrent_operators import RecurrentOperator
-from kcompile.ir.ops.recurrent_rnn import rnn
-from kcompile.ir.ops.reshaping import expand, expand_dims, transpose
-from kcompile.ir.ops.sizes import iota
-from kcompile.ir.ops.slicing import concat, slice_axes
+from kcompile.ir.ops.arrays.indexing import gather, top_k
+from kcompile.ir.ops.arrays.slicing import concat, slice_axes
+from kcompile.ir.ops.elementwise.arithmetic import add
+from kcompile.ir.ops.elementwise.comparison import greater, greater_equal, less, logical_and, logical_not, not_equal
+from kcompile.ir.ops.products.linalg import matmul
+from kcompile.ir.ops.recurrent.base import Recurrence
+from kcompile.ir.ops.recurrent.gru import gru
+from kcompile.ir.ops.recurrent.lstm import lstm
+from kcompile.ir.ops.recurrent.operators import RecurrentOperator
+from kcompile.ir.ops.recurrent.rnn import rnn
+from kcompile.ir.ops.shapes.reshaping import expand, expand_dims, transpose
+from kcompile.ir.ops.shapes.sizes import iota
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.dce import dce
 from kcompile.passes.emit import emit

@@ -10,8 +10,8 @@ import pytest
 
 from kcompile.ir import OPS, apply, ops
 from kcompile.ir.core import Leaf
-from kcompile.ir.ops.elementwise import Exp, neg
-from kcompile.ir.ops.reduction import ReduceSum
+from kcompile.ir.ops.arrays.reduction import ReduceSum
+from kcompile.ir.ops.elementwise.functions import Exp, neg
 from tests.op_checks import (
     TARGETS,
     build,
@@ -88,8 +88,8 @@ def test_permuted_op_commutes_with_transpose(example: Example) -> None:
 
 
 def test_every_op_has_examples() -> None:
-    for module in pkgutil.iter_modules(ops.__path__):
-        importlib.import_module(f"{ops.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(ops.__path__, f"{ops.__name__}."):
+        importlib.import_module(module.name)
     wanted = {name for name, op in OPS.items() if not issubclass(op, Leaf)}
     covered = {example.op for example in EXAMPLES}
     assert not wanted - covered, f"ops without a row in tests/op_examples: {sorted(wanted - covered)}"

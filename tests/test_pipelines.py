@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from kcompile.ir import Graph, constant
-from kcompile.ir.ops.shaping import expand
+from kcompile.ir.ops.arrays.shaping import expand
 from kcompile.ir.text import parse_graph, print_graph
 from kcompile.passes import pipelines
 from kcompile.passes.autodiff import gradients

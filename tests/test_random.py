@@ -13,7 +13,7 @@ import pytest
 
 from kcompile.ir import Graph, IRError, constant, interpret
 from kcompile.ir.core import Value
-from kcompile.ir.ops.random import (
+from kcompile.ir.ops.elementwise.random import (
     bernoulli,
     dropout,
     dropout_mask,

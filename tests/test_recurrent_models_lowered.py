@@ -9,7 +9,7 @@ import pytest
 
 from kcompile.engine.steps import predict_graph
 from kcompile.ir import Graph, Target, interpret
-from kcompile.ir.ops.recurrent_operators import RecurrentOperator
+from kcompile.ir.ops.recurrent.operators import RecurrentOperator
 from kcompile.layers import (
     GRU,
     LSTM,

@@ -9,8 +9,8 @@ import pytest
 
 from kcompile.ir import Graph, IRError, Node, Value, input_value, interpret, variable_value
 from kcompile.ir.core import apply
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops.elementwise import Neg, Relu, Tanh, Unary
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise.functions import Neg, Relu, Tanh, Unary
 from kcompile.ir.text import parse_graph
 from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, INFERENCE, TRAINING, run_pipeline
 from kcompile.passes.report import PassRecord, recording

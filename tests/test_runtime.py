@@ -8,8 +8,9 @@ import pytest
 
 from kcompile import ir
 from kcompile.errors import KCompileError
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import linalg, reduction
+from kcompile.ir.ops.arrays import reduction
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.products import linalg
 from kcompile.runtime import session as runtime
 from kcompile.runtime.executable import Executable
 from kcompile.runtime.options import configure, options

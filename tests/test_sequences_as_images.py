@@ -14,12 +14,12 @@ from kcompile.export import to_onnx
 from kcompile.ir import Graph, Value, constant, input_value, named
 from kcompile.ir.costs import blocks_by_itself
 from kcompile.ir.interpret import interpret
-from kcompile.ir.ops.convolution import conv
-from kcompile.ir.ops.elementwise import add, relu
-from kcompile.ir.ops.enlarging import repeat
-from kcompile.ir.ops.pooling import average_pool, max_pool
-from kcompile.ir.ops.reduction import reduce_max, reduce_mean
-from kcompile.ir.ops.shaping import concat, pad, slice_axes, transpose
+from kcompile.ir.ops.arrays.reduction import reduce_max, reduce_mean
+from kcompile.ir.ops.arrays.shaping import concat, pad, slice_axes, transpose
+from kcompile.ir.ops.elementwise.functions import add, relu
+from kcompile.ir.ops.spatial.convolution import conv
+from kcompile.ir.ops.spatial.enlarging import repeat
+from kcompile.ir.ops.spatial.pooling import average_pool, max_pool
 from kcompile.passes.pipelines import INFERENCE, run_pipeline
 from kcompile.passes.sequences_as_images import sequences_as_images
 

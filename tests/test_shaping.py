@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 
 from kcompile.ir import Graph, IRError, Value, constant, input_value, interpret, named
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.elementwise import add, cast, div, mul, sub
-from kcompile.ir.ops.indexing import gather, gather_elements, gather_nd, scatter_add, scatter_nd_add, top_k
-from kcompile.ir.ops.linalg import dot_general, matmul
-from kcompile.ir.ops.reduction import (
+from kcompile.ir.ops.arrays.indexing import gather, gather_elements, gather_nd, scatter_add, scatter_nd_add, top_k
+from kcompile.ir.ops.arrays.reduction import (
     arg_max,
     cumsum,
     reduce_any,
@@ -24,7 +22,7 @@ from kcompile.ir.ops.reduction import (
     reduce_prod,
     reduce_sum,
 )
-from kcompile.ir.ops.shaping import (
+from kcompile.ir.ops.arrays.shaping import (
     concat,
     dims_of,
     dims_vector,
@@ -39,7 +37,9 @@ from kcompile.ir.ops.shaping import (
     tile,
     transpose,
 )
-from kcompile.ir.ops.softmax import softmax
+from kcompile.ir.ops.elementwise.functions import add, cast, div, mul, sub
+from kcompile.ir.ops.products.linalg import dot_general, matmul
+from kcompile.ir.ops.products.softmax import softmax
 from tests.op_checks import check_permuted
 
 batch, time = named("batch"), named("time")

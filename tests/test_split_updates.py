@@ -9,10 +9,10 @@ import kcompile as keras
 from kcompile.ir import Graph, Variable, constant, input_value, interpret, variable_value
 from kcompile.ir.core import apply
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.elementwise import add, div, mul, sqrt, sub
-from kcompile.ir.ops.indexing import scatter_add
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.variable_part import VariablePart, part_of
+from kcompile.ir.ops.arrays.indexing import scatter_add
+from kcompile.ir.ops.arrays.variable_part import VariablePart, part_of
+from kcompile.ir.ops.elementwise.functions import add, div, mul, sqrt, sub
+from kcompile.ir.ops.products.linalg import MatMul
 from kcompile.passes import pipelines
 from kcompile.passes.split_updates import split_updates
 

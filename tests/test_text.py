@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from kcompile.ir import Graph, IRError, apply, constant, input_value, interpret, named, scope, variable_value
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops.control import cond
-from kcompile.ir.ops.reshaping import Reshape
-from kcompile.ir.ops.shaping import split
+from kcompile.ir.ops.arrays.shaping import split
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.loops.control import cond
+from kcompile.ir.ops.shapes.reshaping import Reshape
 from kcompile.ir.text import digest, large_constants, parse_graph, print_graph
 from tests import fixtures
 from tests.random_graphs import graphs

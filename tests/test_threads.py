@@ -11,7 +11,7 @@ import pytest
 
 from kcompile import ir
 from kcompile.errors import KCompileError
-from kcompile.ir.ops import linalg
+from kcompile.ir.ops.products import linalg
 from kcompile.runtime import cores
 from kcompile.runtime.executable import Executable
 from kcompile.runtime.options import BRIEF_SPINNING, Options, from_environment

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcompile.ir import Graph, Target, apply, input_value, interpret, named
-from kcompile.ir.ops import blocked_weight_lowering
-from kcompile.ir.ops.blocked import BlockedConvWeightGrad, to_blocks
-from kcompile.ir.ops.convolution import ConvWeightGrad
-from kcompile.ir.ops.spatial import output_size, resolve_pads
-from kcompile.ir.ops.tiles import Tiling, WindowSum, cheapest_tiling
+from kcompile.ir.ops.blocked import weight_lowering as blocked_weight_lowering
+from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad, to_blocks
+from kcompile.ir.ops.blocked.tiles import Tiling, WindowSum, cheapest_tiling
+from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
+from kcompile.ir.ops.spatial.spatial import output_size, resolve_pads
 from kcompile.passes.blocked_weight_gradients import by_tiles
 from kcompile.runtime.session import channel_block
 from tests.op_checks import assert_close, run_onnx

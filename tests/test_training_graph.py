@@ -11,18 +11,18 @@ import pytest
 from kcompile.ir import Graph, Value, Variable, interpret, named
 from kcompile.ir.core import Array, input_value, variable_value
 from kcompile.ir.dims import SymbolicDim
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops.control import learning_phase, select
-from kcompile.ir.ops.convolution import conv, conv_transpose
-from kcompile.ir.ops.enlarging import repeat
-from kcompile.ir.ops.linalg import matmul
-from kcompile.ir.ops.normalization import batch_norm_inference, batch_norm_training
-from kcompile.ir.ops.pooling import average_pool, max_pool
-from kcompile.ir.ops.random import dropout_mask
-from kcompile.ir.ops.reduction import reduce_max, reduce_mean, reduce_sum
-from kcompile.ir.ops.shaping import concat, pad, reshape
-from kcompile.ir.ops.softmax import softmax
-from kcompile.ir.ops.spatial import arrange, channel_axis, resolve_pads, spatial_axes
+from kcompile.ir.ops.arrays.reduction import reduce_max, reduce_mean, reduce_sum
+from kcompile.ir.ops.arrays.shaping import concat, pad, reshape
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise.random import dropout_mask
+from kcompile.ir.ops.loops.control import learning_phase, select
+from kcompile.ir.ops.products.linalg import matmul
+from kcompile.ir.ops.products.softmax import softmax
+from kcompile.ir.ops.spatial.convolution import conv, conv_transpose
+from kcompile.ir.ops.spatial.enlarging import repeat
+from kcompile.ir.ops.spatial.normalization import batch_norm_inference, batch_norm_training
+from kcompile.ir.ops.spatial.pooling import average_pool, max_pool
+from kcompile.ir.ops.spatial.spatial import arrange, channel_axis, resolve_pads, spatial_axes
 from kcompile.ir.types import TensorType
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.emit import emit

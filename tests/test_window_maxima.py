@@ -8,9 +8,9 @@ import pytest
 from kcompile.ir import Graph, Target, input_value
 from kcompile.ir.core import Array, apply
 from kcompile.ir.dims import named
-from kcompile.ir.ops.pooling import MaxPoolGrad
-from kcompile.ir.ops.spatial import output_size
-from kcompile.ir.ops.window_maxima import compares_runs, grad_by_runs
+from kcompile.ir.ops.spatial.pooling import MaxPoolGrad
+from kcompile.ir.ops.spatial.spatial import output_size
+from kcompile.ir.ops.spatial.window_maxima import compares_runs, grad_by_runs
 from kcompile.passes.max_gradients import max_gradients
 from tests.op_checks import run_onnx
 

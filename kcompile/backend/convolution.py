@@ -9,9 +9,10 @@ from kcompile import ir
 from kcompile.backend import config
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype
 from kcompile.errors import ShapeError, check_int_tuple, check_one_of
-from kcompile.ir.ops import convolution as ops
-from kcompile.ir.ops import pooling, reduction
-from kcompile.ir.ops.spatial import Pads, resolve_pads, span, spatial_axes, spatial_sizes
+from kcompile.ir.ops.arrays import reduction
+from kcompile.ir.ops.spatial import convolution as ops
+from kcompile.ir.ops.spatial import pooling
+from kcompile.ir.ops.spatial.spatial import Pads, resolve_pads, span, spatial_axes, spatial_sizes
 
 Ints = int | Sequence[int]
 

@@ -9,9 +9,11 @@ from kcompile.backend import config
 from kcompile.backend.numbers import finite
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
 from kcompile.errors import KCompileError
-from kcompile.ir.ops import comparison, linalg, reduction, shaping
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops.rectifiers import limited
+from kcompile.ir.ops.arrays import reduction, shaping
+from kcompile.ir.ops.elementwise import comparison
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise.rectifiers import limited
+from kcompile.ir.ops.products import linalg
 
 Axis = int | Sequence[int] | None
 

@@ -12,11 +12,13 @@ from kcompile.backend.activations import softplus
 from kcompile.backend.variables import current_trace, learning_phase
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype, promote
 from kcompile.errors import KCompileError
-from kcompile.ir.ops import comparison, indexing, normalization, reduction, shaping
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import softmax as softmax_ops
-from kcompile.ir.ops.control import select
-from kcompile.ir.ops.sizes import dims_vector
+from kcompile.ir.ops.arrays import indexing, reduction, shaping
+from kcompile.ir.ops.elementwise import comparison
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.loops.control import select
+from kcompile.ir.ops.products import softmax as softmax_ops
+from kcompile.ir.ops.shapes.sizes import dims_vector
+from kcompile.ir.ops.spatial import normalization
 
 # ---- losses
 

@@ -15,8 +15,8 @@ from kcompile.backend import config
 from kcompile.backend.shape import as_dims
 from kcompile.backend.variables import Variable, at_once, current_trace
 from kcompile.engine.tensor import Tensor, as_float
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import random as random_ops
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import random as random_ops
 
 _counter: Variable | None = None
 

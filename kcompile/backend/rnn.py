@@ -11,10 +11,11 @@ from kcompile.backend.functions import substitute
 from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import DataTypeError, KCompileError, ShapeError, check_int, shown
-from kcompile.ir.ops import comparison, cumulative, shaping
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops.control import scan
-from kcompile.ir.ops.reshaping import Expand, Reshape
+from kcompile.ir.ops.arrays import cumulative, shaping
+from kcompile.ir.ops.elementwise import comparison
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.loops.control import scan
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape
 
 Values = list[ir.Value]
 

@@ -10,8 +10,9 @@ from kcompile.backend import config
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype
 from kcompile.errors import KCompileError
 from kcompile.ir.dims import as_integers
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import enlarging, indexing, shaping
+from kcompile.ir.ops.arrays import indexing, shaping
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.spatial import enlarging
 
 
 def shape(x: Any) -> Tensor:
@@ -232,7 +233,7 @@ def resize_volumes(
 
 def map_fn(fn: Any, elems: Any, name: str | None = None, dtype: str | None = None) -> Tensor:
     """``fn`` applied to each element along axis 0, joined along axis 0."""
-    from kcompile.ir.ops.control import scan
+    from kcompile.ir.ops.loops.control import scan
 
     value = as_tensor(elems).value
 

@@ -19,8 +19,8 @@ from kcompile.backend.shape import as_dims
 from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError
 from kcompile.ir.dims import as_integers
-from kcompile.ir.ops import shaping
-from kcompile.ir.ops.control import learning_phase as learning_phase_leaf
+from kcompile.ir.ops.arrays import shaping
+from kcompile.ir.ops.loops.control import learning_phase as learning_phase_leaf
 from kcompile.runtime.storage import Storage, attach
 
 _recorded: ContextVar[Recorder | None] = ContextVar("recorded", default=None)

@@ -14,20 +14,20 @@ import numpy as np
 from kcompile.ir.core import Array, Graph, Input, Leaf, Node, Op, Value, Variable
 from kcompile.ir.dims import Dim
 from kcompile.ir.interpret import bind, evaluate, match_sizes
-from kcompile.ir.ops.arithmetic import Add, Sub
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad
-from kcompile.ir.ops.elementwise import Erf, Sigmoid, Tanh
-from kcompile.ir.ops.gemm import Gemm
-from kcompile.ir.ops.indexing import Gather, GatherElements, GatherNd
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.normalization import Normalization
-from kcompile.ir.ops.pooling import AveragePool, MaxPool
-from kcompile.ir.ops.recurrent_base import Recurrence
-from kcompile.ir.ops.reduction import ReduceMean, ReduceSum
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose
-from kcompile.ir.ops.scan import Scan
-from kcompile.ir.ops.slicing import Concat, Pad, Slice, Split
-from kcompile.ir.ops.softmax import Softmax
+from kcompile.ir.ops.arrays.indexing import Gather, GatherElements, GatherNd
+from kcompile.ir.ops.arrays.reduction import ReduceMean, ReduceSum
+from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice, Split
+from kcompile.ir.ops.elementwise.arithmetic import Add, Sub
+from kcompile.ir.ops.elementwise.functions import Erf, Sigmoid, Tanh
+from kcompile.ir.ops.loops.scan import Scan
+from kcompile.ir.ops.products.gemm import Gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.products.softmax import Softmax
+from kcompile.ir.ops.recurrent.base import Recurrence
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
+from kcompile.ir.ops.spatial.normalization import Normalization
+from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool
 
 EXACT = (Concat, Expand, Gather, GatherElements, GatherNd, MaxPool, Pad, Reshape, Slice, Split, Transpose)
 """What moves numbers only."""

@@ -9,8 +9,10 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.engine.tensor import Array
-from kcompile.ir.ops import arithmetic, normalization, reduction
-from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops.arrays import reduction
+from kcompile.ir.ops.elementwise import arithmetic
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.spatial import normalization
 
 if TYPE_CHECKING:
     from kcompile.engine.steps import Step

@@ -11,7 +11,7 @@ from kcompile.engine.compilation import Compilation, OutputPlan, resolve
 from kcompile.engine.steps import called, output_loss, spread
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import DataError, unknown_name
-from kcompile.ir.ops import shaping
+from kcompile.ir.ops.arrays import shaping
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -8,7 +8,7 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.errors import DataTypeError
-from kcompile.ir.ops.control import LearningPhase
+from kcompile.ir.ops.loops.control import LearningPhase
 
 if TYPE_CHECKING:
     from kcompile.engine.tensor import Array, Tensor

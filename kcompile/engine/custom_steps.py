@@ -22,7 +22,7 @@ from kcompile.engine.steps import Step, with_update_sum, without_idle_counters
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import with_sublayers
 from kcompile.errors import DataTypeError, KCompileError, shown
-from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops.elementwise import functions as e
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -12,7 +12,7 @@ from kcompile.engine import loading
 from kcompile.engine.replay import is_replayed
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import warn
-from kcompile.ir.ops import shaping
+from kcompile.ir.ops.arrays import shaping
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

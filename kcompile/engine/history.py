@@ -6,8 +6,8 @@ from weakref import WeakValueDictionary
 
 from kcompile import ir
 from kcompile.engine.tensor import Tensor
-from kcompile.ir.ops.elementwise import Sigmoid
-from kcompile.ir.ops.softmax import Softmax
+from kcompile.ir.ops.elementwise.functions import Sigmoid
+from kcompile.ir.ops.products.softmax import Softmax
 
 _layer_outputs: WeakValueDictionary[ir.Value, Tensor] = WeakValueDictionary()
 _by_logits: WeakValueDictionary[ir.Value, Tensor] = WeakValueDictionary()

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from kcompile import ir
 from kcompile.ir.core import Input, Value
-from kcompile.ir.ops.arithmetic import Cast, Where
-from kcompile.ir.ops.indexing import Gather
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose
-from kcompile.ir.ops.slicing import Slice, Split
+from kcompile.ir.ops.arrays.indexing import Gather
+from kcompile.ir.ops.arrays.slicing import Slice, Split
+from kcompile.ir.ops.elementwise.arithmetic import Cast, Where
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose
 
 MOVES = (Cast, Expand, Reshape, Slice, Split, Transpose)
 """What leaves the numbers as they are."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kcompile.engine.lists import as_list
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import ShapeError
-from kcompile.ir.ops import shaping
+from kcompile.ir.ops.arrays import shaping
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

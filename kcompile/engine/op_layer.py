@@ -12,8 +12,8 @@ from kcompile.engine.history import made_by_layer, made_from_logits
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, ShapeError, shown
-from kcompile.ir.ops.elementwise import Sigmoid
-from kcompile.ir.ops.softmax import Softmax
+from kcompile.ir.ops.elementwise.functions import Sigmoid
+from kcompile.ir.ops.products.softmax import Softmax
 from kcompile.ir.parsing import parse_graph
 from kcompile.ir.printing import large_constants, print_graph
 

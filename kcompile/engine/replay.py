@@ -12,7 +12,7 @@ from kcompile.engine.lists import as_list
 from kcompile.engine.nest import flatten
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError
-from kcompile.ir.ops.random import RandomBits
+from kcompile.ir.ops.elementwise.random import RandomBits
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

@@ -23,7 +23,7 @@ from kcompile.engine.resolver import Resolver
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import NOTES, with_sublayers
 from kcompile.errors import KCompileError, ShapeError
-from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops.elementwise import functions as e
 from kcompile.passes.autodiff import gradients as differentiate
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from kcompile.engine.partial_losses import weights_with_loss
 from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import KCompileError, ShapeError
 from kcompile.ir.dims import names_in
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import reduction, shaping
-from kcompile.ir.ops.control import scan
-from kcompile.ir.ops.convolution import ConvWeightGrad
+from kcompile.ir.ops.arrays import reduction, shaping
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.loops.control import scan
+from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.runtime.storage import exclusive
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 from kcompile.engine.tensor import Tensor, as_float
 from kcompile.errors import ShapeError
-from kcompile.ir.ops import shaping
+from kcompile.ir.ops.arrays import shaping
 
 
 def matched(y_true: Tensor, y_pred: Tensor, kind: str, owner: str, weighted: bool = False) -> tuple[Tensor, Tensor]:

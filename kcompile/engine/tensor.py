@@ -11,7 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 from kcompile import ir
 from kcompile.engine import advice
 from kcompile.errors import AbsentError, DataTypeError, NoNumberError, PlaceError
-from kcompile.ir.ops import comparison, elementwise, linalg, shaping
+from kcompile.ir.ops.arrays import shaping
+from kcompile.ir.ops.elementwise import comparison
+from kcompile.ir.ops.elementwise import functions as elementwise
+from kcompile.ir.ops.products import linalg
 from kcompile.ir.types import broadcast_shapes
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ class Tensor:
 
     @property
     def _uses_learning_phase(self) -> bool:
-        from kcompile.ir.ops.control import LearningPhase
+        from kcompile.ir.ops.loops.control import LearningPhase
 
         return any(isinstance(node.op, LearningPhase) for node in ir.toposort([self.value]))
 
@@ -379,7 +382,7 @@ def index(x: ir.Value, key: Any) -> ir.Value:
         IndexError: too many indices, or an index out of range.
         TypeError: an index of another kind.
     """
-    from kcompile.ir.ops import indexing
+    from kcompile.ir.ops.arrays import indexing
 
     keys = list(key) if isinstance(key, tuple) else [key]
     given = sum(1 for k in keys if k is not None and k is not Ellipsis)

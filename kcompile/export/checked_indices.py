@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kcompile.backend.functions import substitute
 from kcompile.ir.core import Graph, Input, Value, scope
-from kcompile.ir.ops.indexing import from_front, is_checked_outside
+from kcompile.ir.ops.arrays.indexing import from_front, is_checked_outside
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

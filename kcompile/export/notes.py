@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kcompile.ir.core import Graph, Leaf
-from kcompile.ir.ops.random import RandomBits
+from kcompile.ir.ops.elementwise.random import RandomBits
 from kcompile.passes.half import LARGEST, in_range
 from kcompile.passes.simplify import simplify
 from kcompile.passes.specialize import specialize_inference

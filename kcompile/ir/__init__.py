@@ -29,9 +29,9 @@ from kcompile.ir.core import (
 from kcompile.ir.dims import Dim, SymbolicDim, named
 from kcompile.ir.errors import IRError
 from kcompile.ir.interpret import Result, interpret
-from kcompile.ir.ops.recurrent_gru import gru
-from kcompile.ir.ops.recurrent_lstm import lstm
-from kcompile.ir.ops.recurrent_rnn import rnn
+from kcompile.ir.ops.recurrent.gru import gru
+from kcompile.ir.ops.recurrent.lstm import lstm
+from kcompile.ir.ops.recurrent.rnn import rnn
 from kcompile.ir.types import TensorType, broadcast_shapes, parse_type, tensor_type
 
 __all__ = [

@@ -53,8 +53,8 @@ def parse_graph(text: str, arrays: Mapping[str, Array] | None = None, constant_e
         raise IRError("the text form of a graph is exactly one function") from None
     if not isinstance(function, ast.FunctionDef):
         raise IRError("the text form of a graph is a function: def name(x: f32[3]): ...")
-    for module in pkgutil.iter_modules(ops.__path__):
-        importlib.import_module(f"{ops.__name__}.{module.name}")  # an op is known once its class is
+    for module in pkgutil.walk_packages(ops.__path__, f"{ops.__name__}."):
+        importlib.import_module(module.name)  # an op is known once its class is
     return _Parser(arrays or {}, constant_elements).graph(function)
 
 

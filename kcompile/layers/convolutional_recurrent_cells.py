@@ -13,7 +13,7 @@ from kcompile.backend.rnn import where_valid
 from kcompile.engine.nest import flatten
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, check_flag, check_fraction, check_int
-from kcompile.ir.ops import shaping
+from kcompile.ir.ops.arrays import shaping
 from kcompile.layers.convolution import Conv
 from kcompile.layers.recurrent_cell_base import DropoutRNNCellMixin, OverTime
 from kcompile.layers.seeds import SeedStream

@@ -10,7 +10,7 @@ from kcompile import constraints, initializers, ir, regularizers
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import ShapeError, check_flag, check_positive_int
-from kcompile.ir.ops.indexing import as_indices, from_front, gather, is_checked_outside
+from kcompile.ir.ops.arrays.indexing import as_indices, from_front, gather, is_checked_outside
 
 Shape = tuple[int | None, ...]
 

@@ -14,8 +14,9 @@ from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, ShapeError, check_flag, check_int, check_number
-from kcompile.ir.ops import comparison, shaping
-from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops.arrays import shaping
+from kcompile.ir.ops.elementwise import comparison
+from kcompile.ir.ops.elementwise import functions as e
 
 
 class BatchNormalization(Layer):

@@ -10,7 +10,7 @@ from kcompile.backend import random
 from kcompile.engine.nest import flatten, is_nested
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int, warn
-from kcompile.ir.ops.recurrent_activations import ACTIVATIONS
+from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.seeds import SeedStream
 from kcompile.layers.weight_options import WeightOptions

@@ -16,7 +16,7 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.errors import AbsentError, DataTypeError, KCompileError, ShapeError, shown
-from kcompile.ir.ops import shaping
+from kcompile.ir.ops.arrays import shaping
 
 
 def state_form(cell: Any) -> Any:

@@ -18,7 +18,7 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Array, Tensor, as_float, as_tensor
 from kcompile.engine.traces import caller, made_now
-from kcompile.ir.ops import shaping
+from kcompile.ir.ops.arrays import shaping
 from kcompile.utils.generic_utils import serialize_keras_object
 
 Update = tuple[Variable, Tensor]
@@ -301,7 +301,8 @@ def divide_no_nan(x: Any, y: Any) -> Tensor:
 
 def _size_of(values: Tensor) -> ir.Value:
     """How many values there are, as a floating point scalar."""
-    from kcompile.ir.ops import elementwise, reduction
+    from kcompile.ir.ops.arrays import reduction
+    from kcompile.ir.ops.elementwise import functions as elementwise
 
     sizes = shaping.dims_vector(values.value.shape)
     return elementwise.cast(reduction.reduce_prod(sizes), values.dtype)

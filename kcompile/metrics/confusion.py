@@ -13,8 +13,10 @@ from kcompile.backend.variables import Variable
 from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.errors import KCompileError, check_one_of, check_positive_int
-from kcompile.ir.ops import comparison, indexing, linalg, shaping
-from kcompile.ir.ops import elementwise as e
+from kcompile.ir.ops.arrays import indexing, shaping
+from kcompile.ir.ops.elementwise import comparison
+from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.products import linalg
 from kcompile.metrics.base import Metric, Update, divide_no_nan, weighted
 
 COUNTS = ("true_positives", "true_negatives", "false_positives", "false_negatives")

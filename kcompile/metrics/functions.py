@@ -8,8 +8,8 @@ from kcompile import losses
 from kcompile.backend import config, nn
 from kcompile.backend import math as m
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
-from kcompile.ir.ops import elementwise as e
-from kcompile.ir.ops import shaping
+from kcompile.ir.ops.arrays import shaping
+from kcompile.ir.ops.elementwise import functions as e
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Tensor:

@@ -11,7 +11,7 @@ from kcompile.backend import math as m
 from kcompile.backend.variables import Variable
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import check_number
-from kcompile.ir.ops import elementwise
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.optimizers.base import Optimizer, Update
 
 Rule = Callable[[Variable, Tensor], tuple[Tensor, list[Update]]]

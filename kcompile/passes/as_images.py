@@ -12,16 +12,16 @@ from collections.abc import Callable
 
 from kcompile.ir.core import Graph, Node, Value, apply, apply_multi, rebuild
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.convolution import Convolution, ConvWeightGrad
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.enlarging import Enlarge, EnlargeGrad
-from kcompile.ir.ops.normalization import BatchNormGrad, BatchNormInference, BatchNormTraining
-from kcompile.ir.ops.pooling import Pooling
-from kcompile.ir.ops.reduction import ReduceMax, ReduceMean, ReduceMin, ReduceSum, Reduction
-from kcompile.ir.ops.reshaping import Transpose
-from kcompile.ir.ops.shaping import reshape, transpose
-from kcompile.ir.ops.slicing import Concat, Pad, Slice
-from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
+from kcompile.ir.ops.arrays.reduction import ReduceMax, ReduceMean, ReduceMin, ReduceSum, Reduction
+from kcompile.ir.ops.arrays.shaping import reshape, transpose
+from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.shapes.reshaping import Transpose
+from kcompile.ir.ops.spatial.convolution import Convolution, ConvWeightGrad
+from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad
+from kcompile.ir.ops.spatial.normalization import BatchNormGrad, BatchNormInference, BatchNormTraining
+from kcompile.ir.ops.spatial.pooling import Pooling
+from kcompile.ir.ops.spatial.spatial import to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
 from kcompile.passes.image_convolutions import convolve, gains, pool
 from kcompile.passes.report import fired

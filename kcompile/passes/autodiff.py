@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from kcompile.ir.core import Value, constant, scope_of, toposort
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.elementwise import add
-from kcompile.ir.ops.reduction import reduce_sum
-from kcompile.ir.ops.regions import RegionOp
-from kcompile.ir.ops.shaping import expand, reshape
+from kcompile.ir.ops.arrays.reduction import reduce_sum
+from kcompile.ir.ops.arrays.shaping import expand, reshape
+from kcompile.ir.ops.elementwise.functions import add
+from kcompile.ir.ops.loops.regions import RegionOp
 from kcompile.ir.types import TensorType
 
 

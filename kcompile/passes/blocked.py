@@ -15,7 +15,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from kcompile.ir.core import Graph, Node, Permutation, Value, apply, apply_multi, constant, constant_of, rebuild
-from kcompile.ir.ops.blocked import (
+from kcompile.ir.ops.arrays.indexing import gather
+from kcompile.ir.ops.arrays.reduction import ReduceMean, ReduceSum, Reduction
+from kcompile.ir.ops.arrays.shaping import reshape, transpose
+from kcompile.ir.ops.arrays.slicing import Concat
+from kcompile.ir.ops.blocked.blocked import (
     BlockedAveragePool,
     BlockedBatchNormGrad,
     BlockedConv,
@@ -25,8 +29,8 @@ from kcompile.ir.ops.blocked import (
     FromBlocked,
     ToBlocked,
 )
-from kcompile.ir.ops.blocked_few import BlockedConvFew
-from kcompile.ir.ops.blocked_windows import (
+from kcompile.ir.ops.blocked.few import BlockedConvFew
+from kcompile.ir.ops.blocked.windows import (
     batch_norm,
     blocked_max_grad,
     channel_sums,
@@ -34,21 +38,17 @@ from kcompile.ir.ops.blocked_windows import (
     staged_max,
     weight_grad_by_windows,
 )
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
-from kcompile.ir.ops.depth_pooling import DepthOp
-from kcompile.ir.ops.depth_windows import DepthWindows
-from kcompile.ir.ops.elementwise import mul
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.enlarging import EnlargeGrad
-from kcompile.ir.ops.indexing import gather
-from kcompile.ir.ops.normalization import BatchNormGrad, BatchNormTraining
-from kcompile.ir.ops.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
-from kcompile.ir.ops.reduction import ReduceMean, ReduceSum, Reduction
-from kcompile.ir.ops.reshaping import Transpose
-from kcompile.ir.ops.shaping import reshape, transpose
-from kcompile.ir.ops.slicing import Concat
-from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
-from kcompile.ir.ops.window_maxima import compares_images
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.elementwise.functions import mul
+from kcompile.ir.ops.shapes.reshaping import Transpose
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.ops.spatial.depth_pooling import DepthOp
+from kcompile.ir.ops.spatial.depth_windows import DepthWindows
+from kcompile.ir.ops.spatial.enlarging import EnlargeGrad
+from kcompile.ir.ops.spatial.normalization import BatchNormGrad, BatchNormTraining
+from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
+from kcompile.ir.ops.spatial.spatial import to_channels_first, to_channels_last
+from kcompile.ir.ops.spatial.window_maxima import compares_images
 from kcompile.passes import blocked_groups as grouped
 from kcompile.passes.blocked_convolutions import Kernels, channels_of
 from kcompile.passes.blocked_weight_gradients import (

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from kcompile.ir import costs
 from kcompile.ir.core import Node, constant_of
-from kcompile.ir.ops.blocked_grad_lowering import input_grad_phases
-from kcompile.ir.ops.blocked_lowering import padded
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution
+from kcompile.ir.ops.blocked.grad_lowering import input_grad_phases
+from kcompile.ir.ops.blocked.lowering import padded
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution
 from kcompile.ir.types import TensorType
 
 MOST_PADDING = 4 / 3

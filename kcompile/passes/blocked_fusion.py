@@ -6,13 +6,13 @@ import dataclasses
 
 from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
 from kcompile.ir.dims import product
-from kcompile.ir.ops.blocked import BlockedAffine, BlockedConv
-from kcompile.ir.ops.blocked_few import BlockedConvFew
-from kcompile.ir.ops.blocked_groups import BlockedGroupedConv
-from kcompile.ir.ops.convolution import Conv
-from kcompile.ir.ops.elementwise import Add, Relu, add, mul, power, sub
-from kcompile.ir.ops.normalization import BatchNormInference
-from kcompile.ir.ops.spatial import channel_axis
+from kcompile.ir.ops.blocked.blocked import BlockedAffine, BlockedConv
+from kcompile.ir.ops.blocked.few import BlockedConvFew
+from kcompile.ir.ops.blocked.groups import BlockedGroupedConv
+from kcompile.ir.ops.elementwise.functions import Add, Relu, add, mul, power, sub
+from kcompile.ir.ops.spatial.convolution import Conv
+from kcompile.ir.ops.spatial.normalization import BatchNormInference
+from kcompile.ir.ops.spatial.spatial import channel_axis
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions
 

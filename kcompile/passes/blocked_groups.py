@@ -6,17 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 
 from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
-from kcompile.ir.ops.blocked import BlockedConvWeightGrad
-from kcompile.ir.ops.blocked_groups import (
+from kcompile.ir.ops.arrays.reduction import reduce_sum
+from kcompile.ir.ops.arrays.shaping import concat, expand, reshape, slice_axes
+from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad
+from kcompile.ir.ops.blocked.groups import (
     BlockedDepthwiseWeightGrad,
     BlockedGroupedConv,
     BlockedGroupedConvInputGrad,
 )
-from kcompile.ir.ops.blocked_groups_lowering import is_depthwise, reversed_pads
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
-from kcompile.ir.ops.reduction import reduce_sum
-from kcompile.ir.ops.shaping import concat, expand, reshape, slice_axes
-from kcompile.ir.ops.spatial import static_pads
+from kcompile.ir.ops.blocked.groups_lowering import is_depthwise, reversed_pads
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.ops.spatial.spatial import static_pads
 from kcompile.passes.blocked_convolutions import Kernels
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions

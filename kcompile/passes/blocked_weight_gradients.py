@@ -11,17 +11,17 @@ import numpy as np
 from kcompile.ir import costs
 from kcompile.ir.core import Node, Value, apply, constant
 from kcompile.ir.dims import product
-from kcompile.ir.ops.blocked import BlockedConvWeightGrad
-from kcompile.ir.ops.blocked_lowering import padded
-from kcompile.ir.ops.convolution import ConvWeightGrad
-from kcompile.ir.ops.convolution_weight_lowering import TABLE_LIMIT
-from kcompile.ir.ops.indexing import gather
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.shaping import reshape, transpose
-from kcompile.ir.ops.slicing import concat, pad, slice_axes
-from kcompile.ir.ops.spatial import span
-from kcompile.ir.ops.tiles import USUAL_BATCH, WindowSum, cheapest_tiling
-from kcompile.ir.ops.upright import upright_sum
+from kcompile.ir.ops.arrays.indexing import gather
+from kcompile.ir.ops.arrays.shaping import reshape, transpose
+from kcompile.ir.ops.arrays.slicing import concat, pad, slice_axes
+from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad
+from kcompile.ir.ops.blocked.lowering import padded
+from kcompile.ir.ops.blocked.tiles import USUAL_BATCH, WindowSum, cheapest_tiling
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
+from kcompile.ir.ops.spatial.convolution_weight_lowering import TABLE_LIMIT
+from kcompile.ir.ops.spatial.spatial import span
+from kcompile.ir.ops.spatial.upright import upright_sum
 
 TILES, EXCHANGED, WINDOWS = "tiles", "exchanged", "windows"
 """Tiles of the gradient, which is the filter, on tiles of the input; the same with their parts exchanged; a matrix

@@ -14,14 +14,14 @@ from functools import reduce
 import numpy as np
 
 from kcompile.ir.core import Graph, Node, Value, constant, constant_of, make_node, rebuild
-from kcompile.ir.ops.arithmetic import where
-from kcompile.ir.ops.comparison import less, logical_or
-from kcompile.ir.ops.indexing import Gather
-from kcompile.ir.ops.nan_search import any_nan
-from kcompile.ir.ops.recurrent_operators import OnnxRNN, RecurrentOperator
-from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape
-from kcompile.ir.ops.sizes import iota
-from kcompile.ir.ops.slicing import Concat, Slice, Split
+from kcompile.ir.ops.arrays.indexing import Gather
+from kcompile.ir.ops.arrays.nan_search import any_nan
+from kcompile.ir.ops.arrays.slicing import Concat, Slice, Split
+from kcompile.ir.ops.elementwise.arithmetic import where
+from kcompile.ir.ops.elementwise.comparison import less, logical_or
+from kcompile.ir.ops.recurrent.operators import OnnxRNN, RecurrentOperator
+from kcompile.ir.ops.shapes.reshaping import Reshape, Transpose, reshape
+from kcompile.ir.ops.shapes.sizes import iota
 from kcompile.passes.report import fired
 from kcompile.passes.reshaped_axes import axis_before_reshape
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from kcompile.ir.core import Array, Graph, Node, Value, apply, constant, constant_of, rebuild
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad
-from kcompile.ir.ops.elementwise import Add
-from kcompile.ir.ops.spatial import Pads, channel_axis, span, spatial_sizes
+from kcompile.ir.ops.elementwise.functions import Add
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
+from kcompile.ir.ops.spatial.spatial import Pads, channel_axis, span, spatial_sizes
 from kcompile.passes.fuse import vector_along
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Hashable
 
 from kcompile.ir.core import Constant, Graph, Node, Op, Value, make_node, rebuild
-from kcompile.ir.ops.comparison import Equal, LogicalAnd, LogicalOr, LogicalXor
-from kcompile.ir.ops.elementwise import Add, Mul
-from kcompile.ir.ops.scan import Scan
+from kcompile.ir.ops.elementwise.comparison import Equal, LogicalAnd, LogicalOr, LogicalXor
+from kcompile.ir.ops.elementwise.functions import Add, Mul
+from kcompile.ir.ops.loops.scan import Scan
 from kcompile.ir.printing import digest
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kcompile.ir.core import Graph, Node, Value, apply, rebuild
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.slicing import Slice, Split
+from kcompile.ir.ops.arrays.slicing import Slice, Split
 from kcompile.passes.prune import prune
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions

@@ -10,7 +10,8 @@ import numpy as np
 
 from kcompile.ir.core import Constant, Graph, Leaf, Node, Value
 from kcompile.ir.dims import Dim, names_in, substitute
-from kcompile.ir.ops.blocked import (
+from kcompile.ir.ops.arrays.reduction import Reduction
+from kcompile.ir.ops.blocked.blocked import (
     BlockedAffine,
     BlockedBatchNormGrad,
     BlockedConv,
@@ -19,19 +20,18 @@ from kcompile.ir.ops.blocked import (
     BlockedMean,
     BlockedPool,
 )
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad, ConvWeightGrad
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.enlarging import Enlarge, EnlargeGrad
-from kcompile.ir.ops.gemm import Gemm
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.normalization import Normalization
-from kcompile.ir.ops.pooling import Pooling
-from kcompile.ir.ops.random import RandomBits
-from kcompile.ir.ops.recurrent_base import Recurrence
-from kcompile.ir.ops.recurrent_operators import RecurrentOperator
-from kcompile.ir.ops.reduction import Reduction
-from kcompile.ir.ops.reshaping import Reshape
-from kcompile.ir.ops.softmax import LogSoftmax, Softmax
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.elementwise.random import RandomBits
+from kcompile.ir.ops.products.gemm import Gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.products.softmax import LogSoftmax, Softmax
+from kcompile.ir.ops.recurrent.base import Recurrence
+from kcompile.ir.ops.recurrent.operators import RecurrentOperator
+from kcompile.ir.ops.shapes.reshaping import Reshape
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, ConvWeightGrad
+from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad
+from kcompile.ir.ops.spatial.normalization import Normalization
+from kcompile.ir.ops.spatial.pooling import Pooling
 
 
 @dataclass(frozen=True, slots=True)

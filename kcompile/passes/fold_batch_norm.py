@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Graph, Node, Value, apply, constant, constant_of, rebuild
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad
-from kcompile.ir.ops.elementwise import Add, Div, Mul, Sub, add, mul
-from kcompile.ir.ops.gemm import Gemm, gemm
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.normalization import BatchNormInference
-from kcompile.ir.ops.reshaping import Reshape, reshape
-from kcompile.ir.ops.spatial import channel_axis
+from kcompile.ir.ops.elementwise.functions import Add, Div, Mul, Sub, add, mul
+from kcompile.ir.ops.products.gemm import Gemm, gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.shapes.reshaping import Reshape, reshape
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
+from kcompile.ir.ops.spatial.normalization import BatchNormInference
+from kcompile.ir.ops.spatial.spatial import channel_axis
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions
 

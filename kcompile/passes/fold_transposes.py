@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from kcompile.ir.core import Graph, Node, Value, apply, constant, constant_of
-from kcompile.ir.ops.axes import inverse
-from kcompile.ir.ops.gemm import Gemm
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape
+from kcompile.ir.ops.products.gemm import Gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.shapes.axes import inverse
+from kcompile.ir.ops.shapes.reshaping import Reshape, Transpose, reshape
 from kcompile.passes.rewrite import Rules, rewrite
 
 RULES = Rules()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from kcompile.ir.core import Graph, Node, Value, apply, constant, constant_of, rebuild
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.convolution import Conv
-from kcompile.ir.ops.elementwise import Add, Exp
-from kcompile.ir.ops.gemm import Gemm, gemm
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.reduction import ReduceSum, Reduction
-from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape
-from kcompile.ir.ops.slicing import Concat, concat
-from kcompile.ir.ops.softmax import LogSoftmax, Softmax
-from kcompile.ir.ops.spatial import channel_axis
+from kcompile.ir.ops.arrays.reduction import ReduceSum, Reduction
+from kcompile.ir.ops.arrays.slicing import Concat, concat
+from kcompile.ir.ops.elementwise.functions import Add, Exp
+from kcompile.ir.ops.products.gemm import Gemm, gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.products.softmax import LogSoftmax, Softmax
+from kcompile.ir.ops.shapes.reshaping import Reshape, Transpose, reshape
+from kcompile.ir.ops.spatial.convolution import Conv
+from kcompile.ir.ops.spatial.spatial import channel_axis
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import Rules, count_uses, in_regions, rewrite
 from kcompile.passes.rules.movement import permutation_of

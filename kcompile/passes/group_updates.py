@@ -13,8 +13,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from kcompile.ir.core import Graph, Node, Op, Value, Variable, apply, constant_of, scope
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.shaping import concat, reshape, split
+from kcompile.ir.ops.arrays.shaping import concat, reshape, split
+from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.passes.report import fired
 
 NODE_COST, PART_COST, COPY_COST = 0.35, 0.1, 2e-4

@@ -12,19 +12,19 @@ import dataclasses
 import numpy as np
 
 from kcompile.ir.core import Array, Graph, Leaf, Node, Value, apply, constant, constant_of, make_node, scope_of
-from kcompile.ir.ops.activations import Gelu, HardSigmoid, HardSwish, Swish
-from kcompile.ir.ops.arithmetic import Abs, Add, Cast, Div, Maximum, Minimum, Mul, Neg, Sub, Where
-from kcompile.ir.ops.control import Select
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad
-from kcompile.ir.ops.elementwise import Erf, Relu, Sigmoid, Softsign, Tanh
-from kcompile.ir.ops.enlarging import Enlarge
-from kcompile.ir.ops.gemm import Gemm
-from kcompile.ir.ops.indexing import Gather, GatherElements, GatherNd
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.pooling import AveragePool, MaxPool
-from kcompile.ir.ops.rectifiers import CappedRelu, Clip, LeakyRelu, PRelu, ThresholdedRelu
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose
-from kcompile.ir.ops.slicing import Concat, Pad, Slice, Split
+from kcompile.ir.ops.arrays.indexing import Gather, GatherElements, GatherNd
+from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice, Split
+from kcompile.ir.ops.elementwise.activations import Gelu, HardSigmoid, HardSwish, Swish
+from kcompile.ir.ops.elementwise.arithmetic import Abs, Add, Cast, Div, Maximum, Minimum, Mul, Neg, Sub, Where
+from kcompile.ir.ops.elementwise.functions import Erf, Relu, Sigmoid, Softsign, Tanh
+from kcompile.ir.ops.elementwise.rectifiers import CappedRelu, Clip, LeakyRelu, PRelu, ThresholdedRelu
+from kcompile.ir.ops.loops.control import Select
+from kcompile.ir.ops.products.gemm import Gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
+from kcompile.ir.ops.spatial.enlarging import Enlarge
+from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool
 from kcompile.passes.report import fired
 
 IN_HALF = (

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcompile.ir.core import Graph, Node, Value, make_node, rebuild, scope_of
-from kcompile.ir.ops.elementwise import Neg, add, sub
-from kcompile.ir.ops.reduction import reduce_sum
-from kcompile.ir.ops.regions import region_input
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand
-from kcompile.ir.ops.scan import Loop, Scan, State, close_scan
+from kcompile.ir.ops.arrays.reduction import reduce_sum
+from kcompile.ir.ops.elementwise.functions import Neg, add, sub
+from kcompile.ir.ops.loops.regions import region_input
+from kcompile.ir.ops.loops.scan import Loop, Scan, State, close_scan
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand
 from kcompile.passes.hoist_plan import Plan, operands_of, plan_of
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, has_regions, in_regions, is_number

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from kcompile.ir.core import Graph, Leaf, Node, Op, Value, bind_graph, make_node, scope_of, toposort
 from kcompile.ir.dims import Dim, name_of
-from kcompile.ir.ops.convolution import Convolution
-from kcompile.ir.ops.elementwise import Add, Sub
-from kcompile.ir.ops.gemm import Gemm
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.regions import region_input
-from kcompile.ir.ops.reshaping import Reshape
-from kcompile.ir.ops.scan import Scan
+from kcompile.ir.ops.elementwise.functions import Add, Sub
+from kcompile.ir.ops.loops.regions import region_input
+from kcompile.ir.ops.loops.scan import Scan
+from kcompile.ir.ops.products.gemm import Gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.shapes.reshaping import Reshape
+from kcompile.ir.ops.spatial.convolution import Convolution
 from kcompile.passes.flops import elements
 from kcompile.passes.layout import TYPICAL_SIZE
 from kcompile.passes.rewrite import count_uses

@@ -7,13 +7,13 @@ from functools import reduce
 from math import prod
 
 from kcompile.ir.core import Node, Value, apply, constant, constant_of
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
-from kcompile.ir.ops.depth_pooling import DepthMaxGrad, DepthRepeat
-from kcompile.ir.ops.depth_windows import depth_windows
-from kcompile.ir.ops.elementwise import add, maximum, mul
-from kcompile.ir.ops.pooling import AveragePool, AveragePoolGrad, MaxPool, MaxPoolGather, MaxPoolGrad, Pooling
-from kcompile.ir.ops.shaping import concat, reshape, slice_axes, transpose
-from kcompile.ir.ops.spatial import Pads, static_pads
+from kcompile.ir.ops.arrays.shaping import concat, reshape, slice_axes, transpose
+from kcompile.ir.ops.elementwise.functions import add, maximum, mul
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.ops.spatial.depth_pooling import DepthMaxGrad, DepthRepeat
+from kcompile.ir.ops.spatial.depth_windows import depth_windows
+from kcompile.ir.ops.spatial.pooling import AveragePool, AveragePoolGrad, MaxPool, MaxPoolGather, MaxPoolGrad, Pooling
+from kcompile.ir.ops.spatial.spatial import Pads, static_pads
 from kcompile.ir.types import TensorType
 
 FEW_CHANNELS = 8

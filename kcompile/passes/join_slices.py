@@ -10,7 +10,7 @@ from collections import defaultdict
 
 from kcompile.ir.core import Graph, Node, Value, rebuild
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.slicing import Slice, split
+from kcompile.ir.ops.arrays.slicing import Slice, split
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 

@@ -23,9 +23,9 @@ from kcompile.ir.core import (
     scope_of,
     toposort,
 )
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.sorted_rows import AddSortedRows
-from kcompile.ir.ops.variable_part import VariablePart
+from kcompile.ir.ops.arrays.sorted_rows import AddSortedRows
+from kcompile.ir.ops.arrays.variable_part import VariablePart
+from kcompile.ir.ops.elementwise.base import Elementwise
 
 IN_PLACE = (Elementwise, AddSortedRows)
 """Ops whose result may take the memory of the operand that has its shape."""

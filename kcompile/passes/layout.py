@@ -24,13 +24,13 @@ from kcompile.ir.core import (
     scope_of,
 )
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.axes import inverse
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.enlarging import Enlarge
-from kcompile.ir.ops.reduction import ArgReduction, Reduction
-from kcompile.ir.ops.reshaping import Reshape, reshape, transpose
-from kcompile.ir.ops.softmax import LogSoftmax, Softmax
-from kcompile.ir.ops.spatial import SpatialOp, to_channels_first
+from kcompile.ir.ops.arrays.reduction import ArgReduction, Reduction
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.products.softmax import LogSoftmax, Softmax
+from kcompile.ir.ops.shapes.axes import inverse
+from kcompile.ir.ops.shapes.reshaping import Reshape, reshape, transpose
+from kcompile.ir.ops.spatial.enlarging import Enlarge
+from kcompile.ir.ops.spatial.spatial import SpatialOp, to_channels_first
 from kcompile.passes.flops import elements
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions

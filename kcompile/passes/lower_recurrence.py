@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from kcompile.ir.core import Graph, Node, Value, constant, rebuild
-from kcompile.ir.ops.arithmetic import maximum, where
-from kcompile.ir.ops.comparison import less
-from kcompile.ir.ops.indexing import gather
-from kcompile.ir.ops.recurrent_base import Recurrence
-from kcompile.ir.ops.recurrent_gru import Gru
-from kcompile.ir.ops.recurrent_lstm import Lstm
-from kcompile.ir.ops.recurrent_operators import (
+from kcompile.ir.ops.arrays.indexing import gather
+from kcompile.ir.ops.arrays.slicing import concat
+from kcompile.ir.ops.elementwise.arithmetic import maximum, where
+from kcompile.ir.ops.elementwise.comparison import less
+from kcompile.ir.ops.recurrent.base import Recurrence
+from kcompile.ir.ops.recurrent.gru import Gru
+from kcompile.ir.ops.recurrent.lstm import Lstm
+from kcompile.ir.ops.recurrent.operators import (
     ONNX_ACTIVATIONS,
     OnnxGRU,
     OnnxLSTM,
@@ -21,10 +22,9 @@ from kcompile.ir.ops.recurrent_operators import (
     RecurrentOperator,
     recurrent_operator,
 )
-from kcompile.ir.ops.recurrent_rnn import Rnn
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand_dims, reshape, squeeze, transpose
-from kcompile.ir.ops.sizes import iota
-from kcompile.ir.ops.slicing import concat
+from kcompile.ir.ops.recurrent.rnn import Rnn
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand_dims, reshape, squeeze, transpose
+from kcompile.ir.ops.shapes.sizes import iota
 from kcompile.passes.carry_nan import carry_nan
 from kcompile.passes.cse import cse
 from kcompile.passes.masked_sequences import Packing, is_all_true

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kcompile.ir.core import Value, apply, constant_of
-from kcompile.ir.ops.arithmetic import Where, add, cast, mul, sub, where
-from kcompile.ir.ops.comparison import LogicalAnd, LogicalOr, greater, less
-from kcompile.ir.ops.cumulative import cumsum
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.indexing import Gather, ScatterElementsAdd, gather
-from kcompile.ir.ops.normalization import BatchNormInference
-from kcompile.ir.ops.reduction import reduce_sum
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand_dims, reshape
-from kcompile.ir.ops.sizes import dims_vector, iota
-from kcompile.ir.ops.slicing import Concat, concat
+from kcompile.ir.ops.arrays.cumulative import cumsum
+from kcompile.ir.ops.arrays.indexing import Gather, ScatterElementsAdd, gather
+from kcompile.ir.ops.arrays.reduction import reduce_sum
+from kcompile.ir.ops.arrays.slicing import Concat, concat
+from kcompile.ir.ops.elementwise.arithmetic import Where, add, cast, mul, sub, where
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.elementwise.comparison import LogicalAnd, LogicalOr, greater, less
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand_dims, reshape
+from kcompile.ir.ops.shapes.sizes import dims_vector, iota
+from kcompile.ir.ops.spatial.normalization import BatchNormInference
 from kcompile.passes.trends import is_right_padded
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from kcompile.ir.core import Graph, Node, Value, rebuild
-from kcompile.ir.ops.pooling import MaxPoolGrad
-from kcompile.ir.ops.shaping import transpose
-from kcompile.ir.ops.spatial import to_channels_first, to_channels_last
-from kcompile.ir.ops.window_maxima import compares_runs, grad_by_runs
+from kcompile.ir.ops.arrays.shaping import transpose
+from kcompile.ir.ops.spatial.pooling import MaxPoolGrad
+from kcompile.ir.ops.spatial.spatial import to_channels_first, to_channels_last
+from kcompile.ir.ops.spatial.window_maxima import compares_runs, grad_by_runs
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 

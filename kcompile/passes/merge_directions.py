@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kcompile.ir.core import Graph, Node, Value, apply_multi, rebuild, scope_of, toposort
-from kcompile.ir.ops.recurrent_base import Recurrence
-from kcompile.ir.ops.shaping import reverse, squeeze, stack
-from kcompile.ir.ops.slicing import split
+from kcompile.ir.ops.arrays.shaping import reverse, squeeze, stack
+from kcompile.ir.ops.arrays.slicing import split
+from kcompile.ir.ops.recurrent.base import Recurrence
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 

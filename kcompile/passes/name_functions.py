@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from kcompile.ir.core import Graph, Node, Value, apply, constant_of
-from kcompile.ir.ops.activations import HARD_SIGMOID_V3, Gelu, HardSigmoid, HardSwish, Mish
-from kcompile.ir.ops.arithmetic import Add, Div, Maximum, Minimum, Mul, Neg, Sub, Where
-from kcompile.ir.ops.comparison import Greater, GreaterEqual
-from kcompile.ir.ops.elementwise import Erf, Relu, Softplus, Tanh
-from kcompile.ir.ops.rectifiers import Limited, PRelu, leaky_relu, limited, prelu
+from kcompile.ir.ops.elementwise.activations import HARD_SIGMOID_V3, Gelu, HardSigmoid, HardSwish, Mish
+from kcompile.ir.ops.elementwise.arithmetic import Add, Div, Maximum, Minimum, Mul, Neg, Sub, Where
+from kcompile.ir.ops.elementwise.comparison import Greater, GreaterEqual
+from kcompile.ir.ops.elementwise.functions import Erf, Relu, Softplus, Tanh
+from kcompile.ir.ops.elementwise.rectifiers import Limited, PRelu, leaky_relu, limited, prelu
 from kcompile.passes.rewrite import Rules, is_number, rewrite, same_type, uniform_of
 
 RULES = Rules()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kcompile.ir.core import Graph, Node, Value, apply, rebuild
-from kcompile.ir.ops.elementwise import Relu
-from kcompile.ir.ops.pooling import MaxPool
-from kcompile.ir.ops.reduction import ReduceMax
+from kcompile.ir.ops.arrays.reduction import ReduceMax
+from kcompile.ir.ops.elementwise.functions import Relu
+from kcompile.ir.ops.spatial.pooling import MaxPool
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from kcompile.ir.core import Value, apply
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.arithmetic import Add, add
-from kcompile.ir.ops.gemm import Gemm
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape, transpose
-from kcompile.ir.ops.slicing import Slice, Split
+from kcompile.ir.ops.arrays.slicing import Slice, Split
+from kcompile.ir.ops.elementwise.arithmetic import Add, add
+from kcompile.ir.ops.products.gemm import Gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.shapes.reshaping import Reshape, Transpose, reshape, transpose
 from kcompile.passes.fuse import vector_along
 
 

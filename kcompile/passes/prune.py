@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kcompile.ir.core import Graph, Node, Value, make_node, rebuild
-from kcompile.ir.ops.recurrent_base import Recurrence
-from kcompile.ir.ops.regions import RegionOp
+from kcompile.ir.ops.loops.regions import RegionOp
+from kcompile.ir.ops.recurrent.base import Recurrence
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kcompile.ir.core import Graph, Node, Value, make_node, rebuild
-from kcompile.ir.ops.elementwise import Add
-from kcompile.ir.ops.recurrent_base import Recurrence
-from kcompile.ir.ops.recurrent_gru import Gru
+from kcompile.ir.ops.elementwise.functions import Add
+from kcompile.ir.ops.recurrent.base import Recurrence
+from kcompile.ir.ops.recurrent.gru import Gru
 from kcompile.passes.fuse import vector_along
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses, in_regions

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from kcompile.ir import costs
 from kcompile.ir.core import Graph, Node, Value, constant_of, rebuild
-from kcompile.ir.ops.convolution import Conv, ConvInputGrad
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.enlarging import Enlarge
-from kcompile.ir.ops.normalization import BatchNormInference
-from kcompile.ir.ops.pooling import AveragePool, MaxPool
-from kcompile.ir.ops.slicing import Concat, Pad, Slice
-from kcompile.ir.ops.spatial import static_pads
+from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
+from kcompile.ir.ops.spatial.enlarging import Enlarge
+from kcompile.ir.ops.spatial.normalization import BatchNormInference
+from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool
+from kcompile.ir.ops.spatial.spatial import static_pads
 from kcompile.passes.as_images import SEQUENCE, ImageWalk
 from kcompile.passes.rewrite import in_regions
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kcompile.ir.core import Op, Value, apply
-from kcompile.ir.ops.arithmetic import Abs, Add, Div, Mul, Neg, Sub
-from kcompile.ir.ops.elementwise import neg
-from kcompile.ir.ops.indexing import ScatterAdd
-from kcompile.ir.ops.shaping import split
-from kcompile.ir.ops.sorted_rows import add_sorted_rows, sorted_rows
+from kcompile.ir.ops.arrays.indexing import ScatterAdd
+from kcompile.ir.ops.arrays.shaping import split
+from kcompile.ir.ops.arrays.sorted_rows import add_sorted_rows, sorted_rows
+from kcompile.ir.ops.elementwise.arithmetic import Abs, Add, Div, Mul, Neg, Sub
+from kcompile.ir.ops.elementwise.functions import neg
 from kcompile.passes.group_updates import Chain, Operand
 
 SPARSE = 4

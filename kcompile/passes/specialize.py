@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from kcompile.ir.core import Array, Graph, Node, Value, Variable, bind_graph, constant, rebuild
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.control import LearningPhase
+from kcompile.ir.ops.loops.control import LearningPhase
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import in_regions
 

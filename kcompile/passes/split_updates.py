@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterator
 
 from kcompile.ir.core import Graph, Op, Value, Variable, apply, scope
-from kcompile.ir.ops.linalg import MatMul
-from kcompile.ir.ops.shaping import slice_axes
-from kcompile.ir.ops.variable_part import part_of
+from kcompile.ir.ops.arrays.shaping import slice_axes
+from kcompile.ir.ops.arrays.variable_part import part_of
+from kcompile.ir.ops.products.linalg import MatMul
 from kcompile.passes.group_updates import Chain, update_chains
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import count_uses

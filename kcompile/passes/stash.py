@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from kcompile.ir.core import Graph, Leaf, Node, Op, Value, make_node, rebuild
-from kcompile.ir.ops.elementwise import (
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.elementwise.functions import (
     Acos,
     Asin,
     Atan,
@@ -27,10 +28,9 @@ from kcompile.ir.ops.elementwise import (
     Tan,
     Tanh,
 )
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.regions import region_input
-from kcompile.ir.ops.reshaping import Reshape
-from kcompile.ir.ops.scan import Scan
+from kcompile.ir.ops.loops.regions import region_input
+from kcompile.ir.ops.loops.scan import Scan
+from kcompile.ir.ops.shapes.reshaping import Reshape
 from kcompile.passes.flops import elements, work_of_node
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import has_regions, in_regions

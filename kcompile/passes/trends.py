@@ -7,11 +7,19 @@ from typing import NamedTuple
 import numpy as np
 
 from kcompile.ir.core import Value, constant_of
-from kcompile.ir.ops.arithmetic import Cast
-from kcompile.ir.ops.comparison import Greater, GreaterEqual, Less, LessEqual, LogicalAnd, LogicalNot, LogicalOr
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose
-from kcompile.ir.ops.sizes import Iota
+from kcompile.ir.ops.elementwise.arithmetic import Cast
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.elementwise.comparison import (
+    Greater,
+    GreaterEqual,
+    Less,
+    LessEqual,
+    LogicalAnd,
+    LogicalNot,
+    LogicalOr,
+)
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose
+from kcompile.ir.ops.shapes.sizes import Iota
 from kcompile.passes.reshaped_axes import axis_before_reshape
 
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from kcompile.ir.core import Graph, Node, Value, rebuild, toposort
-from kcompile.ir.ops.recurrent_operators import RecurrentOperator, recurrent_operator
-from kcompile.ir.ops.regions import zeros_of
-from kcompile.ir.ops.slicing import concat, split
+from kcompile.ir.ops.arrays.slicing import concat, split
+from kcompile.ir.ops.loops.regions import zeros_of
+from kcompile.ir.ops.recurrent.operators import RecurrentOperator, recurrent_operator
 from kcompile.passes.report import fired
 
 

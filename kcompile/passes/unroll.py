@@ -8,9 +8,9 @@ of ``Scan`` costs a node no more than the graph around it does.
 from __future__ import annotations
 
 from kcompile.ir.core import Graph, Node, Value, inline, rebuild
-from kcompile.ir.ops.regions import zeros_of
-from kcompile.ir.ops.reshaping import reshape
-from kcompile.ir.ops.scan import Scan
+from kcompile.ir.ops.loops.regions import zeros_of
+from kcompile.ir.ops.loops.scan import Scan
+from kcompile.ir.ops.shapes.reshaping import reshape
 from kcompile.passes.report import fired
 from kcompile.passes.rewrite import has_regions, in_regions
 

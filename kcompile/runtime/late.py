@@ -8,7 +8,7 @@ import numpy as np
 
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Variable
-from kcompile.ir.ops.variable_part import VariablePart
+from kcompile.ir.ops.arrays.variable_part import VariablePart
 from kcompile.runtime import session as runtime
 from kcompile.runtime.storage import Buffer, Storage, aligned_empty, storage_of
 

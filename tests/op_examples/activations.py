@@ -3,7 +3,7 @@
 import numpy as np
 
 from kcompile.ir import apply
-from kcompile.ir.ops import activations, rectifiers
+from kcompile.ir.ops.elementwise import activations, rectifiers
 from tests.op_examples import Example, bools, floats, integers
 
 away_from_zero = floats(3, 4, low=0.3, high=2) * np.where(bools(3, 4), 1, -1).astype(np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 
 from kcompile.ir import apply
 from kcompile.ir.core import apply_multi
-from kcompile.ir.ops.blocked import (
+from kcompile.ir.ops.blocked.blocked import (
     BlockedAffine,
     BlockedAveragePool,
     BlockedBatchNormGrad,
@@ -16,7 +16,7 @@ from kcompile.ir.ops.blocked import (
     FromBlocked,
     ToBlocked,
 )
-from kcompile.ir.ops.blocked_few import BlockedConvFew
+from kcompile.ir.ops.blocked.few import BlockedConvFew
 from kcompile.runtime.session import channel_block
 from tests.op_examples import Example, floats
 

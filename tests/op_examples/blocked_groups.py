@@ -1,7 +1,7 @@
 """Convolutions with groups on blocked tensors: plain images go in and come out."""
 
 from kcompile.ir import apply
-from kcompile.ir.ops.blocked_groups import (
+from kcompile.ir.ops.blocked.groups import (
     BlockedDepthwiseWeightGrad,
     BlockedGroupedConv,
     BlockedGroupedConvInputGrad,

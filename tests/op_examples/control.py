@@ -3,10 +3,10 @@
 import numpy as np
 
 from kcompile.ir import constant
-from kcompile.ir.ops.control import cond, scan, select
-from kcompile.ir.ops.elementwise import add, mul, sin, tanh
-from kcompile.ir.ops.linalg import matmul
-from kcompile.ir.ops.reshaping import expand
+from kcompile.ir.ops.elementwise.functions import add, mul, sin, tanh
+from kcompile.ir.ops.loops.control import cond, scan, select
+from kcompile.ir.ops.products.linalg import matmul
+from kcompile.ir.ops.shapes.reshaping import expand
 from tests.op_examples import Example, floats
 
 yes, no = np.array(True), np.array(False)

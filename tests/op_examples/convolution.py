@@ -7,8 +7,8 @@ import numpy as np
 
 from kcompile.ir import Value, apply
 from kcompile.ir.dims import named
-from kcompile.ir.ops.convolution import ConvWeightGrad, conv, conv_transpose, depthwise_conv, transposed_size
-from kcompile.ir.ops.spatial import arrange, resolve_pads, spatial_sizes
+from kcompile.ir.ops.spatial.convolution import ConvWeightGrad, conv, conv_transpose, depthwise_conv, transposed_size
+from kcompile.ir.ops.spatial.spatial import arrange, resolve_pads, spatial_sizes
 from tests.op_examples import Example, floats
 
 LAST, FIRST = "channels_last", "channels_first"

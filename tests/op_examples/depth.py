@@ -1,8 +1,8 @@
 """Slices of volumes as images of a larger batch."""
 
 from kcompile.ir import apply
-from kcompile.ir.ops.depth_pooling import DepthMaxGrad, DepthRepeat
-from kcompile.ir.ops.depth_windows import depth_windows
+from kcompile.ir.ops.spatial.depth_pooling import DepthMaxGrad, DepthRepeat
+from kcompile.ir.ops.spatial.depth_windows import depth_windows
 from tests.op_examples import Example, floats, integers
 
 slices = floats(6, 2, 3, 4)  # volumes of three

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from kcompile.ir.ops import comparison, elementwise
-from kcompile.ir.ops.elementwise import cast, where
+from kcompile.ir.ops.elementwise import comparison
+from kcompile.ir.ops.elementwise import functions as elementwise
+from kcompile.ir.ops.elementwise.functions import cast, where
 from tests.op_examples import Example, bools, floats, integers
 
 away_from_zero = floats(3, 4, low=0.3, high=2) * np.where(bools(3, 4), 1, -1).astype(np.float32)

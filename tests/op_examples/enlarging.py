@@ -3,7 +3,7 @@
 import numpy as np
 
 from kcompile.ir import apply
-from kcompile.ir.ops.enlarging import EnlargeGrad, enlarge, repeat
+from kcompile.ir.ops.spatial.enlarging import EnlargeGrad, enlarge, repeat
 from tests.op_examples import Example, bools, floats, integers
 
 NEAREST = [

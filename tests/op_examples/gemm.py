@@ -1,6 +1,6 @@
 """A matrix product with a bias, with each transposition."""
 
-from kcompile.ir.ops.gemm import gemm
+from kcompile.ir.ops.products.gemm import gemm
 from tests.op_examples import Example, floats
 
 EXAMPLES = [

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kcompile.ir.ops.indexing import (
+from kcompile.ir.ops.arrays.indexing import (
     gather,
     gather_elements,
     gather_nd,
@@ -11,7 +11,7 @@ from kcompile.ir.ops.indexing import (
     scatter_nd_add,
     top_k,
 )
-from kcompile.ir.ops.shaping import transpose
+from kcompile.ir.ops.arrays.shaping import transpose
 from tests.op_examples import Example, floats, integers
 
 table = floats(7, 4)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kcompile.ir.ops.linalg import dot_general, matmul
+from kcompile.ir.ops.products.linalg import dot_general, matmul
 from tests.op_examples import Example, floats, integers
 
 

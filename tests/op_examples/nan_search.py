@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kcompile.ir.ops.nan_search import any_nan
+from kcompile.ir.ops.arrays.nan_search import any_nan
 from tests.op_examples import Example, floats
 
 special = floats(4, 3, 5)

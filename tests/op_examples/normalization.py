@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from kcompile.ir import Value, apply_multi
-from kcompile.ir.ops.elementwise import mul
-from kcompile.ir.ops.normalization import BatchNormGrad, batch_norm_inference, batch_norm_training
-from kcompile.ir.ops.reduction import reduce_mean
+from kcompile.ir.ops.arrays.reduction import reduce_mean
+from kcompile.ir.ops.elementwise.functions import mul
+from kcompile.ir.ops.spatial.normalization import BatchNormGrad, batch_norm_inference, batch_norm_training
 from tests.op_examples import Example, floats
 
 SHAPES = [

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir import Value, apply
-from kcompile.ir.ops.pooling import AveragePoolGrad, MaxPoolGather, MaxPoolGrad, average_pool, max_pool
-from kcompile.ir.ops.spatial import arrange, output_size, resolve_pads
+from kcompile.ir.ops.spatial.pooling import AveragePoolGrad, MaxPoolGather, MaxPoolGrad, average_pool, max_pool
+from kcompile.ir.ops.spatial.spatial import arrange, output_size, resolve_pads
 from tests.op_examples import Example, floats, integers
 
 LAST, FIRST = "channels_last", "channels_first"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kcompile.ir import apply
-from kcompile.ir.ops.random import (
+from kcompile.ir.ops.elementwise.random import (
     DropoutMask,
     dropout,
     random_bits,

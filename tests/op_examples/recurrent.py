@@ -3,12 +3,12 @@
 import numpy as np
 
 from kcompile.ir.core import apply_multi
-from kcompile.ir.ops.elementwise import sin
-from kcompile.ir.ops.recurrent_activations import ACTIVATIONS
-from kcompile.ir.ops.recurrent_gru import Gru
-from kcompile.ir.ops.recurrent_lstm import Lstm
-from kcompile.ir.ops.recurrent_rnn import Rnn
-from kcompile.ir.ops.reshaping import transpose
+from kcompile.ir.ops.elementwise.functions import sin
+from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
+from kcompile.ir.ops.recurrent.gru import Gru
+from kcompile.ir.ops.recurrent.lstm import Lstm
+from kcompile.ir.ops.recurrent.rnn import Rnn
+from kcompile.ir.ops.shapes.reshaping import transpose
 from kcompile.passes.autodiff import gradients
 from tests.op_examples import Example, floats
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kcompile.ir.ops.recurrent_operators import (
+from kcompile.ir.ops.recurrent.operators import (
     ONNX_ACTIVATIONS,
     OnnxGRU,
     OnnxLSTM,

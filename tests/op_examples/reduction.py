@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kcompile.ir.ops.reduction import (
+from kcompile.ir.ops.arrays.reduction import (
     arg_max,
     arg_min,
     cumprod,

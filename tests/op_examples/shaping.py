@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from kcompile.ir.ops.enlarging import repeat
-from kcompile.ir.ops.shaping import (
+from kcompile.ir.ops.arrays.shaping import (
     concat,
     dims_vector,
     expand,
@@ -19,6 +18,7 @@ from kcompile.ir.ops.shaping import (
     tile,
     transpose,
 )
+from kcompile.ir.ops.spatial.enlarging import repeat
 from tests.op_examples import Example, bools, floats, integers
 
 x234 = floats(2, 3, 4)

@@ -1,6 +1,6 @@
 """Softmax and its logarithm."""
 
-from kcompile.ir.ops.softmax import log_softmax, softmax
+from kcompile.ir.ops.products.softmax import log_softmax, softmax
 from tests.op_examples import Example, floats
 
 EXAMPLES = [

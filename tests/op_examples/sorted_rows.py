@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kcompile.ir.ops.shaping import split
-from kcompile.ir.ops.sorted_rows import add_sorted_rows, sorted_rows
+from kcompile.ir.ops.arrays.shaping import split
+from kcompile.ir.ops.arrays.sorted_rows import add_sorted_rows, sorted_rows
 from tests.op_examples import Example, floats, integers
 
 ROWS, HEIGHT = 9, 5

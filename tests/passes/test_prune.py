@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kcompile.ir import Graph, Value, input_value, interpret
-from kcompile.ir.ops.control import cond, scan
-from kcompile.ir.ops.elementwise import add, mul, sin
+from kcompile.ir.ops.elementwise.functions import add, mul, sin
+from kcompile.ir.ops.loops.control import cond, scan
 from kcompile.passes.prune import prune
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kcompile.ir.core import Node, Value, apply, constant, constant_of
-from kcompile.ir.ops.elementwise import (
+from kcompile.ir.ops.elementwise.functions import (
     Abs,
     Add,
     Div,

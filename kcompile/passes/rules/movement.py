@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from kcompile.ir.core import Node, Value, apply
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.axes import inverse
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.enlarging import Enlarge, EnlargeGrad
-from kcompile.ir.ops.indexing import Gather, gather
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
-from kcompile.ir.ops.slicing import Concat, Pad, Slice, Split, concat, pad
+from kcompile.ir.ops.arrays.indexing import Gather, gather
+from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice, Split, concat, pad
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.shapes.axes import inverse
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
+from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad
 from kcompile.passes.rewrite import Rules, same_type
 
 RULES = Rules()

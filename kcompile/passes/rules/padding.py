@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from kcompile.ir.core import Node, Value, apply
-from kcompile.ir.ops.convolution import Conv
-from kcompile.ir.ops.elementwise import Relu
-from kcompile.ir.ops.pooling import MaxPool
-from kcompile.ir.ops.reshaping import Transpose
-from kcompile.ir.ops.slicing import Concat, Pad
-from kcompile.ir.ops.spatial import Pads, SpatialOp, channel_axis
+from kcompile.ir.ops.arrays.slicing import Concat, Pad
+from kcompile.ir.ops.elementwise.functions import Relu
+from kcompile.ir.ops.shapes.reshaping import Transpose
+from kcompile.ir.ops.spatial.convolution import Conv
+from kcompile.ir.ops.spatial.pooling import MaxPool
+from kcompile.ir.ops.spatial.spatial import Pads, SpatialOp, channel_axis
 from kcompile.passes.rewrite import Rules
 
 RULES = Rules()

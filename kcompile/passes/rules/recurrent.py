@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from kcompile.ir.core import Node, Permutation, Value, apply
-from kcompile.ir.ops.arithmetic import Add
-from kcompile.ir.ops.axes import inverse
-from kcompile.ir.ops.elementwise_base import Elementwise
-from kcompile.ir.ops.normalization import Normalization
-from kcompile.ir.ops.reduction import reduce_sum
-from kcompile.ir.ops.reshaping import Reshape, Transpose, reshape, transpose
-from kcompile.ir.ops.slicing import Concat, Split
+from kcompile.ir.ops.arrays.reduction import reduce_sum
+from kcompile.ir.ops.arrays.slicing import Concat, Split
+from kcompile.ir.ops.elementwise.arithmetic import Add
+from kcompile.ir.ops.elementwise.base import Elementwise
+from kcompile.ir.ops.shapes.axes import inverse
+from kcompile.ir.ops.shapes.reshaping import Reshape, Transpose, reshape, transpose
+from kcompile.ir.ops.spatial.normalization import Normalization
 from kcompile.passes.rewrite import Rules
 from kcompile.passes.rules.movement import permutation_of
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from kcompile.ir.core import Node, Value, apply, constant, make_node
 from kcompile.ir.dims import Dim, product
-from kcompile.ir.ops.axes import inverse
-from kcompile.ir.ops.elementwise import Neg, mul, neg
-from kcompile.ir.ops.pooling import MaxPoolGrad
-from kcompile.ir.ops.reduction import (
+from kcompile.ir.ops.arrays.reduction import (
     ReduceAll,
     ReduceAny,
     ReduceMax,
@@ -17,8 +14,11 @@ from kcompile.ir.ops.reduction import (
     ReduceSum,
     Reduction,
 )
-from kcompile.ir.ops.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
-from kcompile.ir.ops.spatial import spatial_axes
+from kcompile.ir.ops.elementwise.functions import Neg, mul, neg
+from kcompile.ir.ops.shapes.axes import inverse
+from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
+from kcompile.ir.ops.spatial.pooling import MaxPoolGrad
+from kcompile.ir.ops.spatial.spatial import spatial_axes
 from kcompile.passes.rewrite import Rules
 
 RULES = Rules()

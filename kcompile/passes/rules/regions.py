@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kcompile.ir.core import Constant, Graph, Node, Value, make_node, scope_of
-from kcompile.ir.ops.control import Cond
-from kcompile.ir.ops.scan import Scan
+from kcompile.ir.ops.loops.control import Cond
+from kcompile.ir.ops.loops.scan import Scan
 from kcompile.passes.rewrite import Rules
 
 RULES = Rules()

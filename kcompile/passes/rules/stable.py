@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kcompile.ir.core import Node, Value, apply
-from kcompile.ir.ops.elementwise import Exp, Log, Sigmoid, neg, softplus
-from kcompile.ir.ops.reduction import ReduceLogSumExp, ReduceSum
-from kcompile.ir.ops.softmax import LogSoftmax, Softmax
+from kcompile.ir.ops.arrays.reduction import ReduceLogSumExp, ReduceSum
+from kcompile.ir.ops.elementwise.functions import Exp, Log, Sigmoid, neg, softplus
+from kcompile.ir.ops.products.softmax import LogSoftmax, Softmax
 from kcompile.passes.rewrite import Rules
 
 RULES = Rules()

@@ -1,0 +1,1 @@
+"""Ops that pick, join and reduce parts of arrays."""

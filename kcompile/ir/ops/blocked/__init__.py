@@ -1,0 +1,1 @@
+"""Convolutions and pooling on tensors in the blocked order of ONNX Runtime's kernels."""

@@ -1,0 +1,1 @@
+"""Ops that run sub-graphs: loops and conditions."""

@@ -1,0 +1,1 @@
+"""LSTM, GRU and simple recurrence as single ops."""

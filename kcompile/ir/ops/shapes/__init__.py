@@ -1,0 +1,1 @@
+"""Ops about axes and sizes, and what other families know of axes and element types."""

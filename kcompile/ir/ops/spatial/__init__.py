@@ -1,0 +1,1 @@
+"""Ops on images, sequences and volumes: convolution, pooling, normalization, enlarging."""
