@@ -37,7 +37,7 @@ def kcompile_steps(x: np.ndarray, g: np.ndarray, alpha: np.ndarray) -> Iterator[
     from kcompile.engine.tensor import Tensor
     from kcompile.ir import Graph, Target, input_value
     from kcompile.passes.autodiff import gradients
-    from kcompile.passes.emit import emit
+    from kcompile.passes.onnx.emit import emit
     from kcompile.passes.pipelines import FORWARD_TRAINING, TRAINING, run_pipeline
 
     functions: dict[str, Callable[..., Any]] = {

@@ -14,10 +14,10 @@ from kcompile import ir, layers
 from kcompile.backend.functions import build_graph
 from kcompile.engine.steps import Step
 from kcompile.ir.dims import substitute
+from kcompile.passes.algebra.specialize import specialize_inference
 from kcompile.passes.autodiff import gradients
+from kcompile.passes.machinery.report import Report
 from kcompile.passes.pipelines import FORWARD_TRAINING, TRAINING, run_pipeline
-from kcompile.passes.report import Report
-from kcompile.passes.specialize import specialize_inference
 from kcompile.runtime.executable import Executable
 from kcompile.runtime.session import bind_array, bind_input, bind_output
 from kcompile.runtime.storage import Buffer, aligned_empty

@@ -20,27 +20,27 @@ from kcompile.ir.dims import Dim, substitute
 from kcompile.ir.text import parse_graph, print_graph
 from kcompile.ir.types import TensorType
 from kcompile.passes import pipelines
-from kcompile.passes.as_images import as_images
-from kcompile.passes.convolution_kinds import convolution_kinds
-from kcompile.passes.cse import cse
-from kcompile.passes.dce import dce
-from kcompile.passes.fold import fold
-from kcompile.passes.fold_batch_norm import fold_batch_norm
-from kcompile.passes.fold_transposes import fold_transposes
-from kcompile.passes.fuse import fuse
-from kcompile.passes.group_updates import group_updates
-from kcompile.passes.hoist import hoist
-from kcompile.passes.join_slices import join_slices
-from kcompile.passes.layout import layout
-from kcompile.passes.lower_recurrence import lower_recurrence
-from kcompile.passes.merge_directions import merge_directions
-from kcompile.passes.name_functions import name_functions
-from kcompile.passes.pool_first import pool_first
-from kcompile.passes.recurrent_bias import recurrent_bias
-from kcompile.passes.simplify import simplify, simplify_final
-from kcompile.passes.specialize import specialize, specialize_inference, specialize_training
-from kcompile.passes.stash import stash
-from kcompile.passes.unroll import unroll
+from kcompile.passes.algebra.cse import cse
+from kcompile.passes.algebra.dce import dce
+from kcompile.passes.algebra.fold import fold
+from kcompile.passes.algebra.simplify import simplify, simplify_final
+from kcompile.passes.algebra.specialize import specialize, specialize_inference, specialize_training
+from kcompile.passes.blocking.convolution_kinds import convolution_kinds
+from kcompile.passes.fusion.fold_batch_norm import fold_batch_norm
+from kcompile.passes.fusion.fuse import fuse
+from kcompile.passes.fusion.name_functions import name_functions
+from kcompile.passes.layouts.as_images import as_images
+from kcompile.passes.layouts.fold_transposes import fold_transposes
+from kcompile.passes.layouts.layout import layout
+from kcompile.passes.layouts.pool_first import pool_first
+from kcompile.passes.loops.hoist import hoist
+from kcompile.passes.loops.join_slices import join_slices
+from kcompile.passes.loops.stash import stash
+from kcompile.passes.loops.unroll import unroll
+from kcompile.passes.recurrence.lower_recurrence import lower_recurrence
+from kcompile.passes.recurrence.merge_directions import merge_directions
+from kcompile.passes.recurrence.recurrent_bias import recurrent_bias
+from kcompile.passes.updates.group_updates import group_updates
 
 FOLDER = Path(__file__).parent / "passes"
 

@@ -13,8 +13,8 @@ from kcompile.ir import Graph, Op, Target, Value, input_value, interpret, named
 from kcompile.ir.core import Node
 from kcompile.ir.interpret import evaluate
 from kcompile.passes.autodiff import gradients
-from kcompile.passes.emit import emit
-from kcompile.passes.opsets import NATIVE
+from kcompile.passes.onnx.emit import emit
+from kcompile.passes.onnx.opsets import NATIVE
 from tests.op_examples import Example
 
 CUDA = Target("cuda", NATIVE["cuda"], portable=False)

@@ -22,7 +22,7 @@ from kcompile.engine.steps import StepGraph, predict_graph
 from kcompile.export.inference import lowered
 from kcompile.ir import Graph, Target, Value, constant, input_value, interpret, named
 from kcompile.ir.errors import IRError
-from kcompile.passes.emit import emit
+from kcompile.passes.onnx.emit import emit
 from kcompile.runtime.storage import storage_of
 from tests.op_examples import Example, all_examples
 from tests.small_models import ZOO, random_inputs

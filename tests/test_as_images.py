@@ -20,8 +20,8 @@ from kcompile.ir.ops.spatial.normalization import batch_norm_training
 from kcompile.ir.ops.spatial.pooling import average_pool, max_pool
 from kcompile.ir.ops.spatial.spatial import resolve_pads, same_pads, to_channels_first
 from kcompile.ir.ops.spatial.upright import upright_sum
-from kcompile.passes.as_images import as_images
 from kcompile.passes.autodiff import gradients
+from kcompile.passes.layouts.as_images import as_images
 from kcompile.passes.pipelines import TRAINING, native_passes, run_pipeline
 from kcompile.runtime.session import channel_block
 from tests.op_checks import assert_close, run_onnx

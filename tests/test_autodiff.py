@@ -40,7 +40,7 @@ from kcompile.ir.ops.elementwise.functions import (
 from kcompile.ir.ops.products.linalg import matmul
 from kcompile.ir.ops.products.softmax import log_softmax, softmax
 from kcompile.passes.autodiff import fit, gradients
-from kcompile.passes.emit import emit
+from kcompile.passes.onnx.emit import emit
 
 RNG = np.random.default_rng(11)
 

@@ -17,11 +17,11 @@ from kcompile.ir.ops.spatial.enlarging import enlarge
 from kcompile.ir.ops.spatial.normalization import batch_norm_inference, batch_norm_training
 from kcompile.ir.ops.spatial.pooling import average_pool, max_pool
 from kcompile.ir.ops.spatial.spatial import resolve_pads
+from kcompile.passes.algebra.cse import cse
 from kcompile.passes.autodiff import gradients
-from kcompile.passes.blocked import blocked
-from kcompile.passes.blocked_fusion import join_blocked, scale_filters
-from kcompile.passes.cse import cse
-from kcompile.passes.pool_first import pool_first
+from kcompile.passes.blocking.blocked import blocked
+from kcompile.passes.blocking.fusion import join_blocked, scale_filters
+from kcompile.passes.layouts.pool_first import pool_first
 from kcompile.runtime.session import channel_block
 from tests.op_checks import assert_close, run_onnx
 

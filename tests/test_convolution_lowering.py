@@ -13,8 +13,8 @@ from kcompile.ir.ops.spatial import convolution_weight_lowering as ways
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.spatial.pooling import average_pool
 from kcompile.ir.ops.spatial.spatial import output_size, resolve_pads
-from kcompile.passes.convolution_kinds import convolution_kinds
-from kcompile.passes.emit import emit
+from kcompile.passes.blocking.convolution_kinds import convolution_kinds
+from kcompile.passes.onnx.emit import emit
 from tests.op_checks import (
     TARGETS,
     assert_close,

@@ -20,7 +20,7 @@ from kcompile.ir.dims import (
     substitute,
 )
 from kcompile.ir.ops.shapes.sizes import dims_vector
-from kcompile.passes.emit import emit
+from kcompile.passes.onnx.emit import emit
 
 NAMES = ("batch", "time")
 batch, time = named("batch"), named("time")

@@ -25,7 +25,7 @@ from kcompile.ir.ops.arrays.reduction import cumprod, reduce_sum
 from kcompile.ir.ops.arrays.shaping import dims_vector, reshape
 from kcompile.ir.ops.elementwise.functions import add, exp, mul
 from kcompile.ir.ops.products.linalg import matmul
-from kcompile.passes.emit import Emitted, Names, emit
+from kcompile.passes.onnx.emit import Emitted, Names, emit
 
 batch = named("batch")
 

@@ -19,8 +19,8 @@ from kcompile import Input, Model, Sequential, layers, optimizers
 from kcompile.export import to_onnx
 from kcompile.export.training import read_state
 from kcompile.inspecting.files import nodes
-from kcompile.passes import initializers
-from kcompile.passes.opsets import IR_VERSIONS, OPSETS
+from kcompile.passes.onnx import initializers
+from kcompile.passes.onnx.opsets import IR_VERSIONS, OPSETS
 from tests.small_models import ZOO, random_inputs
 
 RTOL = 1e-5

@@ -13,7 +13,7 @@ import pytest
 
 import kcompile as keras
 from kcompile import layers as L
-from kcompile.passes.opsets import OPSETS
+from kcompile.passes.onnx.opsets import OPSETS
 
 FIRST = "channels_first"
 

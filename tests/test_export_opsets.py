@@ -8,8 +8,8 @@ import pytest
 from kcompile.ir import Graph, Target, input_value
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import reduce_max
-from kcompile.passes.emit import emit
-from kcompile.passes.opsets import IR_VERSIONS, OPSETS, SPOKEN, spelled
+from kcompile.passes.onnx.emit import emit
+from kcompile.passes.onnx.opsets import IR_VERSIONS, OPSETS, SPOKEN, spelled
 from tests.op_checks import build, check_emitted_gradient, check_onnx, differentiable, resized
 from tests.op_examples import Example, all_examples
 

@@ -20,7 +20,7 @@ from kcompile.export.quantization import _metrics
 from kcompile.export.samples import random_feeds
 from kcompile.inspecting.files import nodes
 from kcompile.models import clone_model
-from kcompile.passes.half import LARGEST
+from kcompile.passes.fusion.half import LARGEST
 from kcompile.utils import Sequence
 from tests.small_models import ZOO
 

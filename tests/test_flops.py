@@ -6,7 +6,7 @@ import pytest
 
 from kcompile.ir import Graph, input_value, lstm, named
 from kcompile.ir.text import parse_graph
-from kcompile.passes.flops import Work, work_of_graph
+from kcompile.passes.machinery.flops import Work, work_of_graph
 
 CONV = 'strides=(1, 1), pads=((0, 0), (0, 0)), dilations=(1, 1), groups={}, data_format="channels_last"'
 

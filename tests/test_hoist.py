@@ -17,10 +17,10 @@ from kcompile.ir.ops.loops.scan import Scan
 from kcompile.ir.ops.products.linalg import MatMul, matmul
 from kcompile.ir.text import print_graph
 from kcompile.passes import pipelines
+from kcompile.passes.algebra.prune import prune
 from kcompile.passes.autodiff import gradients
-from kcompile.passes.hoist import hoist
+from kcompile.passes.loops.hoist import hoist
 from kcompile.passes.pipelines import run_pipeline
-from kcompile.passes.prune import prune
 from tests import fixtures
 from tests.op_checks import run_onnx
 from tests.random_loops import loops

@@ -14,9 +14,9 @@ from kcompile.ir.interpret import interpret
 from kcompile.ir.ops.arrays.indexing import scatter_add
 from kcompile.ir.ops.arrays.variable_part import VariablePart
 from kcompile.ir.ops.elementwise.arithmetic import add, mul, sub
-from kcompile.passes import late_updates
-from kcompile.passes.late_updates import divide
-from kcompile.passes.split_updates import split_updates
+from kcompile.passes.updates import late_updates
+from kcompile.passes.updates.late_updates import divide
+from kcompile.passes.updates.split_updates import split_updates
 from kcompile.runtime.executable import Executable
 from kcompile.runtime.late import LateUpdates
 from kcompile.runtime.storage import Storage, attach, storage_of

@@ -12,10 +12,7 @@ FILES = sorted(path for path in (ROOT / "kcompile").rglob("*.py") if "scripts" n
 # fmt: off
 HEAVY = {
     "onnxruntime": ("runtime/session.py", "export/"),
-    "onnx": (
-        "passes/emit.py", "passes/opsets.py", "passes/initializers.py", "passes/kept_pads.py", "runtime/session.py",
-        "export/", "inspecting/", "saving/",
-    ),
+    "onnx": ("passes/onnx/", "runtime/session.py", "export/", "inspecting/", "saving/"),
     "h5py": ("saving/", "utils/"),
 }
 # fmt: on

@@ -22,11 +22,11 @@ from kcompile.ir.ops.recurrent.operators import RecurrentOperator
 from kcompile.ir.ops.recurrent.rnn import rnn
 from kcompile.ir.ops.shapes.reshaping import expand, expand_dims, transpose
 from kcompile.ir.ops.shapes.sizes import iota
+from kcompile.passes.algebra.dce import dce
 from kcompile.passes.autodiff import gradients
-from kcompile.passes.dce import dce
-from kcompile.passes.emit import emit
+from kcompile.passes.onnx.emit import emit
 from kcompile.passes.pipelines import FORWARD_INFERENCE, INFERENCE, run_pipeline
-from kcompile.passes.trends import is_right_padded
+from kcompile.passes.recurrence.trends import is_right_padded
 from kcompile.runtime.executable import Executable
 from tests.op_checks import run_onnx
 

@@ -14,10 +14,10 @@ from kcompile.ir import Graph, constant
 from kcompile.ir.ops.arrays.shaping import expand
 from kcompile.ir.text import parse_graph, print_graph
 from kcompile.passes import pipelines
+from kcompile.passes.algebra.specialize import specialize
 from kcompile.passes.autodiff import gradients
+from kcompile.passes.machinery.report import Report
 from kcompile.passes.pipelines import run_pipeline
-from kcompile.passes.report import Report
-from kcompile.passes.specialize import specialize
 from tests import fixtures
 from tests.random_graphs import graphs
 

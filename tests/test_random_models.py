@@ -17,7 +17,7 @@ from kcompile.engine.tensor import Tensor
 from kcompile.export import to_onnx
 from kcompile.export.training import read_state
 from kcompile.models import clone_model
-from kcompile.passes.specialize import specialize_training
+from kcompile.passes.algebra.specialize import specialize_training
 from kcompile.runtime.storage import storage_of
 from tests.random_models import Recipe, random_data, random_optimizer
 

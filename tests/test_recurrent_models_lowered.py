@@ -28,9 +28,9 @@ from kcompile.layers import (
     TimeDistributed,
 )
 from kcompile.models import Model, Sequential
-from kcompile.passes.emit import emit
+from kcompile.passes.algebra.specialize import freeze
+from kcompile.passes.onnx.emit import emit
 from kcompile.passes.pipelines import INFERENCE, run_pipeline
-from kcompile.passes.specialize import freeze
 from kcompile.runtime.storage import storage_of
 from tests.op_checks import run_onnx
 

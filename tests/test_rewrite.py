@@ -12,10 +12,10 @@ from kcompile.ir.core import apply
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.elementwise.functions import Neg, Relu, Tanh, Unary
 from kcompile.ir.text import parse_graph
+from kcompile.passes.algebra.specialize import freeze, specialize
+from kcompile.passes.machinery.report import PassRecord, recording
+from kcompile.passes.machinery.rewrite import LOCAL_LIMIT, ROUNDS, Rules, rewrite
 from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, INFERENCE, TRAINING, run_pipeline
-from kcompile.passes.report import PassRecord, recording
-from kcompile.passes.rewrite import LOCAL_LIMIT, ROUNDS, Rules, rewrite
-from kcompile.passes.specialize import freeze, specialize
 
 X = input_value("x", "float32", (3,))
 

@@ -20,8 +20,8 @@ from kcompile.ir.ops.elementwise.functions import add, relu
 from kcompile.ir.ops.spatial.convolution import conv
 from kcompile.ir.ops.spatial.enlarging import repeat
 from kcompile.ir.ops.spatial.pooling import average_pool, max_pool
+from kcompile.passes.layouts.sequences_as_images import sequences_as_images
 from kcompile.passes.pipelines import INFERENCE, run_pipeline
-from kcompile.passes.sequences_as_images import sequences_as_images
 
 
 def convolution(filters: int, kernel: int = 3, **options: Any) -> L.Layer:

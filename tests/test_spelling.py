@@ -19,7 +19,7 @@ import pytest
 
 from kcompile import Input, Model, activations, layers
 from kcompile import backend as K
-from kcompile.passes.opsets import OPSETS
+from kcompile.passes.onnx.opsets import OPSETS
 
 NUMBERS = [math.nan, math.inf, -math.inf, -0.0, 0.0, 0.3, -0.3, 1.5, -1.5, 2.5, -2.5, 7.0, -7.0, 100.0, -100.0]
 X = np.array([NUMBERS, NUMBERS[::-1]], np.float32)

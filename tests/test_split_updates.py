@@ -14,7 +14,7 @@ from kcompile.ir.ops.arrays.variable_part import VariablePart, part_of
 from kcompile.ir.ops.elementwise.functions import add, div, mul, sqrt, sub
 from kcompile.ir.ops.products.linalg import MatMul
 from kcompile.passes import pipelines
-from kcompile.passes.split_updates import split_updates
+from kcompile.passes.updates.split_updates import split_updates
 
 ROWS, COLUMNS = 500, 300
 

@@ -15,7 +15,7 @@ from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad, to_blocks
 from kcompile.ir.ops.blocked.tiles import Tiling, WindowSum, cheapest_tiling
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.ir.ops.spatial.spatial import output_size, resolve_pads
-from kcompile.passes.blocked_weight_gradients import by_tiles
+from kcompile.passes.blocking.weight_gradients import by_tiles
 from kcompile.runtime.session import channel_block
 from tests.op_checks import assert_close, run_onnx
 

@@ -16,7 +16,7 @@ import pytest
 from kcompile import Sequential, layers, optimizers
 from kcompile.export import generations
 from kcompile.export.training import read_state
-from kcompile.passes import initializers
+from kcompile.passes.onnx import initializers
 from tests.small_models import ZOO, random_inputs
 
 SCRIPT = Path(generations.__file__).with_name("scripts") / "continue_training.py"

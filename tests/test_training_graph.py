@@ -24,11 +24,11 @@ from kcompile.ir.ops.spatial.normalization import batch_norm_inference, batch_no
 from kcompile.ir.ops.spatial.pooling import average_pool, max_pool
 from kcompile.ir.ops.spatial.spatial import arrange, channel_axis, resolve_pads, spatial_axes
 from kcompile.ir.types import TensorType
+from kcompile.passes.algebra.specialize import freeze, specialize
 from kcompile.passes.autodiff import gradients
-from kcompile.passes.emit import emit
-from kcompile.passes.flops import work_of_graph
+from kcompile.passes.machinery.flops import work_of_graph
+from kcompile.passes.onnx.emit import emit
 from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, INFERENCE, TRAINING, run_pipeline
-from kcompile.passes.specialize import freeze, specialize
 from tests.fixtures import random_array
 
 BATCH = named("batch")

@@ -11,7 +11,7 @@ from kcompile.ir.dims import named
 from kcompile.ir.ops.spatial.pooling import MaxPoolGrad
 from kcompile.ir.ops.spatial.spatial import output_size
 from kcompile.ir.ops.spatial.window_maxima import compares_runs, grad_by_runs
-from kcompile.passes.max_gradients import max_gradients
+from kcompile.passes.layouts.max_gradients import max_gradients
 from tests.op_checks import run_onnx
 
 GEOMETRIES = [  # sizes, window, strides, pads

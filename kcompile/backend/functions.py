@@ -16,8 +16,8 @@ from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.errors import DataTypeError, KCompileError, NoNumberError, shown
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.loops.control import LearningPhase
+from kcompile.passes.algebra.specialize import specialize_inference
 from kcompile.passes.autodiff import gradients as differentiate
-from kcompile.passes.specialize import specialize_inference
 from kcompile.tracebacks import short_traceback
 
 

@@ -143,7 +143,7 @@ def _outputs(graph: Graph, case: _Case, state: Mapping[Variable, Array]) -> list
 
 def _cases(model: Model, graph: Graph, fixed: Mapping[str, int], kind: str) -> list[_Case]:
     """Sizes that the model takes, with inputs; fewer of them if NumPy takes long."""
-    from kcompile.passes.flops import work_of_graph
+    from kcompile.passes.machinery.flops import work_of_graph
 
     free = [name for name in free_sizes(model) if name not in fixed]
     lengths = [dict.fromkeys(free, size) for size in _lengths(graph, free, fixed)] if free else [{}]

@@ -26,7 +26,7 @@ from kcompile.ir.ops.elementwise import functions as e
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
-    from kcompile.passes.report import Report
+    from kcompile.passes.machinery.report import Report
 
 TRAINING_HOOKS = ("train_step", "test_step", "compute_loss", "compute_metrics", "get_metrics_result")
 REFUSED = ("make_train_function", "make_test_function", "make_predict_function")
@@ -206,8 +206,8 @@ class OwnStep:
 
     def compile(self) -> Step:
         """The compiled step; its outputs are the sum of what was differentiated, and the logs."""
+        from kcompile.passes.machinery.report import Report
         from kcompile.passes.pipelines import INFERENCE, TRAINING
-        from kcompile.passes.report import Report
 
         report = Report()
         graph = self._graph({"objective": self.objective, **self._outputs()}, report)

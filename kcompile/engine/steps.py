@@ -32,8 +32,8 @@ from kcompile.runtime.storage import exclusive
 if TYPE_CHECKING:
     from kcompile.engine.network import Network
     from kcompile.engine.training import Model
+    from kcompile.passes.machinery.report import Report
     from kcompile.passes.pipelines import Pipeline
-    from kcompile.passes.report import Report
     from kcompile.runtime.executable import Executable
 
 Update = tuple[Variable, Tensor]
@@ -116,8 +116,8 @@ class StepGraph:
 
     def compile(self, name: str) -> Step:
         """The compiled step; its outputs are ``loss`` and, if there are several, the loss of each output."""
+        from kcompile.passes.machinery.report import Report
         from kcompile.passes.pipelines import INFERENCE, TRAINING
-        from kcompile.passes.report import Report
 
         report = Report()
         pipeline = TRAINING if self.training else INFERENCE
@@ -134,7 +134,7 @@ class StepGraph:
 
     def as_written(self, name: str) -> ir.Graph:
         """The step before the passes, but for the one without which it has no meaning; to measure them by."""
-        from kcompile.passes.specialize import specialize_inference, specialize_training
+        from kcompile.passes.algebra.specialize import specialize_inference, specialize_training
 
         return self._graph(name, None, (specialize_training if self.training else specialize_inference,))
 
@@ -265,8 +265,8 @@ def predict_graph(model: Model, name: str = "predict", counting: bool = False) -
         counting: whether a model that draws random numbers in inference too (a ``Lambda`` that samples) advances the
             random counter of its own, so that each run draws new ones, the first the same in every process.
     """
-    from kcompile.passes.simplify import simplify
-    from kcompile.passes.specialize import specialize_inference
+    from kcompile.passes.algebra.simplify import simplify
+    from kcompile.passes.algebra.specialize import specialize_inference
 
     states: dict[Variable, Tensor] = {}
     _merge(states, state_updates(model))
@@ -381,7 +381,7 @@ class Step:
         sizes = self._sizes(size, key)
         known: ir.Graph | None = None
         if self._fixed and sizes and len(own) < MAX_SIZES:
-            from kcompile.passes.specialize import specialize
+            from kcompile.passes.algebra.specialize import specialize
 
             with contextlib.suppress(ir.IRError):  # images too small: the model for all sizes says in which layer
                 known = specialize(self._graph, sizes=sizes)
@@ -406,8 +406,8 @@ class Step:
         return self._executable
 
     def _compiled(self, graph: ir.Graph) -> Executable:
+        from kcompile.passes.machinery.report import Report
         from kcompile.passes.pipelines import run_pipeline
-        from kcompile.passes.report import Report
         from kcompile.runtime.executable import Executable
 
         report, self._report = self._report or Report(), None
@@ -422,7 +422,7 @@ class Step:
         Its outputs are the losses of all steps.
         """
         if self._many is None:
-            from kcompile.passes.report import Report
+            from kcompile.passes.machinery.report import Report
 
             self._many = Step(self._graph, self._pipeline, Report(), self._fixed, repeated=True)
             self._many.log_names = self.log_names

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kcompile.passes.initializers import little_endian, place
+from kcompile.passes.onnx.initializers import little_endian, place
 from kcompile.utils.files import write_atomically, write_together
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from kcompile.export.files import write_model
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.html import PrintedHtml
 from kcompile.ir.builder import Target
-from kcompile.passes.opsets import OPSETS
+from kcompile.passes.onnx.opsets import OPSETS
 
 if TYPE_CHECKING:
     import onnx
 
     from kcompile.engine.training import Model
     from kcompile.export.quantization import Int8Report
-    from kcompile.passes.emit import Emitted
+    from kcompile.passes.onnx.emit import Emitted
 
 
 @dataclass
@@ -189,10 +189,10 @@ def lowered(
 ) -> tuple[Emitted, dict[str, int]]:
     """The inference graph as ONNX, with large weights still outside; and which named sizes are fixed in it."""
     from kcompile.engine.steps import predict_graph
-    from kcompile.passes.emit import emit
-    from kcompile.passes.half import half
+    from kcompile.passes.algebra.specialize import bind_graph, freeze
+    from kcompile.passes.fusion.half import half
+    from kcompile.passes.onnx.emit import emit
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
-    from kcompile.passes.specialize import bind_graph, freeze
     from kcompile.runtime.storage import storage_of
 
     target = Target(opset=check_opset(opset))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from kcompile.ir.core import Graph, Leaf
 from kcompile.ir.ops.elementwise.random import RandomBits
-from kcompile.passes.half import LARGEST, in_range
-from kcompile.passes.simplify import simplify
-from kcompile.passes.specialize import specialize_inference
+from kcompile.passes.algebra.simplify import simplify
+from kcompile.passes.algebra.specialize import specialize_inference
+from kcompile.passes.fusion.half import LARGEST, in_range
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

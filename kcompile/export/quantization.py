@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kcompile.engine.training import Model
     from kcompile.ir.core import Array
-    from kcompile.passes.emit import Emitted
+    from kcompile.passes.onnx.emit import Emitted
 
 SAMPLES = 1024
 """So many samples of the data are looked at."""

@@ -26,7 +26,7 @@ from kcompile.runtime.storage import exclusive, storage_of
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
-    from kcompile.passes.emit import Emitted
+    from kcompile.passes.onnx.emit import Emitted
 
 FORMAT = "kcompile-training"
 FORMAT_VERSION = 2
@@ -67,7 +67,7 @@ def export_training(
         ValueError: the model is not compiled or not built.
         OSError: the folder cannot be written; what was there is whole.
     """
-    from kcompile.passes.emit import emit
+    from kcompile.passes.onnx.emit import emit
 
     if not isinstance(folder, (str, os.PathLike)):
         raise DataTypeError(f"export_training: a folder is needed, got {shown(folder)}")
@@ -153,7 +153,7 @@ def state_names(model: Model, graphs: Sequence[Graph]) -> dict[Variable, str]:
 
     Labels repeat where nested models have layers of the same name; the model's weights are numbered in their order.
     """
-    from kcompile.passes.emit import Names
+    from kcompile.passes.onnx.emit import Names
 
     names = Names()
     inputs = [value.op.label for graph in graphs for value in graph.inputs if isinstance(value.op, Input)]

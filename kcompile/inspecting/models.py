@@ -18,7 +18,7 @@ from kcompile.inspecting.tables import section, table
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
     from kcompile.ir import Graph
-    from kcompile.passes.report import Report
+    from kcompile.passes.machinery.report import Report
 
 
 def load_model_function(path: str, name: str) -> Model:
@@ -89,7 +89,7 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
     """
     from kcompile.export.inference import require_built
     from kcompile.ir.text import print_graph
-    from kcompile.passes.report import Report
+    from kcompile.passes.machinery.report import Report
 
     require_built(model)
     if training:
@@ -120,8 +120,8 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
 def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
     from kcompile.engine.steps import predict_graph
     from kcompile.export.inference import graph_name
+    from kcompile.passes.algebra.specialize import freeze
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
-    from kcompile.passes.specialize import freeze
     from kcompile.runtime.storage import storage_of
 
     graph = predict_graph(model, graph_name(model.name))
@@ -196,7 +196,7 @@ def count_operators(graph: Graph) -> Counter[str]:
 
 
 def _work(before: Graph, after: Graph) -> str:
-    from kcompile.passes.flops import work_of_graph
+    from kcompile.passes.machinery.flops import work_of_graph
 
     work = [work_of_graph(before), work_of_graph(after)]
     return table(

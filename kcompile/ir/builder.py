@@ -1,4 +1,4 @@
-"""What ``Op.lower`` sees of the ONNX graph under construction (implemented by ``kcompile.passes.emit``)."""
+"""What ``Op.lower`` sees of the ONNX graph under construction (implemented by ``kcompile.passes.onnx.emit``)."""
 
 from __future__ import annotations
 

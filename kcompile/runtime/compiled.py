@@ -16,7 +16,7 @@ from kcompile.tracebacks import short_traceback
 if TYPE_CHECKING:
     from kcompile.engine.network import Network
     from kcompile.ir import Graph
-    from kcompile.passes.report import Report
+    from kcompile.passes.machinery.report import Report
     from kcompile.runtime.storage import Storage
 
 Array = NDArray[Any]

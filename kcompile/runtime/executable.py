@@ -22,9 +22,9 @@ from kcompile.runtime.late import LateUpdates, place_of
 from kcompile.runtime.storage import Buffer, aligned_empty, exclusive, storage_of
 
 if TYPE_CHECKING:
-    from kcompile.passes.emit import Emitted
+    from kcompile.passes.machinery.report import Report
+    from kcompile.passes.onnx.emit import Emitted
     from kcompile.passes.pipelines import Pipeline
-    from kcompile.passes.report import Report
 
 Array = NDArray[Any]
 MAX_BINDINGS = 8
@@ -38,7 +38,7 @@ class Executable:
 
     Variables that are not frozen are read from, and written to, their storage: ``run`` computes into the spare
     buffers, ``commit`` makes that the new state; calling does both. Large variables are updated by ``commit`` itself,
-    in place, where nothing else needs their new values (:mod:`kcompile.passes.late_updates`).
+    in place, where nothing else needs their new values (:mod:`kcompile.passes.updates.late_updates`).
 
     Args:
         graph: the program.
@@ -67,12 +67,12 @@ class Executable:
         native: bool = True,
         keep_portable: bool = False,
     ) -> None:
-        from kcompile.passes.emit import emit
-        from kcompile.passes.late_updates import divide
-        from kcompile.passes.opsets import NATIVE
+        from kcompile.passes.algebra.specialize import freeze
+        from kcompile.passes.machinery.report import Report
+        from kcompile.passes.onnx.emit import emit
+        from kcompile.passes.onnx.opsets import NATIVE
         from kcompile.passes.pipelines import INFERENCE, native_passes, run_pipeline
-        from kcompile.passes.report import Report
-        from kcompile.passes.specialize import freeze
+        from kcompile.passes.updates.late_updates import divide
 
         self.device = runtime.resolve_device(device)
         self._report = report or Report()
@@ -271,7 +271,7 @@ class Executable:
 
     @functools.cached_property
     def _whole(self) -> Emitted:
-        from kcompile.passes.emit import emit
+        from kcompile.passes.onnx.emit import emit
 
         return self._emitted or emit(self.graph, self._target)
 
@@ -298,7 +298,7 @@ class Executable:
 
 def has_little_work(graph: Graph) -> bool:
     """Whether a run of ``graph`` is too short to be shared out; not if there are symbolic sizes or loops: who knows."""
-    from kcompile.passes.flops import work_of_graph
+    from kcompile.passes.machinery.flops import work_of_graph
 
     if not all(value.type.is_static for value in graph.inputs) or any(node.op.regions for node in graph.nodes()):
         return False

@@ -16,7 +16,7 @@ MAX_BINDINGS = 8
 
 
 class LateUpdates:
-    """Runs the updates that :func:`kcompile.passes.late_updates.divide` took out of a step.
+    """Runs the updates that :func:`kcompile.passes.updates.late_updates.divide` took out of a step.
 
     Args:
         graph: the later program.
@@ -28,7 +28,7 @@ class LateUpdates:
     """
 
     def __init__(self, graph: Graph, target: Target) -> None:
-        from kcompile.passes.emit import emit
+        from kcompile.passes.onnx.emit import emit
 
         emitted = emit(graph, target)
         self._session = runtime.Session(emitted.model, target.provider, weights=emitted.weights)

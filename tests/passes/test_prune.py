@@ -7,7 +7,7 @@ import numpy as np
 from kcompile.ir import Graph, Value, input_value, interpret
 from kcompile.ir.ops.elementwise.functions import add, mul, sin
 from kcompile.ir.ops.loops.control import cond, scan
-from kcompile.passes.prune import prune
+from kcompile.passes.algebra.prune import prune
 
 
 def example() -> tuple[list[Value], dict[str, Value]]:

@@ -27,7 +27,7 @@ from kcompile.ir.ops.elementwise.functions import (
     relu,
     sub,
 )
-from kcompile.passes.rewrite import Rules, exactly, is_number, same_type, uniform_of
+from kcompile.passes.machinery.rewrite import Rules, exactly, is_number, same_type, uniform_of
 
 RULES = Rules()
 

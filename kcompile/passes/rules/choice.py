@@ -9,7 +9,7 @@ from kcompile.ir.ops.arrays.shaping import expand
 from kcompile.ir.ops.elementwise.comparison import LogicalAnd, LogicalNot, LogicalOr, logical_not
 from kcompile.ir.ops.elementwise.functions import Cast, Where, cast
 from kcompile.ir.ops.loops.control import Cond, Select
-from kcompile.passes.rewrite import Rules, same_type, uniform_of
+from kcompile.passes.machinery.rewrite import Rules, same_type, uniform_of
 
 RULES = Rules()
 

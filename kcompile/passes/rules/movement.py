@@ -12,7 +12,7 @@ from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.ir.ops.shapes.axes import inverse
 from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
 from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad
-from kcompile.passes.rewrite import Rules, same_type
+from kcompile.passes.machinery.rewrite import Rules, same_type
 
 RULES = Rules()
 

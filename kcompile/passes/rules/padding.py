@@ -11,7 +11,7 @@ from kcompile.ir.ops.shapes.reshaping import Transpose
 from kcompile.ir.ops.spatial.convolution import Conv
 from kcompile.ir.ops.spatial.pooling import MaxPool
 from kcompile.ir.ops.spatial.spatial import Pads, SpatialOp, channel_axis
-from kcompile.passes.rewrite import Rules
+from kcompile.passes.machinery.rewrite import Rules
 
 RULES = Rules()
 

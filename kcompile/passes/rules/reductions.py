@@ -19,7 +19,7 @@ from kcompile.ir.ops.shapes.axes import inverse
 from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand, reshape, transpose
 from kcompile.ir.ops.spatial.pooling import MaxPoolGrad
 from kcompile.ir.ops.spatial.spatial import spatial_axes
-from kcompile.passes.rewrite import Rules
+from kcompile.passes.machinery.rewrite import Rules
 
 RULES = Rules()
 

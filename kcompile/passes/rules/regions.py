@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kcompile.ir.core import Constant, Graph, Node, Value, make_node, scope_of
 from kcompile.ir.ops.loops.control import Cond
 from kcompile.ir.ops.loops.scan import Scan
-from kcompile.passes.rewrite import Rules
+from kcompile.passes.machinery.rewrite import Rules
 
 RULES = Rules()
 

@@ -6,7 +6,7 @@ from kcompile.ir.core import Node, Value, apply
 from kcompile.ir.ops.arrays.reduction import ReduceLogSumExp, ReduceSum
 from kcompile.ir.ops.elementwise.functions import Exp, Log, Sigmoid, neg, softplus
 from kcompile.ir.ops.products.softmax import LogSoftmax, Softmax
-from kcompile.passes.rewrite import Rules
+from kcompile.passes.machinery.rewrite import Rules
 
 RULES = Rules()
 

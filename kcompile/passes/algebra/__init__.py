@@ -1,0 +1,1 @@
+"""Simpler graphs of the same meaning: folding, merging, pruning."""

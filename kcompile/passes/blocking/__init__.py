@@ -1,0 +1,1 @@
+"""Convolutions on tensors in the blocked order of ONNX Runtime's kernels."""

@@ -1,0 +1,1 @@
+"""In which order tensors lie: channels first or last, sequences and volumes as images."""

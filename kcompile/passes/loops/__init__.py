@@ -1,0 +1,1 @@
+"""Loops that do only what has to be done step by step."""

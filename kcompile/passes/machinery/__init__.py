@@ -1,0 +1,1 @@
+"""What passes are made of: rewriting, reports, counts of work."""

@@ -1,0 +1,1 @@
+"""From the IR to ONNX models, in memory and on disk."""

@@ -1,0 +1,1 @@
+"""Updates of variables: grouped, split, sparse, late."""
