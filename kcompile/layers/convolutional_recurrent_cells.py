@@ -14,6 +14,7 @@ from kcompile.engine.nest import flatten
 from kcompile.engine.tensor import Tensor
 from kcompile.errors import KCompileError, check_flag, check_fraction, check_int
 from kcompile.ir.ops.arrays import shaping
+from kcompile.ir.ops.loops.control import scan
 from kcompile.layers.convolution import Conv
 from kcompile.layers.recurrent_cell_base import DropoutRNNCellMixin, OverTime
 from kcompile.layers.seeds import SeedStream
@@ -171,7 +172,7 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
 
         xs = [z.value] if valid is None else [z.value, valid]
         with ir.scope(self.name):
-            after, (ys,) = ir.ops.control.scan(body, [state.value for state in states], xs, reverse=backwards)
+            after, (ys,) = scan(body, [state.value for state in states], xs, reverse=backwards)
         results = [Tensor(ys), *(Tensor(state) for state in after)]
         if self.data_format == "channels_last":
             results = [_channels_last(results[0], leading=2), *(_channels_last(state) for state in results[1:])]

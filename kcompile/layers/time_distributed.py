@@ -14,6 +14,7 @@ from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import made_now, with_sublayers
 from kcompile.errors import KCompileError, ShapeError
+from kcompile.ir.ops.arrays.shaping import reshape
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside
 
 Shape = tuple[int | None, ...]
@@ -230,9 +231,9 @@ def _without_steps(shape: Shape) -> Shape:
 def _fold(x: Any) -> Tensor:
     """``(batch, steps, ...)`` as ``(batch * steps, ...)``."""
     batch, steps, *rest = as_tensor(x).value.shape
-    return Tensor(ir.ops.shaping.reshape(as_tensor(x).value, (batch * steps, *rest)))
+    return Tensor(reshape(as_tensor(x).value, (batch * steps, *rest)))
 
 
 def _unfold(y: Tensor, x: Tensor) -> Tensor:
     """``(batch * steps, ...)`` as ``(batch, steps, ...)``, the sizes of ``x``."""
-    return Tensor(ir.ops.shaping.reshape(y.value, (*x.value.shape[:2], *y.value.shape[1:])))
+    return Tensor(reshape(y.value, (*x.value.shape[:2], *y.value.shape[1:])))
