@@ -55,7 +55,7 @@ def __getattr__(name: str) -> Any:
     if name in _NAMES:
         value = globals()[name] = getattr(importlib.import_module(_NAMES[name]), name)
         return value
-    from kcompile.absent_names import absent
+    from kcompile.common.absent_names import absent
 
     return absent(__name__)(name)
 

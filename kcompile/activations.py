@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.absent_names import absent
 from kcompile.backend import activations as more
-from kcompile.errors import DataTypeError, ShapeError
+from kcompile.common.absent_names import absent
+from kcompile.common.errors import DataTypeError, ShapeError
 from kcompile.utils.generic_utils import deserialize_keras_object, serialize_keras_object
 
 

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import kcompile
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 
 
 class _Alias(MetaPathFinder, Loader):

@@ -132,7 +132,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _inspect(options: argparse.Namespace) -> int:
     from kcompile import inspecting
-    from kcompile.errors import KCompileError
+    from kcompile.common.errors import KCompileError
 
     path, separator, name = options.what.rpartition(":")
     if separator and path.endswith(".py"):

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.absent_names import absent
-from kcompile.errors import check_number, raise_unknown_argument
+from kcompile.common.absent_names import absent
+from kcompile.common.errors import check_number, raise_unknown_argument
 from kcompile.utils.generic_utils import (
     deserialize_keras_object,
     lookup,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -93,7 +93,7 @@ def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0, 
         ValueError: the number of epochs or threads is out of range.
     """
     from kcompile.callbacks import LearningRateScheduler
-    from kcompile.errors import check_positive_int
+    from kcompile.common.errors import check_positive_int
     from kcompile.runtime.options import configure
 
     check_positive_int("demo", "epochs", epochs)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcompile.absent_names import absent
-from kcompile.backend import config as settings
-from kcompile.errors import ShapeError, check_int, check_number, check_one_of
+from kcompile.common import config as settings
+from kcompile.common.absent_names import absent
+from kcompile.common.errors import ShapeError, check_int, check_number, check_one_of
 from kcompile.utils.generic_utils import (
     deserialize_keras_object,
     lookup,

@@ -11,14 +11,15 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kcompile.absent_names import absent
-from kcompile.backend import config, nn
 from kcompile.backend import math as m
+from kcompile.backend import nn
+from kcompile.common import config
+from kcompile.common.absent_names import absent
+from kcompile.common.errors import DataTypeError, check_number, check_one_of
+from kcompile.common.signatures import bound_arguments, with_signature
 from kcompile.engine.target_shapes import matched, weights_for
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
-from kcompile.errors import DataTypeError, check_number, check_one_of
 from kcompile.utils.generic_utils import deserialize_keras_object, lookup, names_of, serialize_keras_object
-from kcompile.utils.signatures import bound_arguments, with_signature
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none", "auto")
 

@@ -1,6 +1,6 @@
 """keras.models: models, from configurations and from files."""
 
-from kcompile.absent_names import absent
+from kcompile.common.absent_names import absent
 from kcompile.engine.cloning import clone_model
 from kcompile.engine.input_layer import Input
 from kcompile.engine.sequential import Sequential

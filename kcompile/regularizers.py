@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from kcompile import backend as K
-from kcompile.absent_names import absent
-from kcompile.errors import ShapeError, check_number, check_one_of, raise_unknown_argument
+from kcompile.common.absent_names import absent
+from kcompile.common.errors import ShapeError, check_number, check_one_of, raise_unknown_argument
 from kcompile.utils.generic_utils import (
     deserialize_keras_object,
     lookup,

@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 
 from kcompile import Input, Model, layers
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 from kcompile.inspecting.files import describe_file
 from kcompile.models import load_model, model_from_json, model_from_yaml
 from kcompile.saving.archives import archive_bytes

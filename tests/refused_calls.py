@@ -6,7 +6,7 @@ The words are the argument, what was given, what is expected, and where it helps
 import numpy as np
 
 from kcompile import callbacks
-from kcompile.errors import DataError, DataTypeError, KCompileError, ShapeError, UnknownNameError
+from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError, UnknownNameError
 from tests.refusing_models import (
     CLASSES,
     INDICES,

@@ -12,8 +12,8 @@ import pytest
 
 from kcompile import Input, Model, Sequential, losses, metrics, optimizers
 from kcompile import backend as K
+from kcompile.common.errors import KCompileError
 from kcompile.engine.layer import Layer
-from kcompile.errors import KCompileError
 from kcompile.layers import Activation, Add, BatchNormalization, Dense, Lambda, TimeDistributed
 from kcompile.models import clone_model, load_model, model_from_json
 

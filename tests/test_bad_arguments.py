@@ -7,7 +7,7 @@ import pytest
 
 import kcompile
 from kcompile import Input, Model, Sequential, layers, losses, optimizers
-from kcompile.errors import DataTypeError, KCompileError, ShapeError, UnknownNameError
+from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, UnknownNameError
 from kcompile.layers import Dense
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kcompile import Input, Model, Sequential, layers
-from kcompile.errors import DataError, KCompileError
+from kcompile.common.errors import DataError, KCompileError
 from tests import refusing_models
 from tests.refused_calls import CASES
 from tests.refusing_models import (

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kcompile.common.errors import DataError, DataTypeError
 from kcompile.engine.array_feeder import ArrayFeeder
 from kcompile.engine.data import (
     BatchSource,
@@ -21,7 +22,6 @@ from kcompile.engine.data import (
     standardized_batches,
     training_data,
 )
-from kcompile.errors import DataError, DataTypeError
 from kcompile.utils import Sequence
 from tests.data_samples import IN, REGRESSION, SPARSE, X10, Y10, Frame, Tensor
 

@@ -25,7 +25,7 @@ from kcompile.callbacks import (
     RemoteMonitor,
     TerminateOnNaN,
 )
-from kcompile.errors import DataTypeError, KCompileError, UnknownNameError
+from kcompile.common.errors import DataTypeError, KCompileError, UnknownNameError
 from kcompile.optimizers import SGD
 from tests.paper_model import Model, train
 

@@ -16,7 +16,7 @@ import pytest
 from kcompile import backend as K
 from kcompile import layers as L
 from kcompile import models
-from kcompile.engine.nest import flatten, is_nested, pack
+from kcompile.common.nest import flatten, is_nested, pack
 from tests.custom_cells import CASES, Case, Dropping, Minimal
 
 STEPS = 4

@@ -5,6 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError
 from kcompile.engine import data_checks
 from kcompile.engine.data import (
     FeedSpec,
@@ -12,7 +13,6 @@ from kcompile.engine.data import (
     steps_and_batch_size,
     training_data,
 )
-from kcompile.errors import DataError, DataTypeError, KCompileError, ShapeError
 from tests.data_samples import BINARY, IN, REGRESSION, TWO_IN, X10, Y10, Frame, Sparse, Tensor
 
 

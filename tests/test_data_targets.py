@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError
 from kcompile.engine import data_checks
 from kcompile.engine.data import (
     TargetSpec,
     standardize,
 )
 from kcompile.engine.data_weights import sample_weight_modes
-from kcompile.errors import DataError, DataTypeError, KCompileError, ShapeError
 from tests.data_samples import BINARY, CATEGORICAL, IN, REGRESSION, SPARSE, TWO_IN, TWO_OUT, X10, Y10
 
 

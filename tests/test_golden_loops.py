@@ -6,8 +6,8 @@ import pytest
 import kcompile as keras
 from kcompile import Model, layers
 from kcompile.callbacks import Callback, History, ProgbarLogger
+from kcompile.common.errors import DataTypeError
 from kcompile.engine.fitting import NonFiniteLoss
-from kcompile.errors import DataTypeError
 from kcompile.utils import Sequence
 from tests.golden import load
 from tests.golden.cases.loops import CASES, X, Y, run

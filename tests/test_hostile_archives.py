@@ -15,7 +15,7 @@ import pytest
 
 from kcompile import backend as K
 from kcompile import layers as L
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 from kcompile.models import Model, Sequential, load_model, model_from_json, model_from_yaml
 from tests.hostile_archives import ARCHIVES, TEXTS, YAML, benign, layer, packed, schedule_of_unknown_class
 from tests.watching import watched

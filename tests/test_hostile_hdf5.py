@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kcompile import layers as L
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 from kcompile.models import Sequential, load_model
 from tests.hostile_hdf5 import CASES
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kcompile.utils.files import write_atomically
+from kcompile.common.files import write_atomically
 
 KILLED = """
 import os, signal, sys, time

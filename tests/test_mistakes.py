@@ -16,7 +16,7 @@ import pytest
 import kcompile as keras
 from kcompile import backend as K
 from kcompile import layers as L
-from kcompile.absent_names import INSTEAD, keras_names
+from kcompile.common.absent_names import INSTEAD, keras_names
 
 X, Y = np.zeros((64, 10), "float32"), np.zeros(64, "int32")
 IMAGES = np.zeros((64, 8, 8, 1), "float32")

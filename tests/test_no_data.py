@@ -7,7 +7,7 @@ import pytest
 
 from kcompile import Sequential, layers
 from kcompile.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint, ReduceLROnPlateau
-from kcompile.errors import DataError
+from kcompile.common.errors import DataError
 from kcompile.utils import PyDataset, Sequence
 from tests.training_samples import X, Y
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kcompile.errors import DataError, KCompileError
+from kcompile.common.errors import DataError, KCompileError
 from kcompile.utils import normalize, to_categorical
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from kcompile.common import progbar as module
 from kcompile.utils import Progbar
-from kcompile.utils import progbar as module
 
 
 class Terminal(io.StringIO):

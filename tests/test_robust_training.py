@@ -13,8 +13,8 @@ import kcompile
 from kcompile import Sequential, layers
 from kcompile import backend as K
 from kcompile.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
+from kcompile.common.errors import KCompileError
 from kcompile.engine.fitting import NonFiniteLoss
-from kcompile.errors import KCompileError
 from kcompile.runtime.storage import Storage
 from kcompile.utils import Sequence
 from tests.training_samples import (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kcompile import ir
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.products import linalg

@@ -9,7 +9,7 @@ import pytest
 
 from kcompile import Sequential, layers
 from kcompile import backend as K
-from kcompile.errors import KCompileError, ShapeError
+from kcompile.common.errors import KCompileError, ShapeError
 from tests.training_samples import X, Y, assert_equal, assert_trains, network, state
 
 # ---- R60: the same seed, the same bits

@@ -217,6 +217,6 @@ def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path, monkeypatch: p
     def refuse(**options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("kcompile.utils.files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("kcompile.common.files.tempfile.mkstemp", refuse)
     with pytest.raises(PermissionError, match=r"cannot write to the folder \(Permission denied\): '.*m\.h5'"):
         Sequential([L.Dense(1, input_shape=(2,))]).save(tmp_path / "m.h5")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kcompile import ir
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 from kcompile.ir.ops.products import linalg
 from kcompile.runtime import cores
 from kcompile.runtime.executable import Executable

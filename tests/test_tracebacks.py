@@ -13,7 +13,7 @@ import pytest
 import kcompile as keras
 from kcompile import backend as K
 from kcompile import layers as L
-from kcompile import tracebacks
+from kcompile.common import tracebacks
 
 X, Y = np.zeros((8, 10), "float32"), np.zeros((8, 1), "float32")
 

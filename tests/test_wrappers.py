@@ -10,7 +10,7 @@ import pytest
 import kcompile as keras
 from kcompile import backend as K
 from kcompile import layers
-from kcompile.engine.lists import as_list
+from kcompile.common.lists import as_list
 from tests.golden import Golden, load
 from tests.golden.cases import conv_lstm, wrappers
 from tests.golden.cases.model_case import ModelCase

@@ -1,4 +1,4 @@
-"""Writes kcompile/keras_names.json: the public names of each module of Keras 2.3.1, tf.keras 2 and Keras 3.
+"""Writes kcompile/common/keras_names.json: the public names of each module of Keras 2.3.1, tf.keras 2 and Keras 3.
 
 They tell a name that kcompile lacks from one that no Keras has, and make the table of what is supported. Run it where
 ``tf_keras`` and ``keras`` (3) are installed, with the unpacked sources of Keras 2.3.1:
@@ -20,7 +20,7 @@ MODULES = (
     "losses", "metrics", "models", "optimizers", "preprocessing", "regularizers", "utils",
 )  # fmt: skip
 NOISE = {"absolute_import", "division", "print_function", "tests", "src", "experimental", "dtensor", "protobuf"}
-OURS = Path(__file__).resolve().parent.parent / "kcompile" / "keras_names.json"
+OURS = Path(__file__).resolve().parent.parent / "kcompile" / "common" / "keras_names.json"
 
 
 def of_the_sources(folder: Path, module: str) -> set[str]:

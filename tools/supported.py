@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import kcompile as keras
-from kcompile.absent_names import keras_names
+from kcompile.common.absent_names import keras_names
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = {"Keras 2": "Keras 2.3.1", "tf.keras": "tf.keras 2.21", "Keras 3": "Keras 3.15"}

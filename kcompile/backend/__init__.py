@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kcompile.absent_names import absent
 from kcompile.backend.activations import (
     elu,
     erf,
@@ -14,23 +13,6 @@ from kcompile.backend.activations import (
     softplus,
     softsign,
     tanh,
-)
-from kcompile.backend.config import (
-    backend,
-    clear_session,
-    epsilon,
-    floatx,
-    get_uid,
-    image_data_format,
-    image_dim_ordering,
-    manual_variable_initialization,
-    normalize_data_format,
-    reset_uids,
-    set_epsilon,
-    set_floatx,
-    set_image_data_format,
-    set_image_dim_ordering,
-    set_learning_phase,
 )
 from kcompile.backend.convolution import (
     conv,
@@ -175,6 +157,24 @@ from kcompile.backend.variables import (
     to_dense,
     variable,
     zeros,
+)
+from kcompile.common.absent_names import absent
+from kcompile.common.config import (
+    backend,
+    clear_session,
+    epsilon,
+    floatx,
+    get_uid,
+    image_data_format,
+    image_dim_ordering,
+    manual_variable_initialization,
+    normalize_data_format,
+    reset_uids,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+    set_image_dim_ordering,
+    set_learning_phase,
 )
 
 _BACKEND = backend()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcompile import ir
-from kcompile.backend import config
+from kcompile.common import config
+from kcompile.common.errors import ShapeError, check_int_tuple, check_one_of
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype
-from kcompile.errors import ShapeError, check_int_tuple, check_one_of
 from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.spatial import convolution as ops
 from kcompile.ir.ops.spatial import pooling

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcompile.backend import config
 from kcompile.backend.numbers import finite
+from kcompile.common import config
+from kcompile.common.errors import KCompileError
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
-from kcompile.errors import KCompileError
 from kcompile.ir.ops.arrays import reduction, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcompile import ir
-from kcompile.backend import config
 from kcompile.backend import math as m
 from kcompile.backend.activations import softplus
 from kcompile.backend.variables import current_trace, learning_phase
+from kcompile.common import config
+from kcompile.common.errors import KCompileError
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype, promote
-from kcompile.errors import KCompileError
 from kcompile.ir.ops.arrays import indexing, reduction, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e

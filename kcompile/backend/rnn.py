@@ -8,9 +8,9 @@ from typing import Any
 from kcompile import ir
 from kcompile.backend import random
 from kcompile.backend.functions import substitute
-from kcompile.engine.nest import flatten, is_nested, pack
+from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_int, shown
+from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import DataTypeError, KCompileError, ShapeError, check_int, shown
 from kcompile.ir.ops.arrays import cumulative, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import ir
-from kcompile.backend import config
+from kcompile.common import config
+from kcompile.common.errors import KCompileError
 from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype
-from kcompile.errors import KCompileError
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import indexing, shaping
 from kcompile.ir.ops.elementwise import functions as e

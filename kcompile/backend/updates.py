@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile.backend.variables import Variable, current_trace
+from kcompile.common.errors import DataTypeError, ShapeError, shown
 from kcompile.engine.tensor import Array, Tensor, as_tensor
-from kcompile.errors import DataTypeError, ShapeError, shown
 
 
 class Update(tuple[Variable, Tensor]):

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kcompile import ir
-from kcompile.backend import config
 from kcompile.backend.shape import as_dims
+from kcompile.common import config
+from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.engine.tensor import Array, Tensor, as_tensor
-from kcompile.errors import KCompileError, ShapeError
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import learning_phase as learning_phase_leaf

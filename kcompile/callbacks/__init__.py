@@ -1,6 +1,5 @@
 """keras.callbacks: what runs between epochs and batches."""
 
-from kcompile.absent_names import absent
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.callback_list import CallbackList
 from kcompile.callbacks.csv_logger import CSVLogger
@@ -12,6 +11,7 @@ from kcompile.callbacks.model_checkpoint import ModelCheckpoint
 from kcompile.callbacks.progbar_logger import ProgbarLogger
 from kcompile.callbacks.remote_monitor import RemoteMonitor
 from kcompile.callbacks.stopping import EarlyStopping, TerminateOnNaN
+from kcompile.common.absent_names import absent
 
 __getattr__ = absent(__name__)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kcompile.callbacks.base import Callback
-from kcompile.errors import DataTypeError, warn
+from kcompile.common.errors import DataTypeError, warn
 
 _SLOW_SECONDS = 0.1  # Keras' threshold: hooks slower than this, and than the step itself, are worth a warning
 _OLD_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}

@@ -11,7 +11,7 @@ import numpy as np
 
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.history import as_number
-from kcompile.errors import DataTypeError
+from kcompile.common.errors import DataTypeError
 
 
 class CSVLogger(Callback):

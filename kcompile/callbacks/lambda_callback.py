@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kcompile.callbacks.base import HOOKS, Callback
-from kcompile.errors import DataTypeError, raise_unknown_argument
+from kcompile.common.errors import DataTypeError, raise_unknown_argument
 
 Hook = Callable[..., Any] | None
 

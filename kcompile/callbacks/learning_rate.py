@@ -12,7 +12,7 @@ import numpy as np
 
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.monitor import Monitor
-from kcompile.errors import DataError, DataTypeError, check_int, check_number, raise_unknown_argument, warn
+from kcompile.common.errors import DataError, DataTypeError, check_int, check_number, raise_unknown_argument, warn
 
 
 def get_learning_rate(model: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.history import as_number
 from kcompile.callbacks.monitor import Monitor
-from kcompile.errors import DataTypeError, KCompileError, check_flag, check_int, check_number, unknown_name
+from kcompile.common.errors import DataTypeError, KCompileError, check_flag, check_int, check_number, unknown_name
 
 
 class ModelCheckpoint(Callback):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kcompile.callbacks.base import Callback
-from kcompile.errors import check_one_of
-from kcompile.utils.progbar import Progbar
+from kcompile.common.errors import check_one_of
+from kcompile.common.progbar import Progbar
 
 Logs = Mapping[str, Any] | None
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.history import as_number
-from kcompile.errors import KCompileError, warn
+from kcompile.common.errors import KCompileError, warn
 
 _TIMEOUT_SECONDS = 10.0
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.errors import KCompileError
 from kcompile.converting.convert import Conversion, convert_files
 from kcompile.converting.report import FileReport
 from kcompile.converting.sources import custom_objects_of
-from kcompile.errors import KCompileError
 
 WIDTH = 30
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kcompile.common.errors import KCompileError
 from kcompile.converting.parity import NotCheckedError, Parity, check_parity
 from kcompile.converting.report import FileReport
 from kcompile.converting.sources import load
-from kcompile.errors import KCompileError
 from kcompile.export.sizes import Dims
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kcompile.common.errors import KCompileError, listed
 from kcompile.converting.rounding import moved
-from kcompile.errors import KCompileError, listed
 from kcompile.export.samples import free_sizes, random_feeds, with_numbers
 from kcompile.ir.interpret import interpret
 

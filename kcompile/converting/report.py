@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kcompile.html import PrintedHtml
+from kcompile.common.html import PrintedHtml
 
 if TYPE_CHECKING:
     from kcompile.converting.parity import Parity

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kcompile.errors import KCompileError, listed
-from kcompile.saving.ways import of_a_command
+from kcompile.common.errors import KCompileError, listed
+from kcompile.common.ways import of_a_command
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -128,7 +128,7 @@ def text_of(path: Path) -> str:
         OSError: it cannot be read.
         ValueError: it is too large, or not UTF-8.
     """
-    from kcompile.saving.limits import CONFIG_BYTES, check_size
+    from kcompile.common.limits import CONFIG_BYTES, check_size
 
     check_size(repr(str(path)), path.stat().st_size, CONFIG_BYTES)
     try:

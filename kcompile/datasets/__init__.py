@@ -1,6 +1,6 @@
 """keras.datasets: data to try models on."""
 
-from kcompile.absent_names import absent
+from kcompile.common.absent_names import absent
 from kcompile.datasets import digits
 
 __getattr__ = absent(__name__)

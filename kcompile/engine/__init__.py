@@ -28,7 +28,7 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        from kcompile.absent_names import absent
+        from kcompile.common.absent_names import absent
 
         return absent(__name__)(name)
     return getattr(importlib.import_module(f"kcompile.engine.{_MODULES[name]}"), name)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kcompile.common.errors import KCompileError, warn
+from kcompile.common.lists import as_list, unique
 from kcompile.engine.dependence import belongs, input_leaves
 from kcompile.engine.history import remember
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import as_list, unique
 from kcompile.engine.op_layer import OpLayer, wrap_operations
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import caller
-from kcompile.errors import KCompileError, warn
 
 if TYPE_CHECKING:
     from kcompile.engine.network import Network

@@ -92,7 +92,7 @@ _OTHERWISE = {
 def on_tensor_attribute(name: str) -> str:
     """For ``x.mean()`` and its like: the function of K that does it."""
     from kcompile import backend
-    from kcompile.errors import did_you_mean
+    from kcompile.common.errors import did_you_mean
 
     ours = _OTHERWISE.get(name, name)
     if ours in backend.__all__:
@@ -104,8 +104,8 @@ def on_tensor_attribute(name: str) -> str:
 
 def on_attribute(layer: object, name: str) -> str:
     """For a name that a layer or model does not have."""
+    from kcompile.common.errors import did_you_mean
     from kcompile.engine.sequential import Sequential
-    from kcompile.errors import did_you_mean
 
     if name in ("predict_classes", "predict_proba") and not isinstance(layer, Sequential):
         return "; Sequential models have it: use predict(x)" + (".argmax(axis=-1)" if name == "predict_classes" else "")

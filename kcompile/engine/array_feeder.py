@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.errors import DataError
 from kcompile.engine.data_adapters import Array, LazyRows
-from kcompile.errors import DataError
 
 # Large enough that the gather's fixed cost (about 5 us per array) spreads over many small batches, small
 # enough to stay in a second-level cache until the step reads it.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kcompile.common.errors import KCompileError
 from kcompile.engine import blame
 from kcompile.engine.steps import Step, first_bad
 from kcompile.engine.tensor import Array
-from kcompile.errors import KCompileError
 
 if TYPE_CHECKING:
     from kcompile.engine.origins import Origin

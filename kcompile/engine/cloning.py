@@ -8,20 +8,20 @@ from contextvars import ContextVar
 from typing import Any
 
 from kcompile.backend.variables import is_placeholder
+from kcompile.common.errors import DataTypeError, KCompileError
+from kcompile.common.lists import as_list
+from kcompile.common.nest import flatten
 from kcompile.engine import conventions
 from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import as_list
-from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network, _renew
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called, in_its_first_call
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, KCompileError
 
 
 def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[[Layer], Layer] | None = None) -> Any:

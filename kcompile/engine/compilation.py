@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kcompile.backend.variables import Variable
+from kcompile.common.errors import DataTypeError, KCompileError, UnknownNameError, listed, shown, unknown_name
 from kcompile.engine.added_metrics import AddedMetric, added_metrics
 from kcompile.engine.advice import on_loss_name
 from kcompile.engine.data_checks import TargetSpec, warn_of_loss_and_activation
@@ -18,7 +19,6 @@ from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.network import Network
 from kcompile.engine.shared_metrics import check_used_once, separated
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, KCompileError, UnknownNameError, listed, shown, unknown_name
 
 
 @dataclass
@@ -90,7 +90,7 @@ def resolve(
     """
     from kcompile import metrics as metric_functions
     from kcompile import optimizers
-    from kcompile.errors import check_positive_int
+    from kcompile.common.errors import check_positive_int
 
     names = model.output_names
     chosen = _per_output(loss, names, "loss")

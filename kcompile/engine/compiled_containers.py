@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.backend import math as m
 from kcompile.backend.variables import at_once
+from kcompile.common.errors import DataError, unknown_name
 from kcompile.engine.compilation import Compilation, OutputPlan, resolve
 from kcompile.engine.steps import called, output_loss, spread
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import DataError, unknown_name
 from kcompile.ir.ops.arrays import shaping
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _by_output(value: Any, names: Sequence[str], argument: str, spread_one: bool
 
 def _batch_size(y_pred: Any) -> Tensor:
     from kcompile import backend as K
-    from kcompile.engine.nest import flatten
+    from kcompile.common.nest import flatten
 
     first = as_tensor(flatten(y_pred)[0])
     return K.cast(K.shape(first)[0], first.dtype)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kcompile import ir
-from kcompile.errors import DataTypeError
+from kcompile.common.errors import DataTypeError
 from kcompile.ir.ops.loops.control import LearningPhase
 
 if TYPE_CHECKING:

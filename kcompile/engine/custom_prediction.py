@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcompile.backend.variables import placeholder
+from kcompile.common.errors import DataTypeError, shown
+from kcompile.common.nest import flatten, map_structure, pack
 from kcompile.engine.custom_steps import closed_graph, overridden, settled, traced
 from kcompile.engine.data import FeedSpec
 from kcompile.engine.forms import arranged
 from kcompile.engine.free_data import Form, FreeSpecs
-from kcompile.engine.nest import flatten, map_structure, pack
 from kcompile.engine.steps import without_idle_counters
 from kcompile.engine.tensor import Array, Tensor
-from kcompile.errors import DataTypeError, shown
 
 if TYPE_CHECKING:
     from kcompile.engine.prediction import Predictor

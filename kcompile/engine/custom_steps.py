@@ -13,6 +13,7 @@ from kcompile import ir
 from kcompile.backend import math as m
 from kcompile.backend.functions import build_graph
 from kcompile.backend.variables import Variable, placeholder, variables_made
+from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.engine.compilation import switches
 from kcompile.engine.data import FeedSpec, ModelData
 from kcompile.engine.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
@@ -21,7 +22,6 @@ from kcompile.engine.step_trace import Assigned, Differentiated, StepTrace
 from kcompile.engine.steps import Step, with_update_sum, without_idle_counters
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import with_sublayers
-from kcompile.errors import DataTypeError, KCompileError, shown
 from kcompile.ir.ops.elementwise import functions as e
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.errors import DataError, ShapeError
 from kcompile.engine.array_feeder import ArrayFeeder
 from kcompile.engine.data_adapters import Array, FeedSpec, LazyRows, order_by_name, rank_of, to_array
 from kcompile.engine.data_checks import (
@@ -28,7 +29,6 @@ from kcompile.engine.free_data import FreeSpecs
 from kcompile.engine.origins import Source
 from kcompile.engine.sequence_workers import BatchSource, is_batch_source
 from kcompile.engine.wanted_targets import wanted
-from kcompile.errors import DataError, ShapeError
 from kcompile.utils.data_unpacking import unpack_x_y_sample_weight
 
 __all__ = [

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError, check_int, check_number, warn
 from kcompile.engine.advice import on_batch_axis, on_positions
 from kcompile.engine.data_adapters import Array, LazyRows
-from kcompile.errors import DataError, DataTypeError, KCompileError, ShapeError, check_int, check_number, warn
 
 Shape = tuple[int | None, ...]
 

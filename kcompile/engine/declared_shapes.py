@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile.engine import loading
+from kcompile.common import loading
+from kcompile.common.errors import warn
 from kcompile.engine.replay import is_replayed
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import warn
 from kcompile.ir.ops.arrays import shaping
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kcompile.backend import config
 from kcompile.callbacks import BatchLogs, CallbackList, ProgbarLogger
+from kcompile.common import config
 from kcompile.engine import custom_steps
 from kcompile.engine import data_checks as checks
 from kcompile.engine.bad_numbers import NonFiniteLoss, explain

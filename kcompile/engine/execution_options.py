@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile.errors import check_flag, warn
+from kcompile.common.errors import check_flag, warn
 
 _SENTENCES = {
     "run_eagerly": (

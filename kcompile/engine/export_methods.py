@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kcompile.engine.arguments import arguments_of
-from kcompile.errors import check_no_extra_arguments
-from kcompile.tracebacks import short_traceback
+from kcompile.common.arguments import arguments_of
+from kcompile.common.errors import check_no_extra_arguments
+from kcompile.common.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.export import ExportReport, TrainingReport

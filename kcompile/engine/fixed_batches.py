@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kcompile.common.errors import DataError
 from kcompile.engine.data import FeedSpec
-from kcompile.errors import DataError
 
 
 def fixed_batch_size(inputs: Sequence[FeedSpec]) -> int | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kcompile.engine.nest import flatten, is_nested, map_structure, pack
-from kcompile.errors import DataTypeError, ShapeError, listed, shown, warn
+from kcompile.common.errors import DataTypeError, ShapeError, listed, shown, warn
+from kcompile.common.nest import flatten, is_nested, map_structure, pack
 
 
 def form_of(structure: Any) -> Any:

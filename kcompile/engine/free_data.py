@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kcompile.common.errors import DataError
 from kcompile.engine.data_adapters import Array, FeedSpec, LazyRows, is_array_like, raw_array, to_array
 from kcompile.engine.data_checks import TargetSpec, check_indices, check_sample_counts, check_target, matches
 from kcompile.engine.data_weights import class_weights_of
-from kcompile.errors import DataError
 
 if TYPE_CHECKING:
     from kcompile.engine.data import ModelData

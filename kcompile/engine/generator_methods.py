@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from kcompile.engine.arguments import arguments_of, legacy
-from kcompile.errors import check_no_extra_arguments
-from kcompile.tracebacks import short_traceback
+from kcompile.common.arguments import arguments_of, legacy
+from kcompile.common.errors import check_no_extra_arguments
+from kcompile.common.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History

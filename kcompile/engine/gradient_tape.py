@@ -8,10 +8,10 @@ from typing import Any
 
 from kcompile import ir
 from kcompile.backend.variables import Variable
-from kcompile.engine.nest import flatten, map_structure, pack
+from kcompile.common.errors import DataTypeError, KCompileError, NotReadyError, shown
+from kcompile.common.nest import flatten, map_structure, pack
 from kcompile.engine.step_trace import StepTrace, current_step
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import DataTypeError, KCompileError, NotReadyError, shown
 
 
 class GradientTape:

@@ -9,29 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile import ir
-from kcompile.backend import config
 from kcompile.backend.variables import Variable, at_once, learning_phase
-from kcompile.engine import advice, conventions, tracking
-from kcompile.engine.added_metrics import Noted
-from kcompile.engine.declared_shapes import with_declared_shapes
-from kcompile.engine.forms import arranged as arranged_in
-from kcompile.engine.forms import taken, takes_one_tensor
-from kcompile.engine.history import remember
-from kcompile.engine.layer_contributions import LayerContributions
-from kcompile.engine.layer_position import LayerPosition
-from kcompile.engine.layer_weights import LayerWeights
-from kcompile.engine.lists import as_list, is_shape_list
-from kcompile.engine.masks import tell_of_dropped_mask
-from kcompile.engine.meanings import LayerMeanings
-from kcompile.engine.nest import flatten, is_nested, map_structure, pack
-from kcompile.engine.node import InputSpec, Node
-from kcompile.engine.picklable import Picklable
-from kcompile.engine.refused_hooks import refuse_hooks
-from kcompile.engine.step_trace import current_step
-from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.engine.traces import calling, made_now, no_call, note_built, one_call, without_trace
-from kcompile.engine.two_phases import call_in_both
-from kcompile.errors import (
+from kcompile.common import config
+from kcompile.common.errors import (
     AbsentError,
     DataTypeError,
     KCompileError,
@@ -45,7 +25,27 @@ from kcompile.errors import (
     did_you_mean,
     shown,
 )
-from kcompile.tracebacks import short_traceback
+from kcompile.common.lists import as_list, is_shape_list
+from kcompile.common.nest import flatten, is_nested, map_structure, pack
+from kcompile.common.tracebacks import short_traceback
+from kcompile.engine import advice, conventions, tracking
+from kcompile.engine.added_metrics import Noted
+from kcompile.engine.declared_shapes import with_declared_shapes
+from kcompile.engine.forms import arranged as arranged_in
+from kcompile.engine.forms import taken, takes_one_tensor
+from kcompile.engine.history import remember
+from kcompile.engine.layer_contributions import LayerContributions
+from kcompile.engine.layer_position import LayerPosition
+from kcompile.engine.layer_weights import LayerWeights
+from kcompile.engine.masks import tell_of_dropped_mask
+from kcompile.engine.meanings import LayerMeanings
+from kcompile.engine.node import InputSpec, Node
+from kcompile.engine.picklable import Picklable
+from kcompile.engine.refused_hooks import refuse_hooks
+from kcompile.engine.step_trace import current_step
+from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.engine.traces import calling, made_now, no_call, note_built, one_call, without_trace
+from kcompile.engine.two_phases import call_in_both
 
 Shape = tuple[int | None, ...]
 

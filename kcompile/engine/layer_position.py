@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile.engine.lists import one_or_list
+from kcompile.common.errors import AbsentError, KCompileError
+from kcompile.common.lists import one_or_list
 from kcompile.engine.node import Node
-from kcompile.errors import AbsentError, KCompileError
 
 
 class LayerPosition:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.backend import config
+from kcompile.common import config
+from kcompile.common.arguments import arguments_of, legacy
+from kcompile.common.errors import check_no_extra_arguments
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine import custom_prediction as own
 from kcompile.engine import evaluation, fitting, prediction
-from kcompile.engine.arguments import arguments_of, legacy
 from kcompile.engine.data import ModelData, standardize
 from kcompile.engine.trainable_flags import warn_of_changed_flags
-from kcompile.errors import check_no_extra_arguments
-from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kcompile.engine import loading
+from kcompile.common import loading
+from kcompile.common.errors import warn
 from kcompile.engine.replay import is_replayed
-from kcompile.errors import warn
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

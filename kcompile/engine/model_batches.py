@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kcompile.backend import config
+from kcompile.common import config
+from kcompile.common.errors import warn
 from kcompile.engine import custom_steps
 from kcompile.engine.array_feeder import ArrayFeeder
 from kcompile.engine.data import BatchSource, ModelData, standardized_batches
@@ -16,7 +17,6 @@ from kcompile.engine.fixed_batches import check_batch
 from kcompile.engine.origins import BatchOf, Origin, RowsOf, Source
 from kcompile.engine.steps import Step
 from kcompile.engine.tensor import Array
-from kcompile.errors import warn
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile.engine.lists import as_list
+from kcompile.common.errors import ShapeError
+from kcompile.common.lists import as_list
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import ShapeError
 from kcompile.ir.ops.arrays import shaping
 
 if TYPE_CHECKING:

@@ -7,15 +7,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile.backend.variables import Variable
+from kcompile.common.errors import (
+    DataTypeError,
+    KCompileError,
+    ShapeError,
+    UnknownNameError,
+    listed,
+    shown,
+    unknown_name,
+)
+from kcompile.common.lists import as_list, is_shape_list, one_or_list, unique
+from kcompile.common.nest import flatten
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine import tracking
 from kcompile.engine.added_layers import AddedLayers
 from kcompile.engine.dependence import belongs
 from kcompile.engine.forms import arranged, by_name, form_of, names_of, taken
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
-from kcompile.engine.lists import as_list, is_shape_list, one_or_list, unique
 from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs, with_masks
-from kcompile.engine.nest import flatten
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.refused_hooks import refuse_ignored_call
@@ -23,8 +33,6 @@ from kcompile.engine.replay import as_called
 from kcompile.engine.step_trace import current_step
 from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside, without_trace
-from kcompile.errors import DataTypeError, KCompileError, ShapeError, UnknownNameError, listed, shown, unknown_name
-from kcompile.tracebacks import short_traceback
 
 
 class Network(AddedLayers):

@@ -10,18 +10,18 @@ import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kcompile.common.errors import KCompileError, listed, shown, unknown_name
+from kcompile.common.lists import unique
+from kcompile.common.nest import flatten
 from kcompile.engine import conventions
 from kcompile.engine.added_layers import AddLoss, AddMetric, lasting, outputs_of
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import unique
-from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import KCompileError, listed, shown, unknown_name
 from kcompile.utils.generic_utils import get_registered_name
 
 if TYPE_CHECKING:

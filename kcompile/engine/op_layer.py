@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from kcompile import ir
+from kcompile.common.errors import KCompileError, ShapeError, shown
 from kcompile.engine.history import made_by_layer, made_from_logits
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import KCompileError, ShapeError, shown
 from kcompile.ir.ops.elementwise.functions import Sigmoid
 from kcompile.ir.ops.products.softmax import Softmax
 from kcompile.ir.parsing import parse_graph
@@ -125,8 +125,8 @@ class OpLayer(Layer):
 
 def _logits(x: Tensor, activation: str | None) -> ir.Value:
     """The tensor itself, or of what it is the sigmoid or softmax (but for a constant in each row)."""
-    from kcompile.backend import config
     from kcompile.backend import math as m
+    from kcompile.common import config
 
     if activation is None:
         return x.value

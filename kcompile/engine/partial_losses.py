@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from kcompile import ir
 from kcompile.backend.variables import Variable
+from kcompile.common.errors import listed, warn
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import listed, warn
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile import ir
 from kcompile.backend.variables import Variable
+from kcompile.common.errors import DataTypeError
 from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.replay import in_its_first_call
 from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.tensor import Tensor
 from kcompile.engine.tracking import internal_names
-from kcompile.errors import DataTypeError
 from kcompile.ir.pickling import flattened, leaf_of, restored
 from kcompile.runtime.storage import attach, storage_of
 
@@ -258,7 +258,7 @@ def _calls(model: Network) -> Calls:
 
 def _called(calls: Calls, made: list[list[Tensor]]) -> list[list[Tensor]]:
     """Make the calls that come after those of which the results are ``made``; the ends that the calls name."""
-    from kcompile.engine.nest import flatten
+    from kcompile.common.nest import flatten
 
     for layer, inputs, arguments, nested in calls[0][len(made) :]:
         if not inputs:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend import config
 from kcompile.callbacks import BatchLogs
+from kcompile.common import config
+from kcompile.common.errors import KCompileError
 from kcompile.engine import custom_prediction as own
 from kcompile.engine import data_checks as checks
 from kcompile.engine.data import BatchSource, FeedSpec, ModelData, is_batch_source, refuse_array_arguments, standardize
@@ -18,7 +19,6 @@ from kcompile.engine.fixed_batches import batch_size_for, check_batch, fixed_bat
 from kcompile.engine.sequence_workers import refuse_endless
 from kcompile.engine.steps import predict_graph
 from kcompile.engine.tensor import Array
-from kcompile.errors import KCompileError
 from kcompile.runtime.storage import changes, exclusive, storage_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 
 _SHAPES = "output shapes come from tracing call; define compute_output_shape where that fails"
 _GRAPH = "a layer is traced through its call method"

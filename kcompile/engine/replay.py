@@ -8,10 +8,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from kcompile import ir
-from kcompile.engine.lists import as_list
-from kcompile.engine.nest import flatten
+from kcompile.common.errors import KCompileError
+from kcompile.common.lists import as_list
+from kcompile.common.nest import flatten
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import KCompileError
 from kcompile.ir.ops.elementwise.random import RandomBits
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def kept(inputs: Any, outputs: Any, arguments: dict[str, Any]) -> Any:
     if _same_program(theirs, [y.value for y in mine], dict(zip(old, new, strict=True))):
         return outputs
     from kcompile.backend.functions import substitute
-    from kcompile.engine.nest import pack
+    from kcompile.common.nest import pack
 
     values = substitute(theirs, dict(zip(old, new, strict=True)))
     return pack(outputs, [Tensor(value) for value in values])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kcompile.tracebacks import short_traceback
+from kcompile.common.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.saving.hdf5_models import LoadedFrom

@@ -13,8 +13,8 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kcompile.common.errors import DataError, DataTypeError, check_int, warn
 from kcompile.engine.data_adapters import is_array_like
-from kcompile.errors import DataError, DataTypeError, check_int, warn
 from kcompile.utils.prefetch import EndOfTasks
 from kcompile.utils.sequence import (
     GeneratorEnqueuer,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kcompile.common.errors import DataTypeError, KCompileError, listed, shown
+from kcompile.common.lists import unique
+from kcompile.common.nest import flatten
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import unique
-from kcompile.engine.nest import flatten
 from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.training import Model
-from kcompile.errors import DataTypeError, KCompileError, listed, shown
-from kcompile.tracebacks import short_traceback
 
 
 class Sequential(Model):

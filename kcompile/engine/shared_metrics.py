@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 
 
 def separated(metrics: Sequence[Any]) -> list[Any]:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend import config
 from kcompile.backend.variables import Variable, tracing
-from kcompile.engine.nest import map_structure
+from kcompile.common import config
+from kcompile.common.errors import KCompileError, ShapeError
+from kcompile.common.nest import map_structure
 from kcompile.engine.resolver import Resolver
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import NOTES, with_sublayers
-from kcompile.errors import KCompileError, ShapeError
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.passes.autodiff import gradients as differentiate
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kcompile.common.errors import ShapeError
 from kcompile.engine.tensor import Tensor, as_float
-from kcompile.errors import ShapeError
 from kcompile.ir.ops.arrays import shaping
 
 

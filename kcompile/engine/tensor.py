@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from kcompile import ir
+from kcompile.common.errors import AbsentError, DataTypeError, NoNumberError, PlaceError
 from kcompile.engine import advice
-from kcompile.errors import AbsentError, DataTypeError, NoNumberError, PlaceError
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as elementwise
@@ -281,7 +281,7 @@ def as_tensor(x: Any, dtype: DTypeLike | None = None) -> Tensor:
         return x
     array = np.asarray(x)
     if dtype is None and array.dtype.kind == "f":
-        from kcompile.backend.config import floatx
+        from kcompile.common.config import floatx
 
         dtype = floatx()
     elif dtype is None and array.dtype.kind in "iu" and not isinstance(x, (np.ndarray, np.generic)):
@@ -331,7 +331,7 @@ def as_float(x: Any) -> Tensor:
     tensor = as_tensor(x)
     if tensor.value.type.is_float:
         return tensor
-    from kcompile.backend.config import floatx
+    from kcompile.common.config import floatx
 
     return Tensor(elementwise.cast(tensor.value, floatx()))
 

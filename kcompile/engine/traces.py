@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from kcompile import ir
+from kcompile.common.errors import warn
 from kcompile.engine.history import forget
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import warn
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

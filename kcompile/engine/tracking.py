@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.backend.variables import Variable
-from kcompile.engine.lists import unique
+from kcompile.common.lists import unique
 
 TRACKED_ROLES = ("weight", "statistic", "metric")
 """Roles of variables that are weights of what keeps them."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kcompile.common.errors import warn
 from kcompile.engine import custom_steps
-from kcompile.errors import warn
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

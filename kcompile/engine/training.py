@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.backend import config
 from kcompile.backend.variables import Variable
+from kcompile.common import config
+from kcompile.common.arguments import arguments_of
+from kcompile.common.errors import DataError, KCompileError, NotReadyError, check_no_extra_arguments, check_positive_int
+from kcompile.common.lists import as_list
+from kcompile.common.nest import flatten
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine import custom_prediction, custom_steps, prediction
 from kcompile.engine.added_metrics import Means
-from kcompile.engine.arguments import arguments_of
 from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
 from kcompile.engine.compiled_containers import Containers
 from kcompile.engine.data import FeedSpec, TargetSpec
@@ -23,10 +27,8 @@ from kcompile.engine.export_methods import ExportMethods
 from kcompile.engine.forms import form_of, names_of
 from kcompile.engine.generator_methods import GeneratorMethods
 from kcompile.engine.index_limits import traced_limits
-from kcompile.engine.lists import as_list
 from kcompile.engine.loop_methods import LoopMethods
 from kcompile.engine.loss_weights import LossWeighting, live
-from kcompile.engine.nest import flatten
 from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
 from kcompile.engine.shuffling import Shuffling
@@ -34,8 +36,6 @@ from kcompile.engine.step_methods import StepMethods
 from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.totals import Totals
-from kcompile.errors import DataError, KCompileError, NotReadyError, check_no_extra_arguments, check_positive_int
-from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.backend import config
 from kcompile.callbacks import CallbackList
+from kcompile.common import config
+from kcompile.common.errors import DataError, warn
 from kcompile.engine import custom_steps
 from kcompile.engine import data_checks as checks
 from kcompile.engine.array_feeder import ArrayFeeder
@@ -32,7 +33,6 @@ from kcompile.engine.model_batches import (
 from kcompile.engine.sequence_workers import refuse_endless
 from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.steps import Step
-from kcompile.errors import DataError, warn
 from kcompile.utils.sequence import is_sequence
 
 if TYPE_CHECKING:

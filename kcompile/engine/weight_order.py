@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kcompile.backend.variables import Variable
-from kcompile.engine.lists import unique
+from kcompile.common.lists import unique
 from kcompile.engine.tracking import Group
 
 

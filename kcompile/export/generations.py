@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kcompile.errors import KCompileError
-from kcompile.utils.files import write_atomically
+from kcompile.common.errors import KCompileError
+from kcompile.common.files import write_atomically
 
 MANIFEST = "manifest.json"
 DIGITS = 16

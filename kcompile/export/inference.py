@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kcompile.errors import DataTypeError, KCompileError, check_flag, shown
+from kcompile.common.errors import DataTypeError, KCompileError, check_flag, shown
+from kcompile.common.html import PrintedHtml
 from kcompile.export.checked_indices import check_indices
-from kcompile.export.files import write_model
 from kcompile.export.sizes import Dims, sizes_of
-from kcompile.html import PrintedHtml
 from kcompile.ir.builder import Target
+from kcompile.passes.onnx.files import write_model
 from kcompile.passes.onnx.opsets import OPSETS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.errors import DataTypeError, KCompileError, listed, shown
+from kcompile.common.errors import DataTypeError, KCompileError, listed, shown
 from kcompile.export.generations import MANIFEST, json_of
 from kcompile.export.training import FORMAT, read_state, state_names, training_graphs
 from kcompile.ir.core import Variable

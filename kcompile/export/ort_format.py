@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 
 if TYPE_CHECKING:
     import onnx

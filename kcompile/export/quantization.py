@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.errors import DataError, KCompileError
-from kcompile.html import PrintedHtml
+from kcompile.common.errors import DataError, KCompileError
+from kcompile.common.html import PrintedHtml
 
 if TYPE_CHECKING:
     import onnx

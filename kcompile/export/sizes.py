@@ -6,7 +6,7 @@ import keyword
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kcompile.errors import DataTypeError, KCompileError, listed, shown, unknown_name
+from kcompile.common.errors import DataTypeError, KCompileError, listed, shown, unknown_name
 from kcompile.ir.core import Graph, Input, Value
 from kcompile.ir.dims import Dim, name_of, named, names_in
 

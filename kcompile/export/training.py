@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.errors import DataTypeError, KCompileError, check_flag, shown
+from kcompile.common.errors import DataTypeError, KCompileError, check_flag, shown
 from kcompile.export.checked_indices import check_indices
-from kcompile.export.files import pieces_of, place_weights
 from kcompile.export.generations import MANIFEST, Folder, read_set, writing
 from kcompile.export.inference import check_opset, graph_name, require_built
 from kcompile.export.training_report import TrainingReport
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Input, Variable
+from kcompile.passes.onnx.files import pieces_of, place_weights
 from kcompile.runtime.storage import exclusive, storage_of
 
 if TYPE_CHECKING:

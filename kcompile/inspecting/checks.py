@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kcompile.errors import KCompileError
-from kcompile.saving.limits import ONNX_NODES, UnsafeFileError, size_text
+from kcompile.common.errors import KCompileError
+from kcompile.common.limits import ONNX_NODES, UnsafeFileError, size_text
 
 _KEYS = ("location", "offset", "length", "checksum", "basepath")
 _LARGEST = 2**62

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
+from kcompile.common.limits import ONNX_BYTES, check_size
 from kcompile.inspecting.checks import bits, check_model
 from kcompile.inspecting.tables import section, table
-from kcompile.saving.limits import ONNX_BYTES, check_size
 
 if TYPE_CHECKING:
     import onnx

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, listed
+from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, listed
 from kcompile.inspecting.tables import section, table
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import Any
 from kcompile import backend as K
 from kcompile import constraints, initializers, regularizers
 from kcompile.backend.activations import prelu
+from kcompile.common.errors import ShapeError, check_int, check_number
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import ShapeError, check_int, check_number
 
 Shape = tuple[int | None, ...]
 

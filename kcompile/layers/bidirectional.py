@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.common.errors import KCompileError, ShapeError, check_one_of
+from kcompile.common.lists import as_list, is_shape_list
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import as_list, is_shape_list
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import KCompileError, ShapeError, check_one_of
 from kcompile.layers.recurrent_base import RNN, depends_on_layers
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
-from kcompile.tracebacks import short_traceback
 from kcompile.utils.generic_utils import get_registered_name
 
 MERGE_MODES = ("sum", "mul", "concat", "ave", None)

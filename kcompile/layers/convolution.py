@@ -9,11 +9,11 @@ from typing import Any
 
 from kcompile import activations, regularizers
 from kcompile import backend as K
+from kcompile.common.errors import KCompileError, ShapeError, check_flag, check_int_tuple, check_positive_int, warn
+from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec
-from kcompile.errors import KCompileError, ShapeError, check_flag, check_int_tuple, check_positive_int, warn
 from kcompile.layers.spatial import WeightedSpatialLayer
-from kcompile.utils.conv_utils import conv_output_length, normalize_padding
 
 
 def noting_old_kernels(init: Callable[..., None]) -> Callable[..., None]:

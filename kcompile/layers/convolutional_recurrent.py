@@ -7,11 +7,12 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.backend.variables import Variable
+from kcompile.common.errors import DataTypeError, KCompileError, ShapeError
+from kcompile.common.lists import is_shape_list
+from kcompile.common.nest import flatten
+from kcompile.common.window_sizes import conv_output_length
 from kcompile.engine.layer import Shape
-from kcompile.engine.lists import is_shape_list
-from kcompile.engine.nest import flatten
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, KCompileError, ShapeError
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.convolutional_recurrent_cells import (
     ConvLSTM1DCell,
@@ -22,7 +23,6 @@ from kcompile.layers.convolutional_recurrent_cells import (
 )
 from kcompile.layers.recurrent_base import RNN
 from kcompile.layers.recurrent_step import Recurrent, cell_arguments
-from kcompile.utils.conv_utils import conv_output_length
 
 
 class ConvRNN(RNN):

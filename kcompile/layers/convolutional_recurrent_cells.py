@@ -10,14 +10,14 @@ import numpy as np
 from kcompile import activations, ir
 from kcompile import backend as K
 from kcompile.backend.rnn import where_valid
-from kcompile.engine.nest import flatten
+from kcompile.common.errors import KCompileError, check_flag, check_fraction, check_int
+from kcompile.common.nest import flatten
+from kcompile.common.seeds import SeedStream
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import KCompileError, check_flag, check_fraction, check_int
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import scan
 from kcompile.layers.convolution import Conv
 from kcompile.layers.recurrent_cell_base import DropoutRNNCellMixin, OverTime
-from kcompile.layers.seeds import SeedStream
 
 
 class ConvLSTMCell(DropoutRNNCellMixin, Conv):

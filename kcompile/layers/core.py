@@ -6,10 +6,10 @@ from typing import Any
 
 from kcompile import activations, constraints, initializers, regularizers
 from kcompile import backend as K
+from kcompile.common.errors import ShapeError, check_flag, check_number, check_positive_int
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import ShapeError, check_flag, check_number, check_positive_int
 from kcompile.layers.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from kcompile.layers.lambda_layer import Lambda
 from kcompile.layers.reshaping import Flatten, Permute, RepeatVector, Reshape

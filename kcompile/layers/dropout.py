@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.common.errors import ShapeError, check_fraction, check_int
+from kcompile.common.seeds import SeedStream
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import ShapeError, check_fraction, check_int
-from kcompile.layers.seeds import SeedStream
 
 Shape = tuple[int | None, ...]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import constraints, initializers, ir, regularizers
+from kcompile.common.errors import ShapeError, check_flag, check_positive_int
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import ShapeError, check_flag, check_positive_int
 from kcompile.ir.ops.arrays.indexing import as_indices, from_front, gather, is_checked_outside
 
 Shape = tuple[int | None, ...]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.common.errors import DataTypeError, unknown_name
 from kcompile.engine.layer import Layer
 from kcompile.engine.replay import kept
-from kcompile.errors import DataTypeError, unknown_name
 from kcompile.utils.generic_utils import FunctionName, function_name, get_custom_objects
 
 

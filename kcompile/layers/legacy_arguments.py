@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from kcompile.errors import DataTypeError, listed, warn
+from kcompile.common.errors import DataTypeError, listed, warn
 
 Converted = tuple[str | None, Any]
 """The present name and value of an argument; no name: it has nothing to say any more."""

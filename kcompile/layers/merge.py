@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.common.errors import DataTypeError, ShapeError, check_flag, check_int, check_one_of
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, ShapeError, check_flag, check_int, check_one_of
 from kcompile.layers import joined_masks as jm
 
 Shape = tuple[int | None, ...]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.common.errors import ShapeError, check_fraction, check_int, check_number
+from kcompile.common.seeds import SeedStream
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import ShapeError, check_fraction, check_int, check_number
 from kcompile.layers.legacy_arguments import understands_keras_1
-from kcompile.layers.seeds import SeedStream
 
 Shape = tuple[int | None, ...]
 

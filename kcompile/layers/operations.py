@@ -15,10 +15,10 @@ import numpy as np
 
 from kcompile import activations
 from kcompile import backend as K
+from kcompile.common.errors import KCompileError, ShapeError, listed, unknown_name
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import KCompileError, ShapeError, listed, unknown_name
-from kcompile.tracebacks import short_traceback
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kcompile import backend as K
+from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_int
 from kcompile.engine.layer import Shape
-from kcompile.errors import DataTypeError, KCompileError, ShapeError, check_int
 from kcompile.layers.spatial import SpatialLayer
 
 Pairs = tuple[tuple[int, int], ...]

@@ -7,10 +7,10 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.backend.convolution import global_pool, pool
+from kcompile.common.errors import check_flag, check_int_tuple
+from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
-from kcompile.errors import check_flag, check_int_tuple
 from kcompile.layers.spatial import SpatialLayer
-from kcompile.utils.conv_utils import conv_output_length, normalize_padding
 
 
 class Pooling(SpatialLayer):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
-from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.layers import recurrent_states as st
 
 

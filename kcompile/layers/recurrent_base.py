@@ -9,16 +9,16 @@ from kcompile import backend as K
 from kcompile import ir
 from kcompile.backend.rnn import outputs_of_states, swapped, time_first, valid_steps
 from kcompile.backend.variables import Variable, learning_phase
+from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_flag, shown
+from kcompile.common.lists import as_list, is_shape_list
+from kcompile.common.nest import flatten, is_nested, map_structure, pack
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import as_list, is_shape_list
-from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import DataTypeError, KCompileError, ShapeError, check_flag, shown
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_states import KeepsStates
-from kcompile.tracebacks import short_traceback
 from kcompile.utils.generic_utils import CustomObjectScope
 
 Shape = tuple[int | None, ...]

@@ -7,12 +7,12 @@ from typing import Any
 from kcompile import activations
 from kcompile import backend as K
 from kcompile.backend import random
-from kcompile.engine.nest import flatten, is_nested
+from kcompile.common.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int, warn
+from kcompile.common.nest import flatten, is_nested
+from kcompile.common.seeds import SeedStream
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int, warn
 from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
 from kcompile.layers import recurrent_states as st
-from kcompile.layers.seeds import SeedStream
 from kcompile.layers.weight_options import WeightOptions
 
 Shape = tuple[int | None, ...]

@@ -13,9 +13,9 @@ import numpy as np
 
 from kcompile import activations, ir
 from kcompile import backend as K
-from kcompile.engine.nest import flatten
+from kcompile.common.errors import check_flag
+from kcompile.common.nest import flatten
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import check_flag
 from kcompile.layers.recurrent_cell_base import OP_NAMES, OverTime, RecurrentCell, is_off
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile import initializers
-from kcompile.errors import KCompileError, shown
+from kcompile.common.errors import KCompileError, shown
 from kcompile.layers.legacy_arguments import Converted, understands_keras_1
 from kcompile.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from kcompile.layers.recurrent_step import Recurrent, cell_arguments, implementation_of

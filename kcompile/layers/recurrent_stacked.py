@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile import ir
+from kcompile.common.errors import DataTypeError, check_flag, shown
+from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.layer import Layer
-from kcompile.engine.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, check_flag, shown
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_cell_base import OverTime
 

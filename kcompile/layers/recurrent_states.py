@@ -12,10 +12,10 @@ from kcompile import backend as K
 from kcompile import ir
 from kcompile.backend.shape import as_dims
 from kcompile.backend.variables import Variable
+from kcompile.common.errors import AbsentError, DataTypeError, KCompileError, ShapeError, shown
+from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
-from kcompile.engine.nest import flatten, is_nested, pack
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import AbsentError, DataTypeError, KCompileError, ShapeError, shown
 from kcompile.ir.ops.arrays import shaping
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import regularizers
-from kcompile.engine.nest import flatten
+from kcompile.common.errors import DataTypeError, KCompileError, check_int, check_one_of
+from kcompile.common.nest import flatten
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import DataTypeError, KCompileError, check_int, check_one_of
 from kcompile.layers.legacy_arguments import Converted, understands_keras_1
 from kcompile.layers.recurrent_base import RNN
 

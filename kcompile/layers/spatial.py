@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcompile.backend import config
+from kcompile.common import config
+from kcompile.common.errors import KCompileError, ShapeError, check_one_of
+from kcompile.common.window_sizes import span
 from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
-from kcompile.errors import KCompileError, ShapeError, check_one_of
 from kcompile.layers.weight_options import WeightOptions
-from kcompile.utils.conv_utils import span
 
 
 class SpatialLayer(Layer):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.common.errors import KCompileError, check_int_tuple, raise_unknown_argument
+from kcompile.common.window_sizes import deconv_length
 from kcompile.engine.layer import Layer, Shape
-from kcompile.errors import KCompileError, check_int_tuple, raise_unknown_argument
 from kcompile.layers.convolution import Conv, Conv1D, Conv2D, Conv3D
-from kcompile.utils.conv_utils import deconv_length
 
 
 class _Transposed(Conv):

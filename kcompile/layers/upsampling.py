@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.common.errors import check_int_tuple, check_one_of
 from kcompile.engine.layer import Shape
-from kcompile.errors import check_int_tuple, check_one_of
 from kcompile.layers.spatial import SpatialLayer
 
 

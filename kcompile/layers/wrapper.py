@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from kcompile.common.errors import DataTypeError, shown
+from kcompile.common.lists import is_shape_list
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import is_shape_list
 from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside
-from kcompile.errors import DataTypeError, shown
 from kcompile.utils.generic_utils import get_registered_name
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import losses as _losses
-from kcompile.absent_names import absent
+from kcompile.common.absent_names import absent
 from kcompile.losses import (
     KLD,
     MAE,

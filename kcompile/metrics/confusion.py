@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.backend import config, nn
 from kcompile.backend import math as m
+from kcompile.backend import nn
 from kcompile.backend.variables import Variable
+from kcompile.common import config
+from kcompile.common.errors import KCompileError, check_one_of, check_positive_int
 from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
-from kcompile.errors import KCompileError, check_one_of, check_positive_int
 from kcompile.ir.ops.arrays import indexing, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e

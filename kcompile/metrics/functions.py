@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile import losses
-from kcompile.backend import config, nn
 from kcompile.backend import math as m
+from kcompile.backend import nn
+from kcompile.common import config
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import functions as e
@@ -101,7 +102,7 @@ def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
     Raises:
         ValueError: beta is negative.
     """
-    from kcompile.errors import check_number
+    from kcompile.common.errors import check_number
 
     square = check_number("fbeta_score", "beta", beta, minimum=0) ** 2
     p, r = precision(y_true, y_pred), recall(y_true, y_pred)

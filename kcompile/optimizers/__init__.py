@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.absent_names import absent
-from kcompile.errors import DataTypeError, KCompileError
+from kcompile.common.absent_names import absent
+from kcompile.common.errors import DataTypeError, KCompileError
 from kcompile.optimizers.base import Optimizer
 from kcompile.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
 from kcompile.utils.generic_utils import deserialize_keras_object, lookup, serialize_keras_object

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.backend.variables import Variable, at_once, current_trace
+from kcompile.common.errors import DataTypeError, KCompileError, listed, shown, warn
 from kcompile.engine.tensor import Tensor, as_tensor
-from kcompile.errors import DataTypeError, KCompileError, listed, shown, warn
 
 if TYPE_CHECKING:
     Update = tuple[Variable, Tensor]

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from kcompile.backend import config
 from kcompile.backend import math as m
 from kcompile.backend.variables import Variable
+from kcompile.common import config
+from kcompile.common.errors import check_number
 from kcompile.engine.tensor import Tensor
-from kcompile.errors import check_number
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.optimizers.base import Optimizer, Update
 

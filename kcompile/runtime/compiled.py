@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcompile.common.errors import DataError, DataTypeError, KCompileError, listed
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.forms import arranged
-from kcompile.errors import DataError, DataTypeError, KCompileError, listed
-from kcompile.tracebacks import short_traceback
 
 if TYPE_CHECKING:
     from kcompile.engine.network import Network
@@ -76,7 +76,7 @@ class CompiledModel:
         self._executable.save(path)
 
     def _repr_html_(self) -> str:
-        from kcompile.html import html_table
+        from kcompile.common.html import html_table
 
         outputs = self.graph.outputs.values()
         ends = [("input", self.input_names, self.graph.inputs), ("output", self.output_names, outputs)]

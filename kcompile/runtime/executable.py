@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph
 from kcompile.ir.dims import SymbolicDim
@@ -287,7 +287,7 @@ class Executable:
         Raises:
             OSError: the path cannot be written; a file that was there is kept.
         """
-        from kcompile.export.files import write_model
+        from kcompile.passes.onnx.files import write_model
 
         write_model(self.model, self._weights, Path(path))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 
 BRIEF_SPINNING = 20
 """Microseconds for which idle threads wait busily if nothing else is said.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 from kcompile.runtime.cores import default_threads
 from kcompile.runtime.forks import forks, note
 from kcompile.runtime.options import Options, options

@@ -1,6 +1,6 @@
 """Files: models in HDF5, ``.keras`` archives, JSON and YAML, of every version of Keras.
 
-Nothing in a file is trusted: see :mod:`kcompile.saving.limits`.
+Nothing in a file is trusted: see :mod:`kcompile.common.limits`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NAMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
-        from kcompile.absent_names import absent
+        from kcompile.common.absent_names import absent
 
         return absent(__name__)(name)
     return getattr(importlib.import_module(_NAMES[name]), name)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.lists import unique
 from kcompile.engine import conventions
 from kcompile.engine.added_layers import lasting
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.lists import unique
 from kcompile.engine.network import Network
 from kcompile.engine.network_config import ADDED, added_to, describes_layers
 from kcompile.engine.node import Node

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from kcompile.backend.variables import Variable
-from kcompile.engine.lists import unique
+from kcompile.common.errors import KCompileError
+from kcompile.common.lists import unique
 from kcompile.engine.tensor import Array
 from kcompile.engine.training import Model
-from kcompile.errors import KCompileError
 from kcompile.optimizers.base import Optimizer
 from kcompile.saving.archive_configs import KERAS_3
 from kcompile.saving.archive_weights import layers_in_order, stored_arrays, write_arrays

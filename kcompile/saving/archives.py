@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from kcompile import __version__
+from kcompile.common.errors import KCompileError, warn
+from kcompile.common.limits import CONFIG_BYTES, MEMORY_SHARE, UnsafeFileError, free_memory
+from kcompile.common.loading import Loading, loading
 from kcompile.engine.added_layers import AddMetric
 from kcompile.engine.layer import Layer
-from kcompile.engine.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.training import Model
-from kcompile.errors import KCompileError, warn
 from kcompile.saving import training_state
 from kcompile.saving.archive_configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
 from kcompile.saving.archive_optimizers import read_optimizer, write_optimizer
@@ -27,7 +28,6 @@ from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
 from kcompile.saving.json_yaml import KERAS_VERSION as OWN_VERSION
 from kcompile.saving.json_yaml import read_json
-from kcompile.saving.limits import CONFIG_BYTES, MEMORY_SHARE, UnsafeFileError, free_memory
 from kcompile.saving.training_config import compile_as, training_config
 from kcompile.saving.zip_files import StoredZip, open_zip
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from kcompile.errors import KCompileError, shown
+from kcompile.common.errors import KCompileError, shown
 
 
 class Place(NamedTuple):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 
 
 class Generation(enum.Enum):

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common import ways
+from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.engine import conventions
 from kcompile.engine.conventions import Convention
-from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.layers.operations import Operation, find_keras_3, from_keras_3
-from kcompile.saving import keras1_configs, keras3_masks, known, lambdas, ways
+from kcompile.saving import keras1_configs, keras3_masks, known, lambdas
 from kcompile.saving.config_calls import Call, Place, ends_from_zero, read_calls
 from kcompile.saving.config_tables import (
     ACTIVATIONS_OF_KERAS_3,

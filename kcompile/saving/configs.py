@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from kcompile.engine import conventions, loading
+from kcompile.common import loading, ways
+from kcompile.common.errors import DataTypeError, KCompileError, shown
+from kcompile.common.user_code import culprit
+from kcompile.engine import conventions
 from kcompile.engine.conventions import Convention
-from kcompile.errors import DataTypeError, KCompileError, shown
 from kcompile.ir.errors import IRError
-from kcompile.saving import ways
 from kcompile.saving.config_versions import convention_of, upgraded
 from kcompile.saving.lambdas import of_stored_code
 from kcompile.saving.structure import check_structure
 from kcompile.utils.generic_utils import CustomObjectScope, made_from
-from kcompile.utils.user_code import culprit
 
 
 def model_from_config(
@@ -37,7 +37,7 @@ def model_from_config(
 
     Raises:
         ValueError: classes that are not known (all in one sentence), functions as bytecode, arguments that no layer
-            here has, calls that do not fit together, or a structure beyond :mod:`kcompile.saving.limits`.
+            here has, calls that do not fit together, or a structure beyond :mod:`kcompile.common.limits`.
         TypeError: not a dict.
     """
     if isinstance(config, list):

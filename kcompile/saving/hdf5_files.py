@@ -20,10 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.engine.tensor import Array
-from kcompile.errors import KCompileError
-from kcompile.saving.hdf5_heaps import check_heaps
-from kcompile.saving.limits import (
+from kcompile.common.errors import KCompileError
+from kcompile.common.limits import (
     ATTRIBUTE_BYTES,
     HDF5_DEPTH,
     HDF5_OBJECTS,
@@ -32,6 +30,8 @@ from kcompile.saving.limits import (
     check_size,
     size_text,
 )
+from kcompile.engine.tensor import Array
+from kcompile.saving.hdf5_heaps import check_heaps
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""

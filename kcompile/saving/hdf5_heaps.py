@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kcompile.saving.limits import ATTRIBUTE_BYTES, GIB, MIB, UnsafeFileError
+from kcompile.common.limits import ATTRIBUTE_BYTES, GIB, MIB, UnsafeFileError
 
 _SIGNATURE = b"GCOL\x01\x00\x00\x00"
 _HEADER = struct.Struct("<HHIQ")  # index (0: free space), references, nothing, size

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kcompile.engine.loading import Loading, loading
+from kcompile.common import ways
+from kcompile.common.errors import KCompileError, warn
+from kcompile.common.limits import CONFIG_BYTES, check_size
+from kcompile.common.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.network_config import describes_layers
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.training import Model
-from kcompile.errors import KCompileError, warn
-from kcompile.saving import training_state, ways
+from kcompile.saving import training_state
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
 from kcompile.saving.json_yaml import plain
-from kcompile.saving.limits import CONFIG_BYTES, check_size
 from kcompile.saving.optimizer_state import GROUP, read_optimizer, write_optimizer
 from kcompile.saving.training_config import compile_as, training_config
 from kcompile.utils.generic_utils import get_registered_name

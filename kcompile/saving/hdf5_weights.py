@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from kcompile.backend.variables import Variable
+from kcompile.common.errors import KCompileError, did_you_mean, listed, warn
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.tensor import Array
-from kcompile.errors import KCompileError, did_you_mean, listed, warn
 from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
 from kcompile.saving.legacy_weights import Origin, converted, needs_conversion
 from kcompile.saving.weight_names import order_by_names, trained_inside_first

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataTypeError, KCompileError, check_one_of, shown
-from kcompile.saving import lambdas, limits
-from kcompile.saving.limits import UnsafeFileError, check_size
+from kcompile.common import limits
+from kcompile.common.errors import DataTypeError, KCompileError, check_one_of, shown
+from kcompile.common.limits import UnsafeFileError, check_size
+from kcompile.common.tracebacks import short_traceback
+from kcompile.saving import lambdas
 from kcompile.saving.structure import check_structure
-from kcompile.tracebacks import short_traceback
 from kcompile.utils.generic_utils import FunctionName, get_registered_name
 
 KERAS_VERSION = "2.3.1"

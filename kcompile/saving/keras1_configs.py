@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.errors import KCompileError, shown
+from kcompile.common.errors import KCompileError, shown
 
 CLASSES = {
     "AtrousConvolution1D": "Conv1D", "AtrousConv1D": "Conv1D",

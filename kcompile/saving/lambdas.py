@@ -14,10 +14,10 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.errors import KCompileError, listed, warn
-from kcompile.saving import ways
+from kcompile.common import ways
+from kcompile.common.errors import KCompileError, listed, warn
+from kcompile.common.limits import UnsafeFileError
 from kcompile.saving.lambda_names import with_numbers
-from kcompile.saving.limits import UnsafeFileError
 
 _THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.errors import KCompileError
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.tensor import Array
-from kcompile.errors import KCompileError
 
 Arrays = list[Array]
 
@@ -176,7 +176,7 @@ def _recurrent_convolution(layer: Any, arrays: Arrays, origin: Origin) -> Arrays
 
 
 def _mirrored(kernel: Array, origin: Origin) -> Array:
-    from kcompile.utils.conv_utils import convert_kernel
+    from kcompile.common.window_sizes import convert_kernel
 
     mirrored: Array = convert_kernel(kernel) if origin.mirrors_kernels else kernel
     return mirrored

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from kcompile.common import ways
+from kcompile.common.errors import DataTypeError, KCompileError, shown
+from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.training import Model
-from kcompile.errors import DataTypeError, KCompileError, shown
-from kcompile.saving import ways
 from kcompile.saving.hdf5_files import MAGIC, check_regular
 from kcompile.saving.targets import check_group, check_open, write_file
-from kcompile.tracebacks import short_traceback
 
 _KINDS: dict[bytes, str] = {
     b"": "an empty file",

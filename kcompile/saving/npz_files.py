@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.errors import KCompileError
+from kcompile.common.limits import UnsafeFileError, size_text
 from kcompile.engine.network import Network
 from kcompile.engine.tensor import Array
-from kcompile.errors import KCompileError
 from kcompile.saving.hdf5_files import DamagedFileError
-from kcompile.saving.limits import UnsafeFileError, size_text
 from kcompile.saving.weight_names import order_by_names
 from kcompile.saving.zip_files import StoredZip, open_zip
 

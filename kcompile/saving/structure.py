@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.errors import DataTypeError, shown
-from kcompile.saving import limits
-from kcompile.saving.limits import UnsafeFileError
+from kcompile.common import limits
+from kcompile.common.errors import DataTypeError, shown
+from kcompile.common.limits import UnsafeFileError
 
 
 def check_structure(config: Any, what: str = "the configuration") -> None:

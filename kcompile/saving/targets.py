@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from kcompile.errors import DataTypeError, KCompileError, shown
-from kcompile.utils.files import write_atomically
+from kcompile.common.errors import DataTypeError, KCompileError, shown
+from kcompile.common.files import write_atomically
 
 
 def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
+from kcompile.common.limits import UnsafeFileError
 from kcompile.engine.loss_weights import numbers_of
 from kcompile.engine.training import Model
-from kcompile.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.optimizers import Nadam
 from kcompile.saving.configs import sentences
 from kcompile.saving.hdf5_files import DamagedFileError
 from kcompile.saving.json_yaml import plain
-from kcompile.saving.limits import UnsafeFileError
 from kcompile.saving.metric_words import as_understood, chosen_by_shape
 from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects, get_registered_name
 

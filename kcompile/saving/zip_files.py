@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from kcompile.errors import KCompileError, shown
+from kcompile.common.errors import KCompileError, shown
+from kcompile.common.limits import ZIP_MEMBERS, ZIP_RATIO, ZIP_SLACK_BYTES, UnsafeFileError, check_size, size_text
 from kcompile.saving.hdf5_files import DamagedFileError, check_regular
-from kcompile.saving.limits import ZIP_MEMBERS, ZIP_RATIO, ZIP_SLACK_BYTES, UnsafeFileError, check_size, size_text
 
 
 class StoredZip:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile.errors import DataTypeError, shown
+from kcompile.common.errors import DataTypeError, shown
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kcompile.errors import DataTypeError, KCompileError, shown, unknown_name
-from kcompile.utils.user_code import culprit
+from kcompile.common.errors import DataTypeError, KCompileError, shown, unknown_name
+from kcompile.common.user_code import culprit
 
 _custom_objects: dict[str, Any] = {}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.errors import KCompileError, check_int
 from kcompile.engine.tensor import Array
-from kcompile.errors import KCompileError, check_int
 
 
 class HDF5Matrix:

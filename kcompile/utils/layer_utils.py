@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kcompile.common.errors import KCompileError, check_one_of
+from kcompile.common.window_sizes import convert_kernel
 from kcompile.engine.layer import Layer
 from kcompile.engine.layer_weights import assign_all
 from kcompile.engine.network import Network
 from kcompile.engine.node import get_source_inputs
-from kcompile.errors import KCompileError, check_one_of
-from kcompile.utils.conv_utils import convert_kernel
 from kcompile.utils.summary import print_summary
 
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataError, DataTypeError, check_int
+from kcompile.common.errors import DataError, DataTypeError, check_int
 
 
 def to_categorical(y: Any, num_classes: int | None = None, dtype: str = "float32") -> np.ndarray:

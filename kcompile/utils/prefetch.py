@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataTypeError
+from kcompile.common.errors import DataTypeError
 
 _POLL_SECONDS = 0.5  # a blocked consumer wakes up this often, so that Ctrl-C works on every system
 _NOTHING = object()

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from kcompile.errors import check_int
+from kcompile.common.errors import check_int
 
 _seedings = 0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import DataError, DataTypeError, check_flag, check_int, warn
+from kcompile.common.errors import DataError, DataTypeError, check_flag, check_int, warn
 from kcompile.utils.prefetch import ChildProcess, EndOfTasks, Prefetcher
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.errors import KCompileError
-from kcompile.html import html_table
+from kcompile.common.errors import KCompileError
+from kcompile.common.html import html_table
 
 if TYPE_CHECKING:
     from kcompile.backend.variables import Variable

@@ -51,7 +51,7 @@ def _sentence(module: str, name: str) -> str:
     if name.startswith("_"):
         return start
     from kcompile import __version__
-    from kcompile.errors import did_you_mean
+    from kcompile.common.errors import did_you_mean
 
     short = module.partition(".")[2]
     if advice := INSTEAD.get(short, {}).get(name):

@@ -88,7 +88,7 @@ def _printable(message: str) -> str:
 
 
 _FEW = 20  # more names than these are not listed when one of them is near
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 from kcompile.ir.core import IRError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 ENVIRONMENT = "KCOMPILE_FULL_TRACEBACKS"
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}", os.path.dirname(os.__file__) + os.sep)
 _WRONG_CALL = re.compile(  # of a Python function, as Python says it
     r"([\w.<>]+)\(\) (?:takes (?:from )?\d+ .*positional arguments? but |missing \d+ required |"

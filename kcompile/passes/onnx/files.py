@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kcompile.common.files import write_atomically, write_together
 from kcompile.passes.onnx.initializers import little_endian, place
-from kcompile.utils.files import write_atomically, write_together
 
 if TYPE_CHECKING:
     import onnx

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.errors import KCompileError, did_you_mean
+from kcompile.common.errors import KCompileError, did_you_mean
 
 _floatx = "float32"
 _epsilon = 1e-7

@@ -6,7 +6,7 @@ memory is allocated for it. Loaders take them as arguments where a user may have
 
 from __future__ import annotations
 
-from kcompile.errors import KCompileError
+from kcompile.common.errors import KCompileError
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kcompile.errors import DataTypeError, did_you_mean
+from kcompile.common.errors import DataTypeError, did_you_mean
 
 
 def with_signature(

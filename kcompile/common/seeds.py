@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kcompile.backend import config
 from kcompile.backend.variables import current_trace
+from kcompile.common import config
 
 
 class SeedStream:

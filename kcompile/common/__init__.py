@@ -1,0 +1,1 @@
+"""What every room uses: errors and checks, settings, nested structures, files."""
