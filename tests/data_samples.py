@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kcompile.engine.data import (
+from kcompile.data.standardize import (
     FeedSpec,
     TargetSpec,
 )

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcompile.common.errors import DataError, DataTypeError
-from kcompile.engine.array_feeder import ArrayFeeder
-from kcompile.engine.data import (
+from kcompile.data.feeder import ArrayFeeder
+from kcompile.data.standardize import (
     BatchSource,
     is_batch_source,
     refuse_array_arguments,
@@ -139,7 +139,7 @@ def test_data_on_disk_is_read_by_slices():
 
 
 def test_large_images_of_bytes_are_converted_by_chunks(monkeypatch):
-    monkeypatch.setattr("kcompile.engine.data_adapters.DEFERRED_CAST_BYTES", 100)
+    monkeypatch.setattr("kcompile.data.adapters.DEFERRED_CAST_BYTES", 100)
     images = np.arange(300, dtype="uint8").reshape(100, 3)
     data = standardize(images, inputs=[IN])
     assert data.x[0].dtype == np.uint8
@@ -309,7 +309,7 @@ def test_ctrl_c_while_the_generator_blocks_ends_the_program(processes):
     child = run_child(
         f"""
         import numpy as np, time
-        from kcompile.engine.data import BatchSource
+        from kcompile.data.standardize import BatchSource
 
         def blocked():
             print("blocked", flush=True)
@@ -331,7 +331,7 @@ def test_ctrl_c_while_the_generator_blocks_ends_the_program(processes):
 def test_a_killed_worker_process_is_an_error_and_none_is_left():
     child = run_child("""
         import multiprocessing, os, signal
-        from kcompile.engine.data import BatchSource
+        from kcompile.data.standardize import BatchSource
         from kcompile.utils import Sequence
 
         class Killed(Sequence):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError
-from kcompile.engine import data_checks
-from kcompile.engine.data import (
+from kcompile.data import checks as data_checks
+from kcompile.data.standardize import (
     FeedSpec,
     standardize,
     steps_and_batch_size,

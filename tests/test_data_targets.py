@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError
-from kcompile.engine import data_checks
-from kcompile.engine.data import (
+from kcompile.data import checks as data_checks
+from kcompile.data.standardize import (
     TargetSpec,
     standardize,
 )
-from kcompile.engine.data_weights import sample_weight_modes
+from kcompile.data.weights import sample_weight_modes
 from tests.data_samples import BINARY, CATEGORICAL, IN, REGRESSION, SPARSE, TWO_IN, TWO_OUT, X10, Y10
 
 

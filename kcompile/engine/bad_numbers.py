@@ -14,7 +14,7 @@ from kcompile.engine.steps import Step, first_bad
 from kcompile.engine.tensor import Array
 
 if TYPE_CHECKING:
-    from kcompile.engine.origins import Origin
+    from kcompile.data.origins import Origin
     from kcompile.engine.training import Model
 
 

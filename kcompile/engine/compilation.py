@@ -9,10 +9,10 @@ from typing import Any
 
 from kcompile.backend.variables import Variable
 from kcompile.common.errors import DataTypeError, KCompileError, UnknownNameError, listed, shown, unknown_name
+from kcompile.data.checks import TargetSpec, warn_of_loss_and_activation
+from kcompile.data.weights import sample_weight_modes
 from kcompile.engine.added_metrics import AddedMetric, added_metrics
 from kcompile.engine.advice import on_loss_name
-from kcompile.engine.data_checks import TargetSpec, warn_of_loss_and_activation
-from kcompile.engine.data_weights import sample_weight_modes
 from kcompile.engine.layer import Layer
 from kcompile.engine.loss_weights import factor
 from kcompile.engine.meanings import as_meant_now

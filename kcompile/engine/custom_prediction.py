@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from kcompile.backend.variables import placeholder
 from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.nest import flatten, map_structure, pack
+from kcompile.data.free_data import Form, FreeSpecs
+from kcompile.data.standardize import FeedSpec
 from kcompile.engine.custom_steps import closed_graph, overridden, settled, traced
-from kcompile.engine.data import FeedSpec
 from kcompile.engine.forms import arranged
-from kcompile.engine.free_data import Form, FreeSpecs
 from kcompile.engine.steps import without_idle_counters
 from kcompile.engine.tensor import Array, Tensor
 

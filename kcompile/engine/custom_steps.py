@@ -14,9 +14,9 @@ from kcompile.backend import math as m
 from kcompile.backend.functions import build_graph
 from kcompile.backend.variables import Variable, placeholder, variables_made
 from kcompile.common.errors import DataTypeError, KCompileError, shown
+from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
+from kcompile.data.standardize import FeedSpec, ModelData
 from kcompile.engine.compilation import switches
-from kcompile.engine.data import FeedSpec, ModelData
-from kcompile.engine.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.engine.resolver import Resolver
 from kcompile.engine.step_trace import Assigned, Differentiated, StepTrace
 from kcompile.engine.steps import Step, with_update_sum, without_idle_counters

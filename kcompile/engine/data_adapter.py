@@ -1,5 +1,5 @@
 """tf.keras' place of what takes the data of a step apart: ``from keras.engine import data_adapter``."""
 
-from kcompile.utils.data_unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from kcompile.data.unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 __all__ = ["pack_x_y_sample_weight", "unpack_x_y_sample_weight"]

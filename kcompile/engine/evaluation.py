@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.callbacks import BatchLogs, CallbackList, ProgbarLogger
 from kcompile.common import config
+from kcompile.data import checks
+from kcompile.data.fixed_batches import batch_size_for
+from kcompile.data.standardize import (
+    BatchSource,
+    is_batch_source,
+    refuse_array_arguments,
+    standardize,
+    steps_and_batch_size,
+)
+from kcompile.data.workers import refuse_endless
 from kcompile.engine import custom_steps
-from kcompile.engine import data_checks as checks
 from kcompile.engine.bad_numbers import NonFiniteLoss, explain
-from kcompile.engine.data import BatchSource, is_batch_source, refuse_array_arguments, standardize, steps_and_batch_size
-from kcompile.engine.fixed_batches import batch_size_for
 from kcompile.engine.model_batches import Batches, array_batches, as_step, source_batches, with_graph_built
-from kcompile.engine.sequence_workers import refuse_endless
 from kcompile.engine.totals import Totals
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kcompile.callbacks import BatchLogs, CallbackList, History, ProgbarLogger, TerminateOnNaN
-from kcompile.engine import data_checks as checks
+from kcompile.data import checks
 from kcompile.engine.bad_numbers import NonFiniteLoss, explain, first_refused
 from kcompile.engine.model_batches import Batch
 from kcompile.engine.totals import Totals

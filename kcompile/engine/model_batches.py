@@ -10,11 +10,11 @@ import numpy as np
 
 from kcompile.common import config
 from kcompile.common.errors import warn
+from kcompile.data.feeder import ArrayFeeder
+from kcompile.data.fixed_batches import check_batch
+from kcompile.data.origins import BatchOf, Origin, RowsOf, Source
+from kcompile.data.standardize import BatchSource, ModelData, standardized_batches
 from kcompile.engine import custom_steps
-from kcompile.engine.array_feeder import ArrayFeeder
-from kcompile.engine.data import BatchSource, ModelData, standardized_batches
-from kcompile.engine.fixed_batches import check_batch
-from kcompile.engine.origins import BatchOf, Origin, RowsOf, Source
 from kcompile.engine.steps import Step
 from kcompile.engine.tensor import Array
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from kcompile import ir
 from kcompile.backend.variables import Variable
 from kcompile.common.errors import DataTypeError
+from kcompile.data.shuffling import Shuffling
 from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.replay import in_its_first_call
-from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.tensor import Tensor
 from kcompile.engine.tracking import internal_names
 from kcompile.ir.pickling import flattened, leaf_of, restored

@@ -11,12 +11,19 @@ from kcompile import ir
 from kcompile.callbacks import BatchLogs
 from kcompile.common import config
 from kcompile.common.errors import KCompileError
+from kcompile.data import checks
+from kcompile.data.fixed_batches import batch_size_for, check_batch, fixed_batch_size
+from kcompile.data.standardize import (
+    BatchSource,
+    FeedSpec,
+    ModelData,
+    is_batch_source,
+    refuse_array_arguments,
+    standardize,
+)
+from kcompile.data.workers import refuse_endless
 from kcompile.engine import custom_prediction as own
-from kcompile.engine import data_checks as checks
-from kcompile.engine.data import BatchSource, FeedSpec, ModelData, is_batch_source, refuse_array_arguments, standardize
 from kcompile.engine.evaluation import loop_callbacks
-from kcompile.engine.fixed_batches import batch_size_for, check_batch, fixed_batch_size
-from kcompile.engine.sequence_workers import refuse_endless
 from kcompile.engine.steps import predict_graph
 from kcompile.engine.tensor import Array
 from kcompile.runtime.storage import changes, exclusive, storage_of

@@ -16,7 +16,7 @@ def matched(y_true: Tensor, y_pred: Tensor, kind: str, owner: str, weighted: boo
 
     Args:
         y_true, y_pred: targets and predictions.
-        kind: what targets the function takes, see :class:`kcompile.engine.data_checks.TargetSpec`; ``any`` for a user's
+        kind: what targets the function takes, see :class:`kcompile.data.checks.TargetSpec`; ``any`` for a user's
             function, of which nothing else is required.
         owner: the loss or metric, for messages.
         weighted: whether the samples have weights. Vectors then become columns: a function that averages over the last

@@ -16,12 +16,13 @@ from kcompile.common.errors import DataError, KCompileError, NotReadyError, chec
 from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten
 from kcompile.common.tracebacks import short_traceback
+from kcompile.data.adapters import is_array_like, raw_array
+from kcompile.data.shuffling import Shuffling
+from kcompile.data.standardize import FeedSpec, TargetSpec
 from kcompile.engine import custom_prediction, custom_steps, prediction
 from kcompile.engine.added_metrics import Means
 from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
 from kcompile.engine.compiled_containers import Containers
-from kcompile.engine.data import FeedSpec, TargetSpec
-from kcompile.engine.data_adapters import is_array_like, raw_array
 from kcompile.engine.execution_options import ExecutionOptions
 from kcompile.engine.export_methods import ExportMethods
 from kcompile.engine.forms import form_of, names_of
@@ -31,7 +32,6 @@ from kcompile.engine.loop_methods import LoopMethods
 from kcompile.engine.loss_weights import LossWeighting, live
 from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
-from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.step_methods import StepMethods
 from kcompile.engine.steps import Step, StepGraph
 from kcompile.engine.tensor import Array, Tensor

@@ -9,10 +9,12 @@ import numpy as np
 from kcompile.callbacks import CallbackList
 from kcompile.common import config
 from kcompile.common.errors import DataError, warn
-from kcompile.engine import custom_steps
-from kcompile.engine import data_checks as checks
-from kcompile.engine.array_feeder import ArrayFeeder
-from kcompile.engine.data import (
+from kcompile.data import checks
+from kcompile.data.feeder import ArrayFeeder
+from kcompile.data.fixed_batches import batch_size_for
+from kcompile.data.sequence import is_sequence
+from kcompile.data.shuffling import Shuffling
+from kcompile.data.standardize import (
     BatchSource,
     ModelData,
     is_batch_source,
@@ -20,8 +22,9 @@ from kcompile.engine.data import (
     training_data,
     validation_arrays,
 )
+from kcompile.data.workers import refuse_endless
+from kcompile.engine import custom_steps
 from kcompile.engine.evaluation import run_evaluation
-from kcompile.engine.fixed_batches import batch_size_for
 from kcompile.engine.model_batches import (
     Batches,
     array_batches,
@@ -30,10 +33,7 @@ from kcompile.engine.model_batches import (
     source_batches,
     with_graph_built,
 )
-from kcompile.engine.sequence_workers import refuse_endless
-from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.steps import Step
-from kcompile.utils.sequence import is_sequence
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kcompile.engine.data_adapters import is_array_like
+from kcompile.data.adapters import is_array_like
 
 
 def wanted(value: Any, names: Sequence[str], outputs: Sequence[str]) -> Any:

@@ -172,7 +172,7 @@ def _batches(model: Model, data: Any, size: int | None) -> Iterator[tuple[list[A
 
     With a fixed ``size``, samples that do not make a whole batch are left.
     """
-    from kcompile.engine.data import standardize
+    from kcompile.data.standardize import standardize
 
     inputs = model._feed_specs()
     count = 0
@@ -197,7 +197,7 @@ def _batches(model: Model, data: Any, size: int | None) -> Iterator[tuple[list[A
 
 def _parts(data: Any) -> Iterator[tuple[Any, Any]]:
     """Inputs and labels: of all data, or of each batch of a generator or Sequence."""
-    from kcompile.engine.data import is_batch_source
+    from kcompile.data.standardize import is_batch_source
 
     if is_batch_source(data):
         batches = (data[i] for i in range(len(data))) if hasattr(data, "__getitem__") else data

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.limits import CONFIG_BYTES, check_size
+from kcompile.data.shuffling import Shuffling
 from kcompile.engine.conventions import Convention
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.engine.shuffling import Shuffling
 from kcompile.engine.training import Model
 from kcompile.saving.config_versions import convention_of
 from kcompile.saving.hdf5_files import DamagedFileError

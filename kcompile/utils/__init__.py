@@ -2,7 +2,9 @@
 
 from kcompile.common.absent_names import absent
 from kcompile.common.progbar import Progbar
-from kcompile.utils.data_unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from kcompile.data.labels import normalize, to_categorical
+from kcompile.data.sequence import GeneratorEnqueuer, OrderedEnqueuer, PyDataset, Sequence
+from kcompile.data.unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kcompile.utils.generic_utils import (
     CustomObjectScope,
     custom_object_scope,
@@ -15,9 +17,7 @@ from kcompile.utils.generic_utils import (
 )
 from kcompile.utils.io_utils import HDF5Matrix
 from kcompile.utils.layer_utils import convert_all_kernels_in_model, get_source_inputs
-from kcompile.utils.np_utils import normalize, to_categorical
 from kcompile.utils.random_seed import set_random_seed
-from kcompile.utils.sequence import GeneratorEnqueuer, OrderedEnqueuer, PyDataset, Sequence
 from kcompile.utils.summary import print_summary
 
 __getattr__ = absent(__name__)

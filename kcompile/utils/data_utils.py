@@ -1,5 +1,5 @@
 """Keras' module of this name: data that come as numbered batches, prepared ahead."""
 
-from kcompile.utils.sequence import GeneratorEnqueuer, OrderedEnqueuer, Sequence, SequenceEnqueuer
+from kcompile.data.sequence import GeneratorEnqueuer, OrderedEnqueuer, Sequence, SequenceEnqueuer
 
 __all__ = ["GeneratorEnqueuer", "OrderedEnqueuer", "Sequence", "SequenceEnqueuer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcompile.common.errors import DataError
-from kcompile.engine.data import FeedSpec
+from kcompile.data.standardize import FeedSpec
 
 
 def fixed_batch_size(inputs: Sequence[FeedSpec]) -> int | None:

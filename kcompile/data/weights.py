@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, unknown_name, warn
-from kcompile.engine.data_adapters import LazyRows, is_array_like, to_array
-from kcompile.engine.data_checks import TargetSpec
+from kcompile.data.adapters import LazyRows, is_array_like, to_array
+from kcompile.data.checks import TargetSpec
 
 
 def sample_weight_modes(mode: Any, output_names: Sequence[str]) -> list[str | None]:

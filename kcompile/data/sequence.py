@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import DataError, DataTypeError, check_flag, check_int, warn
-from kcompile.utils.prefetch import ChildProcess, EndOfTasks, Prefetcher
+from kcompile.data.prefetch import ChildProcess, EndOfTasks, Prefetcher
 
 
 class Sequence:

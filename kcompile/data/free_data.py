@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.common.errors import DataError
-from kcompile.engine.data_adapters import Array, FeedSpec, LazyRows, is_array_like, raw_array, to_array
-from kcompile.engine.data_checks import TargetSpec, check_indices, check_sample_counts, check_target, matches
-from kcompile.engine.data_weights import class_weights_of
+from kcompile.data.adapters import Array, FeedSpec, LazyRows, is_array_like, raw_array, to_array
+from kcompile.data.checks import TargetSpec, check_indices, check_sample_counts, check_target, matches
+from kcompile.data.weights import class_weights_of
 
 if TYPE_CHECKING:
-    from kcompile.engine.data import ModelData
+    from kcompile.data.standardize import ModelData
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class FreeSpecs(list[FeedSpec]):
         self, x: Any, y: Any, sample_weight: Any, class_weight: Any, prefix: str, allow_empty: bool, whole_data: bool,
         floatx: str,
     ) -> ModelData:  # fmt: skip
-        """The arrays and their form; see :func:`kcompile.engine.data.standardize`.
+        """The arrays and their form; see :func:`kcompile.data.standardize.standardize`.
 
         Raises:
             ValueError: numbers of samples that differ, arrays of no numbers, class weights without one target.
         """
-        from kcompile.engine.data import ModelData
+        from kcompile.data.standardize import ModelData
 
         if x is None:
             raise DataError(f"{prefix}x is missing: give what the step of the model takes.")

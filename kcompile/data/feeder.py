@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import DataError
-from kcompile.engine.data_adapters import Array, LazyRows
+from kcompile.data.adapters import Array, LazyRows
 
 # Large enough that the gather's fixed cost (about 5 us per array) spreads over many small batches, small
 # enough to stay in a second-level cache until the step reads it.

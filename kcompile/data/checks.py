@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError, check_int, check_number, warn
+from kcompile.data.adapters import Array, LazyRows
 from kcompile.engine.advice import on_batch_axis, on_positions
-from kcompile.engine.data_adapters import Array, LazyRows
 
 Shape = tuple[int | None, ...]
 

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import DataError, ShapeError
-from kcompile.engine.array_feeder import ArrayFeeder
-from kcompile.engine.data_adapters import Array, FeedSpec, LazyRows, order_by_name, rank_of, to_array
-from kcompile.engine.data_checks import (
+from kcompile.data.adapters import Array, FeedSpec, LazyRows, order_by_name, rank_of, to_array
+from kcompile.data.checks import (
     TargetSpec,
     check_indices,
     check_input,
@@ -24,12 +23,13 @@ from kcompile.engine.data_checks import (
     check_target,
     split_point,
 )
-from kcompile.engine.data_weights import check_sample_weight, class_weights_of, order_weights
-from kcompile.engine.free_data import FreeSpecs
-from kcompile.engine.origins import Source
-from kcompile.engine.sequence_workers import BatchSource, is_batch_source
+from kcompile.data.feeder import ArrayFeeder
+from kcompile.data.free_data import FreeSpecs
+from kcompile.data.origins import Source
+from kcompile.data.unpacking import unpack_x_y_sample_weight
+from kcompile.data.weights import check_sample_weight, class_weights_of, order_weights
+from kcompile.data.workers import BatchSource, is_batch_source
 from kcompile.engine.wanted_targets import wanted
-from kcompile.utils.data_unpacking import unpack_x_y_sample_weight
 
 __all__ = [
     "ArrayFeeder",
@@ -66,7 +66,7 @@ class ModelData:
     input_dtypes: tuple[str, ...]
     target_dtypes: tuple[str, ...] = ()
     form: Any = None
-    """How a step of the user's own gets the arrays; see :mod:`kcompile.engine.free_data`."""
+    """How a step of the user's own gets the arrays; see :mod:`kcompile.data.free_data`."""
     sources: tuple[Source, ...] = ()
 
     def arrays(self) -> list[Array]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile.engine.data_adapters import LazyRows
+from kcompile.data.adapters import LazyRows
 
 if TYPE_CHECKING:
-    from kcompile.engine.array_feeder import ArrayFeeder
+    from kcompile.data.feeder import ArrayFeeder
 
 Source = tuple[str, int]
 """What to call an array in messages, and its rank as the user gave it."""

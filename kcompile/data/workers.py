@@ -1,6 +1,6 @@
 """Generators, Sequences and other iterables as a source of batches for the training loop.
 
-`BatchSource` draws from them through workers (kcompile.utils.sequence), unpacks each batch, and says which
+`BatchSource` draws from them through workers (kcompile.data.sequence), unpacks each batch, and says which
 batch it was when something is wrong with it.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kcompile.common.errors import DataError, DataTypeError, check_int, warn
-from kcompile.engine.data_adapters import is_array_like
-from kcompile.utils.prefetch import EndOfTasks
-from kcompile.utils.sequence import (
+from kcompile.data.adapters import is_array_like
+from kcompile.data.prefetch import EndOfTasks
+from kcompile.data.sequence import (
     GeneratorEnqueuer,
     OrderedEnqueuer,
     SequenceEnqueuer,
