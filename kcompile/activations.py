@@ -12,7 +12,7 @@ from kcompile import backend as K
 from kcompile.backend import activations as more
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, ShapeError
-from kcompile.utils.generic_utils import deserialize_keras_object, serialize_keras_object
+from kcompile.objects.lookup import deserialize_keras_object, serialize_keras_object
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

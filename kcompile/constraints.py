@@ -13,7 +13,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import check_number, raise_unknown_argument
-from kcompile.utils.generic_utils import (
+from kcompile.objects.lookup import (
     deserialize_keras_object,
     lookup,
     names_of,

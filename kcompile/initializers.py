@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kcompile.common import config as settings
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import ShapeError, check_int, check_number, check_one_of
-from kcompile.utils.generic_utils import (
+from kcompile.objects.lookup import (
     deserialize_keras_object,
     lookup,
     names_of,

@@ -19,7 +19,7 @@ from kcompile.common.errors import DataTypeError, check_number, check_one_of
 from kcompile.common.signatures import bound_arguments, with_signature
 from kcompile.engine.target_shapes import matched, weights_for
 from kcompile.engine.tensor import Tensor, as_float, as_tensor
-from kcompile.utils.generic_utils import deserialize_keras_object, lookup, names_of, serialize_keras_object
+from kcompile.objects.lookup import deserialize_keras_object, lookup, names_of, serialize_keras_object
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none", "auto")
 

@@ -15,7 +15,7 @@ import numpy as np
 from kcompile import backend as K
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import ShapeError, check_number, check_one_of, raise_unknown_argument
-from kcompile.utils.generic_utils import (
+from kcompile.objects.lookup import (
     deserialize_keras_object,
     lookup,
     names_of,

@@ -14,9 +14,9 @@ from kcompile import constraints, initializers, layers, losses, metrics, optimiz
 from kcompile import layers as L
 from kcompile.engine.layer import Layer
 from kcompile.models import Input, Model, Sequential, model_from_config, model_from_json, model_from_yaml
-from kcompile.saving.config_versions import Generation, generation_of
+from kcompile.objects.dialects.reader import Generation, generation_of
+from kcompile.objects.lookup import custom_object_scope, deserialize_keras_object, serialize_keras_object
 from kcompile.saving.json_yaml import plain
-from kcompile.utils.generic_utils import custom_object_scope, deserialize_keras_object, serialize_keras_object
 from tests.golden import load
 from tests.golden.cases.configs import CASES
 from tests.layer_samples import SAMPLES, doubled

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kcompile as keras
-from kcompile.saving.known import KINDS, find, known
+from kcompile.objects.registry import KINDS, find, known
 
 GETTERS = {
     "activation": keras.activations.get, "initializer": keras.initializers.get, "regularizer": keras.regularizers.get,

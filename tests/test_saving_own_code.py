@@ -16,7 +16,7 @@ import pytest
 import kcompile as keras
 from kcompile import layers as L
 from kcompile.models import Model, Sequential, load_model, model_from_json
-from kcompile.utils import generic_utils
+from kcompile.objects import lookup as generic_utils
 from tests.saving_samples import assert_equal, saved, small
 
 X = np.array([[1.0, -2.0, 3.0]], "float32")

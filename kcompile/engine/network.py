@@ -373,7 +373,7 @@ class Network(AddedLayers):
         A subclass with a ``get_config`` of its own gets that back as arguments, as in tf.keras.
         """
         from kcompile.engine.network_config import is_functional_config, network_from_config
-        from kcompile.saving.configs import reading
+        from kcompile.objects.configs import reading
 
         with reading("the configuration does not describe a model"):
             if not cls.__module__.startswith("kcompile.") and not is_functional_config(config):

@@ -22,7 +22,7 @@ from kcompile.engine.network import Network
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
 from kcompile.engine.tensor import Tensor
-from kcompile.utils.generic_utils import get_registered_name
+from kcompile.objects.lookup import get_registered_name
 
 if TYPE_CHECKING:
     from kcompile.engine.sequential import Sequential
@@ -115,8 +115,8 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
     Raises:
         ValueError: the configuration names unknown layers, or its calls cannot be made.
     """
-    from kcompile.saving import configs
-    from kcompile.saving.config_calls import Call, Place, read_ends, replaced
+    from kcompile.objects import configs
+    from kcompile.objects.dialects.calls import Call, Place, read_ends, replaced
 
     name = _checked(config).get("name")
     if not any(isinstance(node, Call) for data in config["layers"] for node in data.get("inbound_nodes") or ()):
@@ -266,8 +266,8 @@ def added_to(model: Sequential) -> list[Layer]:
 
 def _add_to(model: Sequential, entries: Any, custom_objects: Mapping[str, Any] | None) -> None:
     """Put the layers that :data:`ADDED` tells beside the stack."""
-    from kcompile.saving import configs
-    from kcompile.saving.config_calls import read_calls, replaced
+    from kcompile.objects import configs
+    from kcompile.objects.dialects.calls import read_calls, replaced
 
     known: dict[str, Any] = {layer.name: node.output_tensors for node in model._nodes for layer in [node.layer]}
     ends: list[Tensor] = []
@@ -293,7 +293,7 @@ def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, 
     Raises:
         ValueError: an unknown layer.
     """
-    from kcompile.saving import configs
+    from kcompile.objects import configs
 
     if not isinstance(config, list) and not (isinstance(config, Mapping) and "layers" in config):
         raise KCompileError(f"the configuration of a Sequential model has 'layers', got {shown(config)}")

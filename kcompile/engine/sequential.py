@@ -168,7 +168,7 @@ class Sequential(Model):
         A subclass with a ``get_config`` of its own gets that back as arguments.
         """
         from kcompile.engine.network_config import sequential_from_config
-        from kcompile.saving.configs import reading
+        from kcompile.objects.configs import reading
 
         with reading("the configuration does not describe a model"):
             if not cls.__module__.startswith("kcompile.") and isinstance(config, dict) and "layers" not in config:

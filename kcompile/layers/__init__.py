@@ -122,7 +122,7 @@ from kcompile.layers.transposed import (
 )
 from kcompile.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 from kcompile.layers.wrapper import Wrapper
-from kcompile.utils.generic_utils import names_of, serialize_keras_object
+from kcompile.objects.lookup import names_of, serialize_keras_object
 
 _CLASSES: dict[str, type] = names_of(globals(), Layer)
 
@@ -142,7 +142,7 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     Raises:
         ValueError: unknown classes, or a configuration that does not fit its class.
     """
-    from kcompile.saving import configs
+    from kcompile.objects import configs
 
     with configs.reading("the configuration does not describe a layer"):
         return configs.build(configs.read(config, custom_objects, kind="layer"), custom_objects)

@@ -13,7 +13,7 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.layers.recurrent_base import RNN, depends_on_layers
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
-from kcompile.utils.generic_utils import get_registered_name
+from kcompile.objects.lookup import get_registered_name
 
 MERGE_MODES = ("sum", "mul", "concat", "ave", None)
 _COMMON = ("stateful", "return_sequences", "return_state", "time_major")

@@ -10,7 +10,7 @@ from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, unknown_name
 from kcompile.engine.layer import Layer
 from kcompile.engine.replay import kept
-from kcompile.utils.generic_utils import FunctionName, function_name, get_custom_objects
+from kcompile.objects.lookup import FunctionName, function_name, get_custom_objects
 
 
 class Lambda(Layer):

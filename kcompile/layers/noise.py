@@ -11,7 +11,7 @@ from kcompile.common.errors import ShapeError, check_fraction, check_int, check_
 from kcompile.common.seeds import SeedStream
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
-from kcompile.layers.legacy_arguments import understands_keras_1
+from kcompile.objects.legacy_arguments import understands_keras_1
 
 Shape = tuple[int | None, ...]
 

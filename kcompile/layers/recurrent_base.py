@@ -19,7 +19,7 @@ from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_states import KeepsStates
-from kcompile.utils.generic_utils import CustomObjectScope
+from kcompile.objects.lookup import CustomObjectScope
 
 Shape = tuple[int | None, ...]
 

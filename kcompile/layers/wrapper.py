@@ -11,7 +11,7 @@ from kcompile.common.lists import is_shape_list
 from kcompile.engine.layer import Layer
 from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside
-from kcompile.utils.generic_utils import get_registered_name
+from kcompile.objects.lookup import get_registered_name
 
 
 class Wrapper(Layer):

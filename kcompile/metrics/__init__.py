@@ -84,7 +84,7 @@ from kcompile.metrics.means import (
     SquaredHinge,
     TopKCategoricalAccuracy,
 )
-from kcompile.utils.generic_utils import (
+from kcompile.objects.lookup import (
     deserialize_keras_object,
     get_custom_objects,
     lookup,

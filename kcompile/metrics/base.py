@@ -19,7 +19,7 @@ from kcompile.engine.target_shapes import matched
 from kcompile.engine.tensor import Array, Tensor, as_float, as_tensor
 from kcompile.engine.traces import caller, made_now
 from kcompile.ir.ops.arrays import shaping
-from kcompile.utils.generic_utils import serialize_keras_object
+from kcompile.objects.lookup import serialize_keras_object
 
 Update = tuple[Variable, Tensor]
 

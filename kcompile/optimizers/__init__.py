@@ -7,9 +7,9 @@ from typing import Any
 
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, KCompileError
+from kcompile.objects.lookup import deserialize_keras_object, lookup, serialize_keras_object
 from kcompile.optimizers.base import Optimizer
 from kcompile.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
-from kcompile.utils.generic_utils import deserialize_keras_object, lookup, serialize_keras_object
 
 sgd, rmsprop, adagrad, adadelta, adam, adamax, nadam = SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam
 

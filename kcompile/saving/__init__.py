@@ -9,8 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kcompile.saving.models import load_model, load_weights, save_model, save_weights
-    from kcompile.utils.generic_utils import (
+    from kcompile.objects.lookup import (
         CustomObjectScope,
         custom_object_scope,
         deserialize_keras_object,
@@ -20,13 +19,14 @@ if TYPE_CHECKING:
         register_keras_serializable,
         serialize_keras_object,
     )
+    from kcompile.saving.models import load_model, load_weights, save_model, save_weights
 
 _OF_UTILS = (
     "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
     "get_registered_name", "get_registered_object", "register_keras_serializable", "serialize_keras_object",
 )  # fmt: skip
 _NAMES = {
-    **dict.fromkeys(_OF_UTILS, "kcompile.utils.generic_utils"),
+    **dict.fromkeys(_OF_UTILS, "kcompile.objects.lookup"),
     "load_model": "kcompile.saving.models",
     "load_weights": "kcompile.saving.models",
     "save_model": "kcompile.saving.models",

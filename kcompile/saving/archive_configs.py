@@ -26,10 +26,11 @@ from kcompile.engine.shared_layers import number_of, numbering
 from kcompile.engine.tensor import Tensor
 from kcompile.layers.joined_masks import ALL
 from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
-from kcompile.saving import known, lambdas
-from kcompile.saving.config_tables import LSTMS
+from kcompile.objects import registry as known
+from kcompile.objects.dialects import lambdas
+from kcompile.objects.dialects.tables import LSTMS
+from kcompile.objects.lookup import get_registered_name
 from kcompile.saving.json_yaml import plain
-from kcompile.utils.generic_utils import get_registered_name
 
 KERAS_3, TF_KERAS = "3", "2"
 """The two dialects."""
@@ -324,7 +325,7 @@ class _Writer:
 
     def inner_model(self, name: str, config: Mapping[str, Any], owner: str) -> dict[str, Any]:
         """A model inside a wrapper, of which only the configuration is at hand."""
-        from kcompile.saving.configs import build, read
+        from kcompile.objects.configs import build, read
 
         return self.model(build(read({"class_name": name, "config": config}, kind="layer")))
 

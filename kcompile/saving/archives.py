@@ -19,11 +19,11 @@ from kcompile.engine.added_layers import AddMetric
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.training import Model
+from kcompile.objects.dialects.tables import with_own_meaning
 from kcompile.saving import training_state
 from kcompile.saving.archive_configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
 from kcompile.saving.archive_optimizers import read_optimizer, write_optimizer
 from kcompile.saving.archive_weights import Layout, entry_name, read_weights, write_weights
-from kcompile.saving.config_tables import with_own_meaning
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
 from kcompile.saving.json_yaml import KERAS_VERSION as OWN_VERSION
@@ -155,7 +155,7 @@ def read_archive(
     source: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:
     """The model in an archive; see :func:`kcompile.saving.models.load_model`."""
-    from kcompile.saving.configs import model_from_config
+    from kcompile.objects.configs import model_from_config
 
     with open_zip(source) as archive:
         metadata = _metadata(archive)

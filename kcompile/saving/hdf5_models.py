@@ -15,13 +15,13 @@ from kcompile.engine.network import Network
 from kcompile.engine.network_config import describes_layers
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.training import Model
+from kcompile.objects.lookup import get_registered_name
 from kcompile.saving import training_state
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
 from kcompile.saving.hdf5_weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
 from kcompile.saving.json_yaml import plain
 from kcompile.saving.optimizer_state import GROUP, read_optimizer, write_optimizer
 from kcompile.saving.training_config import compile_as, training_config
-from kcompile.utils.generic_utils import get_registered_name
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def read_model(
 
 
 def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, compile: bool, safe_mode: bool) -> Any:
-    from kcompile.saving.configs import model_from_config
+    from kcompile.objects.configs import model_from_config
 
     config = _parsed(root, "model_config")
     if config is None:

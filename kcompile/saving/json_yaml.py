@@ -13,9 +13,9 @@ from kcompile.common import limits
 from kcompile.common.errors import DataTypeError, KCompileError, check_one_of, shown
 from kcompile.common.limits import UnsafeFileError, check_size
 from kcompile.common.tracebacks import short_traceback
-from kcompile.saving import lambdas
-from kcompile.saving.structure import check_structure
-from kcompile.utils.generic_utils import FunctionName, get_registered_name
+from kcompile.objects.dialects import lambdas
+from kcompile.objects.lookup import FunctionName, get_registered_name
+from kcompile.objects.structure import check_structure
 
 KERAS_VERSION = "2.3.1"
 """The version of Keras that our configurations name: the one whose form they have."""
@@ -78,7 +78,7 @@ def model_from_json(
         safe_mode: refuse functions stored as Python bytecode.
 
     Raises:
-        ValueError: no JSON, or as :func:`kcompile.saving.configs.model_from_config`.
+        ValueError: no JSON, or as :func:`kcompile.objects.configs.model_from_config`.
     """
     return _model(read_json(json_string), custom_objects, safe_mode)
 
@@ -92,7 +92,7 @@ def model_from_yaml(
 
 
 def _model(data: Any, custom_objects: Mapping[str, Any] | None, safe_mode: bool) -> Any:
-    from kcompile.saving.configs import model_from_config
+    from kcompile.objects.configs import model_from_config
 
     version = data.get("keras_version") if isinstance(data, Mapping) else None
     version, own = (version if isinstance(version, str) else None), isinstance(data, Mapping) and OWN_FORM in data

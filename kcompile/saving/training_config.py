@@ -13,12 +13,12 @@ from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean
 from kcompile.common.limits import UnsafeFileError
 from kcompile.engine.loss_weights import numbers_of
 from kcompile.engine.training import Model
+from kcompile.objects.configs import sentences
+from kcompile.objects.dialects.metric_words import as_understood, chosen_by_shape
+from kcompile.objects.lookup import CustomObjectScope, get_custom_objects, get_registered_name
 from kcompile.optimizers import Nadam
-from kcompile.saving.configs import sentences
 from kcompile.saving.hdf5_files import DamagedFileError
 from kcompile.saving.json_yaml import plain
-from kcompile.saving.metric_words import as_understood, chosen_by_shape
-from kcompile.utils.generic_utils import CustomObjectScope, get_custom_objects, get_registered_name
 
 _FULL_NAMES = {
     "mse": "mean_squared_error",
@@ -178,8 +178,8 @@ def compile_arguments(
         ValueError: an unknown optimizer, loss or metric, or an option of the optimizer that ours does not have.
     """
     from kcompile import losses, metrics, optimizers
-    from kcompile.saving.config_versions import Generation, generation_of
-    from kcompile.saving.configs import read
+    from kcompile.objects.configs import read
+    from kcompile.objects.dialects.reader import Generation, generation_of
 
     if not isinstance(config, Mapping):
         raise DamagedFileError(f"the training configuration must be a dictionary, got {shown(config)}")
@@ -257,8 +257,8 @@ def _known_name(name: str, kind: str) -> str:
     """
     from kcompile import losses, metrics
     from kcompile.metrics.chosen import is_word
-    from kcompile.saving import known
-    from kcompile.saving.config_versions import unknown_names
+    from kcompile.objects import registry as known
+    from kcompile.objects.dialects.reader import unknown_names
 
     if name in get_custom_objects() or (kind == "metric" and is_word(name)):
         return name

@@ -18,7 +18,7 @@ from kcompile.engine.conventions import Convention
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.training import Model
-from kcompile.saving.config_versions import convention_of
+from kcompile.objects.dialects.reader import convention_of
 from kcompile.saving.hdf5_files import DamagedFileError
 
 ATTRIBUTE = "kcompile_state"

@@ -5,7 +5,7 @@ from kcompile.common.progbar import Progbar
 from kcompile.data.labels import normalize, to_categorical
 from kcompile.data.sequence import GeneratorEnqueuer, OrderedEnqueuer, PyDataset, Sequence
 from kcompile.data.unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
-from kcompile.utils.generic_utils import (
+from kcompile.objects.lookup import (
     CustomObjectScope,
     custom_object_scope,
     deserialize_keras_object,

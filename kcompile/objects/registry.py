@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.utils.generic_utils import in_any_case
+from kcompile.objects.lookup import in_any_case
 
 KINDS = ("layer", "activation", "initializer", "regularizer", "constraint", "loss", "metric", "optimizer")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from kcompile import losses, metrics
 from kcompile.metrics.chosen import WORDS, ChosenMetric, is_word
+from kcompile.objects.lookup import get_registered_name
 from kcompile.saving.json_yaml import plain
-from kcompile.utils.generic_utils import get_registered_name
 
 _CATEGORICAL = {"accuracy": metrics.categorical_accuracy, "crossentropy": losses.categorical_crossentropy}
 

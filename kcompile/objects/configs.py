@@ -13,10 +13,10 @@ from kcompile.common.user_code import culprit
 from kcompile.engine import conventions
 from kcompile.engine.conventions import Convention
 from kcompile.ir.errors import IRError
-from kcompile.saving.config_versions import convention_of, upgraded
-from kcompile.saving.lambdas import of_stored_code
-from kcompile.saving.structure import check_structure
-from kcompile.utils.generic_utils import CustomObjectScope, made_from
+from kcompile.objects.dialects.lambdas import of_stored_code
+from kcompile.objects.dialects.reader import convention_of, upgraded
+from kcompile.objects.lookup import CustomObjectScope, made_from
+from kcompile.objects.structure import check_structure
 
 
 def model_from_config(
@@ -115,7 +115,7 @@ def read(
     safe_mode: bool = True,
     kind: str | None = None,
 ) -> Any:
-    """A configuration, checked, and in the form of :func:`kcompile.saving.config_versions.upgraded`."""
+    """A configuration, checked, and in the form of :func:`kcompile.objects.dialects.reader.upgraded`."""
     check_structure(config)
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
         raise DataTypeError(f"custom_objects is a dict of classes and functions by name, got {shown(custom_objects)}")

@@ -155,7 +155,8 @@ def deserialize_keras_object(
         ValueError: the name is unknown, or the configuration has no name.
         TypeError: the object does not take the configuration's arguments.
     """
-    from kcompile.saving import configs, known
+    from kcompile.objects import configs
+    from kcompile.objects import registry as known
 
     if isinstance(identifier, Mapping) and (module_objects is None or printable_module_name in known.KINDS):
         kind = printable_module_name if printable_module_name in known.KINDS else None

@@ -19,9 +19,11 @@ from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean
 from kcompile.engine import conventions
 from kcompile.engine.conventions import Convention
 from kcompile.layers.operations import Operation, find_keras_3, from_keras_3
-from kcompile.saving import keras1_configs, keras3_masks, known, lambdas
-from kcompile.saving.config_calls import Call, Place, ends_from_zero, read_calls
-from kcompile.saving.config_tables import (
+from kcompile.objects import registry as known
+from kcompile.objects.dialects import keras1 as keras1_configs
+from kcompile.objects.dialects import keras3_masks, lambdas
+from kcompile.objects.dialects.calls import Call, Place, ends_from_zero, read_calls
+from kcompile.objects.dialects.tables import (
     ACTIVATIONS_OF_KERAS_3,
     ARRAY_DTYPES,
     CHANGES,
@@ -38,7 +40,7 @@ from kcompile.saving.config_tables import (
     joined_masks,
     says_nothing,
 )
-from kcompile.utils.generic_utils import FunctionName
+from kcompile.objects.lookup import FunctionName
 
 
 def generation_of(config: Any, keras_version: str | None = None) -> Generation:
@@ -88,13 +90,13 @@ def upgraded(
         custom_objects: what the caller adds to the names that are known.
         keras_version: the version that wrote it, where the file tells.
         safe_mode: whether functions stored as bytecode are refused.
-        kind: the kind of the object, see :mod:`kcompile.saving.known`.
+        kind: the kind of the object, see :mod:`kcompile.objects.registry`.
 
     Raises:
         ValueError: classes and functions that are not known, all of them in one sentence; bytecode; arguments that
             nothing here can do.
     """
-    from kcompile.utils.generic_utils import get_custom_objects
+    from kcompile.objects.lookup import get_custom_objects
 
     custom = {**get_custom_objects(), **(custom_objects or {})}
     reader = _Reader(generation_of(config, keras_version), custom, safe_mode)

@@ -1,5 +1,5 @@
 """What versions of Keras call differently: names, arguments that say nothing, defaults that changed; a part of
-:mod:`kcompile.saving.config_versions`."""
+:mod:`kcompile.objects.dialects.reader`."""
 
 from __future__ import annotations
 

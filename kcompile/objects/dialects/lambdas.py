@@ -17,7 +17,7 @@ from typing import Any
 from kcompile.common import ways
 from kcompile.common.errors import KCompileError, listed, warn
 from kcompile.common.limits import UnsafeFileError
-from kcompile.saving.lambda_names import with_numbers
+from kcompile.objects.dialects.lambda_names import with_numbers
 
 _THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

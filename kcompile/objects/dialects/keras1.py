@@ -1,4 +1,4 @@
-"""What Keras 1 (2015 to 2017) called things; a part of :mod:`kcompile.saving.config_versions`.
+"""What Keras 1 (2015 to 2017) called things; a part of :mod:`kcompile.objects.dialects.reader`.
 
 Spellings are recognized by themselves: files that a later Keras wrote still hold some of them.
 """

@@ -72,7 +72,7 @@ def read_calls(
         nodes: the layer's ``inbound_nodes``.
         layers: the names of the model's layers, which tell places from other lists.
         owner: the layer, for messages.
-        convert: makes Python objects of what stands for them (see :mod:`kcompile.saving.config_versions`).
+        convert: makes Python objects of what stands for them (see :mod:`kcompile.objects.dialects.reader`).
 
     Raises:
         ValueError: it is none of these.

@@ -1,0 +1,1 @@
+"""Classes and functions by name, and objects from configurations."""

@@ -1,0 +1,1 @@
+"""What the versions of Keras call things."""
