@@ -34,11 +34,11 @@ def kcompile_steps(x: np.ndarray, g: np.ndarray, alpha: np.ndarray) -> Iterator[
     from kcompile import activations as a
     from kcompile import backend as K
     from kcompile.backend.activations import prelu
-    from kcompile.engine.tensor import Tensor
     from kcompile.ir import Graph, Target, input_value
     from kcompile.passes.autodiff import gradients
     from kcompile.passes.onnx.emit import emit
     from kcompile.passes.pipelines import FORWARD_TRAINING, TRAINING, run_pipeline
+    from kcompile.symbolic.tensor import Tensor
 
     functions: dict[str, Callable[..., Any]] = {
         "relu": K.relu, "relu6": a.relu6, "leaky_relu": a.leaky_relu, "prelu": prelu, "elu": K.elu, "selu": a.selu,

@@ -7,7 +7,7 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import layers as L
-from kcompile.engine.tensor import TensorShape
+from kcompile.symbolic.tensor import TensorShape
 
 
 class Minimal(L.Layer):

@@ -14,7 +14,7 @@ import numpy as np
 
 from kcompile import Input, Model, Sequential, layers, regularizers
 from kcompile import optimizers as opt
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
 
 Make = Callable[[Tensor], Tensor]
 CHANNELS = [1, 2, 3, 5, 8, 16, 17, 33]

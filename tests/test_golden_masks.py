@@ -11,8 +11,8 @@ import pytest
 
 from kcompile import backend as K
 from kcompile import layers
-from kcompile.engine.tensor import Tensor
 from kcompile.models import Model, Sequential, clone_model, load_model
+from kcompile.symbolic.tensor import Tensor
 from tests.golden import data
 from tests.golden.cases.masks import CASES, MaskCase
 from tests.golden.storage import load

@@ -9,11 +9,11 @@ import pytest
 
 from kcompile import Input, Model, layers
 from kcompile.engine.steps import predict_graph
-from kcompile.engine.tensor import Tensor
 from kcompile.ir import Target, interpret
 from kcompile.passes.algebra.specialize import freeze
 from kcompile.passes.pipelines import FORWARD_INFERENCE, INFERENCE, run_pipeline
 from kcompile.runtime.storage import storage_of
+from kcompile.symbolic.tensor import Tensor
 from tests.op_checks import run_onnx
 
 BATCH, STEPS = 3, 7

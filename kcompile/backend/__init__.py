@@ -31,13 +31,6 @@ from kcompile.backend.convolution import (
     separable_conv1d,
     separable_conv2d,
 )
-from kcompile.backend.functions import (
-    Function,
-    eval,
-    function,
-    gradients,
-    name_scope,
-)
 from kcompile.backend.math import (
     abs,
     all,
@@ -133,7 +126,32 @@ from kcompile.backend.shape import (
     zeros_like,
 )
 from kcompile.backend.updates import moving_average_update, update, update_add, update_sub
-from kcompile.backend.variables import (
+from kcompile.common.absent_names import absent
+from kcompile.common.config import (
+    backend,
+    clear_session,
+    epsilon,
+    floatx,
+    get_uid,
+    image_data_format,
+    image_dim_ordering,
+    manual_variable_initialization,
+    normalize_data_format,
+    reset_uids,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+    set_image_dim_ordering,
+    set_learning_phase,
+)
+from kcompile.symbolic.functions import (
+    Function,
+    eval,
+    function,
+    gradients,
+    name_scope,
+)
+from kcompile.symbolic.variable import (
     Variable,
     batch_get_value,
     batch_set_value,
@@ -157,24 +175,6 @@ from kcompile.backend.variables import (
     to_dense,
     variable,
     zeros,
-)
-from kcompile.common.absent_names import absent
-from kcompile.common.config import (
-    backend,
-    clear_session,
-    epsilon,
-    floatx,
-    get_uid,
-    image_data_format,
-    image_dim_ordering,
-    manual_variable_initialization,
-    normalize_data_format,
-    reset_uids,
-    set_epsilon,
-    set_floatx,
-    set_image_data_format,
-    set_image_dim_ordering,
-    set_learning_phase,
 )
 
 _BACKEND = backend()

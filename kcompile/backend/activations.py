@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile.backend.numbers import finite
-from kcompile.engine.tensor import Tensor, as_float, promote
 from kcompile.ir.ops.elementwise import activations, comparison, rectifiers
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.products import softmax as softmax_ops
+from kcompile.symbolic.tensor import Tensor, as_float, promote
 
 
 def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:

@@ -8,11 +8,11 @@ from typing import Any
 from kcompile import ir
 from kcompile.common import config
 from kcompile.common.errors import ShapeError, check_int_tuple, check_one_of
-from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype
 from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.spatial import convolution as ops
 from kcompile.ir.ops.spatial import pooling
 from kcompile.ir.ops.spatial.spatial import Pads, resolve_pads, span, spatial_axes, spatial_sizes
+from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype
 
 Ints = int | Sequence[int]
 

@@ -8,12 +8,12 @@ from typing import Any
 from kcompile.backend.numbers import finite
 from kcompile.common import config
 from kcompile.common.errors import KCompileError
-from kcompile.engine.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
 from kcompile.ir.ops.arrays import reduction, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.elementwise.rectifiers import limited
 from kcompile.ir.ops.products import linalg
+from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
 
 Axis = int | Sequence[int] | None
 

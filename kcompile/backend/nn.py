@@ -8,10 +8,8 @@ from typing import Any
 from kcompile import ir
 from kcompile.backend import math as m
 from kcompile.backend.activations import softplus
-from kcompile.backend.variables import current_trace, learning_phase
 from kcompile.common import config
 from kcompile.common.errors import KCompileError
-from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype, promote
 from kcompile.ir.ops.arrays import indexing, reduction, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e
@@ -19,6 +17,8 @@ from kcompile.ir.ops.loops.control import select
 from kcompile.ir.ops.products import softmax as softmax_ops
 from kcompile.ir.ops.shapes.sizes import dims_vector
 from kcompile.ir.ops.spatial import normalization
+from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype, promote
+from kcompile.symbolic.variable import current_trace, learning_phase
 
 # ---- losses
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.backend.shape import as_dims
-from kcompile.backend.variables import Variable, at_once, current_trace
 from kcompile.common import config
-from kcompile.engine.tensor import Tensor, as_float
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.elementwise import random as random_ops
+from kcompile.symbolic.tensor import Tensor, as_float
+from kcompile.symbolic.variable import Variable, at_once, current_trace
 
 _counter: Variable | None = None
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from kcompile import ir
 from kcompile.backend import random
-from kcompile.backend.functions import substitute
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_int, shown
 from kcompile.common.nest import flatten, is_nested, pack
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.ir.ops.arrays import cumulative, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.shapes.reshaping import Expand, Reshape
+from kcompile.symbolic.functions import substitute
+from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Values = list[ir.Value]
 

@@ -8,11 +8,11 @@ from typing import Any
 from kcompile import ir
 from kcompile.common import config
 from kcompile.common.errors import KCompileError
-from kcompile.engine.tensor import Tensor, as_float, as_tensor, common_dtype
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import indexing, shaping
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.spatial import enlarging
+from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype
 
 
 def shape(x: Any) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile.backend.variables import Variable, current_trace
 from kcompile.common.errors import DataTypeError, ShapeError, shown
-from kcompile.engine.tensor import Array, Tensor, as_tensor
+from kcompile.symbolic.tensor import Array, Tensor, as_tensor
+from kcompile.symbolic.variable import Variable, current_trace
 
 
 class Update(tuple[Variable, Tensor]):
@@ -37,7 +37,7 @@ class Update(tuple[Variable, Tensor]):
         Raises:
             ValueError: it depends on a model input, which has no value here.
         """
-        from kcompile.backend.functions import evaluate
+        from kcompile.symbolic.functions import evaluate
 
         return evaluate([self])[0]
 

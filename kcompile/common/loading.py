@@ -16,7 +16,7 @@ import numpy as np
 
 from kcompile.common.limits import MEMORY_SHARE, MIB, UnsafeFileError, free_memory, size_text
 from kcompile.engine.conventions import Convention
-from kcompile.engine.tensor import Array
+from kcompile.symbolic.tensor import Array
 
 SLACK_BYTES = 16 * MIB
 """What a model may need beyond the file: small weights that the file keeps in another form."""

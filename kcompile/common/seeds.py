@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kcompile.backend.variables import current_trace
 from kcompile.common import config
+from kcompile.symbolic.variable import current_trace
 
 
 class SeedStream:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kcompile.backend.nn import switch
-from kcompile.backend.variables import Variable
-from kcompile.engine.dependence import belongs
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import with_sublayers
+from kcompile.symbolic.dependence import belongs
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kcompile.engine.tensor import Tensor
+    from kcompile.symbolic.tensor import Tensor
 
 Shape = Sequence[int | None]
 
@@ -97,7 +97,7 @@ def on_tensor_attribute(name: str) -> str:
     ours = _OTHERWISE.get(name, name)
     if ours in backend.__all__:
         return f"; use K.{ours} (K is kcompile.backend)"
-    from kcompile.engine.tensor import Tensor
+    from kcompile.symbolic.tensor import Tensor
 
     return did_you_mean(name, [known for known in dir(Tensor) if not known.startswith("_")])
 

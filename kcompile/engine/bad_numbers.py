@@ -11,7 +11,7 @@ import numpy as np
 from kcompile.common.errors import KCompileError
 from kcompile.engine import blame
 from kcompile.engine.steps import Step, first_bad
-from kcompile.engine.tensor import Array
+from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
     from kcompile.data.origins import Origin

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kcompile import ir
-from kcompile.engine.tensor import Array
 from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.elementwise import arithmetic
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.spatial import normalization
+from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
     from kcompile.engine.steps import Step

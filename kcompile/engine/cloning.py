@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from kcompile.backend.variables import is_placeholder
 from kcompile.common.errors import DataTypeError, KCompileError
 from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten
@@ -21,7 +20,8 @@ from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called, in_its_first_call
 from kcompile.engine.sequential import Sequential
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import is_placeholder
 
 
 def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[[Layer], Layer] | None = None) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import DataTypeError, KCompileError, UnknownNameError, listed, shown, unknown_name
 from kcompile.data.checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.data.weights import sample_weight_modes
@@ -18,7 +17,8 @@ from kcompile.engine.loss_weights import factor
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.network import Network
 from kcompile.engine.shared_metrics import check_used_once, separated
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 
 @dataclass

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcompile.backend import math as m
-from kcompile.backend.variables import at_once
 from kcompile.common.errors import DataError, unknown_name
 from kcompile.engine.compilation import Compilation, OutputPlan, resolve
 from kcompile.engine.steps import called, output_loss, spread
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.ir.ops.arrays import shaping
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import at_once
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

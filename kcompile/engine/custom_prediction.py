@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile.backend.variables import placeholder
 from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.nest import flatten, map_structure, pack
 from kcompile.data.free_data import Form, FreeSpecs
@@ -14,7 +13,8 @@ from kcompile.data.standardize import FeedSpec
 from kcompile.engine.custom_steps import closed_graph, overridden, settled, traced
 from kcompile.engine.forms import arranged
 from kcompile.engine.steps import without_idle_counters
-from kcompile.engine.tensor import Array, Tensor
+from kcompile.symbolic.tensor import Array, Tensor
+from kcompile.symbolic.variable import placeholder
 
 if TYPE_CHECKING:
     from kcompile.engine.prediction import Predictor

@@ -11,8 +11,6 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.backend import math as m
-from kcompile.backend.functions import build_graph
-from kcompile.backend.variables import Variable, placeholder, variables_made
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.data.standardize import FeedSpec, ModelData
@@ -20,9 +18,11 @@ from kcompile.engine.compilation import switches
 from kcompile.engine.resolver import Resolver
 from kcompile.engine.step_trace import Assigned, Differentiated, StepTrace
 from kcompile.engine.steps import Step, with_update_sum, without_idle_counters
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import with_sublayers
 from kcompile.ir.ops.elementwise import functions as e
+from kcompile.symbolic.functions import build_graph
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable, placeholder, variables_made
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

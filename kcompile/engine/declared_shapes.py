@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common import loading
 from kcompile.common.errors import warn
 from kcompile.engine.replay import is_replayed
-from kcompile.engine.tensor import Tensor
 from kcompile.ir.ops.arrays import shaping
+from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

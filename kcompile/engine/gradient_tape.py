@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from kcompile import ir
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import DataTypeError, KCompileError, NotReadyError, shown
 from kcompile.common.nest import flatten, map_structure, pack
 from kcompile.engine.step_trace import StepTrace, current_step
-from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable
 
 
 class GradientTape:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcompile.backend.variables import Variable, is_placeholder, placeholder
 from kcompile.common import config
 from kcompile.common.errors import DataTypeError, KCompileError, check_shape, shown
-from kcompile.engine.history import remember
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import Node
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.history import remember
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable, is_placeholder, placeholder
 
 
 class InputLayer(Layer):

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile import ir
-from kcompile.backend.variables import Variable, at_once, learning_phase
 from kcompile.common import config
 from kcompile.common.errors import (
     AbsentError,
@@ -33,7 +32,6 @@ from kcompile.engine.added_metrics import Noted
 from kcompile.engine.declared_shapes import with_declared_shapes
 from kcompile.engine.forms import arranged as arranged_in
 from kcompile.engine.forms import taken, takes_one_tensor
-from kcompile.engine.history import remember
 from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
 from kcompile.engine.layer_weights import LayerWeights
@@ -43,9 +41,11 @@ from kcompile.engine.node import InputSpec, Node
 from kcompile.engine.picklable import Picklable
 from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.step_trace import current_step
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import calling, made_now, no_call, note_built, one_call, without_trace
 from kcompile.engine.two_phases import call_in_both
+from kcompile.symbolic.history import remember
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable, at_once, learning_phase
 
 Shape = tuple[int | None, ...]
 
@@ -154,7 +154,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output, from that of the input; by default found by calling the layer symbolically."""
-        from kcompile.backend.variables import placeholder
+        from kcompile.symbolic.variable import placeholder
 
         shapes = input_shape if is_shape_list(input_shape) else [input_shape]
         inputs = [placeholder(shape=shape) for shape in shapes]

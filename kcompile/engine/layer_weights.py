@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.backend.variables import Variable
 from kcompile.common import loading
 from kcompile.common.errors import DataTypeError, KCompileError, NotReadyError, ShapeError
 from kcompile.engine import weight_order
 from kcompile.engine.meanings import as_meant_now
-from kcompile.engine.tensor import Array, Tensor
+from kcompile.symbolic.tensor import Array, Tensor
+from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

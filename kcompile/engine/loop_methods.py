@@ -17,7 +17,7 @@ from kcompile.engine.trainable_flags import warn_of_changed_flags
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
-    from kcompile.engine.tensor import Array
+    from kcompile.symbolic.tensor import Array
 
 
 class LoopMethods:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.backend.variables import Variable
 from kcompile.common import config
 from kcompile.common.errors import DataTypeError, KCompileError, check_number, shown, unknown_name
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 
 class WeightList(list[Any]):

@@ -16,7 +16,7 @@ from kcompile.data.origins import BatchOf, Origin, RowsOf, Source
 from kcompile.data.standardize import BatchSource, ModelData, standardized_batches
 from kcompile.engine import custom_steps
 from kcompile.engine.steps import Step
-from kcompile.engine.tensor import Array
+from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

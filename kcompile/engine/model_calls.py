@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.common.errors import ShapeError
 from kcompile.common.lists import as_list
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.ir.ops.arrays import shaping
+from kcompile.symbolic.tensor import Tensor, as_tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

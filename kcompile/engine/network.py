@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import (
     DataTypeError,
     KCompileError,
@@ -21,7 +20,6 @@ from kcompile.common.nest import flatten
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine import tracking
 from kcompile.engine.added_layers import AddedLayers
-from kcompile.engine.dependence import belongs
 from kcompile.engine.forms import arranged, by_name, form_of, names_of, taken
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
@@ -31,8 +29,10 @@ from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.engine.replay import as_called
 from kcompile.engine.step_trace import current_step
-from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside, without_trace
+from kcompile.symbolic.dependence import belongs
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 
 class Network(AddedLayers):
@@ -223,7 +223,7 @@ class Network(AddedLayers):
         """Make the weights of a subclassed or unshaped model for inputs of that shape (batch axis included)."""
         if self._functional:
             return
-        from kcompile.backend.variables import placeholder
+        from kcompile.symbolic.variable import placeholder
 
         if type(self).call is Network.call:
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
@@ -307,7 +307,7 @@ class Network(AddedLayers):
     def compute_output_shape(self, input_shape: Any) -> Any:
         if not self._functional:
             return super().compute_output_shape(input_shape)
-        from kcompile.backend.variables import placeholder
+        from kcompile.symbolic.variable import placeholder
 
         shapes = input_shape if is_shape_list(input_shape) else [input_shape]
         with without_trace(self):

@@ -21,8 +21,8 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
-from kcompile.engine.tensor import Tensor
 from kcompile.objects.lookup import get_registered_name
+from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.sequential import Sequential

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common.errors import KCompileError, ShapeError, shown
 from kcompile.engine.advice import on_axes
 from kcompile.engine.forms import arranged
-from kcompile.engine.history import made_by_layer
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.history import made_by_layer
+from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

@@ -9,13 +9,13 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.common.errors import KCompileError, ShapeError, shown
-from kcompile.engine.history import made_by_layer, made_from_logits
 from kcompile.engine.layer import Layer
-from kcompile.engine.tensor import Tensor
 from kcompile.ir.ops.elementwise.functions import Sigmoid
 from kcompile.ir.ops.products.softmax import Softmax
 from kcompile.ir.parsing import parse_graph
 from kcompile.ir.printing import large_constants, print_graph
+from kcompile.symbolic.history import made_by_layer, made_from_logits
+from kcompile.symbolic.tensor import Tensor
 
 PROGRAM_LENGTH = 1_000_000
 """The most characters of a program in a configuration."""
@@ -43,7 +43,7 @@ class OpLayer(Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Tensor:
-        from kcompile.backend.functions import substitute
+        from kcompile.symbolic.functions import substitute
 
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if len(tensors) != len(self._sources):
@@ -64,7 +64,7 @@ class OpLayer(Layer):
         Raises:
             ValueError: the operations use a variable, or very large constants.
         """
-        from kcompile.backend.functions import substitute
+        from kcompile.symbolic.functions import substitute
 
         inputs = [ir.input_value(f"x{i}", x.dtype, x.shape) for i, x in enumerate(self._sources)]
         (result,) = substitute([self._result], dict(zip(self._sources, inputs, strict=True)))
@@ -82,7 +82,7 @@ class OpLayer(Layer):
         return {**super().get_config(), "program": print_graph(graph, scopes=False), "constants": arrays, **logits}
 
     def __getstate__(self) -> dict[str, Any]:
-        from kcompile.backend.functions import substitute
+        from kcompile.symbolic.functions import substitute
 
         inputs = [ir.input_value(f"x{i}", x.dtype, x.shape) for i, x in enumerate(self._sources)]
         results = substitute([self._result], dict(zip(self._sources, inputs, strict=True)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kcompile import ir
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import listed, warn
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -14,16 +14,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcompile import ir
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import DataTypeError
 from kcompile.data.shuffling import Shuffling
 from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.replay import in_its_first_call
-from kcompile.engine.tensor import Tensor
 from kcompile.engine.tracking import internal_names
 from kcompile.ir.pickling import flattened, leaf_of, restored
 from kcompile.runtime.storage import attach, storage_of
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -119,7 +119,7 @@ def set_layer_state(layer: Layer, state: Mapping[str, Any]) -> None:
 
 def _is_of_this_process(value: Any) -> bool:
     """Whether something of our own holds a symbolic tensor or a compiled program, which is made again when needed."""
-    from kcompile.backend.functions import Function
+    from kcompile.symbolic.functions import Function
 
     if isinstance(value, Function):
         return True

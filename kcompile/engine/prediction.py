@@ -25,8 +25,8 @@ from kcompile.data.workers import refuse_endless
 from kcompile.engine import custom_prediction as own
 from kcompile.engine.evaluation import loop_callbacks
 from kcompile.engine.steps import predict_graph
-from kcompile.engine.tensor import Array
 from kcompile.runtime.storage import changes, exclusive, storage_of
+from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -11,8 +11,8 @@ from kcompile import ir
 from kcompile.common.errors import KCompileError
 from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten
-from kcompile.engine.tensor import Tensor
 from kcompile.ir.ops.elementwise.random import RandomBits
+from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -92,8 +92,8 @@ def kept(inputs: Any, outputs: Any, arguments: dict[str, Any]) -> Any:
         return outputs
     if _same_program(theirs, [y.value for y in mine], dict(zip(old, new, strict=True))):
         return outputs
-    from kcompile.backend.functions import substitute
     from kcompile.common.nest import pack
+    from kcompile.symbolic.functions import substitute
 
     values = substitute(theirs, dict(zip(old, new, strict=True)))
     return pack(outputs, [Tensor(value) for value in values])

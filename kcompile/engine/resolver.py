@@ -10,7 +10,7 @@ from kcompile import ir
 class Resolver:
     """Replaces values, and remembers what became of all that depends on them.
 
-    Unlike :func:`kcompile.backend.functions.substitute` it can be asked again and again: what is known is not walked
+    Unlike :func:`kcompile.symbolic.functions.substitute` it can be asked again and again: what is known is not walked
     through a second time. A value must be defined before anything that depends on it is resolved.
     """
 

@@ -12,8 +12,8 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.refused_hooks import refuse_ignored_call
-from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.training import Model
+from kcompile.symbolic.tensor import Array, Tensor
 
 
 class Sequential(Model):

@@ -11,7 +11,7 @@ from kcompile.data.unpacking import unpack_x_y_sample_weight
 from kcompile.engine.compiled_containers import CompiledLoss, CompiledMetrics, Containers
 from kcompile.engine.gradient_tape import GradientTape
 from kcompile.engine.step_trace import current_step
-from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.symbolic.tensor import Tensor, as_tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend.variables import Variable, tracing
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.nest import map_structure
 from kcompile.engine.resolver import Resolver
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import NOTES, with_sublayers
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.passes.autodiff import gradients as differentiate
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable, tracing
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -290,7 +290,7 @@ def _as_tensor(x: Any) -> Any:
 
 def current_step() -> StepTrace | None:
     """The step that is being traced in this context, if any."""
-    from kcompile.backend.variables import current_trace
+    from kcompile.symbolic.variable import current_trace
 
     trace = current_trace()
     return trace if isinstance(trace, StepTrace) else None

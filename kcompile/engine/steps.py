@@ -12,22 +12,22 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.backend import math as m
-from kcompile.backend.functions import build_graph, substitute
 from kcompile.backend.random import new_counter
-from kcompile.backend.variables import Variable, placeholder
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.engine.compilation import OutputPlan
-from kcompile.engine.dependence import belongs
 from kcompile.engine.network import is_state
 from kcompile.engine.partial_losses import weights_with_loss
-from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.ir.dims import names_in
 from kcompile.ir.ops.arrays import reduction, shaping
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.runtime.storage import exclusive
+from kcompile.symbolic.dependence import belongs
+from kcompile.symbolic.functions import build_graph, substitute
+from kcompile.symbolic.tensor import Array, Tensor, as_tensor
+from kcompile.symbolic.variable import Variable, placeholder
 
 if TYPE_CHECKING:
     from kcompile.engine.network import Network

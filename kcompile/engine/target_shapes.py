@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile.common.errors import ShapeError
-from kcompile.engine.tensor import Tensor, as_float
 from kcompile.ir.ops.arrays import shaping
+from kcompile.symbolic.tensor import Tensor, as_float
 
 
 def matched(y_true: Tensor, y_pred: Tensor, kind: str, owner: str, weighted: bool = False) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 from kcompile import ir
 from kcompile.common.errors import warn
-from kcompile.engine.history import forget
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.history import forget
+from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

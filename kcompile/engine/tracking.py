@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.backend.variables import Variable
 from kcompile.common.lists import unique
+from kcompile.symbolic.variable import Variable
 
 TRACKED_ROLES = ("weight", "statistic", "metric")
 """Roles of variables that are weights of what keeps them."""

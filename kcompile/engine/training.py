@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.backend.variables import Variable
 from kcompile.common import config
 from kcompile.common.arguments import arguments_of
 from kcompile.common.errors import DataError, KCompileError, NotReadyError, check_no_extra_arguments, check_positive_int
@@ -34,8 +33,9 @@ from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
 from kcompile.engine.step_methods import StepMethods
 from kcompile.engine.steps import Step, StepGraph
-from kcompile.engine.tensor import Array, Tensor
 from kcompile.engine.totals import Totals
+from kcompile.symbolic.tensor import Array, Tensor
+from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History

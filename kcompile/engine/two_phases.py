@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.backend.nn import switch
 from kcompile.backend.shape import zeros_like
-from kcompile.backend.variables import Variable
 from kcompile.common.nest import flatten, pack
 from kcompile.engine import added_metrics
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import made_now, with_sublayers
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

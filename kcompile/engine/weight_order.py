@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kcompile.backend.variables import Variable
 from kcompile.common.lists import unique
 from kcompile.engine.tracking import Group
+from kcompile.symbolic.variable import Variable
 
 
 def all_weights(item: Any) -> list[Variable]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kcompile.backend.functions import substitute
 from kcompile.ir.core import Graph, Input, Value, scope
 from kcompile.ir.ops.arrays.indexing import from_front, is_checked_outside
+from kcompile.symbolic.functions import substitute
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -11,7 +11,7 @@ from kcompile.backend.activations import prelu
 from kcompile.common.errors import ShapeError, check_int, check_number
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]
 

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError
 from kcompile.common.lists import is_shape_list
 from kcompile.common.nest import flatten
 from kcompile.common.window_sizes import conv_output_length
 from kcompile.engine.layer import Shape
-from kcompile.engine.tensor import Tensor
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.convolutional_recurrent_cells import (
     ConvLSTM1DCell,
@@ -23,6 +21,8 @@ from kcompile.layers.convolutional_recurrent_cells import (
 )
 from kcompile.layers.recurrent_base import RNN
 from kcompile.layers.recurrent_step import Recurrent, cell_arguments
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 
 class ConvRNN(RNN):

@@ -13,11 +13,11 @@ from kcompile.backend.rnn import where_valid
 from kcompile.common.errors import KCompileError, check_flag, check_fraction, check_int
 from kcompile.common.nest import flatten
 from kcompile.common.seeds import SeedStream
-from kcompile.engine.tensor import Tensor
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import scan
 from kcompile.layers.convolution import Conv
 from kcompile.layers.recurrent_cell_base import DropoutRNNCellMixin, OverTime
+from kcompile.symbolic.tensor import Tensor
 
 
 class ConvLSTMCell(DropoutRNNCellMixin, Conv):

@@ -10,7 +10,7 @@ from kcompile.common.errors import ShapeError, check_fraction, check_int
 from kcompile.common.seeds import SeedStream
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]
 

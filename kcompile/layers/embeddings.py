@@ -9,8 +9,8 @@ from kcompile import backend as K
 from kcompile import constraints, initializers, ir, regularizers
 from kcompile.common.errors import ShapeError, check_flag, check_positive_int
 from kcompile.engine.layer import Layer
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.ir.ops.arrays.indexing import as_indices, from_front, gather, is_checked_outside
+from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Shape = tuple[int | None, ...]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
 
 ALL, ANY = "all", "any"
 

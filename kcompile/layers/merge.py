@@ -9,8 +9,8 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, ShapeError, check_flag, check_int, check_one_of
 from kcompile.engine.layer import Layer
-from kcompile.engine.tensor import Tensor
 from kcompile.layers import joined_masks as jm
+from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from kcompile import backend as K
 from kcompile import constraints, initializers, ir, regularizers
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import KCompileError, ShapeError, check_flag, check_int, check_number
 from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
-from kcompile.engine.tensor import Tensor
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 
 class BatchNormalization(Layer):

@@ -18,7 +18,7 @@ from kcompile import backend as K
 from kcompile.common.errors import KCompileError, ShapeError, listed, unknown_name
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
-from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.symbolic.tensor import Tensor, as_tensor
 
 
 @dataclass(frozen=True)

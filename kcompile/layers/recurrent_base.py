@@ -8,7 +8,6 @@ from typing import Any
 from kcompile import backend as K
 from kcompile import ir
 from kcompile.backend.rnn import outputs_of_states, swapped, time_first, valid_steps
-from kcompile.backend.variables import Variable, learning_phase
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_flag, shown
 from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
@@ -16,10 +15,11 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_states import KeepsStates
 from kcompile.objects.lookup import CustomObjectScope
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable, learning_phase
 
 Shape = tuple[int | None, ...]
 

@@ -10,10 +10,10 @@ from kcompile.backend import random
 from kcompile.common.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int, warn
 from kcompile.common.nest import flatten, is_nested
 from kcompile.common.seeds import SeedStream
-from kcompile.engine.tensor import Tensor
 from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.weight_options import WeightOptions
+from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]
 OverTime = tuple[Tensor, list[Tensor]]

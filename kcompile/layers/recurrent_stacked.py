@@ -9,9 +9,9 @@ from kcompile import ir
 from kcompile.common.errors import DataTypeError, check_flag, shown
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.layer import Layer
-from kcompile.engine.tensor import Tensor
 from kcompile.layers import recurrent_states as st
 from kcompile.layers.recurrent_cell_base import OverTime
+from kcompile.symbolic.tensor import Tensor
 
 
 class StackedRNNCells(Layer):

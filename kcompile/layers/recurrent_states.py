@@ -11,12 +11,12 @@ import numpy as np
 from kcompile import backend as K
 from kcompile import ir
 from kcompile.backend.shape import as_dims
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import AbsentError, DataTypeError, KCompileError, ShapeError, shown
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.ir.ops.arrays import shaping
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable
 
 
 def state_form(cell: Any) -> Any:

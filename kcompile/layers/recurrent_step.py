@@ -9,9 +9,9 @@ from kcompile import backend as K
 from kcompile import regularizers
 from kcompile.common.errors import DataTypeError, KCompileError, check_int, check_one_of
 from kcompile.common.nest import flatten
-from kcompile.engine.tensor import Tensor
 from kcompile.layers.recurrent_base import RNN
 from kcompile.objects.legacy_arguments import Converted, understands_keras_1
+from kcompile.symbolic.tensor import Tensor
 
 CONSUMED = {"cpu": 1, "mem": 1, "gpu": 2}
 """``consume_less`` of Keras 1 as ``implementation``."""

@@ -10,7 +10,7 @@ from kcompile import backend as K
 from kcompile.common.errors import ShapeError, check_int, check_positive_int
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
-from kcompile.engine.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]
 

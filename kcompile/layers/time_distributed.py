@@ -7,15 +7,15 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import ir
-from kcompile.backend.functions import substitute
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.lists import as_list, is_shape_list, one_or_list
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.node import InputSpec
-from kcompile.engine.tensor import Tensor, as_tensor
 from kcompile.engine.traces import made_now, with_sublayers
 from kcompile.ir.ops.arrays.shaping import reshape
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside
+from kcompile.symbolic.functions import substitute
+from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Shape = tuple[int | None, ...]
 

@@ -9,9 +9,9 @@ from typing import Any
 from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.lists import is_shape_list
 from kcompile.engine.layer import Layer
-from kcompile.engine.tensor import Tensor
 from kcompile.engine.traces import move_inside
 from kcompile.objects.lookup import get_registered_name
+from kcompile.symbolic.tensor import Tensor
 
 
 class Wrapper(Layer):

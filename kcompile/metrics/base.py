@@ -11,15 +11,15 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.backend import math as m
-from kcompile.backend.functions import Function, evaluate, substitute
-from kcompile.backend.variables import Variable, current_trace, recorded_updates
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.layer import Layer
 from kcompile.engine.target_shapes import matched
-from kcompile.engine.tensor import Array, Tensor, as_float, as_tensor
 from kcompile.engine.traces import caller, made_now
 from kcompile.ir.ops.arrays import shaping
 from kcompile.objects.lookup import serialize_keras_object
+from kcompile.symbolic.functions import Function, evaluate, substitute
+from kcompile.symbolic.tensor import Array, Tensor, as_float, as_tensor
+from kcompile.symbolic.variable import Variable, current_trace, recorded_updates
 
 Update = tuple[Variable, Tensor]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile import losses
-from kcompile.engine.tensor import as_tensor
 from kcompile.metrics import functions
 from kcompile.metrics.base import MeanMetricWrapper, Update
+from kcompile.symbolic.tensor import as_tensor
 
 Shape = tuple[int | None, ...]
 

@@ -8,9 +8,9 @@ from kcompile import losses
 from kcompile.backend import math as m
 from kcompile.backend import nn
 from kcompile.common import config
-from kcompile.engine.tensor import Tensor, as_float, as_tensor
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import functions as e
+from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Tensor:

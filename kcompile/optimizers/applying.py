@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.backend.variables import Variable, at_once, current_trace
 from kcompile.common.errors import DataTypeError, KCompileError, listed, shown, warn
-from kcompile.engine.tensor import Tensor, as_tensor
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.variable import Variable, at_once, current_trace
 
 if TYPE_CHECKING:
     Update = tuple[Variable, Tensor]
@@ -133,7 +133,7 @@ class ApplyingMethods:
             for variable, value in updates:
                 variable.assign(value)
             return
-        from kcompile.backend.functions import evaluate
+        from kcompile.symbolic.functions import evaluate
 
         for (variable, _), array in zip(updates, evaluate([as_tensor(v) for _, v in updates]), strict=True):
             variable.assign(array)

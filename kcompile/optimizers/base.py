@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from kcompile.backend import math as m
-from kcompile.backend.functions import gradients
 from kcompile.backend.nn import switch
-from kcompile.backend.variables import Variable, at_once
 from kcompile.common import config
 from kcompile.common.errors import DataTypeError, KCompileError, check_number, did_you_mean
 from kcompile.engine.refused_hooks import refuse_hooks
-from kcompile.engine.tensor import Array, Tensor
 from kcompile.optimizers.applying import ApplyingMethods
+from kcompile.symbolic.functions import gradients
+from kcompile.symbolic.tensor import Array, Tensor
+from kcompile.symbolic.variable import Variable, at_once
 
 Update = tuple[Variable, Tensor]
 

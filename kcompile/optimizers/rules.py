@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from kcompile.backend import math as m
-from kcompile.backend.variables import Variable
 from kcompile.common import config
 from kcompile.common.errors import check_number
-from kcompile.engine.tensor import Tensor
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.optimizers.base import Optimizer, Update
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 Rule = Callable[[Variable, Tensor], tuple[Tensor, list[Update]]]
 

@@ -156,9 +156,9 @@ class CompiledModel:
 
 def with_own_states(graph: Graph) -> tuple[Graph, list[Storage]]:
     """``graph`` with fresh variables in the place of its states, and what holds these: zeros."""
-    from kcompile.backend.functions import substitute
     from kcompile.ir import Graph, Variable, apply
     from kcompile.runtime.storage import Storage, attach
+    from kcompile.symbolic.functions import substitute
 
     new = {old: Variable(old.label, old.type, old.role) for old in graph.updates if old.role == "state"}
     if not new:

@@ -23,7 +23,6 @@ from kcompile.engine.node import Node
 from kcompile.engine.replay import layer_config
 from kcompile.engine.sequential import Sequential
 from kcompile.engine.shared_layers import number_of, numbering
-from kcompile.engine.tensor import Tensor
 from kcompile.layers.joined_masks import ALL
 from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
 from kcompile.objects import registry as known
@@ -31,6 +30,7 @@ from kcompile.objects.dialects import lambdas
 from kcompile.objects.dialects.tables import LSTMS
 from kcompile.objects.lookup import get_registered_name
 from kcompile.saving.json_yaml import plain
+from kcompile.symbolic.tensor import Tensor
 
 KERAS_3, TF_KERAS = "3", "2"
 """The two dialects."""

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import KCompileError
 from kcompile.common.lists import unique
-from kcompile.engine.tensor import Array
 from kcompile.engine.training import Model
 from kcompile.optimizers.base import Optimizer
 from kcompile.saving.archive_configs import KERAS_3
@@ -32,6 +30,8 @@ from kcompile.saving.optimizer_state import (
     _unscaled,
     state_of,
 )
+from kcompile.symbolic.tensor import Array
+from kcompile.symbolic.variable import Variable
 
 PATH = "optimizer"
 

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import KCompileError, listed, warn
 from kcompile.common.limits import WEIGHTS_OF_A_LAYER
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.engine.tensor import Array
 from kcompile.engine.tracking import internal_names
 from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
+from kcompile.symbolic.tensor import Array
+from kcompile.symbolic.variable import Variable
 
 _OLD_CONTAINER = "_layer_checkpoint_dependencies"  # of tf.keras 2.12 and 2.13, for "layers"
 

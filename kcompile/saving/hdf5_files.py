@@ -30,8 +30,8 @@ from kcompile.common.limits import (
     check_size,
     size_text,
 )
-from kcompile.engine.tensor import Array
 from kcompile.saving.hdf5_heaps import check_heaps
+from kcompile.symbolic.tensor import Array
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import KCompileError, did_you_mean, listed, warn
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.engine.tensor import Array
 from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
 from kcompile.saving.legacy_weights import Origin, converted, needs_conversion
 from kcompile.saving.weight_names import order_by_names, trained_inside_first
+from kcompile.symbolic.tensor import Array
+from kcompile.symbolic.variable import Variable
 
 KERAS_VERSION = "2.3.1"
 """The version of Keras that our files name: the one whose layout and names they have."""

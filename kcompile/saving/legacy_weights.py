@@ -18,7 +18,7 @@ import numpy as np
 from kcompile.common.errors import KCompileError
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.engine.tensor import Array
+from kcompile.symbolic.tensor import Array
 
 Arrays = list[Array]
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.backend.variables import Variable
 from kcompile.common.errors import KCompileError
-from kcompile.engine.tensor import Array
 from kcompile.optimizers.base import Optimizer
 from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
 from kcompile.saving.hdf5_weights import LoadedWeights, write_arrays
+from kcompile.symbolic.tensor import Array
+from kcompile.symbolic.variable import Variable
 
 GROUP = "optimizer_weights"
 CORRECTIONS = "kcompile_optimizer_corrections"

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kcompile.backend.variables import Variable
 from kcompile.engine import weight_order
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.traces import with_sublayers
+from kcompile.symbolic.variable import Variable
 
 Shapes = Sequence[tuple[int, ...]]
 

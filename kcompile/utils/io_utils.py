@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import KCompileError, check_int
-from kcompile.engine.tensor import Array
+from kcompile.symbolic.tensor import Array
 
 
 class HDF5Matrix:

@@ -11,9 +11,9 @@ from kcompile.common.errors import KCompileError
 from kcompile.common.html import html_table
 
 if TYPE_CHECKING:
-    from kcompile.backend.variables import Variable
     from kcompile.engine.layer import Layer
     from kcompile.engine.network import Network
+    from kcompile.symbolic.variable import Variable
 
 Print = Callable[[str], Any]
 

@@ -173,7 +173,7 @@ def shape_type(keras: Any) -> Any:
     import importlib
 
     if keras.__name__ == "kcompile":
-        return importlib.import_module("kcompile.engine.tensor").TensorShape
+        return importlib.import_module("kcompile.symbolic.tensor").TensorShape
     return importlib.import_module("tensorflow").TensorShape
 
 

@@ -11,7 +11,7 @@ from kcompile.common.errors import DataTypeError
 from kcompile.ir.ops.loops.control import LearningPhase
 
 if TYPE_CHECKING:
-    from kcompile.engine.tensor import Array, Tensor
+    from kcompile.symbolic.tensor import Array, Tensor
 
 MOST_SHOWN = 10_000
 """Tensors of more elements are shown without their values."""

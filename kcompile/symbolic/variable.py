@@ -17,11 +17,11 @@ from kcompile import ir
 from kcompile.backend.shape import as_dims
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
-from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import learning_phase as learning_phase_leaf
 from kcompile.runtime.storage import Storage, attach
+from kcompile.symbolic.tensor import Array, Tensor, as_tensor
 
 _recorded: ContextVar[Recorder | None] = ContextVar("recorded", default=None)
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)

@@ -78,13 +78,13 @@ class Tensor:
 
     def __repr__(self) -> str:
         """Name, shape and type, and the value if it depends on no input."""
-        from kcompile.engine.concrete import described
+        from kcompile.symbolic.concrete import described
 
         return described(self)
 
     def __format__(self, spec: str) -> str:
         """Of one number as Python formats it; without ``spec`` as :meth:`__repr__`."""
-        from kcompile.engine.concrete import number
+        from kcompile.symbolic.concrete import number
 
         return format(number(self, "number to format").item(), spec) if spec else repr(self)
 
@@ -97,7 +97,7 @@ class Tensor:
         return size
 
     def __bool__(self) -> bool:
-        from kcompile.engine.concrete import has_value, is_traced
+        from kcompile.symbolic.concrete import has_value, is_traced
 
         if has_value(self) and not is_traced(self):
             return bool(self.numpy())
@@ -132,7 +132,7 @@ class Tensor:
         Raises:
             ValueError: it depends on a model input, which has no value here.
         """
-        from kcompile.backend.functions import evaluate
+        from kcompile.symbolic.functions import evaluate
 
         return evaluate([self])[0]
 
@@ -145,12 +145,12 @@ class Tensor:
         return array if dtype is None else array.astype(dtype)
 
     def __float__(self) -> float:
-        from kcompile.engine.concrete import number
+        from kcompile.symbolic.concrete import number
 
         return float(number(self, "number"))
 
     def __int__(self) -> int:
-        from kcompile.engine.concrete import number
+        from kcompile.symbolic.concrete import number
 
         return int(number(self, "number"))
 

@@ -11,14 +11,14 @@ import numpy as np
 from kcompile import ir
 from kcompile.backend.random import own_counter, random_counter
 from kcompile.backend.updates import Update
-from kcompile.backend.variables import Variable, current_trace
 from kcompile.common.errors import DataTypeError, KCompileError, NoNumberError, shown
 from kcompile.common.tracebacks import short_traceback
-from kcompile.engine.tensor import Array, Tensor, as_tensor
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.loops.control import LearningPhase
 from kcompile.passes.algebra.specialize import specialize_inference
 from kcompile.passes.autodiff import gradients as differentiate
+from kcompile.symbolic.tensor import Array, Tensor, as_tensor
+from kcompile.symbolic.variable import Variable, current_trace
 
 
 def gradients(loss: Any, variables: Any) -> list[Tensor | None]:

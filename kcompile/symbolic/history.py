@@ -5,9 +5,9 @@ from __future__ import annotations
 from weakref import WeakValueDictionary
 
 from kcompile import ir
-from kcompile.engine.tensor import Tensor
 from kcompile.ir.ops.elementwise.functions import Sigmoid
 from kcompile.ir.ops.products.softmax import Softmax
+from kcompile.symbolic.tensor import Tensor
 
 _layer_outputs: WeakValueDictionary[ir.Value, Tensor] = WeakValueDictionary()
 _by_logits: WeakValueDictionary[ir.Value, Tensor] = WeakValueDictionary()

@@ -1,0 +1,1 @@
+"""Tensors and variables: what K is made of."""
