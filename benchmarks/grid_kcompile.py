@@ -11,7 +11,6 @@ import kcompile
 from benchmarks.grid_task import Data
 from benchmarks.shapes import ACTIVATIONS, JOINED, Row
 from kcompile import ir, layers
-from kcompile.engine.steps import Step
 from kcompile.ir.dims import substitute
 from kcompile.passes.algebra.specialize import specialize_inference
 from kcompile.passes.autodiff import gradients
@@ -21,6 +20,7 @@ from kcompile.runtime.executable import Executable
 from kcompile.runtime.session import bind_array, bind_input, bind_output
 from kcompile.runtime.storage import Buffer, aligned_empty
 from kcompile.symbolic.functions import build_graph
+from kcompile.training.step import Step
 
 NAMES = {
     "conv": "Conv{}D", "depthwise": "DepthwiseConv{}D", "transposed": "Conv{}DTranspose", "maxpool": "MaxPooling{}D",

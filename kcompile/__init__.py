@@ -26,12 +26,12 @@ if TYPE_CHECKING:
         regularizers,
         utils,
     )
-    from kcompile.engine.gradient_tape import GradientTape
     from kcompile.engine.input_layer import Input
     from kcompile.engine.sequential import Sequential
     from kcompile.engine.training import Model
     from kcompile.runtime.compiled import compile
     from kcompile.runtime.options import configure
+    from kcompile.training.gradient_tape import GradientTape
 
 __version__ = "0.1.0"
 
@@ -40,7 +40,7 @@ _MODULES = (
     "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "saving", "utils",
 )  # fmt: skip
 _NAMES = {
-    "GradientTape": "kcompile.engine.gradient_tape",
+    "GradientTape": "kcompile.training.gradient_tape",
     "Input": "kcompile.engine.input_layer",
     "Model": "kcompile.engine.training",
     "Sequential": "kcompile.engine.sequential",

@@ -128,8 +128,8 @@ def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0, 
 
 def what_was_won(model: Model, train: Data) -> str:
     """In a sentence: operators and time of a training step, before and after the passes."""
-    from kcompile.engine.steps import StepGraph
     from kcompile.runtime.executable import Executable
+    from kcompile.training.step import StepGraph
 
     x, y = train[0][:32], train[1][:32, None].astype(np.float32)
     batch = [np.ascontiguousarray(x), y]

@@ -5,7 +5,7 @@ import pytest
 
 import kcompile as keras
 from kcompile import backend as K
-from kcompile.engine.evaluation import NonFiniteLoss
+from kcompile.training.evaluation import NonFiniteLoss
 
 X, Y = np.float32([[1, 2], [3, 4]]), np.float32([[1, 0], [0, 1]])
 

@@ -7,7 +7,7 @@ import kcompile as keras
 from kcompile import Model, layers
 from kcompile.callbacks import Callback, History, ProgbarLogger
 from kcompile.common.errors import DataTypeError
-from kcompile.engine.fitting import NonFiniteLoss
+from kcompile.training.fitting import NonFiniteLoss
 from kcompile.utils import Sequence
 from tests.golden import load
 from tests.golden.cases.loops import CASES, X, Y, run

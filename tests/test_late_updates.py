@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import kcompile as keras
-from kcompile.engine.evaluation import NonFiniteLoss
 from kcompile.ir.core import Graph, Value, input_value, variable_value
 from kcompile.ir.interpret import interpret
 from kcompile.ir.ops.arrays.indexing import scatter_add
@@ -20,6 +19,7 @@ from kcompile.passes.updates.split_updates import split_updates
 from kcompile.runtime.executable import Executable
 from kcompile.runtime.late import LateUpdates
 from kcompile.runtime.storage import Storage, attach, storage_of
+from kcompile.training.evaluation import NonFiniteLoss
 
 ROWS, WIDTH = 1500, 100
 

@@ -14,8 +14,8 @@ from kcompile import Sequential, layers
 from kcompile import backend as K
 from kcompile.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
 from kcompile.common.errors import KCompileError
-from kcompile.engine.fitting import NonFiniteLoss
 from kcompile.runtime.storage import Storage
+from kcompile.training.fitting import NonFiniteLoss
 from kcompile.utils import Sequence
 from tests.training_samples import (
     States,

@@ -7,7 +7,7 @@ import pytest
 
 import kcompile as keras
 from kcompile import layers
-from kcompile.engine.steps import MAX_SIZES, USUAL_SIZES, Step
+from kcompile.training.step import MAX_SIZES, USUAL_SIZES, Step
 
 SAMPLES = 5 * USUAL_SIZES + 3
 

@@ -29,7 +29,7 @@ from kcompile.data.origins import Source
 from kcompile.data.unpacking import unpack_x_y_sample_weight
 from kcompile.data.weights import check_sample_weight, class_weights_of, order_weights
 from kcompile.data.workers import BatchSource, is_batch_source
-from kcompile.engine.wanted_targets import wanted
+from kcompile.training.wanted_targets import wanted
 
 __all__ = [
     "ArrayFeeder",

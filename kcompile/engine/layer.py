@@ -40,12 +40,12 @@ from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.node import InputSpec, Node
 from kcompile.engine.picklable import Picklable
 from kcompile.engine.refused_hooks import refuse_hooks
-from kcompile.engine.step_trace import current_step
 from kcompile.engine.traces import calling, made_now, no_call, note_built, one_call, without_trace
 from kcompile.engine.two_phases import call_in_both
 from kcompile.symbolic.history import remember
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, at_once, learning_phase
+from kcompile.training.step_trace import current_step
 
 Shape = tuple[int | None, ...]
 

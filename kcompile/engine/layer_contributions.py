@@ -10,11 +10,11 @@ from kcompile.common.errors import KCompileError, check_one_of
 from kcompile.common.lists import as_list
 from kcompile.engine import conventions
 from kcompile.engine.added_metrics import Noted
-from kcompile.engine.step_trace import current_step
 from kcompile.engine.traces import made_now, with_sublayers
 from kcompile.symbolic.dependence import input_leaves, reached
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, at_once
+from kcompile.training.step_trace import current_step
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

@@ -11,9 +11,9 @@ from kcompile.common.arguments import arguments_of, legacy
 from kcompile.common.errors import check_no_extra_arguments
 from kcompile.common.tracebacks import short_traceback
 from kcompile.data.standardize import ModelData, standardize
-from kcompile.engine import custom_prediction as own
-from kcompile.engine import evaluation, fitting, prediction
-from kcompile.engine.trainable_flags import warn_of_changed_flags
+from kcompile.training import custom_prediction as own
+from kcompile.training import evaluation, fitting, prediction
+from kcompile.training.trainable_flags import warn_of_changed_flags
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History

@@ -28,11 +28,11 @@ from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.engine.replay import as_called
-from kcompile.engine.step_trace import current_step
 from kcompile.engine.traces import move_inside, without_trace
 from kcompile.symbolic.dependence import belongs
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
+from kcompile.training.step_trace import current_step
 
 
 class Network(AddedLayers):

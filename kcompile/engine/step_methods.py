@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.common.errors import DataTypeError
 from kcompile.data.unpacking import unpack_x_y_sample_weight
-from kcompile.engine.compiled_containers import CompiledLoss, CompiledMetrics, Containers
-from kcompile.engine.gradient_tape import GradientTape
-from kcompile.engine.step_trace import current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.training.compiled_containers import CompiledLoss, CompiledMetrics, Containers
+from kcompile.training.gradient_tape import GradientTape
+from kcompile.training.step_trace import current_step
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model
@@ -110,7 +110,7 @@ class StepMethods:
         return lambda iterator: self.predict_on_batch(unpack_x_y_sample_weight(next(iterator))[0])
 
     def _function_on_iterators(self: Model, training: bool, force: bool) -> Callable[[Any], dict[str, Any]]:  # type: ignore[misc]
-        from kcompile.engine.evaluation import logs_on_batch
+        from kcompile.training.evaluation import logs_on_batch
 
         if force:
             self._forget_steps()
@@ -125,7 +125,7 @@ class StepMethods:
 
     def _loss_of_step(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
         """``compute_loss``, with its result tracked as ``loss`` if it tracks nothing itself."""
-        from kcompile.engine.custom_steps import overridden
+        from kcompile.training.custom_steps import overridden
 
         takes = inspect.signature(self.compute_loss).parameters
         more = {"training": training} if "training" in takes or _takes_any(takes) else {}

@@ -18,24 +18,24 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.data.adapters import is_array_like, raw_array
 from kcompile.data.shuffling import Shuffling
 from kcompile.data.standardize import FeedSpec, TargetSpec
-from kcompile.engine import custom_prediction, custom_steps, prediction
 from kcompile.engine.added_metrics import Means
-from kcompile.engine.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
-from kcompile.engine.compiled_containers import Containers
-from kcompile.engine.execution_options import ExecutionOptions
 from kcompile.engine.export_methods import ExportMethods
 from kcompile.engine.forms import form_of, names_of
 from kcompile.engine.generator_methods import GeneratorMethods
-from kcompile.engine.index_limits import traced_limits
 from kcompile.engine.loop_methods import LoopMethods
-from kcompile.engine.loss_weights import LossWeighting, live
 from kcompile.engine.network import Network
 from kcompile.engine.saving_methods import SavingMethods
 from kcompile.engine.step_methods import StepMethods
-from kcompile.engine.steps import Step, StepGraph
-from kcompile.engine.totals import Totals
 from kcompile.symbolic.tensor import Array, Tensor
 from kcompile.symbolic.variable import Variable
+from kcompile.training import custom_prediction, custom_steps, prediction
+from kcompile.training.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
+from kcompile.training.compiled_containers import Containers
+from kcompile.training.execution_options import ExecutionOptions
+from kcompile.training.index_limits import traced_limits
+from kcompile.training.loss_weights import LossWeighting, live
+from kcompile.training.step import Step, StepGraph
+from kcompile.training.totals import Totals
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History

@@ -188,12 +188,12 @@ def lowered(
     metadata: Mapping[str, str] | None = None,
 ) -> tuple[Emitted, dict[str, int]]:
     """The inference graph as ONNX, with large weights still outside; and which named sizes are fixed in it."""
-    from kcompile.engine.steps import predict_graph
     from kcompile.passes.algebra.specialize import bind_graph, freeze
     from kcompile.passes.fusion.half import half
     from kcompile.passes.onnx.emit import emit
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
     from kcompile.runtime.storage import storage_of
+    from kcompile.training.step import predict_graph
 
     target = Target(opset=check_opset(opset))
     require_built(model)

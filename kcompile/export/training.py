@@ -111,10 +111,10 @@ def training_graphs(model: Model, sample_weight: bool, purpose: str) -> dict[str
     Raises:
         ValueError: the model is not compiled or not built, or the shape of a target is not known.
     """
-    from kcompile.engine import custom_steps
     from kcompile.engine.network import Network
-    from kcompile.engine.steps import StepGraph, predict_graph
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
+    from kcompile.training import custom_steps
+    from kcompile.training.step import StepGraph, predict_graph
 
     model._require_compiled(purpose)
     graphs: dict[str, Graph] = {}

@@ -118,11 +118,11 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
 
 
 def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
-    from kcompile.engine.steps import predict_graph
     from kcompile.export.inference import graph_name
     from kcompile.passes.algebra.specialize import freeze
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
     from kcompile.runtime.storage import storage_of
+    from kcompile.training.step import predict_graph
 
     graph = predict_graph(model, graph_name(model.name))
     frozen = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
@@ -130,9 +130,9 @@ def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
 
 
 def _training(model: Model, report: Report) -> tuple[Graph, Graph]:
-    from kcompile.engine import custom_steps
-    from kcompile.engine.steps import StepGraph
     from kcompile.passes.pipelines import TRAINING, run_pipeline
+    from kcompile.training import custom_steps
+    from kcompile.training.step import StepGraph
 
     if custom_steps.own_steps(model):
         own = custom_steps.known_step(model, True)

@@ -59,7 +59,7 @@ class ApplyingMethods:
         self, loss: Any, var_list: Any, grad_loss: Any = None, tape: Any = None
     ) -> list[tuple[Tensor | None, Variable]]:
         """Pairs of a gradient and its variable; arguments as for :meth:`minimize`."""
-        from kcompile.engine.gradient_tape import GradientTape
+        from kcompile.training.gradient_tape import GradientTape
 
         variables = list(var_list() if callable(var_list) else var_list)
         if tape is None:
@@ -140,7 +140,7 @@ class ApplyingMethods:
 
     def _run(self, function: Callable[[], Any]) -> None:
         """Run code that assigns, in the step that is being traced or at once."""
-        from kcompile.engine.step_trace import updates_of
+        from kcompile.training.step_trace import updates_of
 
         if current_trace() is not None:
             function()
@@ -163,7 +163,7 @@ class ApplyingMethods:
 
     def updates_by_hooks(self, loss: Tensor, params: Sequence[Variable]) -> list[Update]:
         """The updates of one step as the hooks of a subclass make it."""
-        from kcompile.engine.step_trace import updates_of
+        from kcompile.training.step_trace import updates_of
 
         return updates_of(lambda: self.minimize(loss, params)) if params else self.updates_for([], params)
 

@@ -35,8 +35,8 @@ class CompiledModel:
     """
 
     def __init__(self, model: Network, device: str | None = None) -> None:
-        from kcompile.engine.steps import predict_graph
         from kcompile.runtime.executable import Executable
+        from kcompile.training.step import predict_graph
 
         graph, self._states = with_own_states(predict_graph(model, counting=True))
         self._executable = Executable(graph, frozen=True, device=device, keep_portable=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.common.limits import UnsafeFileError
-from kcompile.engine.loss_weights import numbers_of
 from kcompile.engine.training import Model
 from kcompile.objects.configs import sentences
 from kcompile.objects.dialects.metric_words import as_understood, chosen_by_shape
@@ -19,6 +18,7 @@ from kcompile.objects.lookup import CustomObjectScope, get_custom_objects, get_r
 from kcompile.optimizers import Nadam
 from kcompile.saving.hdf5_files import DamagedFileError
 from kcompile.saving.json_yaml import plain
+from kcompile.training.loss_weights import numbers_of
 
 _FULL_NAMES = {
     "mse": "mean_squared_error",

@@ -36,7 +36,7 @@ class Recorder(Protocol):
 
 
 class Trace(Recorder, Protocol):
-    """A step of a user's own that is being traced; see :mod:`kcompile.engine.step_trace`."""
+    """A step of a user's own that is being traced; see :mod:`kcompile.training.step_trace`."""
 
     def read(self, variable: Variable) -> ir.Value | None:
         """What stands for the variable after the assignments so far; ``None``: it itself."""

@@ -26,7 +26,7 @@ def chosen_by_shape(given: Any, loss: Any, names: Sequence[str], shapes: Sequenc
         given: metrics, in the lists or dictionaries of the file. loss: losses, likewise.
         names, shapes: of the outputs.
     """
-    from kcompile.engine.compilation import _metric_lists, _per_output
+    from kcompile.training.compilation import _metric_lists, _per_output
 
     if given is None or not any(map(is_word, _leaves(given))):
         return given

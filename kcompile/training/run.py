@@ -23,9 +23,8 @@ from kcompile.data.standardize import (
     validation_arrays,
 )
 from kcompile.data.workers import refuse_endless
-from kcompile.engine import custom_steps
-from kcompile.engine.evaluation import run_evaluation
-from kcompile.engine.model_batches import (
+from kcompile.training import custom_steps
+from kcompile.training.batches import (
     Batches,
     array_batches,
     feeder_batches,
@@ -33,7 +32,8 @@ from kcompile.engine.model_batches import (
     source_batches,
     with_graph_built,
 )
-from kcompile.engine.steps import Step
+from kcompile.training.evaluation import run_evaluation
+from kcompile.training.step import Step
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -15,9 +15,7 @@ from kcompile.backend import math as m
 from kcompile.backend.random import new_counter
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
-from kcompile.engine.compilation import OutputPlan
 from kcompile.engine.network import is_state
-from kcompile.engine.partial_losses import weights_with_loss
 from kcompile.ir.dims import names_in
 from kcompile.ir.ops.arrays import reduction, shaping
 from kcompile.ir.ops.elementwise import functions as e
@@ -28,6 +26,8 @@ from kcompile.symbolic.dependence import belongs
 from kcompile.symbolic.functions import build_graph, substitute
 from kcompile.symbolic.tensor import Array, Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, placeholder
+from kcompile.training.compilation import OutputPlan
+from kcompile.training.partial_losses import weights_with_loss
 
 if TYPE_CHECKING:
     from kcompile.engine.network import Network

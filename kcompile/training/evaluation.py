@@ -16,10 +16,10 @@ from kcompile.data.standardize import (
     steps_and_batch_size,
 )
 from kcompile.data.workers import refuse_endless
-from kcompile.engine import custom_steps
-from kcompile.engine.bad_numbers import NonFiniteLoss, explain
-from kcompile.engine.model_batches import Batches, array_batches, as_step, source_batches, with_graph_built
-from kcompile.engine.totals import Totals
+from kcompile.training import custom_steps
+from kcompile.training.bad_numbers import NonFiniteLoss, explain
+from kcompile.training.batches import Batches, array_batches, as_step, source_batches, with_graph_built
+from kcompile.training.totals import Totals
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -14,9 +14,9 @@ from kcompile.data.feeder import ArrayFeeder
 from kcompile.data.fixed_batches import check_batch
 from kcompile.data.origins import BatchOf, Origin, RowsOf, Source
 from kcompile.data.standardize import BatchSource, ModelData, standardized_batches
-from kcompile.engine import custom_steps
-from kcompile.engine.steps import Step
 from kcompile.symbolic.tensor import Array
+from kcompile.training import custom_steps
+from kcompile.training.step import Step
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

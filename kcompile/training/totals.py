@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kcompile.engine import custom_steps
+from kcompile.training import custom_steps
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.backend import math as m
 from kcompile.common.errors import DataError, unknown_name
-from kcompile.engine.compilation import Compilation, OutputPlan, resolve
-from kcompile.engine.steps import called, output_loss, spread
 from kcompile.ir.ops.arrays import shaping
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import at_once
+from kcompile.training.compilation import Compilation, OutputPlan, resolve
+from kcompile.training.step import called, output_loss, spread
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

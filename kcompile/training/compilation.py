@@ -13,12 +13,12 @@ from kcompile.data.weights import sample_weight_modes
 from kcompile.engine.added_metrics import AddedMetric, added_metrics
 from kcompile.engine.advice import on_loss_name
 from kcompile.engine.layer import Layer
-from kcompile.engine.loss_weights import factor
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.network import Network
-from kcompile.engine.shared_metrics import check_used_once, separated
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
+from kcompile.training.loss_weights import factor
+from kcompile.training.shared_metrics import check_used_once, separated
 
 
 @dataclass

@@ -10,15 +10,15 @@ from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.nest import flatten, map_structure, pack
 from kcompile.data.free_data import Form, FreeSpecs
 from kcompile.data.standardize import FeedSpec
-from kcompile.engine.custom_steps import closed_graph, overridden, settled, traced
 from kcompile.engine.forms import arranged
-from kcompile.engine.steps import without_idle_counters
 from kcompile.symbolic.tensor import Array, Tensor
 from kcompile.symbolic.variable import placeholder
+from kcompile.training.custom_steps import closed_graph, overridden, settled, traced
+from kcompile.training.step import without_idle_counters
 
 if TYPE_CHECKING:
-    from kcompile.engine.prediction import Predictor
     from kcompile.engine.training import Model
+    from kcompile.training.prediction import Predictor
 
 
 def specs(model: Model) -> Sequence[FeedSpec]:
@@ -55,7 +55,7 @@ def predictor_for(model: Model, form: Form) -> Predictor:
 
 
 def _predictor(model: Model, form: Form) -> tuple[Predictor, Any]:
-    from kcompile.engine.prediction import Predictor
+    from kcompile.training.prediction import Predictor
 
     feeds = [placeholder(shape=leaf.shape, dtype=leaf.dtype, name=leaf.name) for leaf in form.leaves()]
     owner = f"predict_step of model {model.name!r}"

@@ -101,7 +101,7 @@ class LossWeighting:
 
     @loss_weights.setter
     def loss_weights(self, value: Any) -> None:
-        from kcompile.engine.compilation import _per_output
+        from kcompile.training.compilation import _per_output
 
         given = self.loss_weights
         if given is None or self._compiled is None:

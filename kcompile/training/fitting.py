@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.callbacks import BatchLogs, CallbackList, History, ProgbarLogger, TerminateOnNaN
 from kcompile.data import checks
-from kcompile.engine.bad_numbers import NonFiniteLoss, explain, first_refused
-from kcompile.engine.model_batches import Batch
-from kcompile.engine.totals import Totals
-from kcompile.engine.training_run import TrainingRun
+from kcompile.training.bad_numbers import NonFiniteLoss, explain, first_refused
+from kcompile.training.batches import Batch
+from kcompile.training.run import TrainingRun
+from kcompile.training.totals import Totals
 
 if TYPE_CHECKING:
     from kcompile.engine.training import Model

@@ -15,8 +15,8 @@ from kcompile.ir.ops.spatial import normalization
 from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
-    from kcompile.engine.steps import Step
     from kcompile.engine.training import Model
+    from kcompile.training.step import Step
 
 DIVISION = "keep divisors away from 0, for example with K.maximum(x, K.epsilon())"
 ROOT = "keep what roots are taken of above 0, for example with K.sqrt(x + K.epsilon())"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kcompile.common.errors import KCompileError
-from kcompile.engine import blame
-from kcompile.engine.steps import Step, first_bad
 from kcompile.symbolic.tensor import Array
+from kcompile.training import blame
+from kcompile.training.step import Step, first_bad
 
 if TYPE_CHECKING:
     from kcompile.data.origins import Origin
