@@ -27,9 +27,9 @@ if TYPE_CHECKING:
         utils,
     )
     from kcompile.engine.input_layer import Input
-    from kcompile.engine.sequential import Sequential
-    from kcompile.engine.training import Model
-    from kcompile.runtime.compiled import compile
+    from kcompile.inference.compiled import compile
+    from kcompile.models.model import Model
+    from kcompile.models.sequential import Sequential
     from kcompile.runtime.options import configure
     from kcompile.training.gradient_tape import GradientTape
 
@@ -42,9 +42,9 @@ _MODULES = (
 _NAMES = {
     "GradientTape": "kcompile.training.gradient_tape",
     "Input": "kcompile.engine.input_layer",
-    "Model": "kcompile.engine.training",
-    "Sequential": "kcompile.engine.sequential",
-    "compile": "kcompile.runtime.compiled",
+    "Model": "kcompile.models.model",
+    "Sequential": "kcompile.models.sequential",
+    "compile": "kcompile.inference.compiled",
     "configure": "kcompile.runtime.options",
 }
 

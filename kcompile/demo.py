@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kcompile.common.errors import KCompileError
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 Array = NDArray[Any]
 Data = tuple[Array, Array]

@@ -20,7 +20,7 @@ from kcompile.converting.sources import load
 from kcompile.export.sizes import Dims
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 @dataclass(frozen=True)

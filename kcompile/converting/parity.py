@@ -18,8 +18,8 @@ from kcompile.export.samples import free_sizes, random_feeds, with_numbers
 from kcompile.ir.interpret import interpret
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
     from kcompile.ir.core import Array, Graph, Variable
+    from kcompile.models.model import Model
 
 BATCHES = (1, 8)
 """Batch sizes; of models that take long only the first."""

@@ -12,7 +12,7 @@ from kcompile.common.errors import KCompileError, listed
 from kcompile.common.ways import of_a_command
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 CONFIGS = (".json", ".yaml", ".yml")
 MODELS = (".h5", ".hdf5", ".keras")

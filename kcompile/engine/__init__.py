@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
     from kcompile.engine.network import Network
     from kcompile.engine.node import InputSpec, Node, get_source_inputs
-    from kcompile.engine.sequential import Sequential
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
+    from kcompile.models.sequential import Sequential
 
 _MODULES = {
     "Input": "input_layer",

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kcompile.backend.nn import switch
-from kcompile.engine.traces import with_sublayers
+from kcompile.engine.notes import with_sublayers
 from kcompile.symbolic.dependence import belongs
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
     from kcompile.metrics import Metric
+    from kcompile.models.model import Model
 
 Update = tuple[Variable, Tensor]
 

@@ -105,7 +105,7 @@ def on_tensor_attribute(name: str) -> str:
 def on_attribute(layer: object, name: str) -> str:
     """For a name that a layer or model does not have."""
     from kcompile.common.errors import did_you_mean
-    from kcompile.engine.sequential import Sequential
+    from kcompile.models.sequential import Sequential
 
     if name in ("predict_classes", "predict_proba") and not isinstance(layer, Sequential):
         return "; Sequential models have it: use predict(x)" + (".argmax(axis=-1)" if name == "predict_classes" else "")

@@ -19,7 +19,7 @@ from kcompile.engine.network import Network, _renew
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called, in_its_first_call
-from kcompile.engine.sequential import Sequential
+from kcompile.models.sequential import Sequential
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import is_placeholder
 

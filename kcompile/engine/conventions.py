@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.backend import math as m
 from kcompile.backend.shape import shape
-from kcompile.engine.traces import caller, with_sublayers
+from kcompile.engine.notes import caller, with_sublayers
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 if TYPE_CHECKING:

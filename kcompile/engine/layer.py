@@ -38,9 +38,9 @@ from kcompile.engine.layer_weights import LayerWeights
 from kcompile.engine.masks import tell_of_dropped_mask
 from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.node import InputSpec, Node
+from kcompile.engine.notes import calling, made_now, no_call, note_built, one_call, without_trace
 from kcompile.engine.picklable import Picklable
 from kcompile.engine.refused_hooks import refuse_hooks
-from kcompile.engine.traces import calling, made_now, no_call, note_built, one_call, without_trace
 from kcompile.engine.two_phases import call_in_both
 from kcompile.symbolic.history import remember
 from kcompile.symbolic.tensor import Tensor, as_tensor
@@ -216,7 +216,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         Raises:
             RuntimeError (also a ValueError): the layer or model is not built yet.
         """
-        from kcompile.utils.summary import print_summary
+        from kcompile.engine.summary import print_summary
 
         if not self.built:
             raise NotReadyError(

@@ -10,7 +10,7 @@ from kcompile.common.errors import KCompileError, check_one_of
 from kcompile.common.lists import as_list
 from kcompile.engine import conventions
 from kcompile.engine.added_metrics import Noted
-from kcompile.engine.traces import made_now, with_sublayers
+from kcompile.engine.notes import made_now, with_sublayers
 from kcompile.symbolic.dependence import input_leaves, reached
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, at_once

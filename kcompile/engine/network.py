@@ -25,10 +25,10 @@ from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs, with_masks
 from kcompile.engine.node import Node
+from kcompile.engine.notes import move_inside, without_trace
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.engine.replay import as_called
-from kcompile.engine.traces import move_inside, without_trace
 from kcompile.symbolic.dependence import belongs
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
@@ -192,7 +192,7 @@ class Network(AddedLayers):
         return [x._keras_history[0] for x in self.outputs if x._keras_history]
 
     def _repr_html_(self) -> str:
-        from kcompile.utils.summary import summary_html
+        from kcompile.engine.summary import summary_html
 
         return summary_html(self)
 

@@ -25,7 +25,7 @@ from kcompile.objects.lookup import get_registered_name
 from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:
-    from kcompile.engine.sequential import Sequential
+    from kcompile.models.sequential import Sequential
 
 # ---- writing
 

@@ -208,7 +208,7 @@ def set_model_state(model: Network, state: Mapping[str, Any]) -> None:
 
 def _compile(model: Any, state: Mapping[str, Any]) -> None:
     """Compile as it was compiled; layers count as trained that were so then."""
-    from kcompile.engine.traces import with_sublayers
+    from kcompile.engine.notes import with_sublayers
 
     flags = [(layer, layer.trainable) for layer in with_sublayers(model)]
     for layer, flag in flags:

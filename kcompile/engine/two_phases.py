@@ -9,7 +9,7 @@ from kcompile.backend.nn import switch
 from kcompile.backend.shape import zeros_like
 from kcompile.common.nest import flatten, pack
 from kcompile.engine import added_metrics
-from kcompile.engine.traces import made_now, with_sublayers
+from kcompile.engine.notes import made_now, with_sublayers
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
 

@@ -13,7 +13,7 @@ from kcompile.ir.ops.arrays.indexing import from_front, is_checked_outside
 from kcompile.symbolic.functions import substitute
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 def check_indices(model: Model, graph: Graph) -> Graph:

@@ -20,8 +20,8 @@ from kcompile.passes.onnx.opsets import OPSETS
 if TYPE_CHECKING:
     import onnx
 
-    from kcompile.engine.training import Model
     from kcompile.export.quantization import Int8Report
+    from kcompile.models.model import Model
     from kcompile.passes.onnx.emit import Emitted
 
 

@@ -17,8 +17,8 @@ from kcompile.ir.core import Variable
 from kcompile.runtime.storage import exclusive, storage_of
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
     from kcompile.ir.core import Array
+    from kcompile.models.model import Model
 
 PREFIX = "state:"
 """What names begin with in files that hold other arrays too, such as losses."""

@@ -11,7 +11,7 @@ from kcompile.passes.algebra.specialize import specialize_inference
 from kcompile.passes.fusion.half import LARGEST, in_range
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 def left_out(model: Model) -> tuple[list[str], list[str]]:

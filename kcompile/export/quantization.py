@@ -21,8 +21,8 @@ from kcompile.common.html import PrintedHtml
 if TYPE_CHECKING:
     import onnx
 
-    from kcompile.engine.training import Model
     from kcompile.ir.core import Array
+    from kcompile.models.model import Model
     from kcompile.passes.onnx.emit import Emitted
 
 SAMPLES = 1024

@@ -10,8 +10,8 @@ import numpy as np
 from kcompile.ir.dims import as_integers, named, names_in, substitute
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
     from kcompile.ir.core import Array
+    from kcompile.models.model import Model
 
 FREE_SIZE = 16
 """What a free size other than the batch is by default."""

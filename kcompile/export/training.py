@@ -25,7 +25,7 @@ from kcompile.passes.onnx.files import pieces_of, place_weights
 from kcompile.runtime.storage import exclusive, storage_of
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
     from kcompile.passes.onnx.emit import Emitted
 
 FORMAT = "kcompile-training"

@@ -16,8 +16,8 @@ from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean
 from kcompile.inspecting.tables import section, table
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
     from kcompile.ir import Graph
+    from kcompile.models.model import Model
     from kcompile.passes.machinery.report import Report
 
 
@@ -30,7 +30,7 @@ def load_model_function(path: str, name: str) -> Model:
         OSError: the file cannot be read.
         ValueError: the file or the function fails, has no such name, or gives no model.
     """
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
     module = run_file(path)
     if not hasattr(module, name):

@@ -153,9 +153,9 @@ def known_classes() -> dict[str, type]:
     """The layers and models by the names that files have for them."""
     from kcompile.engine.added_layers import AddLoss, AddMetric
     from kcompile.engine.op_layer import OpLayer
-    from kcompile.engine.sequential import Sequential
-    from kcompile.engine.training import Model
     from kcompile.layers.operations import SlicingOpLambda, TFOpLambda
+    from kcompile.models.model import Model
+    from kcompile.models.sequential import Sequential
 
     models = {"Model": Model, "Functional": Model, "Sequential": Sequential}
     operations = {"OpLayer": OpLayer, "TFOpLambda": TFOpLambda, "SlicingOpLambda": SlicingOpLambda}

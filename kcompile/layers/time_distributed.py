@@ -11,7 +11,7 @@ from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.lists import as_list, is_shape_list, one_or_list
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.node import InputSpec
-from kcompile.engine.traces import made_now, with_sublayers
+from kcompile.engine.notes import made_now, with_sublayers
 from kcompile.ir.ops.arrays.shaping import reshape
 from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside
 from kcompile.symbolic.functions import substitute

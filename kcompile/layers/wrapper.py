@@ -9,7 +9,7 @@ from typing import Any
 from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.lists import is_shape_list
 from kcompile.engine.layer import Layer
-from kcompile.engine.traces import move_inside
+from kcompile.engine.notes import move_inside
 from kcompile.objects.lookup import get_registered_name
 from kcompile.symbolic.tensor import Tensor
 

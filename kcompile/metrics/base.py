@@ -13,8 +13,8 @@ from kcompile import ir
 from kcompile.backend import math as m
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.layer import Layer
+from kcompile.engine.notes import caller, made_now
 from kcompile.engine.target_shapes import matched
-from kcompile.engine.traces import caller, made_now
 from kcompile.ir.ops.arrays import shaping
 from kcompile.objects.lookup import serialize_keras_object
 from kcompile.symbolic.functions import Function, evaluate, substitute

@@ -13,7 +13,7 @@ import numpy as np
 
 from kcompile.common.errors import KCompileError
 from kcompile.common.lists import unique
-from kcompile.engine.training import Model
+from kcompile.models.model import Model
 from kcompile.optimizers.base import Optimizer
 from kcompile.saving.archive_configs import KERAS_3
 from kcompile.saving.archive_weights import layers_in_order, stored_arrays, write_arrays

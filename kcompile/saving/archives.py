@@ -18,7 +18,7 @@ from kcompile.common.loading import Loading, loading
 from kcompile.engine.added_layers import AddMetric
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.engine.training import Model
+from kcompile.models.model import Model
 from kcompile.objects.dialects.tables import with_own_meaning
 from kcompile.saving import training_state
 from kcompile.saving.archive_configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for

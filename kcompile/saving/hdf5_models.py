@@ -13,8 +13,8 @@ from kcompile.common.limits import CONFIG_BYTES, check_size
 from kcompile.common.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.network_config import describes_layers
-from kcompile.engine.sequential import Sequential
-from kcompile.engine.training import Model
+from kcompile.models.model import Model
+from kcompile.models.sequential import Sequential
 from kcompile.objects.lookup import get_registered_name
 from kcompile.saving import training_state
 from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5

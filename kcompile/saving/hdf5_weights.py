@@ -214,7 +214,7 @@ def _in_order(model: Network, stored: dict[str, _Stored], group: StoredGroup) ->
 
 
 def _flattened(model: Network) -> list[Layer]:
-    from kcompile.engine.sequential import Sequential
+    from kcompile.models.sequential import Sequential
 
     return [
         inner for layer in model.layers for inner in (_flattened(layer) if isinstance(layer, Sequential) else [layer])

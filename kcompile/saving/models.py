@@ -9,7 +9,7 @@ from typing import Any
 from kcompile.common import ways
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.tracebacks import short_traceback
-from kcompile.engine.training import Model
+from kcompile.models.model import Model
 from kcompile.saving.hdf5_files import MAGIC, check_regular
 from kcompile.saving.targets import check_group, check_open, write_file
 
@@ -246,7 +246,7 @@ def _is_group(source: Any) -> bool:
 
 
 def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
-    """Write all weights; see :meth:`kcompile.engine.saving_methods.SavingMethods.save_weights`."""
+    """Write all weights; see :meth:`kcompile.models.saving_methods.SavingMethods.save_weights`."""
     from kcompile.saving.hdf5_models import hdf5_bytes
     from kcompile.saving.hdf5_weights import write_weights
 
@@ -277,7 +277,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_forma
 def load_weights(
     model: Model, filepath: Any, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
 ) -> None:
-    """Load weights; see :meth:`kcompile.engine.saving_methods.SavingMethods.load_weights`."""
+    """Load weights; see :meth:`kcompile.models.saving_methods.SavingMethods.load_weights`."""
     from kcompile.saving.hdf5_files import open_hdf5
     from kcompile.saving.hdf5_weights import read_weights
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.common.limits import UnsafeFileError
-from kcompile.engine.training import Model
+from kcompile.models.model import Model
 from kcompile.objects.configs import sentences
 from kcompile.objects.dialects.metric_words import as_understood, chosen_by_shape
 from kcompile.objects.lookup import CustomObjectScope, get_custom_objects, get_registered_name

@@ -17,7 +17,7 @@ from kcompile.data.shuffling import Shuffling
 from kcompile.engine.conventions import Convention
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.engine.training import Model
+from kcompile.models.model import Model
 from kcompile.objects.dialects.reader import convention_of
 from kcompile.saving.hdf5_files import DamagedFileError
 

@@ -15,7 +15,7 @@ from typing import Any
 from kcompile.engine import weight_order
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.engine.traces import with_sublayers
+from kcompile.engine.notes import with_sublayers
 from kcompile.symbolic.variable import Variable
 
 Shapes = Sequence[tuple[int, ...]]

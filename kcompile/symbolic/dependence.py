@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kcompile import ir
-from kcompile.engine.traces import made_by_other_calls
+from kcompile.engine.notes import made_by_other_calls
 from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from kcompile.training.step import Step, first_bad
 
 if TYPE_CHECKING:
     from kcompile.data.origins import Origin
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 class NonFiniteLoss(KCompileError, ArithmeticError):

@@ -19,7 +19,7 @@ from kcompile.training import custom_steps
 from kcompile.training.step import Step
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 class Batch(NamedTuple):

@@ -15,7 +15,7 @@ from kcompile.ir.ops.spatial import normalization
 from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
     from kcompile.training.step import Step
 
 DIVISION = "keep divisors away from 0, for example with K.maximum(x, K.epsilon())"

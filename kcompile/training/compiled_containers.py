@@ -14,8 +14,8 @@ from kcompile.training.compilation import Compilation, OutputPlan, resolve
 from kcompile.training.step import called, output_loss, spread
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
     from kcompile.metrics import Mean, Metric
+    from kcompile.models.model import Model
 
 
 class Containers:

@@ -17,7 +17,7 @@ from kcompile.training.custom_steps import closed_graph, overridden, settled, tr
 from kcompile.training.step import without_idle_counters
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
     from kcompile.training.prediction import Predictor
 
 

@@ -14,8 +14,8 @@ from kcompile.backend import math as m
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.data.standardize import FeedSpec, ModelData
+from kcompile.engine.notes import with_sublayers
 from kcompile.engine.resolver import Resolver
-from kcompile.engine.traces import with_sublayers
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.symbolic.functions import build_graph
 from kcompile.symbolic.tensor import Tensor, as_tensor
@@ -25,7 +25,7 @@ from kcompile.training.step import Step, with_update_sum, without_idle_counters
 from kcompile.training.step_trace import Assigned, Differentiated, StepTrace
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
     from kcompile.passes.machinery.report import Report
 
 TRAINING_HOOKS = ("train_step", "test_step", "compute_loss", "compute_metrics", "get_metrics_result")
@@ -34,14 +34,14 @@ REFUSED = ("make_train_function", "make_test_function", "make_predict_function")
 
 def overridden(model: Model, name: str) -> bool:
     """Whether a subclass (or the instance) defines a method of Model anew."""
-    from kcompile.engine.training import Model as Base
+    from kcompile.models.model import Model as Base
 
     return getattr(getattr(model, name), "__func__", None) is not getattr(Base, name)
 
 
 def own_steps(model: Model) -> bool:
     """Whether training and evaluation run code of the user's own, or show metrics that it lists."""
-    from kcompile.engine.training import Model as Base
+    from kcompile.models.model import Model as Base
 
     if type(model).metrics is not Base.metrics:
         return True

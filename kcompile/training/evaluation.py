@@ -22,7 +22,7 @@ from kcompile.training.batches import Batches, array_batches, as_step, source_ba
 from kcompile.training.totals import Totals
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 __all__ = ["NonFiniteLoss", "as_returned", "evaluate", "loop_callbacks", "on_batch", "run_evaluation"]
 
@@ -60,7 +60,7 @@ def run_evaluation(model: Model, batches: Batches, callbacks: CallbackList) -> d
 
 
 def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
-    """See :meth:`kcompile.engine.training.Model.evaluate`."""
+    """See :meth:`kcompile.models.model.Model.evaluate`."""
     verbose = checks.check_verbose("evaluate", a["verbose"])
     steps = checks.check_steps("evaluate", "steps", a["steps"])
     source: BatchSource | None = None

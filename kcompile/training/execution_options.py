@@ -17,7 +17,7 @@ _said: set[str] = set()
 
 
 class ExecutionOptions:
-    """The two attributes; a part of :class:`~kcompile.engine.training.Model`."""
+    """The two attributes; a part of :class:`~kcompile.models.model.Model`."""
 
     _run_eagerly: bool = False
     _jit_compile: bool = False

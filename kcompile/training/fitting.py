@@ -12,13 +12,13 @@ from kcompile.training.run import TrainingRun
 from kcompile.training.totals import Totals
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 __all__ = ["NonFiniteLoss", "fit"]
 
 
 def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
-    """See :meth:`kcompile.engine.training.Model.fit`."""
+    """See :meth:`kcompile.models.model.Model.fit`."""
     epochs, initial_epoch = checks.check_epochs(arguments["epochs"], arguments["initial_epoch"])
     verbose = checks.check_verbose("fit", arguments["verbose"])
     frequency = checks.check_validation_freq(arguments["validation_freq"])

@@ -10,7 +10,7 @@ from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 def weights_with_loss(model: Model, loss: Tensor) -> list[Variable]:

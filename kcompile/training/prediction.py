@@ -29,7 +29,7 @@ from kcompile.training.evaluation import loop_callbacks
 from kcompile.training.step import predict_graph
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
     from kcompile.runtime.executable import Executable
 
 PREDICT_BATCH = 32
@@ -91,7 +91,7 @@ class Predictor:
 
 
 def predict(model: Model, x: Any, **a: Any) -> Any:
-    """See :meth:`kcompile.engine.training.Model.predict`."""
+    """See :meth:`kcompile.models.model.Model.predict`."""
     steps = checks.check_steps("predict", "steps", a["steps"])
     verbose = checks.check_verbose("predict", a["verbose"])
     if is_batch_source(x):

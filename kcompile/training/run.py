@@ -36,7 +36,7 @@ from kcompile.training.evaluation import run_evaluation
 from kcompile.training.step import Step
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 class TrainingRun:

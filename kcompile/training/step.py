@@ -31,7 +31,7 @@ from kcompile.training.partial_losses import weights_with_loss
 
 if TYPE_CHECKING:
     from kcompile.engine.network import Network
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
     from kcompile.passes.machinery.report import Report
     from kcompile.passes.pipelines import Pipeline
     from kcompile.runtime.executable import Executable

@@ -19,8 +19,8 @@ from kcompile import ir
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.nest import map_structure
+from kcompile.engine.notes import NOTES, with_sublayers
 from kcompile.engine.resolver import Resolver
-from kcompile.engine.traces import NOTES, with_sublayers
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.passes.autodiff import gradients as differentiate
 from kcompile.symbolic.tensor import Tensor, as_tensor
@@ -28,7 +28,7 @@ from kcompile.symbolic.variable import Variable, tracing
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 @dataclass(frozen=True)

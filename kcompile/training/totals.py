@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kcompile.training import custom_steps
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 class Totals:

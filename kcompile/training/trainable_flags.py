@@ -8,7 +8,7 @@ from kcompile.common.errors import warn
 from kcompile.training import custom_steps
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 OFTEN = 64
 """Single batches beyond this many are looked at only so often: a walk over all layers takes as long as a small step."""

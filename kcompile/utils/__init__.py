@@ -5,6 +5,7 @@ from kcompile.common.progbar import Progbar
 from kcompile.data.labels import normalize, to_categorical
 from kcompile.data.sequence import GeneratorEnqueuer, OrderedEnqueuer, PyDataset, Sequence
 from kcompile.data.unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from kcompile.engine.summary import print_summary
 from kcompile.objects.lookup import (
     CustomObjectScope,
     custom_object_scope,
@@ -18,7 +19,6 @@ from kcompile.objects.lookup import (
 from kcompile.utils.io_utils import HDF5Matrix
 from kcompile.utils.layer_utils import convert_all_kernels_in_model, get_source_inputs
 from kcompile.utils.random_seed import set_random_seed
-from kcompile.utils.summary import print_summary
 
 __getattr__ = absent(__name__)
 

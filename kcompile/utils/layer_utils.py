@@ -11,7 +11,7 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.layer_weights import assign_all
 from kcompile.engine.network import Network
 from kcompile.engine.node import get_source_inputs
-from kcompile.utils.summary import print_summary
+from kcompile.engine.summary import print_summary
 
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ExportMethods:
-    """``export``, ``to_onnx``, ``export_training`` and ``load_state`` of :class:`~kcompile.engine.training.Model`."""
+    """``export``, ``to_onnx``, ``export_training`` and ``load_state`` of :class:`~kcompile.models.model.Model`."""
 
     @short_traceback
     def export(self, path: Any, **options: Any) -> ExportReport:

@@ -112,7 +112,7 @@ def is_chain(model: Network) -> bool:
 
     Subclassed models count as chains, as in Keras: what happens inside of ``call`` is not known as a graph.
     """
-    from kcompile.engine.sequential import Sequential
+    from kcompile.models.sequential import Sequential
 
     if isinstance(model, Sequential) or not model._nodes:
         return True

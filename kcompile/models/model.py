@@ -19,13 +19,13 @@ from kcompile.data.adapters import is_array_like, raw_array
 from kcompile.data.shuffling import Shuffling
 from kcompile.data.standardize import FeedSpec, TargetSpec
 from kcompile.engine.added_metrics import Means
-from kcompile.engine.export_methods import ExportMethods
 from kcompile.engine.forms import form_of, names_of
-from kcompile.engine.generator_methods import GeneratorMethods
-from kcompile.engine.loop_methods import LoopMethods
 from kcompile.engine.network import Network
-from kcompile.engine.saving_methods import SavingMethods
-from kcompile.engine.step_methods import StepMethods
+from kcompile.models.export_methods import ExportMethods
+from kcompile.models.generator_methods import GeneratorMethods
+from kcompile.models.loop_methods import LoopMethods
+from kcompile.models.saving_methods import SavingMethods
+from kcompile.models.step_methods import StepMethods
 from kcompile.symbolic.tensor import Array, Tensor
 from kcompile.symbolic.variable import Variable
 from kcompile.training import custom_prediction, custom_steps, prediction

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class SavingMethods:
-    """``save``, ``save_weights`` and ``load_weights``; a part of :class:`~kcompile.engine.training.Model`."""
+    """``save``, ``save_weights`` and ``load_weights``; a part of :class:`~kcompile.models.model.Model`."""
 
     loaded: LoadedFrom | None = None
     """Where a model that was loaded comes from."""

@@ -3,8 +3,8 @@
 from kcompile.common.absent_names import absent
 from kcompile.engine.cloning import clone_model
 from kcompile.engine.input_layer import Input
-from kcompile.engine.sequential import Sequential
-from kcompile.engine.training import Model
+from kcompile.models.model import Model
+from kcompile.models.sequential import Sequential
 from kcompile.objects.configs import model_from_config
 from kcompile.saving.json_yaml import model_from_json, model_from_yaml
 from kcompile.saving.models import load_model, save_model

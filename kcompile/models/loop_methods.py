@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LoopMethods:
-    """``fit``, ``evaluate``, ``predict``, ``*_on_batch``; a part of :class:`~kcompile.engine.training.Model`."""
+    """``fit``, ``evaluate``, ``predict``, ``*_on_batch``; a part of :class:`~kcompile.models.model.Model`."""
 
     _require_compiled: Any
     _built_for: Any

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class GeneratorMethods:
-    """``fit_generator`` and its kin; a part of :class:`~kcompile.engine.training.Model`."""
+    """``fit_generator`` and its kin; a part of :class:`~kcompile.models.model.Model`."""
 
     fit: Any
     evaluate: Any

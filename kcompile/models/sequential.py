@@ -12,7 +12,7 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.refused_hooks import refuse_ignored_call
-from kcompile.engine.training import Model
+from kcompile.models.model import Model
 from kcompile.symbolic.tensor import Array, Tensor
 
 

@@ -14,11 +14,11 @@ from kcompile.training.gradient_tape import GradientTape
 from kcompile.training.step_trace import current_step
 
 if TYPE_CHECKING:
-    from kcompile.engine.training import Model
+    from kcompile.models.model import Model
 
 
 class StepMethods:
-    """A part of :class:`~kcompile.engine.training.Model`.
+    """A part of :class:`~kcompile.models.model.Model`.
 
     A subclass that defines one of ``train_step``, ``test_step``, ``predict_step``, ``compute_loss`` or
     ``compute_metrics`` has it run by ``fit``, ``evaluate`` and ``predict``: traced on symbolic tensors when data of a

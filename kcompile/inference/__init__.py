@@ -1,0 +1,1 @@
+"""Models frozen for inference."""
