@@ -28,7 +28,7 @@ from kcompile import Input, Model, layers
 from kcompile.common.errors import KCompileError
 from kcompile.inspecting.files import describe_file
 from kcompile.models import load_model, model_from_json, model_from_yaml
-from kcompile.saving.archives import archive_bytes
+from kcompile.saving.archive.archives import archive_bytes
 from kcompile.saving.npz_files import npz_bytes
 from kcompile.utils import HDF5Matrix
 from tests.mutations import changed_bytes, changed_text

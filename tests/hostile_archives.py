@@ -21,7 +21,7 @@ import numpy as np
 
 from kcompile import layers as L
 from kcompile.models import Sequential
-from kcompile.saving.archives import archive_bytes
+from kcompile.saving.archive.archives import archive_bytes
 
 Builder = Callable[[], Any]
 ARCHIVES: dict[str, tuple[Builder, str]] = {}

@@ -16,7 +16,7 @@ import pytest
 import kcompile as keras
 from kcompile import layers as L
 from kcompile.models import Input, Model, Sequential, load_model
-from kcompile.saving.archives import archive_bytes
+from kcompile.saving.archive.archives import archive_bytes
 from tests.golden import load
 from tests.golden.cases.archives import CASES
 from tests.golden.compare import assert_all_close

@@ -8,7 +8,7 @@ import pytest
 
 import kcompile
 from kcompile.engine.notes import with_sublayers
-from kcompile.saving.hdf5_weights import stored_order
+from kcompile.saving.hdf5.weights import stored_order
 from tests.golden.cases.weight_order import CASES, FILES, FROZEN, labels
 from tests.golden.storage import load
 

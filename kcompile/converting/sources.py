@@ -101,7 +101,7 @@ def architecture(place: str, custom_objects: Mapping[str, Any] | None = None, sa
     """
     from kcompile import models
     from kcompile.inspecting import load_model_function
-    from kcompile.saving.json_yaml import read_json
+    from kcompile.saving.text import read_json
 
     file, separator, function = place.rpartition(":")
     if separator and file.endswith(".py"):

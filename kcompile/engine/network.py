@@ -391,14 +391,14 @@ class Network(AddedLayers):
         Raises:
             NotImplementedError: a subclassed model. ValueError: something that no file can describe.
         """
-        from kcompile.saving.json_yaml import to_json
+        from kcompile.saving.text import to_json
 
         return to_json(self, keras_version, **kwargs)
 
     @short_traceback
     def to_yaml(self, **kwargs: Any) -> str:
         """The architecture as YAML; ``kwargs`` are those of ``yaml.safe_dump``."""
-        from kcompile.saving.json_yaml import to_yaml
+        from kcompile.saving.text import to_yaml
 
         return to_yaml(self, **kwargs)
 

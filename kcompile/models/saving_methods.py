@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common.tracebacks import short_traceback
 
 if TYPE_CHECKING:
-    from kcompile.saving.hdf5_models import LoadedFrom
+    from kcompile.saving.hdf5.models import LoadedFrom
 
 
 class SavingMethods:

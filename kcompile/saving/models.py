@@ -10,7 +10,7 @@ from kcompile.common import ways
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.tracebacks import short_traceback
 from kcompile.models.model import Model
-from kcompile.saving.hdf5_files import MAGIC, check_regular
+from kcompile.saving.hdf5.files import MAGIC, check_regular
 from kcompile.saving.targets import check_group, check_open, write_file
 
 _KINDS: dict[bytes, str] = {
@@ -50,7 +50,7 @@ def save_model(
         OSError: the folder does not exist, the disk is full, a file exists and must not be replaced.
         ValueError: a model that no configuration can describe (one that computes with variables outside of layers).
     """
-    from kcompile.saving.hdf5_models import hdf5_bytes, write_model
+    from kcompile.saving.hdf5.models import hdf5_bytes, write_model
 
     if not isinstance(model, Model):
         raise DataTypeError(f"save_model takes a model and a path, got {shown(model)}")
@@ -62,7 +62,7 @@ def save_model(
         _check_ending(filepath, "save")
     kind = _format(filepath, save_format)
     if kind != "h5":
-        from kcompile.saving.archives import TF_KERAS, archive_bytes
+        from kcompile.saving.archive.archives import TF_KERAS, archive_bytes
 
         data = archive_bytes(model, include_optimizer, TF_KERAS if kind == "tf_keras" else None)
     else:
@@ -76,14 +76,14 @@ def check_saving(model: Model, filepath: Any) -> None:
     Raises:
         ValueError, NotImplementedError: as :func:`save_model`.
     """
-    from kcompile.saving.hdf5_models import model_config
+    from kcompile.saving.hdf5.models import model_config
     from kcompile.saving.training_config import training_config
 
     _check_ending(filepath, "save")
     if _format(filepath, None) == "h5":
         model_config(model)
     else:
-        from kcompile.saving.archive_configs import archive_config, dialect_for
+        from kcompile.saving.archive.configs import archive_config, dialect_for
 
         archive_config(model, dialect_for(model)[0])
     training_config(model)
@@ -156,17 +156,17 @@ def load_model(
     else:
         filepath, kind = _identified(bytes(filepath) if isinstance(filepath, memoryview) else filepath)
     if kind == "HDF5":
-        from kcompile.saving.hdf5_models import read_model
+        from kcompile.saving.hdf5.models import read_model
 
         return read_model(filepath, custom_objects, compile, safe_mode)
     _check_not_npz(filepath)
-    from kcompile.saving.archives import read_archive
+    from kcompile.saving.archive.archives import read_archive
 
     return read_archive(filepath, custom_objects, compile, safe_mode)
 
 
 def _check_not_npz(source: Any) -> None:
-    from kcompile.saving.zip_files import open_zip
+    from kcompile.saving.archive.zip_files import open_zip
 
     with open_zip(source) as archive:
         if archive.names and all(name.endswith(".npy") for name in archive.names):
@@ -247,8 +247,8 @@ def _is_group(source: Any) -> bool:
 
 def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
     """Write all weights; see :meth:`kcompile.models.saving_methods.SavingMethods.save_weights`."""
-    from kcompile.saving.hdf5_models import hdf5_bytes
-    from kcompile.saving.hdf5_weights import write_weights
+    from kcompile.saving.hdf5.models import hdf5_bytes
+    from kcompile.saving.hdf5.weights import write_weights
 
     if not model.built:
         raise KCompileError(f"model {model.name!r} is not built, so it has no weights: call it on data, or build it")
@@ -264,7 +264,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_forma
 
         data = npz_bytes(model)
     elif path.endswith(".weights.h5") and save_format is None:
-        from kcompile.saving.archives import weights_bytes
+        from kcompile.saving.archive.archives import weights_bytes
 
         data = weights_bytes(model)
     elif _format(filepath, save_format) != "h5":
@@ -278,8 +278,8 @@ def load_weights(
     model: Model, filepath: Any, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
 ) -> None:
     """Load weights; see :meth:`kcompile.models.saving_methods.SavingMethods.load_weights`."""
-    from kcompile.saving.hdf5_files import open_hdf5
-    from kcompile.saving.hdf5_weights import read_weights
+    from kcompile.saving.hdf5.files import open_hdf5
+    from kcompile.saving.hdf5.weights import read_weights
 
     if _is_group(filepath):
         check_open(filepath)
@@ -300,7 +300,7 @@ def load_weights(
             read_weights(group, model, by_name, skip_mismatch, reshape)
             return
         _check_layout(root.file, "in the layout of Keras 3", by_name=by_name, reshape=reshape)
-    from kcompile.saving.archives import read_weights_file
+    from kcompile.saving.archive.archives import read_weights_file
 
     read_weights_file(filepath, model, skip_mismatch)
 
@@ -312,7 +312,7 @@ def _check_layout(label: str, layout: str, **options: bool) -> None:
 
 
 def _load_zip(model: Model, source: Any, skip_mismatch: bool) -> None:
-    from kcompile.saving.zip_files import open_zip
+    from kcompile.saving.archive.zip_files import open_zip
 
     with open_zip(source) as archive:
         names = archive.names
@@ -322,6 +322,6 @@ def _load_zip(model: Model, source: Any, skip_mismatch: bool) -> None:
         _check_layout("the file", "an archive of NumPy arrays", skip_mismatch=skip_mismatch)
         read_npz(source, model)
         return
-    from kcompile.saving.archives import read_archive_weights
+    from kcompile.saving.archive.archives import read_archive_weights
 
     read_archive_weights(source, model, skip_mismatch)

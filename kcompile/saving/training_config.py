@@ -16,8 +16,8 @@ from kcompile.objects.configs import sentences
 from kcompile.objects.dialects.metric_words import as_understood, chosen_by_shape
 from kcompile.objects.lookup import CustomObjectScope, get_custom_objects, get_registered_name
 from kcompile.optimizers import Nadam
-from kcompile.saving.hdf5_files import DamagedFileError
-from kcompile.saving.json_yaml import plain
+from kcompile.saving.hdf5.files import DamagedFileError
+from kcompile.saving.text import plain
 from kcompile.training.loss_weights import numbers_of
 
 _FULL_NAMES = {

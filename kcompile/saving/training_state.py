@@ -19,7 +19,7 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.models.model import Model
 from kcompile.objects.dialects.reader import convention_of
-from kcompile.saving.hdf5_files import DamagedFileError
+from kcompile.saving.hdf5.files import DamagedFileError
 
 ATTRIBUTE = "kcompile_state"
 

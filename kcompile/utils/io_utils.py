@@ -46,7 +46,7 @@ class HDF5Matrix:
 
     @classmethod
     def _root(cls, source: Any) -> Any:
-        from kcompile.saving.hdf5_files import open_hdf5
+        from kcompile.saving.hdf5.files import open_hdf5
 
         key: Any = id(source)
         if isinstance(source, (str, os.PathLike)):
@@ -130,7 +130,7 @@ def ask_to_proceed_with_overwrite(filepath: Any) -> bool:
 
 def save_to_binary_h5py(save_function: Callable[[Any], None], stream: Any) -> None:
     """Write what ``save_function`` puts into an ``h5py.File`` to a binary file object."""
-    from kcompile.saving.hdf5_models import hdf5_bytes
+    from kcompile.saving.hdf5.models import hdf5_bytes
 
     stream.write(hdf5_bytes(save_function))
 

@@ -12,7 +12,7 @@ from typing import Any
 from kcompile import losses, metrics
 from kcompile.metrics.chosen import WORDS, ChosenMetric, is_word
 from kcompile.objects.lookup import get_registered_name
-from kcompile.saving.json_yaml import plain
+from kcompile.saving.text import plain
 
 _CATEGORICAL = {"accuracy": metrics.categorical_accuracy, "crossentropy": losses.categorical_crossentropy}
 

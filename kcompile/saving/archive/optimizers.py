@@ -15,10 +15,10 @@ from kcompile.common.errors import KCompileError
 from kcompile.common.lists import unique
 from kcompile.models.model import Model
 from kcompile.optimizers.base import Optimizer
-from kcompile.saving.archive_configs import KERAS_3
-from kcompile.saving.archive_weights import layers_in_order, stored_arrays, write_arrays
-from kcompile.saving.hdf5_files import StoredArray, StoredGroup
-from kcompile.saving.optimizer_state import (
+from kcompile.saving.archive.configs import KERAS_3
+from kcompile.saving.archive.weights import layers_in_order, stored_arrays, write_arrays
+from kcompile.saving.hdf5.files import StoredArray, StoredGroup
+from kcompile.saving.hdf5.optimizer_state import (
     CORRECTIONS,
     State,
     _corrected,

@@ -29,7 +29,7 @@ from kcompile.objects import registry as known
 from kcompile.objects.dialects import lambdas
 from kcompile.objects.dialects.tables import LSTMS
 from kcompile.objects.lookup import get_registered_name
-from kcompile.saving.json_yaml import plain
+from kcompile.saving.text import plain
 from kcompile.symbolic.tensor import Tensor
 
 KERAS_3, TF_KERAS = "3", "2"

@@ -19,8 +19,8 @@ import numpy as np
 
 from kcompile.common.errors import KCompileError
 from kcompile.optimizers.base import Optimizer
-from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
-from kcompile.saving.hdf5_weights import LoadedWeights, write_arrays
+from kcompile.saving.hdf5.files import DamagedFileError, StoredArray, StoredGroup
+from kcompile.saving.hdf5.weights import LoadedWeights, write_arrays
 from kcompile.symbolic.tensor import Array
 from kcompile.symbolic.variable import Variable
 

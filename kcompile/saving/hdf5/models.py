@@ -17,10 +17,10 @@ from kcompile.models.model import Model
 from kcompile.models.sequential import Sequential
 from kcompile.objects.lookup import get_registered_name
 from kcompile.saving import training_state
-from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
-from kcompile.saving.hdf5_weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
-from kcompile.saving.json_yaml import plain
-from kcompile.saving.optimizer_state import GROUP, read_optimizer, write_optimizer
+from kcompile.saving.hdf5.files import DamagedFileError, StoredGroup, open_hdf5
+from kcompile.saving.hdf5.optimizer_state import GROUP, read_optimizer, write_optimizer
+from kcompile.saving.hdf5.weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
+from kcompile.saving.text import plain
 from kcompile.saving.training_config import compile_as, training_config
 
 

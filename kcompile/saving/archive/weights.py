@@ -19,7 +19,7 @@ from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.tracking import internal_names
-from kcompile.saving.hdf5_files import DamagedFileError, StoredArray, StoredGroup
+from kcompile.saving.hdf5.files import DamagedFileError, StoredArray, StoredGroup
 from kcompile.symbolic.tensor import Array
 from kcompile.symbolic.variable import Variable
 

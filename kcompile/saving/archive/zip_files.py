@@ -13,7 +13,7 @@ from typing import Any
 
 from kcompile.common.errors import KCompileError, shown
 from kcompile.common.limits import ZIP_MEMBERS, ZIP_RATIO, ZIP_SLACK_BYTES, UnsafeFileError, check_size, size_text
-from kcompile.saving.hdf5_files import DamagedFileError, check_regular
+from kcompile.saving.hdf5.files import DamagedFileError, check_regular
 
 
 class StoredZip:

@@ -21,15 +21,15 @@ from kcompile.engine.network import Network
 from kcompile.models.model import Model
 from kcompile.objects.dialects.tables import with_own_meaning
 from kcompile.saving import training_state
-from kcompile.saving.archive_configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
-from kcompile.saving.archive_optimizers import read_optimizer, write_optimizer
-from kcompile.saving.archive_weights import Layout, entry_name, read_weights, write_weights
-from kcompile.saving.hdf5_files import DamagedFileError, StoredGroup, open_hdf5
-from kcompile.saving.hdf5_models import LoadedFrom, hdf5_bytes
-from kcompile.saving.json_yaml import KERAS_VERSION as OWN_VERSION
-from kcompile.saving.json_yaml import read_json
+from kcompile.saving.archive.configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
+from kcompile.saving.archive.optimizers import read_optimizer, write_optimizer
+from kcompile.saving.archive.weights import Layout, entry_name, read_weights, write_weights
+from kcompile.saving.archive.zip_files import StoredZip, open_zip
+from kcompile.saving.hdf5.files import DamagedFileError, StoredGroup, open_hdf5
+from kcompile.saving.hdf5.models import LoadedFrom, hdf5_bytes
+from kcompile.saving.text import KERAS_VERSION as OWN_VERSION
+from kcompile.saving.text import read_json
 from kcompile.saving.training_config import compile_as, training_config
-from kcompile.saving.zip_files import StoredZip, open_zip
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 OWN, OWN_TRAINING = "kcompile", "kcompile_training_config"

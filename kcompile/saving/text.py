@@ -51,7 +51,7 @@ def to_json(model: Any, keras_version: int = 2, **options: Any) -> str:
         keras_version: 2: for Keras 2, tf.keras and kcompile; 3: for Keras 3 and kcompile.
         options: those of ``json.dumps``.
     """
-    from kcompile.saving.archive_configs import KERAS_3, archive_config
+    from kcompile.saving.archive.configs import KERAS_3, archive_config
 
     check_one_of("to_json", "keras_version", keras_version, (2, 3))
     config = {**archive_config(model, KERAS_3), OWN_FORM: 2} if keras_version == 3 else architecture(model)

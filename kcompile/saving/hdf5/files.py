@@ -30,7 +30,7 @@ from kcompile.common.limits import (
     check_size,
     size_text,
 )
-from kcompile.saving.hdf5_heaps import check_heaps
+from kcompile.saving.hdf5.heaps import check_heaps
 from kcompile.symbolic.tensor import Array
 
 MAGIC = b"\x89HDF\r\n\x1a\n"

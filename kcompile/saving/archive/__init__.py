@@ -1,0 +1,1 @@
+"""``.keras`` archives, of Keras 3 and of tf.keras."""
