@@ -11,17 +11,43 @@ from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.layers.advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
-from kcompile.layers.bidirectional import Bidirectional
-from kcompile.layers.convolution import Conv1D, Conv2D, Conv3D, Convolution1D, Convolution2D, Convolution3D
-from kcompile.layers.convolutional_recurrent import (
-    ConvLSTM1D,
-    ConvLSTM1DCell,
-    ConvLSTM2D,
-    ConvLSTM2DCell,
-    ConvLSTM3D,
-    ConvLSTM3DCell,
-    ConvRNN2D,
+from kcompile.layers.convolutional.convolution import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Convolution1D,
+    Convolution2D,
+    Convolution3D,
 )
+from kcompile.layers.convolutional.depthwise import (
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+    SeparableConvolution1D,
+    SeparableConvolution2D,
+)
+from kcompile.layers.convolutional.padding import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
+from kcompile.layers.convolutional.transposed import (
+    Conv1DTranspose,
+    Conv2DTranspose,
+    Conv3DTranspose,
+    Convolution1DTranspose,
+    Convolution2DTranspose,
+    Convolution3DTranspose,
+    Deconv2D,
+    Deconv3D,
+    Deconvolution2D,
+    Deconvolution3D,
+)
+from kcompile.layers.convolutional.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 from kcompile.layers.core import (
     Activation,
     ActivityRegularization,
@@ -36,14 +62,6 @@ from kcompile.layers.core import (
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
-)
-from kcompile.layers.depthwise import (
-    DepthwiseConv1D,
-    DepthwiseConv2D,
-    SeparableConv1D,
-    SeparableConv2D,
-    SeparableConvolution1D,
-    SeparableConvolution2D,
 )
 from kcompile.layers.embeddings import Embedding
 from kcompile.layers.merge import (
@@ -65,8 +83,7 @@ from kcompile.layers.merge import (
     subtract,
 )
 from kcompile.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
-from kcompile.layers.normalization import BatchNormalization
-from kcompile.layers.padding import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
+from kcompile.layers.normalization.batch import BatchNormalization
 from kcompile.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -107,21 +124,18 @@ from kcompile.layers.recurrent import (
     SimpleRNNCell,
     StackedRNNCells,
 )
-from kcompile.layers.time_distributed import TimeDistributed
-from kcompile.layers.transposed import (
-    Conv1DTranspose,
-    Conv2DTranspose,
-    Conv3DTranspose,
-    Convolution1DTranspose,
-    Convolution2DTranspose,
-    Convolution3DTranspose,
-    Deconv2D,
-    Deconv3D,
-    Deconvolution2D,
-    Deconvolution3D,
+from kcompile.layers.recurrent.conv_lstm import (
+    ConvLSTM1D,
+    ConvLSTM1DCell,
+    ConvLSTM2D,
+    ConvLSTM2DCell,
+    ConvLSTM3D,
+    ConvLSTM3DCell,
+    ConvRNN2D,
 )
-from kcompile.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
-from kcompile.layers.wrapper import Wrapper
+from kcompile.layers.wrappers.bidirectional import Bidirectional
+from kcompile.layers.wrappers.time_distributed import TimeDistributed
+from kcompile.layers.wrappers.wrapper import Wrapper
 from kcompile.objects.lookup import names_of, serialize_keras_object
 
 _CLASSES: dict[str, type] = names_of(globals(), Layer)

@@ -9,7 +9,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, ShapeError, check_flag, check_int, check_one_of
 from kcompile.engine.layer import Layer
-from kcompile.layers import joined_masks as jm
+from kcompile.layers.base import joined_masks as jm
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]

@@ -173,7 +173,7 @@ JOINS = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concat
 
 
 def joined_masks(generation: Generation, keras_version: str | None) -> str:
-    """How a version joins the masks of the inputs of :data:`JOINS`, see :mod:`kcompile.layers.joined_masks`."""
+    """How a version joins the masks of the inputs of :data:`JOINS`, see :mod:`kcompile.layers.base.joined_masks`."""
     before = keras_version is not None and re.match(r"\s*3\.[0-3](\D|$)", keras_version)
     return "any" if generation is Generation.KERAS_3 and not before else "all"
 

@@ -22,7 +22,7 @@ from kcompile.engine.network_config import ADDED, added_to, describes_layers
 from kcompile.engine.node import Node
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
-from kcompile.layers.joined_masks import ALL
+from kcompile.layers.base.joined_masks import ALL
 from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
 from kcompile.models.sequential import Sequential
 from kcompile.objects import registry as known

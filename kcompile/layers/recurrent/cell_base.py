@@ -11,8 +11,8 @@ from kcompile.common.errors import ShapeError, check_flag, check_fraction, check
 from kcompile.common.nest import flatten, is_nested
 from kcompile.common.seeds import SeedStream
 from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
-from kcompile.layers import recurrent_states as st
-from kcompile.layers.weight_options import WeightOptions
+from kcompile.layers.base.weight_options import WeightOptions
+from kcompile.layers.recurrent import states as st
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]

@@ -1,6 +1,6 @@
 """Keras' module of this name: convolution, padding, cropping and upsampling, and (Keras 1) pooling."""
 
-from kcompile.layers.convolution import (
+from kcompile.layers.convolutional.convolution import (
     Conv1D,
     Conv2D,
     Conv3D,
@@ -8,7 +8,7 @@ from kcompile.layers.convolution import (
     Convolution2D,
     Convolution3D,
 )
-from kcompile.layers.depthwise import (
+from kcompile.layers.convolutional.depthwise import (
     DepthwiseConv1D,
     DepthwiseConv2D,
     SeparableConv1D,
@@ -16,7 +16,7 @@ from kcompile.layers.depthwise import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
-from kcompile.layers.padding import (
+from kcompile.layers.convolutional.padding import (
     Cropping1D,
     Cropping2D,
     Cropping3D,
@@ -24,15 +24,7 @@ from kcompile.layers.padding import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
-from kcompile.layers.pooling import (
-    AveragePooling1D,
-    AveragePooling2D,
-    AveragePooling3D,
-    MaxPooling1D,
-    MaxPooling2D,
-    MaxPooling3D,
-)
-from kcompile.layers.transposed import (
+from kcompile.layers.convolutional.transposed import (
     Conv1DTranspose,
     Conv2DTranspose,
     Conv3DTranspose,
@@ -44,7 +36,15 @@ from kcompile.layers.transposed import (
     Deconvolution2D,
     Deconvolution3D,
 )
-from kcompile.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
+from kcompile.layers.convolutional.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
+from kcompile.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
 
 __all__ = [
     "AveragePooling1D",

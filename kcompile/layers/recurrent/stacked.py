@@ -9,8 +9,8 @@ from kcompile import ir
 from kcompile.common.errors import DataTypeError, check_flag, shown
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.layer import Layer
-from kcompile.layers import recurrent_states as st
-from kcompile.layers.recurrent_cell_base import OverTime
+from kcompile.layers.recurrent import states as st
+from kcompile.layers.recurrent.cell_base import OverTime
 from kcompile.symbolic.tensor import Tensor
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from kcompile import backend as K
-from kcompile.layers.recurrent_cells import GRUCell, LSTMCell
-from kcompile.layers.recurrent_step import Recurrent, cell_arguments
+from kcompile.layers.recurrent.cells import GRUCell, LSTMCell
+from kcompile.layers.recurrent.step import Recurrent, cell_arguments
 
 _FIXED = (
     "activation", "recurrent_activation", "use_bias", "dropout", "recurrent_dropout", "implementation", "reset_after",

@@ -7,7 +7,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
-from kcompile.layers import recurrent_states as st
+from kcompile.layers.recurrent import states as st
 
 
 class AbstractRNNCell(Layer):

@@ -13,7 +13,7 @@ from kcompile.common.errors import KCompileError, ShapeError, check_flag, check_
 from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec
-from kcompile.layers.spatial import WeightedSpatialLayer
+from kcompile.layers.base.spatial import WeightedSpatialLayer
 
 
 def noting_old_kernels(init: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from kcompile import backend as K
 from kcompile import regularizers
 from kcompile.common.errors import DataTypeError, KCompileError, check_int, check_one_of
 from kcompile.common.nest import flatten
-from kcompile.layers.recurrent_base import RNN
+from kcompile.layers.recurrent.base import RNN
 from kcompile.objects.legacy_arguments import Converted, understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 

@@ -10,7 +10,7 @@ from kcompile.common.errors import KCompileError, ShapeError, check_one_of
 from kcompile.common.window_sizes import span
 from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
-from kcompile.layers.weight_options import WeightOptions
+from kcompile.layers.base.weight_options import WeightOptions
 
 
 class SpatialLayer(Layer):

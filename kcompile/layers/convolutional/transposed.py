@@ -9,7 +9,7 @@ from kcompile import backend as K
 from kcompile.common.errors import KCompileError, check_int_tuple, raise_unknown_argument
 from kcompile.common.window_sizes import deconv_length
 from kcompile.engine.layer import Layer, Shape
-from kcompile.layers.convolution import Conv, Conv1D, Conv2D, Conv3D
+from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, Conv3D
 
 
 class _Transposed(Conv):

@@ -11,16 +11,16 @@ from kcompile.common.lists import is_shape_list
 from kcompile.common.nest import flatten
 from kcompile.common.window_sizes import conv_output_length
 from kcompile.engine.layer import Shape
-from kcompile.layers import recurrent_states as st
-from kcompile.layers.convolutional_recurrent_cells import (
+from kcompile.layers.recurrent import states as st
+from kcompile.layers.recurrent.base import RNN
+from kcompile.layers.recurrent.conv_lstm_cells import (
     ConvLSTM1DCell,
     ConvLSTM2DCell,
     ConvLSTM3DCell,
     ConvLSTMCell,
     zero_image,
 )
-from kcompile.layers.recurrent_base import RNN
-from kcompile.layers.recurrent_step import Recurrent, cell_arguments
+from kcompile.layers.recurrent.step import Recurrent, cell_arguments
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 

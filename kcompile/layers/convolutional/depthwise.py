@@ -8,7 +8,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.errors import check_positive_int, raise_unknown_argument
 from kcompile.engine.layer import Shape
-from kcompile.layers.convolution import Conv, Conv1D, Conv2D, noting_old_kernels
+from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, noting_old_kernels
 
 _OF_CONV = {"groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"}
 

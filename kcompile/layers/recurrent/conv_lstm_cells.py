@@ -15,8 +15,8 @@ from kcompile.common.nest import flatten
 from kcompile.common.seeds import SeedStream
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import scan
-from kcompile.layers.convolution import Conv
-from kcompile.layers.recurrent_cell_base import DropoutRNNCellMixin, OverTime
+from kcompile.layers.convolutional.convolution import Conv
+from kcompile.layers.recurrent.cell_base import DropoutRNNCellMixin, OverTime
 from kcompile.symbolic.tensor import Tensor
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from kcompile import initializers
 from kcompile.common.errors import KCompileError, shown
-from kcompile.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
-from kcompile.layers.recurrent_step import Recurrent, cell_arguments, implementation_of
+from kcompile.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell
+from kcompile.layers.recurrent.step import Recurrent, cell_arguments, implementation_of
 from kcompile.objects.legacy_arguments import Converted, understands_keras_1
 
 # ---- Keras 1

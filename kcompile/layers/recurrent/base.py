@@ -15,8 +15,8 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
-from kcompile.layers import recurrent_states as st
-from kcompile.layers.recurrent_states import KeepsStates
+from kcompile.layers.recurrent import states as st
+from kcompile.layers.recurrent.states import KeepsStates
 from kcompile.objects.lookup import CustomObjectScope
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, learning_phase
@@ -72,7 +72,7 @@ class RNN(KeepsStates):
     ) -> None:
         owner = type(self).__name__
         if isinstance(cell, (list, tuple)):
-            from kcompile.layers.recurrent_stacked import StackedRNNCells
+            from kcompile.layers.recurrent.stacked import StackedRNNCells
 
             cell = StackedRNNCells(cell)
         st.check_cell(owner, cell)

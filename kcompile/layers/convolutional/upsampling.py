@@ -8,7 +8,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.errors import check_int_tuple, check_one_of
 from kcompile.engine.layer import Shape
-from kcompile.layers.spatial import SpatialLayer
+from kcompile.layers.base.spatial import SpatialLayer
 
 
 class UpSampling(SpatialLayer):

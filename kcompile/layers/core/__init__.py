@@ -9,9 +9,9 @@ from kcompile import backend as K
 from kcompile.common.errors import ShapeError, check_flag, check_number, check_positive_int
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
-from kcompile.layers.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
-from kcompile.layers.lambda_layer import Lambda
-from kcompile.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
+from kcompile.layers.core.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
+from kcompile.layers.core.lambda_layer import Lambda
+from kcompile.layers.core.reshaping import Flatten, Permute, RepeatVector, Reshape
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]

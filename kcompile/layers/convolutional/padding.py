@@ -10,7 +10,7 @@ import numpy as np
 from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_int
 from kcompile.engine.layer import Shape
-from kcompile.layers.spatial import SpatialLayer
+from kcompile.layers.base.spatial import SpatialLayer
 
 Pairs = tuple[tuple[int, int], ...]
 

@@ -10,8 +10,8 @@ from kcompile.common.errors import KCompileError, ShapeError, check_one_of
 from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
-from kcompile.layers.recurrent_base import RNN, depends_on_layers
-from kcompile.layers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
+from kcompile.layers.recurrent.base import RNN, depends_on_layers
+from kcompile.layers.wrappers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
 from kcompile.objects.lookup import get_registered_name
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
