@@ -216,7 +216,7 @@ def test_large_models_run_without_being_one_message(tmp_path: Path, monkeypatch:
 
 
 def test_a_kill_between_weights_and_model_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import kcompile.passes.onnx.files as files
+    import kcompile.runtime.onnx_files as files
 
     model = Sequential([layers.Dense(40, input_shape=(30,))])
     monkeypatch.setattr(initializers, "INLINE_BYTES", 1000)
@@ -244,7 +244,7 @@ def test_both_formats_are_replaced_or_none(broken: str, tmp_path: Path, monkeypa
     import hashlib
 
     import kcompile.common.files as plain
-    import kcompile.export.ort_format as ort_format
+    import kcompile.runtime.ort_format as ort_format
 
     model = ZOO["dense"]()
     model.export(tmp_path / "m.onnx", ort=True)

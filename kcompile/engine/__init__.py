@@ -24,9 +24,13 @@ _MODULES = {
     "Sequential": "sequential",
     "get_source_inputs": "node",
 }
+# Keras' modules of things that stand elsewhere here.
+_DOORS = ("base_layer", "data_adapter", "sequential", "topology", "training")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _DOORS:
+        return importlib.import_module(f"kcompile.engine.{name}")
     if name not in _MODULES:
         from kcompile.common.absent_names import absent
 
@@ -35,7 +39,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_DOORS, *_MODULES})
 
 
 __all__ = [

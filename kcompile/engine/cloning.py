@@ -19,7 +19,6 @@ from kcompile.engine.network import Network, _renew
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called, in_its_first_call
-from kcompile.models.sequential import Sequential
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import is_placeholder
 
@@ -40,6 +39,8 @@ def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[
         raise DataTypeError(f"clone_model takes a model, got {type(model).__name__}: {model!r}")
     make = clone_function or _clone
     warn_of_plain_losses(model, "cloned")
+    from kcompile.models.sequential import Sequential
+
     if isinstance(model, Sequential):
         with _memory():
             return _clone_sequential(model, input_tensors, make)
@@ -127,7 +128,7 @@ def _with_history(x: Tensor) -> Tensor:
     return Input(tensor=x) if is_placeholder(x) else wrap_operations(x)
 
 
-def _clone_sequential(model: Sequential, input_tensors: Any, make: Make) -> Sequential:
+def _clone_sequential(model: Any, input_tensors: Any, make: Make) -> Any:
     clone = type(model)(name=model.name)
     stack = [layer for layer in model._stack if input_tensors is None or not isinstance(layer, InputLayer)]
     if input_tensors is not None:

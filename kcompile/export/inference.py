@@ -14,8 +14,8 @@ from kcompile.common.html import PrintedHtml
 from kcompile.export.checked_indices import check_indices
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.builder import Target
-from kcompile.passes.onnx.files import write_model
 from kcompile.passes.onnx.opsets import OPSETS
+from kcompile.runtime.onnx_files import write_model
 
 if TYPE_CHECKING:
     import onnx

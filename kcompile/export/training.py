@@ -21,7 +21,7 @@ from kcompile.export.inference import check_opset, graph_name, require_built
 from kcompile.export.training_report import TrainingReport
 from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Input, Variable
-from kcompile.passes.onnx.files import pieces_of, place_weights
+from kcompile.runtime.onnx_files import pieces_of, place_weights
 from kcompile.runtime.storage import exclusive, storage_of
 
 if TYPE_CHECKING:

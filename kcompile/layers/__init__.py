@@ -10,6 +10,7 @@ from kcompile.common.absent_names import absent
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
+from kcompile.layers import convolutional_recurrent as convolutional_recurrent
 from kcompile.layers.advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from kcompile.layers.convolutional.convolution import (
     Conv1D,

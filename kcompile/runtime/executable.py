@@ -287,7 +287,7 @@ class Executable:
         Raises:
             OSError: the path cannot be written; a file that was there is kept.
         """
-        from kcompile.passes.onnx.files import write_model
+        from kcompile.runtime.onnx_files import write_model
 
         write_model(self.model, self._weights, Path(path))
 

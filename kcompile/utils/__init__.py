@@ -16,6 +16,7 @@ from kcompile.objects.lookup import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from kcompile.utils import conv_utils, data_utils, generic_utils, io_utils, layer_utils, np_utils
 from kcompile.utils.io_utils import HDF5Matrix
 from kcompile.utils.layer_utils import convert_all_kernels_in_model, get_source_inputs
 from kcompile.utils.random_seed import set_random_seed
@@ -30,14 +31,20 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "conv_utils",
     "convert_all_kernels_in_model",
     "custom_object_scope",
+    "data_utils",
     "deserialize_keras_object",
+    "generic_utils",
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
     "get_source_inputs",
+    "io_utils",
+    "layer_utils",
     "normalize",
+    "np_utils",
     "pack_x_y_sample_weight",
     "print_summary",
     "register_keras_serializable",

@@ -43,7 +43,7 @@ def write_model(proto: onnx.ModelProto, weights: Mapping[str, Array], target: Pa
     old, in_use = _data_files(target), _external_files(target)
     files, contents = [target], []
     if ort:
-        from kcompile.export.ort_format import converted
+        from kcompile.runtime.ort_format import converted
 
         twin = target.with_suffix(".ort")
         data = converted(proto, weights, str(target))

@@ -1,0 +1,157 @@
+"""The house stands on floors: a room imports what is below it, in whatever way; what still runs up is listed."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "kcompile"
+
+# Bottom first. Rooms in one line do not know each other.
+STACK = (
+    ("ir",),
+    ("common",),
+    ("passes", "data", "objects", "datasets"),
+    ("runtime", "initializers", "preprocessing"),
+    ("symbolic",),
+    ("backend",),
+    ("activations", "regularizers", "constraints", "losses", "optimizers", "callbacks"),
+    ("engine",),
+    ("layers", "metrics", "inference", "importing"),
+    ("saving", "training"),
+    ("export", "serving", "distribute", "utils"),
+    ("models",),
+    ("__init__", "applications", "inspecting"),
+    ("converting", "demo"),
+    ("cli", "as_keras"),
+    ("__main__",),
+)
+FLOOR = {room: number for number, rooms in enumerate(STACK) for room in rooms}
+
+# Files of two lines, which keep open the paths that Keras' users import: they stand wherever Keras has them.
+DOORS = {
+    "engine/__init__", "engine/base_layer", "engine/data_adapter", "engine/sequential", "engine/topology",
+    "engine/training", "layers/convolutional_recurrent", "saving/__init__",
+}  # fmt: skip
+UPWARD: set[tuple[str, str]] = {
+    ("activations", "layers/__init__"), ("callbacks/model_checkpoint", "saving/models"),
+    ("common/absent_names", "__init__"), ("common/loading", "engine/conventions"),
+    ("common/loading", "symbolic/tensor"), ("common/seeds", "symbolic/variable"), ("common/user_code", "engine/layer"),
+    ("data/adapters", "engine/advice"), ("data/checks", "engine/advice"), ("data/shuffling", "utils/random_seed"),
+    ("data/standardize", "training/wanted_targets"), ("engine/added_layers", "metrics/__init__"),
+    ("engine/added_metrics", "metrics/__init__"), ("engine/added_metrics", "models/model"),
+    ("engine/advice", "metrics/__init__"), ("engine/advice", "models/sequential"),
+    ("engine/cloning", "models/sequential"), ("engine/layer", "training/step_trace"),
+    ("engine/layer_contributions", "metrics/__init__"), ("engine/layer_contributions", "training/step_trace"),
+    ("engine/network", "saving/text"), ("engine/network", "training/step_trace"),
+    ("engine/network_config", "layers/operations"), ("engine/network_config", "models/sequential"),
+    ("engine/summary", "models/sequential"), ("export/checked_indices", "models/model"),
+    ("export/inference", "__init__"), ("export/inference", "inspecting/files"), ("export/inference", "models/model"),
+    ("export/loading_state", "models/model"), ("export/notes", "models/model"),
+    ("export/quantization", "models/model"), ("export/samples", "models/model"), ("export/training", "models/model"),
+    ("inference/compiled", "export/inference"), ("inference/compiled", "training/step"),
+    ("layers/__init__", "models/model"), ("layers/__init__", "models/sequential"), ("losses", "engine/target_shapes"),
+    ("objects/configs", "engine/conventions"), ("objects/configs", "engine/network"),
+    ("objects/configs", "layers/__init__"), ("objects/dialects/lambdas", "backend/__init__"),
+    ("objects/dialects/metric_words", "losses"), ("objects/dialects/metric_words", "metrics/__init__"),
+    ("objects/dialects/metric_words", "metrics/chosen"), ("objects/dialects/metric_words", "saving/text"),
+    ("objects/dialects/metric_words", "training/compilation"), ("objects/dialects/reader", "engine/conventions"),
+    ("objects/dialects/reader", "layers/operations"), ("objects/dialects/tables", "engine/layer"),
+    ("objects/dialects/tables", "optimizers/__init__"), ("objects/registry", "activations"),
+    ("objects/registry", "constraints"), ("objects/registry", "initializers"), ("objects/registry", "layers/__init__"),
+    ("objects/registry", "losses"), ("objects/registry", "metrics/__init__"),
+    ("objects/registry", "optimizers/__init__"), ("objects/registry", "regularizers"),
+    ("optimizers/applying", "training/gradient_tape"), ("optimizers/applying", "training/step_trace"),
+    ("optimizers/base", "engine/refused_hooks"), ("saving/archive/archives", "__init__"),
+    ("saving/archive/archives", "models/model"), ("saving/archive/configs", "models/sequential"),
+    ("saving/archive/optimizers", "models/model"), ("saving/hdf5/models", "models/model"),
+    ("saving/hdf5/models", "models/sequential"), ("saving/hdf5/weights", "models/sequential"),
+    ("saving/models", "models/model"), ("saving/targets", "utils/io_utils"),
+    ("saving/training_config", "models/model"), ("saving/training_config", "training/loss_weights"),
+    ("saving/training_state", "models/model"), ("symbolic/dependence", "engine/network"),
+    ("symbolic/dependence", "engine/notes"), ("symbolic/functions", "backend/random"),
+    ("symbolic/functions", "backend/updates"), ("symbolic/tensor", "engine/advice"),
+    ("symbolic/tensor", "engine/layer"), ("symbolic/tensor", "engine/pickling"),
+    ("symbolic/variable", "backend/shape"), ("symbolic/variable", "engine/pickling"),
+    ("training/bad_numbers", "models/model"), ("training/batches", "models/model"), ("training/blame", "models/model"),
+    ("training/compiled_containers", "models/model"), ("training/custom_prediction", "models/model"),
+    ("training/custom_steps", "models/model"), ("training/evaluation", "models/model"),
+    ("training/fitting", "models/model"), ("training/partial_losses", "models/model"),
+    ("training/prediction", "models/model"), ("training/run", "models/model"), ("training/step", "models/model"),
+    ("training/step_trace", "models/model"), ("training/totals", "models/model"),
+    ("training/trainable_flags", "models/model"),
+}  # fmt: skip
+KNOTTED: set[str] = {
+    "data/free_data", "data/standardize", "engine/added_layers", "engine/added_metrics", "engine/conventions",
+    "engine/declared_shapes", "engine/input_layer", "engine/layer", "engine/layer_contributions",
+    "engine/layer_position", "engine/layer_weights", "engine/masks", "engine/meanings", "engine/model_calls",
+    "engine/network", "engine/network_config", "engine/node", "engine/notes", "engine/op_layer", "engine/picklable",
+    "engine/pickling", "engine/replay", "engine/shared_layers", "engine/summary", "engine/tracking",
+    "engine/two_phases", "engine/weight_order", "ir/builder", "ir/core", "ir/ops/arrays/cumulative",
+    "ir/ops/arrays/reduction", "ir/ops/arrays/slicing", "ir/ops/blocked/blocked", "ir/ops/blocked/grad_lowering",
+    "ir/ops/blocked/groups", "ir/ops/blocked/groups_lowering", "ir/ops/blocked/lowering",
+    "ir/ops/blocked/weight_lowering", "ir/ops/spatial/convolution", "ir/ops/spatial/convolution_lowering",
+    "ir/ops/spatial/convolution_table", "ir/ops/spatial/convolution_weight_lowering", "ir/ops/spatial/enlarging",
+    "ir/ops/spatial/enlarging_lowering", "ir/ops/spatial/normalization", "ir/ops/spatial/normalization_lowering",
+    "ir/ops/spatial/pooling", "ir/ops/spatial/pooling_lowering", "ir/ops/spatial/upright", "layers/__init__",
+    "layers/recurrent/__init__", "layers/recurrent/base", "layers/recurrent/conv_lstm", "layers/recurrent/cudnn",
+    "layers/recurrent/layers", "layers/recurrent/stacked", "layers/recurrent/step", "layers/wrappers/bidirectional",
+    "layers/wrappers/time_distributed", "layers/wrappers/wrapper", "metrics/__init__", "metrics/base",
+    "metrics/chosen", "metrics/confusion", "metrics/means", "models/model", "models/step_methods", "objects/configs",
+    "objects/dialects/reader", "objects/lookup", "objects/registry", "optimizers/applying", "optimizers/base",
+    "runtime/forks", "runtime/session", "runtime/storage", "saving/archive/configs", "saving/text",
+    "symbolic/concrete", "symbolic/functions", "symbolic/tensor", "symbolic/variable", "training/compilation",
+    "training/custom_prediction", "training/loss_weights", "training/prediction",
+}  # fmt: skip
+
+
+def room(file: str) -> str:
+    return file.partition("/")[0]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The files that a file imports: at once, late, or for type checkers only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "kcompile":
+            for alias in node.names:
+                for name in (f"{node.module}.{alias.name}", str(node.module)):
+                    inside = "/".join(name.split(".")[1:])
+                    if (PACKAGE / f"{inside}.py").is_file():
+                        yield inside
+                        break
+                    if (PACKAGE / inside / "__init__.py").is_file():
+                        yield f"{inside}/__init__" if inside else "__init__"
+                        break
+
+
+ARROWS = {
+    (file, other)
+    for path in PACKAGE.rglob("*.py")
+    if (file := path.relative_to(PACKAGE).with_suffix("").as_posix()) not in DOORS
+    for other in imported(path)
+}
+
+
+def runs_up(file: str, other: str) -> bool:
+    return room(file) != room(other) and FLOOR[room(file)] <= FLOOR[room(other)]
+
+
+def in_circles() -> set[str]:
+    """The files that reach themselves, inside their own room."""
+    reach = {file: {b for a, b in ARROWS if a == file and room(a) == room(b) and a != b} for file, _ in ARROWS}
+    while True:
+        further = {file: seen.union(*(reach.get(other, set()) for other in seen)) for file, seen in reach.items()}
+        if further == reach:
+            return {file for file, seen in reach.items() if file in seen}
+        reach = further
+
+
+def test_no_circle_inside_a_room() -> None:
+    found = in_circles()
+    assert not found - KNOTTED, "these files import each other in a circle"
+    assert not KNOTTED - found, "these are out of their circles: take them off the list"
+
+
+def test_imports_run_down() -> None:
+    found = {arrow for arrow in ARROWS if runs_up(*arrow)}
+    assert not found - UPWARD, "imports that run up: move the name down, or register it"
+    assert not UPWARD - found, "these are paid: take them off the list"
