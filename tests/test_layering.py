@@ -12,7 +12,7 @@ FILES = sorted(path for path in (ROOT / "kcompile").rglob("*.py") if "scripts" n
 # fmt: off
 HEAVY = {
     "onnxruntime": ("runtime/session.py", "runtime/ort_format.py", "export/"),
-    "onnx": ("passes/onnx/", "runtime/session.py", "runtime/onnx_files.py", "runtime/ort_format.py", "export/", "inspecting/", "saving/"),
+    "onnx": ("passes/onnx/", "runtime/", "export/", "inspecting/", "saving/"),
     "h5py": ("saving/", "utils/"),
 }
 # fmt: on
