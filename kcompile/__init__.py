@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = (
-    "activations", "backend", "callbacks", "constraints", "datasets", "engine", "export", "initializers", "ir",
-    "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "saving", "utils",
+    "activations", "backend", "callbacks", "constraints", "datasets", "engine", "errors", "export", "initializers",
+    "ir", "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "saving", "utils",
 )  # fmt: skip
 _NAMES = {
     "GradientTape": "kcompile.training.gradient_tape",

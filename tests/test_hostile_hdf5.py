@@ -35,8 +35,8 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_watch)
-for _module in ("configs", "hdf5_models", "archives", "lambdas", "training_config", "optimizer_state"):
-    importlib.import_module(f"kcompile.saving.{_module}")  # so that importing them is not mistaken for the file's doing
+for _module in ("saving.hdf5.models", "saving.archive.archives", "saving.training_config", "objects.dialects.lambdas"):
+    importlib.import_module(f"kcompile.{_module}")  # so that importing them is not mistaken for the file's doing
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -22,7 +22,7 @@ STACK = (
     ("saving", "training"),
     ("export", "serving", "distribute", "utils"),
     ("models",),
-    ("__init__", "applications", "inspecting"),
+    ("__init__", "applications", "errors", "inspecting"),
     ("converting", "demo"),
     ("cli", "as_keras"),
     ("__main__",),

@@ -96,6 +96,7 @@ def test_kernels_as_keras_1_writes_them_are_noted(layer: Any) -> None:
         ("engine.network", "Network"),
         ("engine.input_layer", "Input InputLayer"),
         ("models", "Model Sequential Input clone_model"),
+        ("errors", "KCompileError DataError ShapeError NotReadyError"),
         ("utils.np_utils", "to_categorical normalize"),
         ("utils.generic_utils", "get_custom_objects CustomObjectScope custom_object_scope Progbar"),
         ("utils.data_utils", "Sequence OrderedEnqueuer GeneratorEnqueuer"),

@@ -29,8 +29,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_hook)
-for _module in ("configs", "hdf5_models", "archives", "lambdas", "training_config", "optimizer_state", "json_yaml"):
-    importlib.import_module(f"kcompile.saving.{_module}")  # so that importing them is not mistaken for a file's doing
+for _module in ("saving.hdf5.models", "saving.archive.archives", "saving.training_config", "objects.dialects.lambdas"):
+    importlib.import_module(f"kcompile.{_module}")  # so that importing them is not mistaken for a file's doing
 
 
 @contextlib.contextmanager
