@@ -13,7 +13,7 @@ from kcompile.common.errors import DataTypeError, KCompileError, check_flag, sho
 from kcompile.common.html import PrintedHtml
 from kcompile.export.checked_indices import check_indices
 from kcompile.export.sizes import Dims, sizes_of
-from kcompile.ir.builder import Target
+from kcompile.ir.target import Target
 from kcompile.passes.onnx.opsets import OPSETS
 from kcompile.runtime.onnx_files import write_model
 

@@ -19,8 +19,8 @@ from kcompile.export.checked_indices import check_indices
 from kcompile.export.generations import MANIFEST, Folder, read_set, writing
 from kcompile.export.inference import check_opset, graph_name, require_built
 from kcompile.export.training_report import TrainingReport
-from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Input, Variable
+from kcompile.ir.target import Target
 from kcompile.runtime.onnx_files import pieces_of, place_weights
 from kcompile.runtime.storage import exclusive, storage_of
 

@@ -1,9 +1,9 @@
 """The intermediate representation: typed values, ops, graphs, their text form and their meaning in NumPy."""
 
 from kcompile.ir import ops as ops
-from kcompile.ir.builder import Builder, Target
 from kcompile.ir.core import (
     OPS,
+    Builder,
     Constant,
     Graph,
     Input,
@@ -13,13 +13,10 @@ from kcompile.ir.core import (
     Variable,
     apply,
     apply_multi,
-    bind_graph,
     constant,
     constant_of,
-    inline,
     input_value,
     make_node,
-    rebuild,
     scalar_of,
     scope,
     scope_of,
@@ -32,6 +29,12 @@ from kcompile.ir.interpret import Result, interpret
 from kcompile.ir.ops.recurrent.gru import gru
 from kcompile.ir.ops.recurrent.lstm import lstm
 from kcompile.ir.ops.recurrent.rnn import rnn
+from kcompile.ir.rebuilding import (
+    bind_graph,
+    inline,
+    rebuild,
+)
+from kcompile.ir.target import Target
 from kcompile.ir.types import TensorType, broadcast_shapes, parse_type, tensor_type
 
 __all__ = [

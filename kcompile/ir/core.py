@@ -11,19 +11,17 @@ import contextlib
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from kcompile.ir.dims import Dim, SymbolicDim, names_in, substitute
+from kcompile.ir.dims import Dim, names_in
 from kcompile.ir.errors import IRError
+from kcompile.ir.target import Target
 from kcompile.ir.types import TensorType, tensor_type
-
-if TYPE_CHECKING:
-    from kcompile.ir.builder import Builder
 
 Array = NDArray[Any]
 Permutation = tuple[int, ...]
@@ -406,93 +404,38 @@ class Graph:
         return {name for value in self.inputs for dim in value.shape for name in names_in(dim)}
 
 
-# ---- rebuilding
-
-Rule = Callable[[Node, tuple[Value, ...]], "Value | tuple[Value, ...] | None"]
+# ---- lowering
 
 
-def rebuild(graph: Graph, rule: Rule, replace: Mapping[Value, Value] | None = None) -> Graph:
-    """Walk ``graph`` in execution order and give ``rule`` each node with its already rewritten inputs.
+class Builder(Protocol):
+    """What :meth:`Op.lower` sees of the ONNX graph under construction; tensors are named by strings.
 
-    The rule returns the replacement (one value, or a tuple for several results) or ``None`` to keep the op.
-    Nodes whose inputs did not change are kept as they are, so that an idle pass returns the same values.
-    ``replace`` gives values to use instead of the named ones from the start.
+    ``kcompile.passes.onnx.emit`` implements it.
     """
-    new: dict[Value, Value] = dict(replace or {})
-    for node in graph.nodes():
-        if node.outputs and all(output in new for output in node.outputs):
-            continue
-        inputs = tuple(new[value] for value in node.inputs)
-        token = _scope.set(node.scope)
-        try:
-            result = rule(node, inputs)
-            if result is None:
-                kept = inputs == node.inputs
-                result = node.outputs if kept else make_node(node.op, *inputs).outputs
-        finally:
-            _scope.reset(token)
-        outputs = result if isinstance(result, tuple) else (result,)
-        new.update(zip(node.outputs, outputs, strict=True))
-    results = [new[value] for value in graph.results]
-    if all(a is b for a, b in zip(results, graph.results, strict=True)) and not replace:
-        return graph
-    return graph.with_results(results, [new.get(value, value) for value in graph.inputs])
 
+    target: Target
 
-def inline(graph: Graph, arguments: Sequence[Value]) -> tuple[Value, ...]:
-    """The outputs of ``graph`` with its inputs replaced by ``arguments``."""
-    if len(arguments) != len(graph.inputs):
-        raise IRError(f"graph {graph.name!r} takes {len(graph.inputs)} inputs, got {len(arguments)}")
-    new = dict(zip(graph.inputs, arguments, strict=True))
-    for node in graph.nodes():
-        if node.outputs[0] not in new:
-            inputs = tuple(new[value] for value in node.inputs)
-            made = node if inputs == node.inputs else make_node(node.op, *inputs)
-            new.update(zip(node.outputs, made.outputs, strict=True))
-    return tuple(new[value] for value in graph.outputs.values())
+    def op(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add a node with one output; an empty input name is an omitted optional input."""
 
+    def multi(self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> tuple[str, ...]:
+        """Add a node with several outputs."""
 
-def bind(op: Op, sizes: Mapping[str, Dim]) -> Op:
-    """``op`` with the named sizes among its attributes (and in its regions) replaced."""
-    changes = {}
-    for field in dataclasses.fields(op):
-        old = getattr(op, field.name)
-        if isinstance(old, (SymbolicDim, tuple, TensorType, Graph)):
-            new = _bind(old, sizes)
-            if new is not old and new != old:
-                changes[field.name] = new
-    return dataclasses.replace(op, **changes) if changes else op
+    def constant(self, array: Any, dtype: str | None = None) -> str:
+        """An initializer; equal ones are shared."""
 
+    def dims(self, dims: Sequence[Dim]) -> str:
+        """The int64 vector of these sizes: an initializer if all are known, else computed from the inputs."""
 
-def _bind(item: Any, sizes: Mapping[str, Dim]) -> Any:
-    match item:
-        case SymbolicDim():
-            return substitute(item, sizes)
-        case TensorType():
-            return item.substitute(sizes)
-        case Graph():
-            return bind_graph(item, sizes)
-        case tuple():
-            return tuple(_bind(part, sizes) for part in item)
-    return item
+    def subgraph(self, graph: Graph, names: Sequence[str | None]) -> Any:
+        """A GraphProto for a region.
 
+        ``names`` binds each of the region's inputs to a tensor of the outer graph, or (``None``) makes it an input
+        of the sub-graph.
+        """
 
-def bind_graph(graph: Graph, sizes: Mapping[str, Dim]) -> Graph:
-    """``graph`` with named sizes replaced, in the types of its inputs and in all attributes.
+    def inline(self, graph: Graph, names: Sequence[str]) -> tuple[str, ...]:
+        """Add the nodes of ``graph``, its inputs bound to ``names``; return the names of its outputs."""
 
-    Inputs whose type changes are replaced by new ones of the same label.
-    """
-    replace = {}
-    for value in graph.inputs:
-        new_type = value.type.substitute(sizes)
-        if new_type != value.type:
-            assert isinstance(value.op, Input)
-            replace[value] = apply(Input(value.op.label, new_type))
-
-    def rule(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
-        if isinstance(node.op, Leaf):
-            return None
-        op = bind(node.op, sizes)
-        return None if op is node.op else make_node(op, *inputs).outputs
-
-    return rebuild(graph, rule, replace)
+    def reshape(self, name: str, source: TensorType, shape: Sequence[Dim]) -> str:
+        """Reshape a tensor of type ``source``, without computing sizes at run time where possible."""

@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kcompile.ir.core import Array, Graph, Input, Op, Value, Variable, bind
+from kcompile.ir.core import (
+    Array,
+    Graph,
+    Input,
+    Op,
+    Value,
+    Variable,
+)
 from kcompile.ir.dims import Dim, name_of, substitute
 from kcompile.ir.errors import IRError
+from kcompile.ir.rebuilding import bind
 
 
 @dataclass

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Node
 from kcompile.ir.printing import print_graph
+from kcompile.ir.target import Target
 from kcompile.passes.algebra.cse import cse
 from kcompile.passes.algebra.dce import dce
 from kcompile.passes.algebra.fold import fold

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcompile.common.errors import KCompileError
-from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph
 from kcompile.ir.dims import SymbolicDim
 from kcompile.ir.ops.arrays.indexing import TopK
 from kcompile.ir.ops.recurrent.operators import RecurrentOperator
+from kcompile.ir.target import Target
 from kcompile.runtime import session as runtime
 from kcompile.runtime.late import LateUpdates, place_of
 from kcompile.runtime.storage import Buffer, aligned_empty, exclusive, storage_of

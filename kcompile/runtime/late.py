@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.ir.builder import Target
 from kcompile.ir.core import Graph, Variable
 from kcompile.ir.ops.arrays.variable_part import VariablePart
+from kcompile.ir.target import Target
 from kcompile.runtime import session as runtime
 from kcompile.runtime.storage import Buffer, Storage, aligned_empty, storage_of
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 
-from kcompile.ir.core import Constant, Graph, Node, Op, Value, make_node, rebuild
+from kcompile.ir.core import (
+    Constant,
+    Graph,
+    Node,
+    Op,
+    Value,
+    make_node,
+)
 from kcompile.ir.ops.elementwise.comparison import Equal, LogicalAnd, LogicalOr, LogicalXor
 from kcompile.ir.ops.elementwise.functions import Add, Mul
 from kcompile.ir.ops.loops.scan import Scan
 from kcompile.ir.printing import digest
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from kcompile.ir.core import Graph, Node, Value, apply, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    apply,
+)
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.arrays.slicing import Slice, Split
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.algebra.prune import prune
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions

@@ -6,9 +6,19 @@ import dataclasses
 
 import numpy as np
 
-from kcompile.ir.core import Array, Constant, Graph, Leaf, Node, Value, apply, constant_of, rebuild
+from kcompile.ir.core import (
+    Array,
+    Constant,
+    Graph,
+    Leaf,
+    Node,
+    Value,
+    apply,
+    constant_of,
+)
 from kcompile.ir.dims import SymbolicDim
 from kcompile.ir.interpret import evaluate
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from kcompile.ir.core import Graph, Node, Value, make_node, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    make_node,
+)
 from kcompile.ir.ops.loops.regions import RegionOp
 from kcompile.ir.ops.recurrent.base import Recurrence
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
 

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kcompile.ir.core import Array, Graph, Node, Value, Variable, bind_graph, constant, rebuild
+from kcompile.ir.core import (
+    Array,
+    Graph,
+    Node,
+    Value,
+    Variable,
+    constant,
+)
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.loops.control import LearningPhase
+from kcompile.ir.rebuilding import (
+    bind_graph,
+    rebuild,
+)
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
 

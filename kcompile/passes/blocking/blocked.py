@@ -14,7 +14,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kcompile.ir.core import Graph, Node, Permutation, Value, apply, apply_multi, constant, constant_of, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Permutation,
+    Value,
+    apply,
+    apply_multi,
+    constant,
+    constant_of,
+)
 from kcompile.ir.ops.arrays.indexing import gather
 from kcompile.ir.ops.arrays.reduction import ReduceMean, ReduceSum, Reduction
 from kcompile.ir.ops.arrays.shaping import reshape, transpose
@@ -49,6 +58,7 @@ from kcompile.ir.ops.spatial.normalization import BatchNormGrad, BatchNormTraini
 from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
 from kcompile.ir.ops.spatial.spatial import to_channels_first, to_channels_last
 from kcompile.ir.ops.spatial.window_maxima import compares_images
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.blocking import groups as grouped
 from kcompile.passes.blocking.convolutions import Kernels, channels_of
 from kcompile.passes.blocking.weight_gradients import (

@@ -11,11 +11,20 @@ from math import prod
 
 import numpy as np
 
-from kcompile.ir.core import Array, Graph, Node, Value, apply, constant, constant_of, rebuild
+from kcompile.ir.core import (
+    Array,
+    Graph,
+    Node,
+    Value,
+    apply,
+    constant,
+    constant_of,
+)
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.elementwise.functions import Add
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
 from kcompile.ir.ops.spatial.spatial import Pads, channel_axis, span, spatial_sizes
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.fusion.fuse import vector_along
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions

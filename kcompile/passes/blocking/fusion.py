@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    apply,
+    constant_of,
+)
 from kcompile.ir.dims import product
 from kcompile.ir.ops.blocked.blocked import BlockedAffine, BlockedConv
 from kcompile.ir.ops.blocked.few import BlockedConvFew
@@ -13,6 +19,7 @@ from kcompile.ir.ops.elementwise.functions import Add, Relu, add, mul, power, su
 from kcompile.ir.ops.spatial.convolution import Conv
 from kcompile.ir.ops.spatial.normalization import BatchNormInference
 from kcompile.ir.ops.spatial.spatial import channel_axis
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions
 

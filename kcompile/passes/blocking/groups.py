@@ -5,7 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from kcompile.ir.core import Graph, Node, Value, apply, constant_of, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    apply,
+    constant_of,
+)
 from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.arrays.shaping import concat, expand, reshape, slice_axes
 from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad
@@ -17,6 +23,7 @@ from kcompile.ir.ops.blocked.groups import (
 from kcompile.ir.ops.blocked.groups_lowering import is_depthwise, reversed_pads
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
 from kcompile.ir.ops.spatial.spatial import static_pads
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.blocking.convolutions import Kernels
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions

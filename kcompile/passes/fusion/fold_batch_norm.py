@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.core import Array, Graph, Node, Value, apply, constant, constant_of, rebuild
+from kcompile.ir.core import (
+    Array,
+    Graph,
+    Node,
+    Value,
+    apply,
+    constant,
+    constant_of,
+)
 from kcompile.ir.ops.elementwise.functions import Add, Div, Mul, Sub, add, mul
 from kcompile.ir.ops.products.gemm import Gemm, gemm
 from kcompile.ir.ops.products.linalg import MatMul
@@ -15,6 +23,7 @@ from kcompile.ir.ops.shapes.reshaping import Reshape, reshape
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
 from kcompile.ir.ops.spatial.normalization import BatchNormInference
 from kcompile.ir.ops.spatial.spatial import channel_axis
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions
 

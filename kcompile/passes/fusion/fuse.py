@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from kcompile.ir.core import Graph, Node, Value, apply, constant, constant_of, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    apply,
+    constant,
+    constant_of,
+)
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.arrays.reduction import ReduceSum, Reduction
 from kcompile.ir.ops.arrays.slicing import Concat, concat
@@ -13,6 +20,7 @@ from kcompile.ir.ops.products.softmax import LogSoftmax, Softmax
 from kcompile.ir.ops.shapes.reshaping import Reshape, Transpose, reshape
 from kcompile.ir.ops.spatial.convolution import Conv
 from kcompile.ir.ops.spatial.spatial import channel_axis
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import Rules, count_uses, in_regions, rewrite
 from kcompile.passes.rules.movement import permutation_of

@@ -10,7 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from kcompile.ir.core import Graph, Node, Value, apply, apply_multi, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    apply,
+    apply_multi,
+)
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.arrays.reduction import ReduceMax, ReduceMean, ReduceMin, ReduceSum, Reduction
 from kcompile.ir.ops.arrays.shaping import reshape, transpose
@@ -22,6 +28,7 @@ from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad
 from kcompile.ir.ops.spatial.normalization import BatchNormGrad, BatchNormInference, BatchNormTraining
 from kcompile.ir.ops.spatial.pooling import Pooling
 from kcompile.ir.ops.spatial.spatial import to_channels_first, to_channels_last
+from kcompile.ir.rebuilding import rebuild
 from kcompile.ir.types import TensorType
 from kcompile.passes.layouts.image_convolutions import convolve, gains, pool
 from kcompile.passes.machinery.report import fired

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
-from kcompile.ir.core import Graph, Node, Value, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+)
 from kcompile.ir.ops.arrays.shaping import transpose
 from kcompile.ir.ops.spatial.pooling import MaxPoolGrad
 from kcompile.ir.ops.spatial.spatial import to_channels_first, to_channels_last
 from kcompile.ir.ops.spatial.window_maxima import compares_runs, grad_by_runs
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
 

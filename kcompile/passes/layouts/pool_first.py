@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from kcompile.ir.core import Graph, Node, Value, apply, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    apply,
+)
 from kcompile.ir.ops.arrays.reduction import ReduceMax
 from kcompile.ir.ops.elementwise.functions import Relu
 from kcompile.ir.ops.spatial.pooling import MaxPool
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses
 

@@ -8,7 +8,12 @@ if that is wanted by the next.
 from __future__ import annotations
 
 from kcompile.ir import costs
-from kcompile.ir.core import Graph, Node, Value, constant_of, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    constant_of,
+)
 from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice
 from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
@@ -16,6 +21,7 @@ from kcompile.ir.ops.spatial.enlarging import Enlarge
 from kcompile.ir.ops.spatial.normalization import BatchNormInference
 from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool
 from kcompile.ir.ops.spatial.spatial import static_pads
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.layouts.as_images import SEQUENCE, ImageWalk
 from kcompile.passes.machinery.rewrite import in_regions
 

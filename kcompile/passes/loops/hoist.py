@@ -15,12 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kcompile.ir.core import Graph, Node, Value, make_node, rebuild, scope_of
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    make_node,
+    scope_of,
+)
 from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.elementwise.functions import Neg, add, sub
 from kcompile.ir.ops.loops.regions import region_input
 from kcompile.ir.ops.loops.scan import Loop, Scan, State, close_scan
 from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.loops.hoist_plan import Plan, operands_of, plan_of
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, has_regions, in_regions, is_number

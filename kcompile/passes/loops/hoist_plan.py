@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kcompile.ir.core import Graph, Leaf, Node, Op, Value, bind_graph, make_node, scope_of, toposort
+from kcompile.ir.core import (
+    Graph,
+    Leaf,
+    Node,
+    Op,
+    Value,
+    make_node,
+    scope_of,
+    toposort,
+)
 from kcompile.ir.dims import Dim, name_of
 from kcompile.ir.ops.elementwise.functions import Add, Sub
 from kcompile.ir.ops.loops.regions import region_input
@@ -14,6 +23,7 @@ from kcompile.ir.ops.products.gemm import Gemm
 from kcompile.ir.ops.products.linalg import MatMul
 from kcompile.ir.ops.shapes.reshaping import Reshape
 from kcompile.ir.ops.spatial.convolution import Convolution
+from kcompile.ir.rebuilding import bind_graph
 from kcompile.passes.layouts.layout import TYPICAL_SIZE
 from kcompile.passes.machinery.flops import elements
 from kcompile.passes.machinery.rewrite import count_uses

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from kcompile.ir.core import Graph, Node, Value, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+)
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.arrays.slicing import Slice, split
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from kcompile.ir.core import Graph, Leaf, Node, Op, Value, make_node, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Leaf,
+    Node,
+    Op,
+    Value,
+    make_node,
+)
 from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.ir.ops.elementwise.functions import (
     Acos,
@@ -31,6 +38,7 @@ from kcompile.ir.ops.elementwise.functions import (
 from kcompile.ir.ops.loops.regions import region_input
 from kcompile.ir.ops.loops.scan import Scan
 from kcompile.ir.ops.shapes.reshaping import Reshape
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.flops import elements, work_of_node
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import has_regions, in_regions

@@ -7,10 +7,18 @@ of ``Scan`` costs a node no more than the graph around it does.
 
 from __future__ import annotations
 
-from kcompile.ir.core import Graph, Node, Value, inline, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+)
 from kcompile.ir.ops.loops.regions import zeros_of
 from kcompile.ir.ops.loops.scan import Scan
 from kcompile.ir.ops.shapes.reshaping import reshape
+from kcompile.ir.rebuilding import (
+    inline,
+    rebuild,
+)
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import has_regions, in_regions
 

@@ -8,8 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.ir.core import Array, Graph, Leaf, Node, Op, Value, constant_of, make_node, rebuild
+from kcompile.ir.core import (
+    Array,
+    Graph,
+    Leaf,
+    Node,
+    Op,
+    Value,
+    constant_of,
+    make_node,
+)
 from kcompile.ir.errors import IRError
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 
 Replacement = Value | tuple[Value, ...] | None

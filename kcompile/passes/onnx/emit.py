@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.ir.builder import Target
 from kcompile.ir.core import Array, Constant, Graph, Input, Value, Variable
 from kcompile.ir.dims import Dim, FloorDiv, SymbolicDim, named
 from kcompile.ir.errors import IRError
+from kcompile.ir.target import Target
 from kcompile.ir.types import TensorType
 from kcompile.passes.onnx.initializers import fingerprint, tensors_of
 from kcompile.passes.onnx.kept_pads import keep_pads

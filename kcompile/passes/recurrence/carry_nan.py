@@ -13,7 +13,14 @@ from functools import reduce
 
 import numpy as np
 
-from kcompile.ir.core import Graph, Node, Value, constant, constant_of, make_node, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    constant,
+    constant_of,
+    make_node,
+)
 from kcompile.ir.ops.arrays.indexing import Gather
 from kcompile.ir.ops.arrays.nan_search import any_nan
 from kcompile.ir.ops.arrays.slicing import Concat, Slice, Split
@@ -22,6 +29,7 @@ from kcompile.ir.ops.elementwise.comparison import less, logical_or
 from kcompile.ir.ops.recurrent.operators import OnnxRNN, RecurrentOperator
 from kcompile.ir.ops.shapes.reshaping import Reshape, Transpose, reshape
 from kcompile.ir.ops.shapes.sizes import iota
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.recurrence.reshaped_axes import axis_before_reshape
 

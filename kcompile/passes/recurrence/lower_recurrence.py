@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kcompile.ir.core import Graph, Node, Value, constant, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    constant,
+)
 from kcompile.ir.ops.arrays.indexing import gather
 from kcompile.ir.ops.arrays.slicing import concat
 from kcompile.ir.ops.elementwise.arithmetic import maximum, where
@@ -25,6 +30,7 @@ from kcompile.ir.ops.recurrent.operators import (
 from kcompile.ir.ops.recurrent.rnn import Rnn
 from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose, expand_dims, reshape, squeeze, transpose
 from kcompile.ir.ops.shapes.sizes import iota
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.algebra.cse import cse
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions, rewrite, uniform_of

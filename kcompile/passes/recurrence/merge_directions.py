@@ -10,10 +10,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kcompile.ir.core import Graph, Node, Value, apply_multi, rebuild, scope_of, toposort
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    apply_multi,
+    scope_of,
+    toposort,
+)
 from kcompile.ir.ops.arrays.shaping import reverse, squeeze, stack
 from kcompile.ir.ops.arrays.slicing import split
 from kcompile.ir.ops.recurrent.base import Recurrence
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
 

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kcompile.ir.core import Graph, Node, Value, make_node, rebuild
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    make_node,
+)
 from kcompile.ir.ops.elementwise.functions import Add
 from kcompile.ir.ops.recurrent.base import Recurrence
 from kcompile.ir.ops.recurrent.gru import Gru
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.fusion.fuse import vector_along
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions

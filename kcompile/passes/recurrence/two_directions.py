@@ -5,10 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from kcompile.ir.core import Graph, Node, Value, rebuild, toposort
+from kcompile.ir.core import (
+    Graph,
+    Node,
+    Value,
+    toposort,
+)
 from kcompile.ir.ops.arrays.slicing import concat, split
 from kcompile.ir.ops.loops.regions import zeros_of
 from kcompile.ir.ops.recurrent.operators import RecurrentOperator, recurrent_operator
+from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 
 

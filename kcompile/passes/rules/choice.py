@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from kcompile.ir.core import Node, Value, apply, apply_multi, constant, inline
+from kcompile.ir.core import (
+    Node,
+    Value,
+    apply,
+    apply_multi,
+    constant,
+)
 from kcompile.ir.ops.arrays.shaping import expand
 from kcompile.ir.ops.elementwise.comparison import LogicalAnd, LogicalNot, LogicalOr, logical_not
 from kcompile.ir.ops.elementwise.functions import Cast, Where, cast
 from kcompile.ir.ops.loops.control import Cond, Select
+from kcompile.ir.rebuilding import inline
 from kcompile.passes.machinery.rewrite import Rules, same_type, uniform_of
 
 RULES = Rules()

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Graph, Node, Op, Permutation, Value, apply, input_value
+from kcompile.ir.core import Array, Builder, Gradients, Graph, Node, Op, Permutation, Value, apply, input_value
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.slicing import pad
 from kcompile.ir.ops.arrays.slicing import reverse as flip

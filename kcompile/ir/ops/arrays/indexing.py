@@ -8,8 +8,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply, apply_multi, constant, constant_of
+from kcompile.ir.core import (
+    Array,
+    Builder,
+    Gradients,
+    Node,
+    Op,
+    Permutation,
+    Value,
+    apply,
+    apply_multi,
+    constant,
+    constant_of,
+)
 from kcompile.ir.dims import Dim, as_integers, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.scatter_lowering import lower_scatter_nd_add, sum_rows

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Value, apply
+from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Value, apply
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.shapes.axes import check_axes
 from kcompile.ir.types import TensorType

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply, constant
+from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply, constant
 from kcompile.ir.dims import Dim, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.cumulative import cumprod, cumsum

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Node, Op, Value, apply, constant
+from kcompile.ir.core import Array, Builder, Node, Op, Value, apply, constant
 from kcompile.ir.dims import as_integers
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.cumulative import cumsum

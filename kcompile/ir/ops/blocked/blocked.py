@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Node, Op
+from kcompile.ir.core import Array, Builder, Node, Op
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.blocked import lowering

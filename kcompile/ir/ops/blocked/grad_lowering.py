@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
+from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.blocked.lowering import DOMAIN, integers, pad_end, padded_filter, takes_plain
 from kcompile.ir.types import TensorType

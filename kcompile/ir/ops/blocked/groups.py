@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Node
+from kcompile.ir.core import Array, Builder, Node
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.blocked import groups_lowering as lowering

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile.ir.builder import Builder
+from kcompile.ir.core import Builder
 from kcompile.ir.dims import product
 from kcompile.ir.ops.spatial.normalization_lowering import coefficients, inverse_deviation
 from kcompile.ir.ops.spatial.spatial import Pads, static_pads

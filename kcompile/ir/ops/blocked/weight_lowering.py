@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
+from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim, floor_divide
 from kcompile.ir.ops.blocked.lowering import DOMAIN, integers
 from kcompile.ir.ops.blocked.tiles import Tiling, WindowSum, cheapest_tiling

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from kcompile.ir.builder import Builder, Target
-from kcompile.ir.core import Graph, Node, Value, input_value
+from kcompile.ir.core import Builder, Graph, Node, Value, input_value
 from kcompile.ir.ops.elementwise.arithmetic import Unary
+from kcompile.ir.target import Target
 
 KERNELS = ("float16", "float32")
 """Element types of which ONNX Runtime computes these operators; of float16 by way of float32."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.ir.builder import Builder, Target
-from kcompile.ir.core import Array, Gradients, Node, Value, apply, constant
+from kcompile.ir.core import Array, Builder, Gradients, Node, Value, apply, constant
 from kcompile.ir.ops.elementwise.activation_base import KERNELS, Activation, in_parts, runs_here
 from kcompile.ir.ops.elementwise.base import unary
 from kcompile.ir.ops.elementwise.comparison import greater, less
@@ -32,6 +31,7 @@ from kcompile.ir.ops.elementwise.functions import (
     where,
 )
 from kcompile.ir.ops.elementwise.rectifiers import BetweenGrad, EqualGrad, LeakySlope
+from kcompile.ir.target import Target
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946

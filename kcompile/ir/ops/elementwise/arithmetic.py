@@ -9,8 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Operand, Value, apply, as_value, constant
+from kcompile.ir.core import Array, Builder, Gradients, Node, Operand, Value, apply, as_value, constant
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.base import Elementwise, binary, unary
 from kcompile.ir.ops.elementwise.comparison import greater_equal, less_equal

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Node, Op, Operand, Permutation, Value, apply, as_value
+from kcompile.ir.core import Array, Builder, Node, Op, Operand, Permutation, Value, apply, as_value
 from kcompile.ir.ops.shapes.batching import with_ones
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Operand, Value
+from kcompile.ir.core import Array, Builder, Gradients, Node, Operand, Value
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.base import Elementwise, binary, unary
 from kcompile.ir.types import TensorType, broadcast_shapes

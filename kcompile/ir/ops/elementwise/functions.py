@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Value, apply
+from kcompile.ir.core import Array, Builder, Gradients, Node, Value, apply
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.activation_base import KERNELS, in_parts, runs_here
 from kcompile.ir.ops.elementwise.arithmetic import (

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Value, apply, constant_of
+from kcompile.ir.core import Array, Builder, Gradients, Node, Value, apply, constant_of
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.activation_base import Activation, runs_here
 from kcompile.ir.ops.elementwise.arithmetic import Binary, Unary, maximum, minimum, mul, where, zeros_like

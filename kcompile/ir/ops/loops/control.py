@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
 from kcompile.ir.core import (
     Array,
+    Builder,
     Gradients,
     Graph,
     Leaf,
@@ -21,7 +21,6 @@ from kcompile.ir.core import (
     apply,
     apply_multi,
     as_value,
-    inline,
 )
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.base import Elementwise, broadcastable
@@ -38,6 +37,7 @@ from kcompile.ir.ops.loops.regions import (
     zeros_of,
 )
 from kcompile.ir.ops.loops.scan import scan
+from kcompile.ir.rebuilding import inline
 from kcompile.ir.types import TensorType, broadcast_shapes
 
 __all__ = ["Cond", "LearningPhase", "Select", "cond", "learning_phase", "scan", "select"]

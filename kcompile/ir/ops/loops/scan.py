@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Graph, Node, Op, Value, apply_multi, inline
+from kcompile.ir.core import (
+    Array,
+    Builder,
+    Gradients,
+    Graph,
+    Node,
+    Op,
+    Value,
+    apply_multi,
+)
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.functions import add
@@ -24,6 +32,7 @@ from kcompile.ir.ops.loops.regions import (
     zeros_of,
 )
 from kcompile.ir.ops.shapes.sizes import iota
+from kcompile.ir.rebuilding import inline
 from kcompile.ir.types import TensorType, same_dim, tensor_type
 
 

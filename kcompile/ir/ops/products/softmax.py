@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply
+from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.elementwise.functions import exp, mul, sub

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Gradients, Graph, Node, Op, Value, apply, input_value, make_node
+from kcompile.ir.core import Builder, Gradients, Graph, Node, Op, Value, apply, input_value, make_node
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.arrays.slicing import split, stack

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Graph, Node, Op, Value, apply_multi, input_value
+from kcompile.ir.core import Array, Builder, Gradients, Graph, Node, Op, Value, apply_multi, input_value
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.loops.regions import zeros_of
 from kcompile.ir.ops.recurrent.activations import activation_named

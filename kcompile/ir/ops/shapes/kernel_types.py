@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kcompile.ir.builder import Builder
+from kcompile.ir.core import Builder
 
 KERNEL_TYPES = ("float16", "float32", "float64", "int32", "int64")
 

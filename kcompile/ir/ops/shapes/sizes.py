@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Value, apply, constant_of
+from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Value, apply, constant_of
 from kcompile.ir.dims import Dim, as_integers
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType, dtype_name

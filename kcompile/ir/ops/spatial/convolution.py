@@ -14,8 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Value, apply
+from kcompile.ir.core import Array, Builder, Gradients, Value, apply
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import reduce_sum

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kcompile.ir.builder import Builder
+from kcompile.ir.core import Builder
 from kcompile.ir.ops.spatial import convolution_table as table
 from kcompile.ir.ops.spatial.spatial import balanced, lower_pad, span, static_pads
 from kcompile.ir.types import TensorType

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from kcompile.ir.builder import Builder
+from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.spatial.spatial import lower_pad, offsets, static_pads

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from numpy import ndindex
 
-from kcompile.ir.builder import Builder
+from kcompile.ir.core import Builder
 from kcompile.ir.dims import product
 from kcompile.ir.ops.spatial import convolution_table as table
 from kcompile.ir.ops.spatial.spatial import lower_pad, padded_type, span, static_pads

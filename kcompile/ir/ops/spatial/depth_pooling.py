@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Node, Op
+from kcompile.ir.core import Array, Builder, Node, Op
 from kcompile.ir.dims import Dim, floor_divide, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType, same_dim

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Gradients, Node, Op, Permutation, Value, apply
+from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply
 from kcompile.ir.dims import Dim, divide_exactly
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.shapes.axes import normalize_axis

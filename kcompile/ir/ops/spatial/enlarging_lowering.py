@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Graph, input_value
+from kcompile.ir.core import Builder, Graph, input_value
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.shapes.kernel_types import narrowed, widened
 from kcompile.ir.ops.spatial import interpolation

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
 from kcompile.ir.core import (
     Array,
+    Builder,
     Gradients,
     Node,
     Op,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array
+from kcompile.ir.core import Array, Builder
 from kcompile.ir.dims import as_integers, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.spatial.enlarging import Enlarge

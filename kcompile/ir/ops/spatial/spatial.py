@@ -9,8 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from kcompile.ir.builder import Builder
-from kcompile.ir.core import Array, Node, Op, Permutation, Value, apply
+from kcompile.ir.core import Array, Builder, Node, Op, Permutation, Value, apply
 from kcompile.ir.dims import Dim, Shape, floor_divide
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.shapes.batching import all_stacked, merged, parted
