@@ -6,8 +6,10 @@ used, so that importing the package is quick and needs neither ONNX nor ONNX Run
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kcompile.common.doors import door
+from kcompile.common.version import __version__
 
 if TYPE_CHECKING:
     from kcompile import (
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from kcompile.runtime.options import configure
     from kcompile.training.gradient_tape import GradientTape
 
-__version__ = "0.1.0"
-
 _MODULES = (
     "activations", "backend", "callbacks", "constraints", "datasets", "engine", "errors", "export", "initializers",
     "ir", "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "saving", "utils",
@@ -48,21 +48,7 @@ _NAMES = {
     "configure": "kcompile.runtime.options",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"kcompile.{name}")
-    if name in _NAMES:
-        value = globals()[name] = getattr(importlib.import_module(_NAMES[name]), name)
-        return value
-    from kcompile.common.absent_names import absent
-
-    return absent(__name__)(name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_NAMES})
-
+__getattr__, __dir__ = door(__name__, _NAMES, _MODULES)
 
 __all__ = [
     "GradientTape",

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kcompile.common.version import __version__
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 a check failed, 2 wrong use or input."""
@@ -40,8 +42,6 @@ def _sentence(error: Exception) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """What the command understands."""
-    from kcompile import __version__
-
     top = argparse.ArgumentParser(prog="kcompile", description="Keras-style models as ONNX graphs.")
     top.add_argument("--version", action="version", version=f"kcompile {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")

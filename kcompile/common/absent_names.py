@@ -11,6 +11,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from kcompile.common.errors import did_you_mean
+from kcompile.common.version import __version__
+
 _SESSION = "there are no sessions here: what is needed is compiled when it is used; kcompile.configure sets threads"
 INSTEAD = {
     "backend": {"get_session": _SESSION, "set_session": _SESSION, "tf": "kcompile runs without TensorFlow; use K"},
@@ -50,9 +53,6 @@ def _sentence(module: str, name: str) -> str:
     start = f"module {module!r} has no attribute {name!r}"
     if name.startswith("_"):
         return start
-    from kcompile import __version__
-    from kcompile.common.errors import did_you_mean
-
     short = module.partition(".")[2]
     if advice := INSTEAD.get(short, {}).get(name):
         return f"{start}; {advice}"

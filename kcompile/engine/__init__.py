@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kcompile.common.doors import door
 
 if TYPE_CHECKING:
     from kcompile.engine.input_layer import Input, InputLayer
@@ -13,34 +14,21 @@ if TYPE_CHECKING:
     from kcompile.models.model import Model
     from kcompile.models.sequential import Sequential
 
-_MODULES = {
-    "Input": "input_layer",
-    "InputLayer": "input_layer",
-    "InputSpec": "node",
-    "Layer": "layer",
-    "Model": "training",
-    "Network": "network",
-    "Node": "node",
-    "Sequential": "sequential",
-    "get_source_inputs": "node",
+_NAMES = {
+    "Input": "kcompile.engine.input_layer",
+    "InputLayer": "kcompile.engine.input_layer",
+    "InputSpec": "kcompile.engine.node",
+    "Layer": "kcompile.engine.layer",
+    "Model": "kcompile.models.model",
+    "Network": "kcompile.engine.network",
+    "Node": "kcompile.engine.node",
+    "Sequential": "kcompile.models.sequential",
+    "get_source_inputs": "kcompile.engine.node",
 }
 # Keras' modules of things that stand elsewhere here.
-_DOORS = ("base_layer", "data_adapter", "sequential", "topology", "training")
+_MODULES = ("base_layer", "data_adapter", "sequential", "topology", "training")
 
-
-def __getattr__(name: str) -> Any:
-    if name in _DOORS:
-        return importlib.import_module(f"kcompile.engine.{name}")
-    if name not in _MODULES:
-        from kcompile.common.absent_names import absent
-
-        return absent(__name__)(name)
-    return getattr(importlib.import_module(f"kcompile.engine.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_DOORS, *_MODULES})
-
+__getattr__, __dir__ = door(__name__, _NAMES, _MODULES)
 
 __all__ = [
     "Input", "InputLayer", "InputSpec", "Layer", "Model", "Network", "Node", "Sequential", "get_source_inputs",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.common.errors import DataTypeError, KCompileError, check_flag, shown
 from kcompile.common.html import PrintedHtml
+from kcompile.common.version import __version__
 from kcompile.export.checked_indices import check_indices
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.target import Target
@@ -244,8 +245,6 @@ def count_operators(proto: onnx.ModelProto) -> Counter[str]:
 
 def _metadata(model: Model) -> dict[str, str]:
     import json
-
-    from kcompile import __version__
 
     found = {"kcompile.version": __version__, "kcompile.model": model.name}
     try:

@@ -5,8 +5,9 @@ Nothing in a file is trusted: see :mod:`kcompile.common.limits`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kcompile.common.doors import door
 
 if TYPE_CHECKING:
     from kcompile.objects.lookup import (
@@ -21,30 +22,19 @@ if TYPE_CHECKING:
     )
     from kcompile.saving.models import load_model, load_weights, save_model, save_weights
 
-_OF_UTILS = (
+_OF_OBJECTS = (
     "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
     "get_registered_name", "get_registered_object", "register_keras_serializable", "serialize_keras_object",
 )  # fmt: skip
 _NAMES = {
-    **dict.fromkeys(_OF_UTILS, "kcompile.objects.lookup"),
+    **dict.fromkeys(_OF_OBJECTS, "kcompile.objects.lookup"),
     "load_model": "kcompile.saving.models",
     "load_weights": "kcompile.saving.models",
     "save_model": "kcompile.saving.models",
     "save_weights": "kcompile.saving.models",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        from kcompile.common.absent_names import absent
-
-        return absent(__name__)(name)
-    return getattr(importlib.import_module(_NAMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES})
-
+__getattr__, __dir__ = door(__name__, _NAMES)
 
 __all__ = [
     "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from kcompile import __version__
 from kcompile.common.errors import KCompileError, warn
 from kcompile.common.limits import CONFIG_BYTES, MEMORY_SHARE, UnsafeFileError, free_memory
 from kcompile.common.loading import Loading, loading
+from kcompile.common.version import __version__
 from kcompile.engine.added_layers import AddMetric
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
