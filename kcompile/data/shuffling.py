@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.utils.random_seed import seedings
+from kcompile.common.seeding import seedings
 
 
 class Shuffling:

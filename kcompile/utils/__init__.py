@@ -1,5 +1,6 @@
 """keras.utils: small tools around models and data."""
 
+from kcompile.backend.seeding import set_random_seed
 from kcompile.common.absent_names import absent
 from kcompile.common.progbar import Progbar
 from kcompile.data.labels import normalize, to_categorical
@@ -19,7 +20,6 @@ from kcompile.objects.lookup import (
 from kcompile.utils import conv_utils, data_utils, generic_utils, io_utils, layer_utils, np_utils
 from kcompile.utils.io_utils import HDF5Matrix
 from kcompile.utils.layer_utils import convert_all_kernels_in_model, get_source_inputs
-from kcompile.utils.random_seed import set_random_seed
 
 __getattr__ = absent(__name__)
 

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
-import numpy as np
-
+from kcompile.backend.random import random_counter
 from kcompile.common.errors import check_int
-
-_seedings = 0
-
-
-def seedings() -> int:
-    """How often :func:`set_random_seed` was called."""
-    return _seedings
+from kcompile.common.seeding import seed_generators
 
 
 def set_random_seed(seed: int) -> None:
@@ -27,11 +18,5 @@ def set_random_seed(seed: int) -> None:
         TypeError: not an integer.
         ValueError: outside of 0 to 2**32 - 1.
     """
-    from kcompile.backend.random import random_counter
-
-    number = check_int("set_random_seed", "seed", seed, minimum=0, maximum=2**32 - 1)
-    global _seedings
-    _seedings += 1
-    random.seed(number)
-    np.random.seed(number)
+    seed_generators(check_int("set_random_seed", "seed", seed, minimum=0, maximum=2**32 - 1))
     random_counter().assign(0)
