@@ -13,7 +13,7 @@ FILES = sorted(path for path in (ROOT / "kcompile").rglob("*.py") if "scripts" n
 HEAVY = {
     "onnxruntime": ("runtime/session.py", "runtime/ort_format.py", "export/"),
     "onnx": ("passes/onnx/", "runtime/", "export/", "inspecting/", "saving/"),
-    "h5py": ("saving/", "utils/"),
+    "h5py": ("saving/",),
 }
 # fmt: on
 NEVER = {"tensorflow", "torch", "keras", "tf_keras", "jax"}

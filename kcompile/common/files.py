@@ -1,9 +1,10 @@
-"""Writing files so that nothing is lost: beside the target, flushed to disk, then renamed."""
+"""Writing files so that nothing is lost: beside the target, flushed to disk, then renamed; asking before that."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -133,3 +134,21 @@ def _sync_folder(folder: Path) -> None:
         pass  # some file systems do not sync folders
     finally:
         os.close(descriptor)
+
+
+# ---- paths
+
+
+def ask_to_proceed_with_overwrite(filepath: Any) -> bool:
+    """Whether a file may be replaced, asked on the terminal; without a terminal it may not."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return False
+    answer = ""
+    while answer not in ("y", "n"):
+        answer = input(f"{os.fspath(filepath)!r} exists; replace it? [y/n] ").strip().lower()[:1]
+    return answer == "y"
+
+
+def path_to_string(path: Any) -> Any:
+    """A path object as text; anything else as it is."""
+    return os.fspath(path) if isinstance(path, os.PathLike) else path

@@ -50,7 +50,8 @@ def save_model(
         OSError: the folder does not exist, the disk is full, a file exists and must not be replaced.
         ValueError: a model that no configuration can describe (one that computes with variables outside of layers).
     """
-    from kcompile.saving.hdf5.models import hdf5_bytes, write_model
+    from kcompile.saving.hdf5.memory import hdf5_bytes
+    from kcompile.saving.hdf5.models import write_model
 
     if not isinstance(model, Model):
         raise DataTypeError(f"save_model takes a model and a path, got {shown(model)}")
@@ -247,7 +248,7 @@ def _is_group(source: Any) -> bool:
 
 def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
     """Write all weights; see :meth:`kcompile.models.saving_methods.SavingMethods.save_weights`."""
-    from kcompile.saving.hdf5.models import hdf5_bytes
+    from kcompile.saving.hdf5.memory import hdf5_bytes
     from kcompile.saving.hdf5.weights import write_weights
 
     if not model.built:

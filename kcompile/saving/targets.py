@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from kcompile.common.errors import DataTypeError, KCompileError, shown
-from kcompile.common.files import write_atomically
+from kcompile.common.files import ask_to_proceed_with_overwrite, write_atomically
 
 
 def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:
@@ -18,8 +18,6 @@ def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:
         TypeError: neither a path nor a binary file object.
     """
     if isinstance(target, (str, os.PathLike)):
-        from kcompile.utils.io_utils import ask_to_proceed_with_overwrite
-
         if not overwrite and os.path.exists(target) and not ask_to_proceed_with_overwrite(target):
             raise FileExistsError(f"{os.fspath(target)!r} exists and is not replaced; use overwrite=True")
         write_atomically(target, data)

@@ -6,6 +6,7 @@ from kcompile.common.progbar import Progbar
 from kcompile.data.labels import normalize, to_categorical
 from kcompile.data.sequence import GeneratorEnqueuer, OrderedEnqueuer, PyDataset, Sequence
 from kcompile.data.unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from kcompile.engine.node import get_source_inputs
 from kcompile.engine.summary import print_summary
 from kcompile.objects.lookup import (
     CustomObjectScope,
@@ -17,9 +18,9 @@ from kcompile.objects.lookup import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from kcompile.saving.hdf5.matrix import HDF5Matrix
+from kcompile.saving.kernels import convert_all_kernels_in_model
 from kcompile.utils import conv_utils, data_utils, generic_utils, io_utils, layer_utils, np_utils
-from kcompile.utils.io_utils import HDF5Matrix
-from kcompile.utils.layer_utils import convert_all_kernels_in_model, get_source_inputs
 
 __getattr__ = absent(__name__)
 

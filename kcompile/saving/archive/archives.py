@@ -26,7 +26,8 @@ from kcompile.saving.archive.optimizers import read_optimizer, write_optimizer
 from kcompile.saving.archive.weights import Layout, entry_name, read_weights, write_weights
 from kcompile.saving.archive.zip_files import StoredZip, open_zip
 from kcompile.saving.hdf5.files import DamagedFileError, StoredGroup, open_hdf5
-from kcompile.saving.hdf5.models import LoadedFrom, hdf5_bytes
+from kcompile.saving.hdf5.memory import hdf5_bytes
+from kcompile.saving.hdf5.models import LoadedFrom
 from kcompile.saving.text import KERAS_VERSION as OWN_VERSION
 from kcompile.saving.text import read_json
 from kcompile.saving.training_config import compile_as, training_config

@@ -44,17 +44,6 @@ class LoadedFrom:
 # ---- writing
 
 
-def hdf5_bytes(write: Any) -> bytes:
-    """The bytes of an HDF5 file that ``write(group)`` filled; it is built in memory, where no disk can be full."""
-    import h5py
-
-    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
-        write(file)
-        file.flush()
-        image: bytes = file.id.get_file_image()
-    return image
-
-
 def write_model(group: Any, model: Model, include_optimizer: bool = True) -> None:
     """Write all of ``model`` into an empty ``h5py.Group``.
 
