@@ -11,6 +11,10 @@ from kcompile.common.errors import KCompileError
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
 
+class DamagedFileError(KCompileError):
+    """A file that is not what it says, or of which parts are missing."""
+
+
 class UnsafeFileError(KCompileError):
     """A file that asks for what no model needs: code to run, other files to read, or more memory than it is worth."""
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import KCompileError
-from kcompile.common.limits import UnsafeFileError, size_text
+from kcompile.common.limits import DamagedFileError, UnsafeFileError, size_text
 from kcompile.engine.network import Network
 from kcompile.saving.archive.zip_files import StoredZip, open_zip
-from kcompile.saving.hdf5.files import DamagedFileError
 from kcompile.saving.weight_names import order_by_names
 from kcompile.symbolic.tensor import Array
 

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.common.limits import CONFIG_BYTES, check_size
+from kcompile.common.limits import CONFIG_BYTES, DamagedFileError, check_size
 from kcompile.data.shuffling import Shuffling
 from kcompile.engine.conventions import Convention
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.models.model import Model
 from kcompile.objects.dialects.reader import convention_of
-from kcompile.saving.hdf5.files import DamagedFileError
 
 ATTRIBUTE = "kcompile_state"
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import KCompileError, warn
-from kcompile.common.limits import CONFIG_BYTES, MEMORY_SHARE, UnsafeFileError, free_memory
+from kcompile.common.limits import CONFIG_BYTES, MEMORY_SHARE, DamagedFileError, UnsafeFileError, free_memory
 from kcompile.common.loading import Loading, loading
 from kcompile.common.version import __version__
 from kcompile.engine.added_layers import AddMetric
@@ -25,7 +25,7 @@ from kcompile.saving.archive.configs import KERAS_3, TF_KERAS, VERSIONS, archive
 from kcompile.saving.archive.optimizers import read_optimizer, write_optimizer
 from kcompile.saving.archive.weights import Layout, entry_name, read_weights, write_weights
 from kcompile.saving.archive.zip_files import StoredZip, open_zip
-from kcompile.saving.hdf5.files import DamagedFileError, StoredGroup, open_hdf5
+from kcompile.saving.hdf5.files import StoredGroup, open_hdf5
 from kcompile.saving.hdf5.memory import hdf5_bytes
 from kcompile.saving.hdf5.models import LoadedFrom
 from kcompile.saving.text import KERAS_VERSION as OWN_VERSION

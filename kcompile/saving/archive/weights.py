@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kcompile.common.errors import KCompileError, listed, warn
-from kcompile.common.limits import WEIGHTS_OF_A_LAYER
+from kcompile.common.limits import WEIGHTS_OF_A_LAYER, DamagedFileError
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.tracking import internal_names
-from kcompile.saving.hdf5.files import DamagedFileError, StoredArray, StoredGroup
+from kcompile.saving.hdf5.files import StoredArray, StoredGroup
 from kcompile.symbolic.tensor import Array
 from kcompile.symbolic.variable import Variable
 

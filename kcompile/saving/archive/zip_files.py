@@ -12,8 +12,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from kcompile.common.errors import KCompileError, shown
-from kcompile.common.limits import ZIP_MEMBERS, ZIP_RATIO, ZIP_SLACK_BYTES, UnsafeFileError, check_size, size_text
-from kcompile.saving.hdf5.files import DamagedFileError, check_regular
+from kcompile.common.limits import (
+    ZIP_MEMBERS,
+    ZIP_RATIO,
+    ZIP_SLACK_BYTES,
+    DamagedFileError,
+    UnsafeFileError,
+    check_size,
+    size_text,
+)
+from kcompile.saving.hdf5.files import check_regular
 
 
 class StoredZip:

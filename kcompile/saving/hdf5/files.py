@@ -25,6 +25,7 @@ from kcompile.common.limits import (
     ATTRIBUTE_BYTES,
     HDF5_DEPTH,
     HDF5_OBJECTS,
+    DamagedFileError,
     UnsafeFileError,
     check_declared_size,
     check_size,
@@ -48,10 +49,6 @@ _FAULTS = (
     ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, SystemError, TypeError, ValueError,
 )  # fmt: skip
 """What h5py raises where a file is broken, besides OSError."""
-
-
-class DamagedFileError(KCompileError):
-    """A file that is not what it says, or of which parts are missing."""
 
 
 @contextlib.contextmanager

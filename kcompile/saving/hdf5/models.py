@@ -9,7 +9,7 @@ from typing import Any
 
 from kcompile.common import ways
 from kcompile.common.errors import KCompileError, warn
-from kcompile.common.limits import CONFIG_BYTES, check_size
+from kcompile.common.limits import CONFIG_BYTES, DamagedFileError, check_size
 from kcompile.common.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.network_config import describes_layers
@@ -17,7 +17,7 @@ from kcompile.models.model import Model
 from kcompile.models.sequential import Sequential
 from kcompile.objects.lookup import get_registered_name
 from kcompile.saving import training_state
-from kcompile.saving.hdf5.files import DamagedFileError, StoredGroup, open_hdf5
+from kcompile.saving.hdf5.files import StoredGroup, open_hdf5
 from kcompile.saving.hdf5.optimizer_state import GROUP, read_optimizer, write_optimizer
 from kcompile.saving.hdf5.weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
 from kcompile.saving.text import plain

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import KCompileError
+from kcompile.common.limits import DamagedFileError
 from kcompile.optimizers.base import Optimizer
-from kcompile.saving.hdf5.files import DamagedFileError, StoredArray, StoredGroup
+from kcompile.saving.hdf5.files import StoredArray, StoredGroup
 from kcompile.saving.hdf5.weights import LoadedWeights, write_arrays
 from kcompile.symbolic.tensor import Array
 from kcompile.symbolic.variable import Variable

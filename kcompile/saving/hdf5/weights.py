@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import KCompileError, did_you_mean, listed, warn
+from kcompile.common.limits import DamagedFileError
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.saving.hdf5.files import DamagedFileError, StoredArray, StoredGroup
+from kcompile.saving.hdf5.files import StoredArray, StoredGroup
 from kcompile.saving.hdf5.legacy_weights import Origin, converted, needs_conversion
 from kcompile.saving.weight_names import order_by_names, trained_inside_first
 from kcompile.symbolic.tensor import Array
