@@ -18,12 +18,13 @@ import onnx
 
 import kcompile
 from kcompile import Input, Model, layers
+from kcompile.engine.inference_graph import predict_graph
 from kcompile.export.inference import lowered
 from kcompile.ir import Graph, Target, Value, constant, input_value, interpret, named
 from kcompile.ir.errors import IRError
 from kcompile.passes.onnx.emit import emit
 from kcompile.runtime.storage import storage_of
-from kcompile.training.step import StepGraph, predict_graph
+from kcompile.training.step import StepGraph
 from tests.op_examples import Example, all_examples
 from tests.small_models import ZOO, random_inputs
 

@@ -9,10 +9,10 @@ import onnxruntime
 import pytest
 
 from kcompile import Sequential, layers
+from kcompile.engine.inference_graph import predict_graph
 from kcompile.export import to_onnx
 from kcompile.ir import interpret
 from kcompile.runtime.storage import storage_of
-from kcompile.training.step import predict_graph
 from tests.runtime_cases import padded, sized_inputs, varied
 
 MODELS = {name: model for name, model in padded() if not name.endswith("-free") or "2d-1" in name}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import kcompile as keras
-from kcompile.training.step import predict_graph
+from kcompile.engine.inference_graph import predict_graph
 
 
 def test_a_model_with_dropout_predicts_without_state() -> None:

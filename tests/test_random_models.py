@@ -12,13 +12,14 @@ import pytest
 
 from kcompile import Model, ir
 from kcompile import backend as K
+from kcompile.engine.inference_graph import predict_graph
 from kcompile.export import to_onnx
 from kcompile.export.training import read_state
 from kcompile.models import clone_model
 from kcompile.passes.algebra.specialize import specialize_training
 from kcompile.runtime.storage import storage_of
 from kcompile.symbolic.tensor import Tensor
-from kcompile.training.step import StepGraph, predict_graph
+from kcompile.training.step import StepGraph
 from tests.random_models import Recipe, random_data, random_optimizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Output")  # losses are drawn without regard to activations

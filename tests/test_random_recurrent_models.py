@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from kcompile import Input, Model, layers
+from kcompile.engine.inference_graph import predict_graph
 from kcompile.ir import Target, interpret
 from kcompile.passes.algebra.specialize import freeze
 from kcompile.passes.pipelines import FORWARD_INFERENCE, INFERENCE, run_pipeline
 from kcompile.runtime.storage import storage_of
 from kcompile.symbolic.tensor import Tensor
-from kcompile.training.step import predict_graph
 from tests.op_checks import run_onnx
 
 BATCH, STEPS = 3, 7

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from kcompile.engine.inference_graph import predict_graph
 from kcompile.ir import Graph, Target, interpret
 from kcompile.ir.ops.recurrent.operators import RecurrentOperator
 from kcompile.layers import (
@@ -31,7 +32,6 @@ from kcompile.passes.algebra.specialize import freeze
 from kcompile.passes.onnx.emit import emit
 from kcompile.passes.pipelines import INFERENCE, run_pipeline
 from kcompile.runtime.storage import storage_of
-from kcompile.training.step import predict_graph
 from tests.op_checks import run_onnx
 
 

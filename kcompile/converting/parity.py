@@ -109,9 +109,9 @@ def check_parity(
         NotCheckedError: the model is too large to be interpreted; a ValueError.
         ValueError: no sizes of free axes were found that it takes, or ONNX Runtime refuses the file.
     """
+    from kcompile.engine.inference_graph import predict_graph
     from kcompile.runtime.session import Session
     from kcompile.runtime.storage import storage_of
-    from kcompile.training.step import predict_graph
 
     graph = predict_graph(model)
     state = {variable: storage_of(variable).read() for variable in graph.variables()}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common.errors import DataTypeError, KCompileError, check_flag, shown
 from kcompile.common.html import PrintedHtml
 from kcompile.common.version import __version__
+from kcompile.engine.inference_graph import graph_name, predict_graph, require_built
 from kcompile.export.checked_indices import check_indices
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.target import Target
@@ -194,7 +195,6 @@ def lowered(
     from kcompile.passes.onnx.emit import emit
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
     from kcompile.runtime.storage import storage_of
-    from kcompile.training.step import predict_graph
 
     target = Target(opset=check_opset(opset))
     require_built(model)
@@ -216,24 +216,6 @@ def _batch_of(model: Model) -> dict[str, int]:
     """The batch size that a model was built for, if it takes no other."""
     first = next((x.value.shape[0] for x in model.inputs if x.value.rank), None)
     return {"batch": first} if isinstance(first, int) else {}
-
-
-def require_built(model: Model) -> None:
-    """Raise unless the model has its graph.
-
-    Raises:
-        ValueError: it was neither given an input shape nor called.
-    """
-    if not model._functional:
-        raise KCompileError(
-            f"model {model.name!r} is not built, so there is nothing to export; fit it, call it, or give the first "
-            "layer an input_shape"
-        )
-
-
-def graph_name(name: str) -> str:
-    """A name for the ONNX graph."""
-    return "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "model"
 
 
 def count_operators(proto: onnx.ModelProto) -> Counter[str]:

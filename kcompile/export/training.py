@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.common.errors import DataTypeError, KCompileError, check_flag, shown
+from kcompile.engine.inference_graph import graph_name, predict_graph, require_built
 from kcompile.export.checked_indices import check_indices
 from kcompile.export.generations import MANIFEST, Folder, read_set, writing
-from kcompile.export.inference import check_opset, graph_name, require_built
+from kcompile.export.inference import check_opset
 from kcompile.export.training_report import TrainingReport
 from kcompile.ir.core import Graph, Input, Variable
 from kcompile.ir.target import Target
@@ -114,7 +115,7 @@ def training_graphs(model: Model, sample_weight: bool, purpose: str) -> dict[str
     from kcompile.engine.network import Network
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
     from kcompile.training import custom_steps
-    from kcompile.training.step import StepGraph, predict_graph
+    from kcompile.training.step import StepGraph
 
     model._require_compiled(purpose)
     graphs: dict[str, Graph] = {}

@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcompile.common.errors import DataError, DataTypeError, KCompileError, listed
+from kcompile.common.html import html_table
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.forms import arranged
+from kcompile.engine.inference_graph import predict_graph, require_built
+from kcompile.engine.network import Network
+from kcompile.ir import Graph, Variable, apply
+from kcompile.runtime.executable import Executable
+from kcompile.runtime.storage import Storage, attach, storage_of
+from kcompile.symbolic.functions import substitute
 
 if TYPE_CHECKING:
-    from kcompile.engine.network import Network
-    from kcompile.ir import Graph
     from kcompile.passes.machinery.report import Report
-    from kcompile.runtime.storage import Storage
 
 Array = NDArray[Any]
 
@@ -35,9 +39,6 @@ class CompiledModel:
     """
 
     def __init__(self, model: Network, device: str | None = None) -> None:
-        from kcompile.runtime.executable import Executable
-        from kcompile.training.step import predict_graph
-
         graph, self._states = with_own_states(predict_graph(model, counting=True))
         self._executable = Executable(graph, frozen=True, device=device, keep_portable=True)
         self._form, self._many = model._output_form, model._nested_output
@@ -50,9 +51,6 @@ class CompiledModel:
         return {**state, "_states": [], "graph": self._executable.portable}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from kcompile.runtime.executable import Executable
-        from kcompile.runtime.storage import storage_of
-
         vars(self).update(state)
         graph = vars(self).pop("graph")
         self._states = [storage_of(variable) for variable in graph.updates if variable.role == "state"]
@@ -76,8 +74,6 @@ class CompiledModel:
         self._executable.save(path)
 
     def _repr_html_(self) -> str:
-        from kcompile.common.html import html_table
-
         outputs = self.graph.outputs.values()
         ends = [("input", self.input_names, self.graph.inputs), ("output", self.output_names, outputs)]
         rows = [
@@ -156,10 +152,6 @@ class CompiledModel:
 
 def with_own_states(graph: Graph) -> tuple[Graph, list[Storage]]:
     """``graph`` with fresh variables in the place of its states, and what holds these: zeros."""
-    from kcompile.ir import Graph, Variable, apply
-    from kcompile.runtime.storage import Storage, attach
-    from kcompile.symbolic.functions import substitute
-
     new = {old: Variable(old.label, old.type, old.role) for old in graph.updates if old.role == "state"}
     if not new:
         return graph, []
@@ -185,9 +177,6 @@ def compile(model: Network, device: str | None = None) -> CompiledModel:
         TypeError: not a model.
         ValueError: the model is not built, or the device cannot be used.
     """
-    from kcompile.engine.network import Network
-    from kcompile.export.inference import require_built
-
     if not isinstance(model, Network):
         raise DataTypeError(f"kcompile.compile takes a model, got {type(model).__name__}: {model!r}")
     require_built(model)

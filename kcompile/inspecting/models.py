@@ -87,7 +87,7 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
     Raises:
         ValueError: the model is not built or not compiled, or there is no such pass.
     """
-    from kcompile.export.inference import require_built
+    from kcompile.engine.inference_graph import require_built
     from kcompile.ir.text import print_graph
     from kcompile.passes.machinery.report import Report
 
@@ -118,11 +118,10 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
 
 
 def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
-    from kcompile.export.inference import graph_name
+    from kcompile.engine.inference_graph import graph_name, predict_graph
     from kcompile.passes.algebra.specialize import freeze
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
     from kcompile.runtime.storage import storage_of
-    from kcompile.training.step import predict_graph
 
     graph = predict_graph(model, graph_name(model.name))
     frozen = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})

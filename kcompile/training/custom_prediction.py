@@ -11,10 +11,10 @@ from kcompile.common.nest import flatten, map_structure, pack
 from kcompile.data.free_data import Form, FreeSpecs
 from kcompile.data.standardize import FeedSpec
 from kcompile.engine.forms import arranged
+from kcompile.engine.inference_graph import without_idle_counters
 from kcompile.symbolic.tensor import Array, Tensor
 from kcompile.symbolic.variable import placeholder
 from kcompile.training.custom_steps import closed_graph, overridden, settled, traced
-from kcompile.training.step import without_idle_counters
 
 if TYPE_CHECKING:
     from kcompile.models.model import Model

@@ -14,6 +14,7 @@ from kcompile.backend import math as m
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.data.standardize import FeedSpec, ModelData
+from kcompile.engine.inference_graph import without_idle_counters
 from kcompile.engine.notes import with_sublayers
 from kcompile.engine.resolver import Resolver
 from kcompile.ir.ops.elementwise import functions as e
@@ -21,7 +22,7 @@ from kcompile.symbolic.functions import build_graph
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, placeholder, variables_made
 from kcompile.training.compilation import switches
-from kcompile.training.step import Step, with_update_sum, without_idle_counters
+from kcompile.training.step import Step, with_update_sum
 from kcompile.training.step_trace import Assigned, Differentiated, StepTrace
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ from kcompile.data.standardize import (
     standardize,
 )
 from kcompile.data.workers import refuse_endless
+from kcompile.engine.inference_graph import predict_graph
 from kcompile.runtime.storage import changes, exclusive, storage_of
 from kcompile.symbolic.tensor import Array
 from kcompile.training import custom_prediction as own
 from kcompile.training.evaluation import loop_callbacks
-from kcompile.training.step import predict_graph
 
 if TYPE_CHECKING:
     from kcompile.models.model import Model

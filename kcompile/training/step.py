@@ -12,9 +12,9 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.backend import math as m
-from kcompile.backend.random import new_counter
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
+from kcompile.engine.inference_graph import Update, merge, state_updates, without_idle_counters
 from kcompile.engine.network import is_state
 from kcompile.ir.dims import names_in
 from kcompile.ir.ops.arrays import reduction, shaping
@@ -30,13 +30,10 @@ from kcompile.training.compilation import OutputPlan
 from kcompile.training.partial_losses import weights_with_loss
 
 if TYPE_CHECKING:
-    from kcompile.engine.network import Network
     from kcompile.models.model import Model
     from kcompile.passes.machinery.report import Report
     from kcompile.passes.pipelines import Pipeline
     from kcompile.runtime.executable import Executable
-
-Update = tuple[Variable, Tensor]
 
 UPDATE_SUM = "update_sum"
 """The output of a training step that tells whether the new weights are numbers."""
@@ -161,9 +158,9 @@ class StepGraph:
         updates: dict[Variable, Tensor] = {}
         if self.training:
             found = [u for u in self.model._collected_updates if not is_state(u[0])]
-            _merge(updates, [u for u in found if belongs(self.model, as_tensor(u[1]))])
-        _merge(updates, state_updates(self.model))
-        _merge(updates, self.metric_updates)
+            merge(updates, [u for u in found if belongs(self.model, as_tensor(u[1]))])
+        merge(updates, state_updates(self.model))
+        merge(updates, self.metric_updates)
         feeds = [*self.model.inputs, *self.y, *(w for w in self.w if w is not None)]
         outputs = {"loss": self.total}
         if len(self.model.outputs) > 1:
@@ -234,71 +231,12 @@ def called(kind: str, owner: Any, function: Callable[..., Any], output: str, *ar
         raise
 
 
-def state_updates(model: Network) -> list[Update]:
-    """The next states of stateful layers, as functions of the inputs of ``model``."""
-    return [(variable, value) for variable, value in model.state_updates if belongs(model, value)]
-
-
-def _merge(updates: dict[Variable, Tensor], pairs: Sequence[Any]) -> None:
-    """Add updates; a second update of a variable starts from the result of the first."""
-    for variable, value in pairs:
-        new = as_tensor(value)
-        if variable in updates:
-            new = Tensor(substitute([new.value], {variable.value: updates[variable].value})[0])
-        updates[variable] = new
-
-
 def spread(w: Tensor, rank: int) -> Tensor:
     """Weights with trailing axes of size 1, to multiply values of ``rank`` axes."""
     value = w.value
     if value.rank > rank:
         return m.mean(w, axis=list(range(rank, value.rank)))
     return Tensor(shaping.reshape(value, (*value.shape, *(1,) * (rank - value.rank)))) if value.rank < rank else w
-
-
-def predict_graph(model: Model, name: str = "predict", counting: bool = False) -> ir.Graph:
-    """The inference graph: outputs by name from inputs by name. Stateful layers update their states.
-
-    Args:
-        model: a built model.
-        name: that of the graph.
-        counting: whether a model that draws random numbers in inference too (a ``Lambda`` that samples) advances the
-            random counter of its own, so that each run draws new ones, the first the same in every process.
-    """
-    from kcompile.passes.algebra.simplify import simplify
-    from kcompile.passes.algebra.specialize import specialize_inference
-
-    states: dict[Variable, Tensor] = {}
-    _merge(states, state_updates(model))
-    names = _free_names(model.output_names, model.input_names)
-    counter = new_counter() if counting else None
-    graph = build_graph(model.inputs, model.outputs, list(states.items()), name, names, model.input_names, counter)
-    if counting:
-        # Branches of the training phase fall away first, with the dropouts in them.
-        return without_idle_counters(simplify(specialize_inference(graph)))
-    kept = {variable: value for variable, value in graph.updates.items() if variable.role == "state"}
-    return specialize_inference(ir.Graph(graph.inputs, graph.outputs, kept, graph.name))
-
-
-def without_idle_counters(graph: ir.Graph) -> ir.Graph:
-    """The graph with random counters standing still that only branches of the other learning phase read."""
-    kept = {variable: value for variable, value in graph.updates.items() if variable.role != "rng"}
-    rest = ir.Graph(graph.inputs, graph.outputs, kept, graph.name)
-    if len(kept) == len(graph.updates):
-        return graph
-    read = set(rest.variables())
-    kept = {variable: value for variable, value in graph.updates.items() if variable.role != "rng" or variable in read}
-    return ir.Graph(graph.inputs, graph.outputs, kept, graph.name)
-
-
-def _free_names(wanted: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Output names that differ from all input names."""
-    names: list[str] = []
-    for name in wanted:
-        while name in taken or name in names:
-            name += "_output"
-        names.append(name)
-    return names
 
 
 class Step:
@@ -480,4 +418,4 @@ def first_bad(names: Sequence[str], arrays: Sequence[Array]) -> str | None:
     return None
 
 
-__all__ = ["Step", "StepGraph", "first_bad", "predict_graph", "repeat_step"]
+__all__ = ["Step", "StepGraph", "first_bad", "repeat_step"]
