@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.limits import MEMORY_SHARE, MIB, UnsafeFileError, free_memory, size_text
-from kcompile.engine.conventions import Convention
 from kcompile.symbolic.tensor import Array
 
 SLACK_BYTES = 16 * MIB
@@ -29,7 +28,6 @@ class Loading:
         file: the file, for messages.
         weight_bytes: how much its weights take in memory; ``None``: it has none, so that they are drawn.
         seeds: for each layer name the seeds of layers of that name, in the order in which they are made.
-        convention: what its layers mean, where they do not say it themselves.
     """
 
     def __init__(
@@ -37,10 +35,8 @@ class Loading:
         file: str,
         weight_bytes: int | None,
         seeds: Mapping[str, Sequence[int]] | None = None,
-        convention: Convention | None = None,
     ) -> None:
         self.file = file
-        self.convention = convention
         self._stored = weight_bytes
         self._asked = 0
         self._share = MEMORY_SHARE * free_memory()

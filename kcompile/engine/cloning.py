@@ -10,7 +10,6 @@ from typing import Any
 from kcompile.common.errors import DataTypeError, KCompileError
 from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten
-from kcompile.engine import conventions
 from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import Input, InputLayer
@@ -19,6 +18,7 @@ from kcompile.engine.network import Network, _renew
 from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called, in_its_first_call
+from kcompile.objects.dialects import conventions
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import is_placeholder
 

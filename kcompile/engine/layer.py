@@ -27,7 +27,7 @@ from kcompile.common.errors import (
 from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.common.tracebacks import short_traceback
-from kcompile.engine import advice, conventions, tracking
+from kcompile.engine import advice, layer_contributions, tracking
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.declared_shapes import with_declared_shapes
 from kcompile.engine.forms import arranged as arranged_in
@@ -38,10 +38,11 @@ from kcompile.engine.layer_weights import LayerWeights
 from kcompile.engine.masks import tell_of_dropped_mask
 from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.node import InputSpec, Node
-from kcompile.engine.notes import calling, made_now, no_call, note_built, one_call, without_trace
+from kcompile.engine.notes import caller, calling, made_now, no_call, note_built, one_call, without_trace
 from kcompile.engine.picklable import Picklable
 from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.two_phases import call_in_both
+from kcompile.objects.dialects import conventions
 from kcompile.symbolic.history import remember
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, at_once, learning_phase
@@ -381,7 +382,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
                 spec.check(x, self, i, len(tensors))
 
     def _build(self, shapes: Any, nested: bool) -> None:
-        conventions.inherit(self)
+        conventions.inherit(self, caller())
         with at_once(), no_call():
             self.build(shapes if nested else shapes[0])
             self.built = True
@@ -419,7 +420,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         regularizer = getattr(self, "activity_regularizer", None)
         if regularizer is not None:
             for y in outputs:
-                self._losses.append((made_now(conventions.of(self).activity_loss(regularizer, y)), inputs))
+                self._losses.append((made_now(layer_contributions.activity_loss(self, regularizer, y)), inputs))
 
     def _mark_inputs(self, mark: int, inputs: Any) -> None:
         """Updates of this call belong to its inputs unless they say otherwise."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+from kcompile.backend import math
+from kcompile.backend.shape import shape
 from kcompile.common.errors import KCompileError, check_one_of
 from kcompile.common.lists import as_list
-from kcompile.engine import conventions
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.notes import made_now, with_sublayers
+from kcompile.objects.dialects import conventions
 from kcompile.symbolic.dependence import input_leaves, reached
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, at_once
@@ -143,6 +145,14 @@ class LayerContributions:
         if inputs is None:
             return [pair for pair, value in zip(pairs, values, strict=True) if not input_leaves(value)]
         return list(itertools.compress(pairs, reached(values, as_list(inputs))))
+
+
+def activity_loss(layer: Layer, regularizer: Callable[[Any], Any], y: Tensor) -> Tensor:
+    """The penalty for an output, by the layer's convention."""
+    loss = as_tensor(regularizer(y))
+    if conventions.of(layer).sums_activity or y.ndim == 0:
+        return loss
+    return loss / math.maximum(math.cast(shape(y)[0], loss.dtype), 1.0)
 
 
 def _training(layer: Layer) -> Iterator[Layer]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common.errors import KCompileError, listed, shown, unknown_name
 from kcompile.common.lists import unique
 from kcompile.common.nest import flatten
-from kcompile.engine import conventions
 from kcompile.engine.added_layers import AddLoss, AddMetric, lasting, outputs_of
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
@@ -21,6 +20,7 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
+from kcompile.objects.dialects import conventions
 from kcompile.objects.lookup import get_registered_name
 from kcompile.symbolic.tensor import Tensor
 

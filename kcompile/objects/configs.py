@@ -10,9 +10,9 @@ from typing import Any
 from kcompile.common import loading, ways
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.user_code import culprit
-from kcompile.engine import conventions
-from kcompile.engine.conventions import Convention
 from kcompile.ir.errors import IRError
+from kcompile.objects.dialects import conventions
+from kcompile.objects.dialects.conventions import Convention
 from kcompile.objects.dialects.lambdas import of_stored_code
 from kcompile.objects.dialects.reader import convention_of, upgraded
 from kcompile.objects.lookup import CustomObjectScope, made_from
@@ -101,10 +101,12 @@ def reading(problem: str, convention: Convention | None = None) -> Iterator[None
     Raises:
         ValueError: ``problem``, and the reason.
     """
-    pending: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if loading.current() is None:
-        pending = loading.loading(loading.Loading("the configuration", None, convention=convention))
-    with sentences(problem), pending, _sharing():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sentences(problem))
+        if loading.current() is None:
+            stack.enter_context(loading.loading(loading.Loading("the configuration", None)))
+            stack.enter_context(conventions.as_written(convention))
+        stack.enter_context(_sharing())
         yield
 
 
@@ -144,8 +146,8 @@ def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         layer = made_from(config, layers.known_classes(), custom_objects, "layer")
         if (file := loading.current()) is not None:
             file.restore_seeds(layer)
-            if file.convention is not None:
-                conventions.give(layer, file.convention)
+        if (convention := conventions.of_file()) is not None:
+            conventions.give(layer, convention)
         conventions.restore(layer, config)
         _build_weights(layer, config.get("build_config"))
         if shared is not None:

@@ -14,10 +14,10 @@ import numpy as np
 
 from kcompile.common.limits import CONFIG_BYTES, DamagedFileError, check_size
 from kcompile.data.shuffling import Shuffling
-from kcompile.engine.conventions import Convention
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.models.model import Model
+from kcompile.objects.dialects.conventions import Convention
 from kcompile.objects.dialects.reader import convention_of
 
 ATTRIBUTE = "kcompile_state"

@@ -19,6 +19,7 @@ from kcompile.engine.added_layers import AddMetric
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.models.model import Model
+from kcompile.objects.dialects import conventions
 from kcompile.objects.dialects.tables import with_own_meaning
 from kcompile.saving import training_state
 from kcompile.saving.archive.configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
@@ -176,7 +177,7 @@ def read_archive(
         text = root.text(training_state.ATTRIBUTE)
         state = training_state.parse(text, f"{label}: {training_state.ATTRIBUTE}")
         convention = training_state.convention_in(state, config, version)
-        with loading(Loading(label, root.declared, state.get("seeds"), convention)):
+        with loading(Loading(label, root.declared, state.get("seeds"))), conventions.as_written(convention):
             model = model_from_config(config, custom_objects, version, safe_mode)
         if not isinstance(model, Model):
             raise KCompileError(f"{label} holds a layer, {type(model).__name__}, not a model")

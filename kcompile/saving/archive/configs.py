@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.lists import unique
-from kcompile.engine import conventions
 from kcompile.engine.added_layers import lasting
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
@@ -26,7 +25,7 @@ from kcompile.layers.base.joined_masks import ALL
 from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
 from kcompile.models.sequential import Sequential
 from kcompile.objects import registry as known
-from kcompile.objects.dialects import lambdas
+from kcompile.objects.dialects import conventions, lambdas
 from kcompile.objects.dialects.tables import LSTMS
 from kcompile.objects.lookup import get_registered_name
 from kcompile.saving.text import plain

@@ -15,6 +15,7 @@ from kcompile.engine.network import Network
 from kcompile.engine.network_config import describes_layers
 from kcompile.models.model import Model
 from kcompile.models.sequential import Sequential
+from kcompile.objects.dialects import conventions
 from kcompile.objects.lookup import get_registered_name
 from kcompile.saving import training_state
 from kcompile.saving.hdf5.files import StoredGroup, open_hdf5
@@ -148,7 +149,7 @@ def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, com
     version = root.text("keras_version") or weights.text("keras_version")
     state = training_state.parse(root.text(training_state.ATTRIBUTE), f"{root.file}: {training_state.ATTRIBUTE}")
     convention = training_state.convention_in(state, config, version or "1")
-    with loading(Loading(root.file, root.declared, state.get("seeds"), convention)):
+    with loading(Loading(root.file, root.declared, state.get("seeds"))), conventions.as_written(convention):
         model = model_from_config(config, custom_objects, version or "1", safe_mode)
     if not isinstance(model, Network):
         raise KCompileError(f"{root.file} holds a layer, {type(model).__name__}, not a model")

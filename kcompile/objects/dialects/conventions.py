@@ -6,17 +6,11 @@ when they are cloned, wrapped, or saved again: :attr:`Layer._convention` stays w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
-
-from kcompile.backend import math as m
-from kcompile.backend.shape import shape
-from kcompile.engine.notes import caller, with_sublayers
-from kcompile.symbolic.tensor import Tensor, as_tensor
-
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
+from typing import Any, Protocol
 
 KEY = "kcompile_convention"
 """Under what a layer's entry in the configuration of a model tells what is unusual; other readers skip it."""
@@ -35,13 +29,6 @@ class Convention:
     sums_activity: bool = False
     frees_frozen: bool = False
 
-    def activity_loss(self, regularizer: Callable[[Any], Any], y: Tensor) -> Tensor:
-        """The penalty for an output."""
-        loss = as_tensor(regularizer(y))
-        if self.sums_activity or y.ndim == 0:
-            return loss
-        return loss / m.maximum(m.cast(shape(y)[0], loss.dtype), 1.0)
-
     def names(self) -> list[str]:
         """What differs from the usual."""
         return [name for name, value in asdict(self).items() if value]
@@ -50,70 +37,102 @@ class Convention:
 USUAL = Convention()
 
 
+class Holder(Protocol):
+    """What has a convention, and may hold others that do."""
+
+    _convention: Convention | None
+
+    @property
+    def sublayers(self) -> Sequence[Any]: ...
+
+
 def named(names: Any) -> Convention:
     """The convention of which ``names`` tell what differs; what no version has is left out."""
     known = {field.name for field in fields(Convention)}
     return Convention(**{name: True for name in names if name in known}) if isinstance(names, list) else USUAL
 
 
-def of(layer: Layer) -> Convention:
+_of_file: ContextVar[Convention | None] = ContextVar("convention", default=None)
+
+
+def of_file() -> Convention | None:
+    """What the layers mean that are being made from a file, where they do not say it themselves."""
+    return _of_file.get()
+
+
+@contextlib.contextmanager
+def as_written(convention: Convention | None) -> Iterator[None]:
+    """Inside, new layers of files mean that, where they do not say it themselves."""
+    token = _of_file.set(convention)
+    try:
+        yield
+    finally:
+        _of_file.reset(token)
+
+
+def of(layer: Holder) -> Convention:
     """What a layer means."""
     return layer._convention or USUAL
 
 
-def give(layer: Layer, convention: Convention) -> None:
+def give(layer: Holder, convention: Convention) -> None:
     """Let a layer, and the layers that it made for itself, mean that, unless something else was said of them."""
-    for item in with_sublayers(layer):
-        if item._convention is None:
-            item._convention = convention
+    done: set[int] = set()
+    waiting = [layer]
+    while waiting:
+        item = waiting.pop()
+        if id(item) not in done:
+            done.add(id(item))
+            if item._convention is None:
+                item._convention = convention
+            waiting += item.sublayers
 
 
-def inherit(layer: Layer) -> None:
+def inherit(layer: Holder, parent: Holder | None) -> None:
     """A layer that another one makes while it is called means what that one means."""
-    parent = caller()
     if layer._convention is None and parent is not None:
         layer._convention = parent._convention
 
 
-def hand_on(old: Layer, new: Layer) -> None:
+def hand_on(old: Holder, new: Holder) -> None:
     """Give a copy of a layer, and the layers inside it, the meaning of the original."""
     new._convention = old._convention
     for source, target in zip(_parts(old), _parts(new), strict=False):
         hand_on(source, target)
 
 
-def described(layer: Layer) -> dict[str, Any]:
+def described(layer: Holder) -> dict[str, Any]:
     """What the entry of a layer in the configuration of its model tells: nothing, if all in it is as usual."""
     tree, unusual = _tree(layer)
     return {KEY: tree} if unusual else {}
 
 
-def restore(layer: Layer, entry: Mapping[str, Any]) -> None:
+def restore(layer: Holder, entry: Mapping[str, Any]) -> None:
     """Give a new layer the meaning that its entry tells; see :func:`described`."""
     if isinstance(entry.get(KEY), list):
         _restore(layer, entry[KEY])
 
 
-def _tree(layer: Layer) -> tuple[list[Any], bool]:
+def _tree(layer: Holder) -> tuple[list[Any], bool]:
     """The unusual of a layer, then such lists of the layers in it; and whether there is any."""
     names = of(layer).names() if _matters(layer) else []
     parts = [_tree(part) for part in _parts(layer)]
     return [names, *(tree for tree, _ in parts)], bool(names) or any(unusual for _, unusual in parts)
 
 
-def _matters(layer: Layer) -> bool:
+def _matters(layer: Holder) -> bool:
     """Whether conventions change what the layer does: it has regularizers, or is a user's own and may get some."""
     own = not type(layer).__module__.startswith("kcompile.")
     return own or any(key.endswith("_regularizer") and value is not None for key, value in vars(layer).items())
 
 
-def _restore(layer: Layer, tree: list[Any]) -> None:
+def _restore(layer: Holder, tree: list[Any]) -> None:
     layer._convention = named(tree[0] if tree else None)
     for part, inner in zip(_parts(layer), tree[1:], strict=False):
         if isinstance(inner, list):
             _restore(part, inner)
 
 
-def _parts(layer: Layer) -> list[Layer]:
+def _parts(layer: Holder) -> Sequence[Holder]:
     """The layers in a layer; those of a model have entries of their own."""
     return [] if hasattr(layer, "_functional") else layer.sublayers
