@@ -14,12 +14,12 @@ from kcompile.ir.core import Array
 from kcompile.ir.ops.arrays.reduction import reduce_mean, reduce_sum
 from kcompile.ir.ops.arrays.shaping import reshape, transpose
 from kcompile.ir.ops.blocked.tiles import WindowSum, cheapest_tiling
+from kcompile.ir.ops.blocked.upright import upright_sum
 from kcompile.ir.ops.elementwise.functions import add, mul, relu
 from kcompile.ir.ops.spatial.convolution import conv
 from kcompile.ir.ops.spatial.normalization import batch_norm_training
 from kcompile.ir.ops.spatial.pooling import average_pool, max_pool
 from kcompile.ir.ops.spatial.spatial import resolve_pads, same_pads, to_channels_first
-from kcompile.ir.ops.spatial.upright import upright_sum
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.layouts.as_images import as_images
 from kcompile.passes.pipelines import TRAINING, native_passes, run_pipeline

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcompile.ir import Graph, IRError, Value, constant, input_value, interpret, named, scope, toposort
-from kcompile.ir.ops.arrays.indexing import gather, top_k
-from kcompile.ir.ops.arrays.reduction import (
+from kcompile.ir.ops.arrays.cumulative import (
     cumprod,
     cumsum,
+)
+from kcompile.ir.ops.arrays.indexing import gather, top_k
+from kcompile.ir.ops.arrays.multiplied import reduce_prod
+from kcompile.ir.ops.arrays.reduction import (
     logsumexp,
     reduce_max,
     reduce_mean,
-    reduce_prod,
     reduce_sum,
 )
 from kcompile.ir.ops.arrays.shaping import concat, expand_dims, pad, reshape, slice_axes, split, transpose

@@ -21,7 +21,8 @@ from kcompile.ir import (
     scope,
     variable_value,
 )
-from kcompile.ir.ops.arrays.reduction import cumprod, reduce_sum
+from kcompile.ir.ops.arrays.cumulative import cumprod
+from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.arrays.shaping import dims_vector, reshape
 from kcompile.ir.ops.elementwise.functions import add, exp, mul
 from kcompile.ir.ops.products.linalg import matmul

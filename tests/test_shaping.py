@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from kcompile.ir import Graph, IRError, Value, constant, input_value, interpret, named
 from kcompile.ir.dims import Dim
+from kcompile.ir.ops.arrays.cumulative import cumsum
 from kcompile.ir.ops.arrays.indexing import gather, gather_elements, gather_nd, scatter_add, scatter_nd_add, top_k
+from kcompile.ir.ops.arrays.multiplied import reduce_prod
 from kcompile.ir.ops.arrays.reduction import (
     arg_max,
-    cumsum,
     reduce_any,
     reduce_max,
     reduce_mean,
-    reduce_prod,
     reduce_sum,
 )
 from kcompile.ir.ops.arrays.shaping import (

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kcompile.ir import Graph, Target, apply, input_value, interpret, named
 from kcompile.ir.ops.blocked import weight_lowering as blocked_weight_lowering
-from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad, to_blocks
+from kcompile.ir.ops.blocked.base import to_blocks
+from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad
 from kcompile.ir.ops.blocked.tiles import Tiling, WindowSum, cheapest_tiling
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.ir.ops.spatial.spatial import output_size, resolve_pads

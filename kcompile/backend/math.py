@@ -8,7 +8,7 @@ from typing import Any
 from kcompile.backend.numbers import finite
 from kcompile.common import config
 from kcompile.common.errors import KCompileError
-from kcompile.ir.ops.arrays import reduction, shaping
+from kcompile.ir.ops.arrays import cumulative, multiplied, reduction, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.elementwise.rectifiers import limited
@@ -182,7 +182,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The product over ``axis`` (``None``: all)."""
     value = as_tensor(x).value
-    return Tensor(reduction.reduce_prod(value, reduce_axes(axis), keepdims))
+    return Tensor(multiplied.reduce_prod(value, reduce_axes(axis), keepdims))
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -238,12 +238,12 @@ def argmin(x: Any, axis: int = -1) -> Tensor:
 
 def cumsum(x: Any, axis: int = 0) -> Tensor:
     """The running sum along ``axis``."""
-    return Tensor(reduction.cumsum(as_tensor(x).value, axis))
+    return Tensor(cumulative.cumsum(as_tensor(x).value, axis))
 
 
 def cumprod(x: Any, axis: int = 0) -> Tensor:
     """The running product along ``axis``."""
-    return Tensor(reduction.cumprod(as_tensor(x).value, axis))
+    return Tensor(cumulative.cumprod(as_tensor(x).value, axis))
 
 
 # ---- products

@@ -26,7 +26,7 @@ from kcompile.ir.ops.products.softmax import Softmax
 from kcompile.ir.ops.recurrent.base import Recurrence
 from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
-from kcompile.ir.ops.spatial.normalization import Normalization
+from kcompile.ir.ops.spatial.normalization_base import Normalization
 from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool
 
 EXACT = (Concat, Expand, Gather, GatherElements, GatherNd, MaxPool, Pad, Reshape, Slice, Split, Transpose)

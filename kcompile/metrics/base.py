@@ -301,11 +301,11 @@ def divide_no_nan(x: Any, y: Any) -> Tensor:
 
 def _size_of(values: Tensor) -> ir.Value:
     """How many values there are, as a floating point scalar."""
-    from kcompile.ir.ops.arrays import reduction
+    from kcompile.ir.ops.arrays.multiplied import reduce_prod
     from kcompile.ir.ops.elementwise import functions as elementwise
 
     sizes = shaping.dims_vector(values.value.shape)
-    return elementwise.cast(reduction.reduce_prod(sizes), values.dtype)
+    return elementwise.cast(reduce_prod(sizes), values.dtype)
 
 
 __all__ = ["Array", "Mean", "MeanMetricWrapper", "Metric", "Reduce", "Sum", "divide_no_nan", "weighted"]

@@ -2,18 +2,20 @@
 
 import numpy as np
 
+from kcompile.ir.ops.arrays.cumulative import (
+    cumprod,
+    cumsum,
+)
+from kcompile.ir.ops.arrays.multiplied import reduce_prod
 from kcompile.ir.ops.arrays.reduction import (
     arg_max,
     arg_min,
-    cumprod,
-    cumsum,
     logsumexp,
     reduce_all,
     reduce_any,
     reduce_max,
     reduce_mean,
     reduce_min,
-    reduce_prod,
     reduce_sum,
 )
 from tests.op_examples import Example, bools, floats, integers

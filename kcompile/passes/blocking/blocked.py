@@ -50,12 +50,22 @@ from kcompile.ir.ops.blocked.windows import (
 from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.ir.ops.elementwise.functions import mul
 from kcompile.ir.ops.shapes.reshaping import Transpose
-from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.ops.spatial.convolution import (
+    Conv,
+    ConvInputGrad,
+    ConvWeightGrad,
+)
+from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.ops.spatial.depth_pooling import DepthOp
 from kcompile.ir.ops.spatial.depth_windows import DepthWindows
 from kcompile.ir.ops.spatial.enlarging import EnlargeGrad
 from kcompile.ir.ops.spatial.normalization import BatchNormGrad, BatchNormTraining
-from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool, MaxPoolGrad, Pooling
+from kcompile.ir.ops.spatial.pooling import (
+    AveragePool,
+    MaxPool,
+    MaxPoolGrad,
+)
+from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import to_channels_first, to_channels_last
 from kcompile.ir.ops.spatial.window_maxima import compares_images
 from kcompile.ir.rebuilding import rebuild

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from kcompile.ir import costs
 from kcompile.ir.core import Node, constant_of
+from kcompile.ir.ops.blocked.base import padded
 from kcompile.ir.ops.blocked.grad_lowering import input_grad_phases
-from kcompile.ir.ops.blocked.lowering import padded
-from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution
+from kcompile.ir.ops.spatial.convolution import (
+    Conv,
+    ConvInputGrad,
+)
+from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.types import TensorType
 
 MOST_PADDING = 4 / 3

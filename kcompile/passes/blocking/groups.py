@@ -21,7 +21,12 @@ from kcompile.ir.ops.blocked.groups import (
     BlockedGroupedConvInputGrad,
 )
 from kcompile.ir.ops.blocked.groups_lowering import is_depthwise, reversed_pads
-from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.ops.spatial.convolution import (
+    Conv,
+    ConvInputGrad,
+    ConvWeightGrad,
+)
+from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.ops.spatial.spatial import static_pads
 from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.blocking.convolutions import Kernels

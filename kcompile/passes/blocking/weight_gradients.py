@@ -14,14 +14,14 @@ from kcompile.ir.dims import product
 from kcompile.ir.ops.arrays.indexing import gather
 from kcompile.ir.ops.arrays.shaping import reshape, transpose
 from kcompile.ir.ops.arrays.slicing import concat, pad, slice_axes
+from kcompile.ir.ops.blocked.base import padded
 from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad
-from kcompile.ir.ops.blocked.lowering import padded
 from kcompile.ir.ops.blocked.tiles import USUAL_BATCH, WindowSum, cheapest_tiling
+from kcompile.ir.ops.blocked.upright import upright_sum
 from kcompile.ir.ops.products.linalg import MatMul
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.ir.ops.spatial.convolution_weight_lowering import TABLE_LIMIT
 from kcompile.ir.ops.spatial.spatial import span
-from kcompile.ir.ops.spatial.upright import upright_sum
 
 TILES, EXCHANGED, WINDOWS = "tiles", "exchanged", "windows"
 """Tiles of the gradient, which is the filter, on tiles of the input; the same with their parts exchanged; a matrix

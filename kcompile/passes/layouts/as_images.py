@@ -23,10 +23,11 @@ from kcompile.ir.ops.arrays.shaping import reshape, transpose
 from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice
 from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.ir.ops.shapes.reshaping import Transpose
-from kcompile.ir.ops.spatial.convolution import Convolution, ConvWeightGrad
+from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
+from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad
 from kcompile.ir.ops.spatial.normalization import BatchNormGrad, BatchNormInference, BatchNormTraining
-from kcompile.ir.ops.spatial.pooling import Pooling
+from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import to_channels_first, to_channels_last
 from kcompile.ir.rebuilding import rebuild
 from kcompile.ir.types import TensorType

@@ -9,10 +9,22 @@ from math import prod
 from kcompile.ir.core import Node, Value, apply, constant, constant_of
 from kcompile.ir.ops.arrays.shaping import concat, reshape, slice_axes, transpose
 from kcompile.ir.ops.elementwise.functions import add, maximum, mul
-from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
+from kcompile.ir.ops.spatial.convolution import (
+    Conv,
+    ConvInputGrad,
+    ConvWeightGrad,
+)
+from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.ops.spatial.depth_pooling import DepthMaxGrad, DepthRepeat
 from kcompile.ir.ops.spatial.depth_windows import depth_windows
-from kcompile.ir.ops.spatial.pooling import AveragePool, AveragePoolGrad, MaxPool, MaxPoolGather, MaxPoolGrad, Pooling
+from kcompile.ir.ops.spatial.pooling import (
+    AveragePool,
+    AveragePoolGrad,
+    MaxPool,
+    MaxPoolGather,
+    MaxPoolGrad,
+)
+from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import Pads, static_pads
 from kcompile.ir.types import TensorType
 

@@ -22,7 +22,7 @@ from kcompile.ir.ops.loops.scan import Scan
 from kcompile.ir.ops.products.gemm import Gemm
 from kcompile.ir.ops.products.linalg import MatMul
 from kcompile.ir.ops.shapes.reshaping import Reshape
-from kcompile.ir.ops.spatial.convolution import Convolution
+from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.rebuilding import bind_graph
 from kcompile.passes.layouts.layout import TYPICAL_SIZE
 from kcompile.passes.machinery.flops import elements

@@ -30,8 +30,8 @@ from kcompile.ir.ops.recurrent.operators import RecurrentOperator
 from kcompile.ir.ops.shapes.reshaping import Reshape
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad
-from kcompile.ir.ops.spatial.normalization import Normalization
-from kcompile.ir.ops.spatial.pooling import Pooling
+from kcompile.ir.ops.spatial.normalization_base import Normalization
+from kcompile.ir.ops.spatial.pooling_base import Pooling
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from kcompile.ir.ops.elementwise.arithmetic import Add
 from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.ir.ops.shapes.axes import inverse
 from kcompile.ir.ops.shapes.reshaping import Reshape, Transpose, reshape, transpose
-from kcompile.ir.ops.spatial.normalization import Normalization
+from kcompile.ir.ops.spatial.normalization_base import Normalization
 from kcompile.passes.machinery.rewrite import Rules
 from kcompile.passes.rules.movement import permutation_of
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from kcompile.ir.core import Node, Value, apply, constant, make_node
 from kcompile.ir.dims import Dim, product
+from kcompile.ir.ops.arrays.multiplied import ReduceProd
 from kcompile.ir.ops.arrays.reduction import (
     ReduceAll,
     ReduceAny,
     ReduceMax,
     ReduceMean,
     ReduceMin,
-    ReduceProd,
     ReduceSum,
     Reduction,
 )

@@ -11,13 +11,12 @@ import numpy as np
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply, constant
 from kcompile.ir.dims import Dim, product
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.arrays.cumulative import cumprod, cumsum
 from kcompile.ir.ops.elementwise.comparison import equal
 from kcompile.ir.ops.elementwise.functions import cast, div, exp, mul, sub
-from kcompile.ir.ops.shapes.axes import check_axes, inverse, normalize_axes, normalize_axis
+from kcompile.ir.ops.shapes.axes import check_axes, normalize_axes, normalize_axis
 from kcompile.ir.ops.shapes.batching import behind
 from kcompile.ir.ops.shapes.kernel_types import narrowed, widened
-from kcompile.ir.ops.shapes.reshaping import reshape, transpose
+from kcompile.ir.ops.shapes.reshaping import reshape
 from kcompile.ir.ops.shapes.sizes import dims_vector
 from kcompile.ir.types import TensorType
 
@@ -158,28 +157,6 @@ class ReduceMin(Extreme):
 
 
 @dataclass(frozen=True)
-class ReduceProd(Reduction):
-    """The gradient is exact also where factors are zero: the product of the others, not the quotient."""
-
-    onnx = "ReduceProd"
-
-    def evaluate(self, *arrays: Array) -> Array:
-        (x,) = arrays
-        return np.asarray(np.prod(x, self.axes, x.dtype, keepdims=self.keepdims))
-
-    def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
-        (x,), (g,) = inputs, grads
-        if g is None:
-            return [None]
-        order = [axis for axis in range(x.rank) if axis not in self.axes] + list(self.axes)
-        last = transpose(x, order)
-        left = last.shape[: x.rank - len(self.axes)]
-        flat = reshape(last, (*left, product(last.shape[len(left) :])))
-        others = mul(cumprod(flat, -1, exclusive=True), cumprod(flat, -1, exclusive=True, reverse=True))
-        return [mul(self.kept(g, x), transpose(reshape(others, last.shape), inverse(order)))]
-
-
-@dataclass(frozen=True)
 class ReduceLogSumExp(Reduction):
     """log(sum(exp(x))), computed from the differences to the largest element."""
 
@@ -317,11 +294,6 @@ def reduce_min(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     return _reduce(ReduceMin, x, axes, keepdims)
 
 
-def reduce_prod(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
-    """The product along ``axes`` (default: all)."""
-    return _reduce(ReduceProd, x, axes, keepdims)
-
-
 def reduce_any(x: Value, axes: Axes = None, keepdims: bool = False) -> Value:
     """Whether any bool along ``axes`` (default: all) is true."""
     return _reduce(ReduceAny, x, axes, keepdims)
@@ -348,6 +320,6 @@ def arg_min(x: Value, axis: int, keepdims: bool = False) -> Value:
 
 
 __all__ = [
-    "arg_max", "arg_min", "cumprod", "cumsum", "logsumexp", "reduce_all", "reduce_any",
-    "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum",
+    "arg_max", "arg_min", "logsumexp", "reduce_all", "reduce_any",
+    "reduce_max", "reduce_mean", "reduce_min", "reduce_sum",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply, apply_multi, constant
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.elementwise.functions import add
 from kcompile.ir.ops.shapes.axes import check_axes, normalize_axes, normalize_axis
 from kcompile.ir.ops.shapes.batching import behind
@@ -268,8 +269,6 @@ def _fold_border(g: Value, axis: int, n: Dim, pair: tuple[Dim, Dim], mode: str) 
     if mode == "reflect":
         parts = [(reverse(left, axis), 1), (reverse(right, axis), n - 1 - after)]
     else:
-        from kcompile.ir.ops.arrays.reduction import reduce_sum
-
         parts = [(reduce_sum(left, axis, keepdims=True), 0), (reduce_sum(right, axis, keepdims=True), n - 1)]
     for part, start in parts:
         if part.shape[axis] != 0:

@@ -15,74 +15,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.core import Array, Builder, Node, Op
+from kcompile.ir.core import Array, Builder, Node
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.blocked import lowering
+from kcompile.ir.ops.blocked.base import (
+    BlockedFilterGradient,
+    BlockedInputGradient,
+    BlockedOp,
+    BlockedPooling,
+    FusedConvolution,
+    check_added,
+    pad_channels,
+    takes_plain,
+)
 from kcompile.ir.ops.blocked.grad_lowering import Phase, conv_input_grad, input_grad_phases
-from kcompile.ir.ops.blocked.lowering import padded, takes_plain
+from kcompile.ir.ops.blocked.upright import upright
 from kcompile.ir.ops.blocked.weight_lowering import conv_weight_grad
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.spatial.normalization import BatchNormGrad
 from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool
 from kcompile.ir.ops.spatial.spatial import Pads
-from kcompile.ir.ops.spatial.upright import upright
-from kcompile.ir.types import TensorType, same_dim
+from kcompile.ir.types import TensorType
 
 REORDERED = 4
 """The kernel that brings images into blocked order takes multiples of so many channels."""
-
-
-def to_blocks(x: Array, block: int) -> Array:
-    """The elements of a channels-first array in blocked order; the shape stays."""
-    batch, channels, height, width = x.shape
-    parts = x.reshape(batch, channels // block, block, height, width)
-    return parts.transpose(0, 1, 3, 4, 2).reshape(x.shape)
-
-
-def from_blocks(x: Array, block: int) -> Array:
-    """The inverse of :func:`to_blocks`."""
-    batch, channels, height, width = x.shape
-    parts = x.reshape(batch, channels // block, height, width, block)
-    return parts.transpose(0, 1, 4, 2, 3).reshape(x.shape)
-
-
-def pad_channels(x: TensorType, axis: int, block: int) -> TensorType:
-    """``x`` with whole blocks along an axis, if it has that one and its size is known."""
-    size = x.shape[axis] if axis < x.rank else None
-    return x.with_shape((*x.shape[:axis], padded(size, block), *x.shape[axis:][1:])) if isinstance(size, int) else x
-
-
-def check_added(other: TensorType, y: TensorType) -> None:
-    """Raises IRError unless ``other`` can be added to ``y`` without broadcasting."""
-    if other.rank != y.rank or not all(same_dim(a, b) for a, b in zip(other.shape, y.shape, strict=True)):
-        raise IRError(f"cannot add {other} to {y}")
-
-
-class BlockedOp(Op, abstract=True):
-    """An op on blocked tensors of float32."""
-
-    block: int
-
-    def check(self, x: TensorType) -> TensorType:
-        """``x``, if it can be blocked.
-
-        Raises:
-            IRError: it cannot.
-        """
-        channels = x.shape[1] if x.rank == 4 else None
-        if x.dtype != "float32" or not isinstance(channels, int) or channels % self.block:
-            raise IRError(f"needs a float32 image with a multiple of {self.block} channels, got {x}")
-        return x
-
-    def blocks(self, x: Array) -> Array:
-        """A channels-first array in blocked order, with zeros up to a whole block of channels."""
-        rest = padded(x.shape[1], self.block) - x.shape[1]
-        return to_blocks(np.pad(x, [(0, 0), (0, rest), (0, 0), (0, 0)]), self.block)
-
-    def plain(self, x: Array, channels: int | None = None) -> Array:
-        """The channels-first array, or its first ``channels`` channels."""
-        return from_blocks(x, self.block)[:, :channels]
 
 
 @dataclass(frozen=True)
@@ -146,7 +103,7 @@ class FromBlocked(BlockedOp):
 
 
 @dataclass(frozen=True)
-class BlockedConv(BlockedOp):
+class BlockedConv(FusedConvolution):
     """``conv`` (2-D, one group) with a blocked result, in one pass with what often follows.
 
     Operands: the input, blocked too, or plain if it has fewer channels than a block; the filter in Keras' order,
@@ -187,7 +144,7 @@ class BlockedConv(BlockedOp):
 
 
 @dataclass(frozen=True)
-class BlockedConvInputGrad(BlockedOp):
+class BlockedConvInputGrad(BlockedInputGradient):
     """The input gradient of a convolution, blocked like the gradient that it is given.
 
     That is again a convolution, with the filter reversed and its channels swapped; with strides, several. A gradient of
@@ -228,11 +185,12 @@ class BlockedConvInputGrad(BlockedOp):
         return self.blocks(self.plain_op().evaluate(g, w))
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return conv_input_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)
+        g, w = (value.type for value in node.inputs)
+        return conv_input_grad(b, self, self.phases(g, w), g, w, *names)
 
 
 @dataclass(frozen=True)
-class BlockedConvWeightGrad(BlockedOp):
+class BlockedConvWeightGrad(BlockedFilterGradient):
     """The filter gradient of a convolution from a channels-last input and a blocked gradient."""
 
     strides: tuple[int, ...]
@@ -259,12 +217,8 @@ class BlockedConvWeightGrad(BlockedOp):
         return dw if op is self else b.op("Reshape", dw, lowering.integers(b, node.outputs[0].type.static_shape))
 
 
-class BlockedPool(BlockedOp, abstract=True):
+class BlockedPool(BlockedPooling, abstract=True):
     """2-D pooling of a blocked tensor."""
-
-    window: tuple[int, ...]
-    strides: tuple[int, ...]
-    pads: Pads
 
     def plain_op(self) -> MaxPool | AveragePool:
         """The op on plain tensors."""
@@ -382,4 +336,4 @@ class BlockedBatchNormGrad(BlockedOp):
 
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
         (channels,) = node.inputs[2].type.static_shape
-        return lowering.batch_norm_grad(b, self, node.inputs[1].type, channels, *names)
+        return lowering.batch_norm_grad(b, self.epsilon, self.block, node.inputs[1].type, channels, *names)

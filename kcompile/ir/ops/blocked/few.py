@@ -17,8 +17,18 @@ from kcompile.ir import costs
 from kcompile.ir.core import Array, Builder, Node
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.blocked.blocked import BlockedOp, pad_channels
-from kcompile.ir.ops.blocked.lowering import DOMAIN, blocked_filter, fixed, integers, pad_end, takes_plain
+from kcompile.ir.ops.blocked.base import (
+    BlockedOp,
+    pad_channels,
+    takes_plain,
+)
+from kcompile.ir.ops.blocked.lowering import (
+    DOMAIN,
+    blocked_filter,
+    fixed,
+    integers,
+    pad_end,
+)
 from kcompile.ir.ops.spatial.convolution import Conv
 from kcompile.ir.ops.spatial.spatial import Pads
 from kcompile.ir.types import TensorType

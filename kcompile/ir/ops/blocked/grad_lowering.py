@@ -10,18 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim
-from kcompile.ir.ops.blocked.lowering import DOMAIN, integers, pad_end, padded_filter, takes_plain
+from kcompile.ir.ops.blocked.base import BlockedInputGradient, takes_plain
+from kcompile.ir.ops.blocked.lowering import DOMAIN, integers, pad_end, padded_filter
+from kcompile.ir.ops.spatial.convolution import ConvInputGrad
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.blocked.blocked import BlockedConvInputGrad
-    from kcompile.ir.ops.spatial.convolution import ConvInputGrad
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,15 @@ def input_grad_phases(
 
 
 def conv_input_grad(
-    b: Builder, op: BlockedConvInputGrad, g_type: TensorType, w_type: TensorType, g: str, w: str
+    b: Builder,
+    op: BlockedInputGradient,
+    found: tuple[tuple[Phase, ...], tuple[Phase, ...]],
+    g_type: TensorType,
+    w_type: TensorType,
+    g: str,
+    w: str,
 ) -> str:
-    """A blocked Conv for each pair of phases, and the interleaving of their results."""
+    """A blocked Conv for each pair of the phases that were found, and the interleaving of their results."""
     plain = takes_plain(g_type, op.block)
     w, (height, width, inner, out) = padded_filter(b, w, w_type.static_shape, (op.block, 1 if plain else op.block))
     if plain:  # tiles of [out, block]
@@ -102,7 +105,7 @@ def conv_input_grad(
             strides=[1, 1], pads=[row.before, column.before, row.after, column.after], dilations=op.dilations, group=1,
         )  # fmt: skip
 
-    rows, columns = op.phases(g_type, w_type)
+    rows, columns = found
     if len(rows) == len(columns) == 1:
         result = phase(rows[0], columns[0])
         assert result is not None

@@ -14,14 +14,20 @@ from kcompile.ir.core import Array, Builder, Node
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.blocked import groups_lowering as lowering
-from kcompile.ir.ops.blocked.blocked import BlockedOp, check_added
-from kcompile.ir.ops.blocked.lowering import padded
+from kcompile.ir.ops.blocked.base import (
+    BlockedFilterGradient,
+    BlockedInputGradient,
+    BlockedWindows,
+    FusedConvolution,
+    check_added,
+    padded,
+)
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.spatial.spatial import Pads
 from kcompile.ir.types import TensorType
 
 
-class _Grouped(BlockedOp, abstract=True):
+class _Grouped(BlockedWindows, abstract=True):
     """A convolution or input gradient with ``groups``."""
 
     groups: int
@@ -42,7 +48,7 @@ class _Grouped(BlockedOp, abstract=True):
 
 
 @dataclass(frozen=True)
-class BlockedGroupedConv(_Grouped):
+class BlockedGroupedConv(_Grouped, FusedConvolution):
     """2-D ``conv`` with groups, blocked input and result, in one pass with what often follows.
 
     Operands: the input; the filter in Keras' order, with the true number of channels; the bias, if any; if ``adds``, a
@@ -79,11 +85,11 @@ class BlockedGroupedConv(_Grouped):
         return y.clip(0) if self.relu else y
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return lowering.conv(b, self, node.inputs[1].type, *names)
+        return lowering.conv(b, self, self.groups, node.inputs[1].type, *names)
 
 
 @dataclass(frozen=True)
-class BlockedGroupedConvInputGrad(_Grouped):
+class BlockedGroupedConvInputGrad(_Grouped, BlockedInputGradient):
     """The input gradient of a convolution with groups, blocked like the gradient that it is given.
 
     That is again a convolution, with the filter reversed and the channels of its groups swapped, of the gradient with
@@ -100,7 +106,7 @@ class BlockedGroupedConvInputGrad(_Grouped):
     def infer(self, g: TensorType, w: TensorType) -> TensorType:  # type: ignore[override]
         filters, groups = self.whole_filter(w)
         dx = self.check(self.plain_op(groups).infer(self.check(g), filters))
-        if lowering.reversed_pads(self.plain_op(groups), g, w) is None:
+        if lowering.reversed_pads(self, g, w) is None:
             raise IRError(f"no convolution gives the input gradient of sizes {self.sizes} from {g}")
         return dx
 
@@ -113,11 +119,11 @@ class BlockedGroupedConvInputGrad(_Grouped):
         return self.blocks(self.plain_op(self.groups).evaluate(self.plain(g, w.shape[3]), w))
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return lowering.conv_input_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)
+        return lowering.conv_input_grad(b, self, self.groups, node.inputs[0].type, node.inputs[1].type, *names)
 
 
 @dataclass(frozen=True)
-class BlockedDepthwiseWeightGrad(BlockedOp):
+class BlockedDepthwiseWeightGrad(BlockedFilterGradient):
     """The filter gradient of a depthwise convolution with one filter per channel, from a blocked input and gradient.
 
     ``channels`` is their true number.
@@ -145,4 +151,4 @@ class BlockedDepthwiseWeightGrad(BlockedOp):
         return self.plain_op(self.channels).evaluate(x, g)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
-        return lowering.depthwise_weight_grad(b, self, node.inputs[0].type, node.inputs[1].type, *names)
+        return lowering.depthwise_weight_grad(b, self, self.channels, node.inputs[0].type, node.inputs[1].type, *names)

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from kcompile.ir.core import Builder
+from kcompile.ir.ops.blocked.base import BlockedFilterGradient, BlockedInputGradient, FusedConvolution
 from kcompile.ir.ops.blocked.lowering import DOMAIN, fixed, integers, pad_end
+from kcompile.ir.ops.spatial.convolution import ConvInputGrad
 from kcompile.ir.ops.spatial.spatial import span, static_pads
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.blocked.groups import (
-        BlockedDepthwiseWeightGrad,
-        BlockedGroupedConv,
-        BlockedGroupedConvInputGrad,
-    )
-    from kcompile.ir.ops.spatial.convolution import ConvInputGrad
 
 
 def is_depthwise(groups: int, w_type: TensorType) -> bool:
@@ -24,10 +17,10 @@ def is_depthwise(groups: int, w_type: TensorType) -> bool:
     return groups > 1 and w_type.shape[-2:] == (1, groups)
 
 
-def conv(b: Builder, op: BlockedGroupedConv, w_type: TensorType, x: str, w: str, *rest: str) -> str:
+def conv(b: Builder, op: FusedConvolution, groups: int, w_type: TensorType, x: str, w: str, *rest: str) -> str:
     """The blocked Conv kernel."""
     height, width, inner, out = w_type.static_shape
-    size, groups = op.block, op.groups
+    size = op.block
     if is_depthwise(groups, w_type):
         filters, groups = _depthwise_filter(b, w, w_type, size)
     else:
@@ -55,11 +48,11 @@ def _depthwise_filter(b: Builder, w: str, w_type: TensorType, block: int) -> tup
 
 
 def conv_input_grad(
-    b: Builder, op: BlockedGroupedConvInputGrad, g_type: TensorType, w_type: TensorType, g: str, w: str
+    b: Builder, op: BlockedInputGradient, groups: int, g_type: TensorType, w_type: TensorType, g: str, w: str
 ) -> str:
     """A blocked Conv of the gradient, padded so far that the reversed filter meets every input."""
     height, width, inner, out = w_type.static_shape
-    size, groups = op.block, op.groups
+    size = op.block
     if height * width > 1:
         ends = integers(b, [-(2**31)] * 2)
         w = b.op("Slice", w, integers(b, [-1, -1]), ends, integers(b, [0, 1]), integers(b, [-1, -1]))
@@ -72,11 +65,11 @@ def conv_input_grad(
         filters = b.op("Reshape", turned, integers(b, [inner * groups, outer, height, width]))
     return b.op(
         "Conv", _spread(b, g_type, op.strides, size, g), filters, domain=DOMAIN, kernel_shape=[height, width],
-        strides=[1, 1], pads=reversed_pads(op.plain_op(groups), g_type, w_type), dilations=op.dilations, group=groups,
+        strides=[1, 1], pads=reversed_pads(op, g_type, w_type), dilations=op.dilations, group=groups,
     )  # fmt: skip
 
 
-def reversed_pads(op: ConvInputGrad, g: TensorType, w: TensorType) -> list[int] | None:
+def reversed_pads(op: ConvInputGrad | BlockedInputGradient, g: TensorType, w: TensorType) -> list[int] | None:
     """ONNX's ``pads`` of the convolution that gives the input gradient, where ``stride - 1`` zeros follow each element
     of ``g``; ``None`` if something would have to be cropped, or a size is not known.
     """
@@ -102,7 +95,7 @@ def _spread(b: Builder, x_type: TensorType, strides: Sequence[int], block: int, 
 
 
 def depthwise_weight_grad(
-    b: Builder, op: BlockedDepthwiseWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str
+    b: Builder, op: BlockedFilterGradient, channels: int, x_type: TensorType, g_type: TensorType, x: str, g: str
 ) -> str:
     """A depthwise Conv of the input whose filter is the gradient, and whose strides are the dilations of the other."""
     # The kernel's number of groups is an attribute, so that it must be known.
@@ -111,14 +104,12 @@ def depthwise_weight_grad(
     dw = b.op("Slice", found, integers(b, [0, 0]), integers(b, op.kernel), integers(b, [1, 2]))
     dw = b.op("Transpose", dw, perm=[1, 2, 0, 3])
     dw = b.op("Reshape", dw, integers(b, [*op.kernel, 1, *x_type.with_shape(x_type.shape[1:2]).static_shape]))
-    if op.channels == x_type.shape[1]:
+    if channels == x_type.shape[1]:
         return dw
-    return b.op("Slice", dw, *(integers(b, [value]) for value in (0, op.channels, 3)))
+    return b.op("Slice", dw, *(integers(b, [value]) for value in (0, channels, 3)))
 
 
-def _each_image(
-    b: Builder, op: BlockedDepthwiseWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str
-) -> str:
+def _each_image(b: Builder, op: BlockedFilterGradient, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
     """A Conv whose channels are those of all images, then a sum over the images.
 
     The result is (blocks of channels, kernel rows, kernel columns, block), rows and columns at least.
@@ -143,9 +134,7 @@ def _each_image(
     return b.op("ReduceSum", y, integers(b, [0]), keepdims=0)
 
 
-def _all_images(
-    b: Builder, op: BlockedDepthwiseWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str
-) -> str:
+def _all_images(b: Builder, op: BlockedFilterGradient, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
     """A Conv of one tall image, in which those of the batch lie one below the other, as the gradients do in its filter;
     both with so many rows of zeros in between that they stay in step.
 
@@ -178,7 +167,7 @@ def _all_images(
     return b.op("Reshape", y, integers(b, [channels // size, *found, size]))
 
 
-def _ends(op: BlockedDepthwiseWeightGrad, x_type: TensorType, g_type: TensorType) -> list[int]:
+def _ends(op: BlockedFilterGradient, x_type: TensorType, g_type: TensorType) -> list[int]:
     """So much is to be padded after rows and columns for the last windows: nothing where they leave elements out."""
     sizes, counts = (type.with_shape(type.shape[2:]).static_shape for type in (x_type, g_type))
     return [

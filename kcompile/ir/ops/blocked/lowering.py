@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import product
+from kcompile.ir.ops.blocked.base import BlockedPooling, FusedConvolution, padded, takes_plain
 from kcompile.ir.ops.spatial.normalization_lowering import coefficients, inverse_deviation
 from kcompile.ir.ops.spatial.spatial import Pads, static_pads
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.blocked.blocked import (
-        BlockedBatchNormGrad,
-        BlockedConv,
-        BlockedPool,
-    )
 
 DOMAIN = "com.microsoft.nchwc"
 
@@ -30,16 +24,6 @@ def fixed(pads: Pads) -> list[int]:
 
 def integers(b: Builder, values: Sequence[int]) -> str:
     return b.constant(list(values), "int64")
-
-
-def padded(channels: int, block: int) -> int:
-    """The number of channels in whole blocks."""
-    return -(-channels // block) * block
-
-
-def takes_plain(x: TensorType, block: int) -> bool:
-    """Whether an input of the convolution kernel is not blocked: it has fewer channels than a block."""
-    return isinstance(x.shape[1], int) and x.shape[1] < block
 
 
 def pad_end(b: Builder, x: str, rests: Sequence[int]) -> str:
@@ -73,7 +57,7 @@ def blocked_filter(b: Builder, w: str, sizes: tuple[int, ...], block: int, plain
     return b.op("Reshape", turned, integers(b, [out, inner, height, width]))
 
 
-def conv(b: Builder, op: BlockedConv, x_type: TensorType, w_type: TensorType, x: str, w: str, *rest: str) -> str:
+def conv(b: Builder, op: FusedConvolution, x_type: TensorType, w_type: TensorType, x: str, w: str, *rest: str) -> str:
     """The blocked Conv kernel."""
     height, width, _, out = w_type.static_shape
     filters = blocked_filter(b, w, w_type.static_shape, op.block, takes_plain(x_type, op.block))
@@ -114,7 +98,8 @@ def affine(
 
 def batch_norm_grad(
     b: Builder,
-    op: BlockedBatchNormGrad,
+    epsilon: float,
+    block: int,
     x_type: TensorType,
     channels: int,
     g: str,
@@ -125,16 +110,16 @@ def batch_norm_grad(
 ) -> tuple[str, str, str]:
     """As on plain images."""
     dtype = x_type.dtype
-    inverse = inverse_deviation(b, op.epsilon, dtype, variance)
+    inverse = inverse_deviation(b, epsilon, dtype, variance)
     doffset = channel_sums(b, x_type, g, channels)
     total = b.op("Sub", channel_sums(b, x_type, b.op("Mul", g, x), channels), b.op("Mul", mean, doffset))
     count = b.op("Cast", b.dims([product((x_type.shape[0], *x_type.shape[2:]))]), to=dtype)
     dscale, (from_g, from_x, shift) = coefficients(b, total, doffset, scale, inverse, count, mean)
-    scaled = affine(b, channels, op.block, x, from_x, shift)
-    return affine(b, channels, op.block, g, from_g, "", scaled), dscale, doffset
+    scaled = affine(b, channels, block, x, from_x, shift)
+    return affine(b, channels, block, g, from_g, "", scaled), dscale, doffset
 
 
-def pool(b: Builder, op_type: str, op: BlockedPool, x: str, **attributes: Any) -> str:
+def pool(b: Builder, op_type: str, op: BlockedPooling, x: str, **attributes: Any) -> str:
     """The blocked pooling kernel."""
     return b.op(
         op_type,

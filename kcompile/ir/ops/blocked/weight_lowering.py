@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import gcd
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim, floor_divide
+from kcompile.ir.ops.blocked.base import BlockedFilterGradient
 from kcompile.ir.ops.blocked.lowering import DOMAIN, integers
 from kcompile.ir.ops.blocked.tiles import Tiling, WindowSum, cheapest_tiling
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad
 
 MOST_GROUPS = 8
 """Into so many groups at most the tiles are divided, each with a sum of its own, to share the work among threads."""
@@ -25,7 +22,7 @@ GROUP_BYTES = 1_000_000
 
 
 def conv_weight_grad(
-    b: Builder, op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str
+    b: Builder, op: BlockedFilterGradient, x_type: TensorType, g_type: TensorType, x: str, g: str
 ) -> str:
     """A blocked Conv whose "input channels" are tiles of the images, so that its inner loop sums over them.
 
@@ -74,7 +71,7 @@ class _Plan:
     groups: int
 
 
-def _plan(op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType) -> _Plan:
+def _plan(op: BlockedFilterGradient, x_type: TensorType, g_type: TensorType) -> _Plan:
     outputs, down, across = g_type.with_shape(g_type.shape[1:]).static_shape
     channels = x_type.with_shape(x_type.shape[3:]).static_shape[0]
     batch = x_type.shape[0]
@@ -97,7 +94,7 @@ def _plan(op: BlockedConvWeightGrad, x_type: TensorType, g_type: TensorType) -> 
 
 
 def _tiles_of_input(
-    b: Builder, op: BlockedConvWeightGrad, plan: _Plan, x_type: TensorType, x: str
+    b: Builder, op: BlockedFilterGradient, plan: _Plan, x_type: TensorType, x: str
 ) -> tuple[str, int, int]:
     """The input as (1, tiles, rows of a tile, columns and channels), blocked; and the last two sizes."""
     height, width, channels = x_type.with_shape(x_type.shape[1:]).static_shape
@@ -147,7 +144,7 @@ def _tiles_of_input(
     return x if plan.tiling.plain else b.op("ReorderInput", x, domain=DOMAIN), tall, line
 
 
-def _tiles_of_gradient(b: Builder, op: BlockedConvWeightGrad, plan: _Plan, g: str) -> str:
+def _tiles_of_gradient(b: Builder, op: BlockedFilterGradient, plan: _Plan, g: str) -> str:
     """The gradient as a filter, (groups * outputs, tiles of a group, rows of a tile, columns of a tile)."""
     size, tiling = op.block, plan.tiling
     blocks, area = plan.problem.outputs // size, tiling.tile[0] * tiling.tile[1]

@@ -17,7 +17,8 @@ from kcompile.ir.ops.arrays.shaping import concat, pad, reshape, slice_axes, tra
 from kcompile.ir.ops.blocked.blocked import BlockedAffine, BlockedMaxPool, BlockedMean
 from kcompile.ir.ops.elementwise.functions import add, div, mul, neg, sqrt
 from kcompile.ir.ops.products.linalg import matmul
-from kcompile.ir.ops.spatial.pooling import MaxPoolGrad, Pooling
+from kcompile.ir.ops.spatial.pooling import MaxPoolGrad
+from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import offsets
 from kcompile.ir.ops.spatial.window_maxima import grad_of_levels
 

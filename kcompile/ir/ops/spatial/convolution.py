@@ -7,7 +7,6 @@ gradient. Filters always have Keras' order (spatial..., channels in / groups, ch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,77 +21,19 @@ from kcompile.ir.ops.arrays.shaping import reshape
 from kcompile.ir.ops.elementwise.functions import add
 from kcompile.ir.ops.shapes.batching import all_stacked, merged
 from kcompile.ir.ops.spatial import convolution_lowering as lowering
+from kcompile.ir.ops.spatial.convolution_base import Convolution, FilterGradient, kernel_of
 from kcompile.ir.ops.spatial.convolution_weight_lowering import conv_weight_grad as lower_weight_grad
 from kcompile.ir.ops.spatial.spatial import (
     Pads,
-    SpatialOp,
     arrange,
     channel_axis,
     crop,
     integers,
     offsets,
-    output_size,
     pad_spatial,
-    rank_error,
     spatial_sizes,
 )
 from kcompile.ir.types import TensorType, same_dim
-
-
-@dataclass(frozen=True)
-class Convolution(SpatialOp, abstract=True):
-    """What the three ops share: how windows slide, and into how many independent groups the channels fall.
-
-    ``groups`` divides the input channels and the output channels; output channels are ordered by group.
-    """
-
-    strides: tuple[int, ...]
-    pads: Pads
-    dilations: tuple[int, ...]
-    groups: int
-    data_format: str
-
-    def check(self, spatial: int, *types: TensorType) -> None:
-        """Raises IRError unless the attributes fit ``spatial`` axes and the types are of one float type."""
-        self.check_format()
-        if not 1 <= spatial <= 3:
-            raise rank_error("convolution", types[0])
-        for what, item in (("strides", self.strides), ("pads", self.pads), ("dilations", self.dilations)):
-            if len(item) != spatial:
-                raise IRError(f"{what} {item} has {len(item)} entries for {spatial} spatial axes")
-        if min(self.strides + self.dilations) < 1 or self.groups < 1:
-            raise IRError(
-                f"strides {self.strides}, dilations {self.dilations}, groups {self.groups} must be at least 1"
-            )
-        if any(isinstance(dim, int) and dim < 0 for pair in self.pads for dim in pair):
-            raise IRError(f"pads {self.pads} must not be negative")
-        if any(not type.is_float or type.dtype != types[0].dtype for type in types):
-            raise IRError("operands must have one floating point type")
-
-    def windows(self, sizes: Sequence[Dim], kernel: Sequence[int]) -> tuple[Dim, ...]:
-        """How many windows fit along each axis of an input of spatial ``sizes``."""
-        axes = zip(sizes, kernel, self.strides, self.pads, self.dilations, strict=True)
-        return tuple(output_size(*axis) for axis in axes)
-
-    def grouped(self, x: Array) -> Array:
-        """A channels-first array as (batch, group, channels of the group, elements)."""
-        return x.reshape(x.shape[0], self.groups, x.shape[1] // self.groups, math.prod(x.shape[2:]))
-
-    def grouped_filter(self, w: Array) -> Array:
-        """A filter as (spatial..., group, channels in, channels out)."""
-        parts = w.reshape(*w.shape[:-1], self.groups, w.shape[-1] // self.groups)
-        return np.moveaxis(parts, -2, -3)
-
-
-def kernel_of(w: TensorType) -> tuple[int, ...]:
-    """The spatial sizes of a filter.
-
-    Raises:
-        IRError: a size of the filter is symbolic.
-    """
-    if not w.is_static:
-        raise IRError(f"the filter must have known sizes, got {w}")
-    return w.static_shape[:-2]
 
 
 @dataclass(frozen=True)
@@ -194,13 +135,12 @@ class ConvInputGrad(Convolution):
 
 
 @dataclass(frozen=True)
-class ConvWeightGrad(Convolution):
+class ConvWeightGrad(FilterGradient):
     """The gradient of ``conv`` with respect to its filter of spatial sizes ``kernel``, given ``x`` and ``g``.
 
     ``permuted`` with the identity gives the op in the other data format.
     """
 
-    kernel: tuple[int, ...]
     activations: ClassVar[tuple[int, ...]] = (0, 1)
     activation_output: ClassVar[bool] = False
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from kcompile.ir.core import Builder
 from kcompile.ir.ops.spatial import convolution_table as table
+from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.ops.spatial.spatial import balanced, lower_pad, span, static_pads
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
 
 
 def onnx_filter(b: Builder, w: str, rank: int) -> str:
@@ -19,7 +16,9 @@ def onnx_filter(b: Builder, w: str, rank: int) -> str:
     return b.op("Transpose", w, perm=[rank - 1, rank - 2, *range(rank - 2)])
 
 
-def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, x: str, w: str, *bias: str) -> str:
+def conv(
+    b: Builder, op: Convolution, types: Sequence[TensorType], output: TensorType, x: str, w: str, *bias: str
+) -> str:
     """ONNX Conv; symbolic pads become a Pad."""
     if table.needed(op, types[0], b.target.provider):
         return table.conv(b, op, types, output, x, w, *bias)
@@ -34,7 +33,7 @@ def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, 
 
 
 def conv_input_grad(
-    b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str, *bias: str
+    b: Builder, op: Convolution, types: Sequence[TensorType], output: TensorType, g: str, w: str, *bias: str
 ) -> str:
     """ONNX ConvTranspose; where it cannot take the pads, or needs a size that is symbolic, crop the full result.
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.spatial.convolution_base import Convolution, FilterGradient
 from kcompile.ir.ops.spatial.spatial import lower_pad, offsets, static_pads
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, Convolution, ConvWeightGrad
 
 WITHOUT_KERNEL = ("float64",)
 """Element types that ONNX Runtime's CPU cannot convolve."""
@@ -68,7 +65,9 @@ def grouped_filter(b: Builder, op: Convolution, w_type: TensorType, w: str) -> s
     return b.op("Transpose", b.op("Reshape", w, b.constant(shape, "int64")), perm=[1, 0, 2])
 
 
-def conv(b: Builder, op: Conv, types: Sequence[TensorType], output: TensorType, x: str, w: str, *bias: str) -> str:
+def conv(
+    b: Builder, op: Convolution, types: Sequence[TensorType], output: TensorType, x: str, w: str, *bias: str
+) -> str:
     """The filter times the table."""
     counts = output.with_shape(output.shape[2:]).static_shape
     table = window_table(b, op, types[0], types[1].static_shape[:-2], counts, x)
@@ -87,7 +86,7 @@ def bias_column(b: Builder, output: TensorType, bias: str) -> str:
 
 
 def conv_input_grad(
-    b: Builder, op: ConvInputGrad, types: Sequence[TensorType], output: TensorType, g: str, w: str, *bias: str
+    b: Builder, op: Convolution, types: Sequence[TensorType], output: TensorType, g: str, w: str, *bias: str
 ) -> str:
     """The filter times the gradient is a table, whose rows are added up where they were taken from."""
     out, *counts = types[0].with_shape(types[0].shape[1:]).static_shape
@@ -119,7 +118,7 @@ def conv_input_grad(
     return total
 
 
-def conv_weight_grad(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
+def conv_weight_grad(b: Builder, op: FilterGradient, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
     """The table times the gradient of each image, summed."""
     batch, groups = x_type.shape[0], op.groups
     channels = x_type.with_shape(x_type.shape[1:2]).static_shape[0]

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 from numpy import ndindex
 
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import product
 from kcompile.ir.ops.spatial import convolution_table as table
+from kcompile.ir.ops.spatial.convolution_base import FilterGradient
 from kcompile.ir.ops.spatial.spatial import lower_pad, padded_type, span, static_pads
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 
 TABLE_LIMIT = 500_000
 """So many elements per image may a table of windows have."""
@@ -25,7 +22,7 @@ GROUP_LIMIT = 4
 
 
 def conv_weight_grad(
-    b: Builder, op: ConvWeightGrad, types: Sequence[TensorType], output: TensorType, x: str, g: str
+    b: Builder, op: FilterGradient, types: Sequence[TensorType], output: TensorType, x: str, g: str
 ) -> str:
     """The fastest way for these sizes; the last one works for all."""
     x_type, g_type = types
@@ -46,7 +43,7 @@ def conv_weight_grad(
     return with_roles_swapped(b, op, types, output, x, g)
 
 
-def by_positions(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
+def by_positions(b: Builder, op: FilterGradient, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
     """A matrix product for each position of the kernel: the input that it meets times the gradient, of any size.
 
     One part of the input is copied at a time, so that this takes little memory.
@@ -81,7 +78,7 @@ def by_positions(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: Ten
     return b.op("Reshape", dw, b.constant([*op.kernel, channels // groups, outputs], "int64"))
 
 
-def side_by_side(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
+def side_by_side(b: Builder, op: FilterGradient, x_type: TensorType, g_type: TensorType, x: str, g: str) -> str:
     """A convolution for each kernel row, of one tall image whose channels are the batch and which has the
     channels of the input one below the other; the gradient is the filter.
     """
@@ -115,7 +112,7 @@ def side_by_side(b: Builder, op: ConvWeightGrad, x_type: TensorType, g_type: Ten
 
 
 def with_roles_swapped(
-    b: Builder, op: ConvWeightGrad, types: Sequence[TensorType], output: TensorType, x: str, g: str
+    b: Builder, op: FilterGradient, types: Sequence[TensorType], output: TensorType, x: str, g: str
 ) -> str:
     """A Conv in which batch and channels change places, the gradient is the filter, strides are dilations."""
     rank, spatial = types[0].rank, tuple(range(2, types[0].rank))
@@ -143,7 +140,7 @@ def with_roles_swapped(
     return b.op("Transpose", dw, perm=[*spatial, 0, 1])
 
 
-def exact(op: ConvWeightGrad, types: Sequence[TensorType]) -> bool:
+def exact(op: FilterGradient, types: Sequence[TensorType]) -> bool:
     """Whether the windows of ``types[0]`` counted by ``types[1]`` use every element, without a ragged end."""
     axes = zip(types[0].shape[2:], types[1].shape[2:], op.kernel, op.strides, op.pads, op.dilations, strict=True)
     return all(

@@ -84,7 +84,11 @@ class Enlarge(Enlarging):
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         x = node.inputs[0].type
-        return lowering.nearest(b, self, x, *names) if self.mode == "nearest" else lowering.linear(b, self, x, *names)
+        return (
+            lowering.nearest(b, self.factors, x, *names)
+            if self.mode == "nearest"
+            else lowering.linear(b, self.factors, x, *names)
+        )
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,8 @@ class EnlargeGrad(Enlarging):
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         g, x = node.inputs[0].type, node.outputs[0].type
         if self.mode == "nearest":
-            return lowering.nearest_grad(b, self, g, *names)
-        return lowering.linear_grad(b, self, g, x, *names)
+            return lowering.nearest_grad(b, self.factors, g, *names)
+        return lowering.linear_grad(b, self.factors, g, x, *names)
 
 
 def enlarge(x: Value, factors: Sequence[int], mode: str = "nearest") -> Value:

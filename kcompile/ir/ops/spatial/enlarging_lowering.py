@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kcompile.ir.core import Builder, Graph, input_value
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.shapes.kernel_types import narrowed, widened
 from kcompile.ir.ops.spatial import interpolation
 from kcompile.ir.ops.spatial.spatial import permuted_type, to_channels_first, to_channels_last
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad
 
 RESIZED = ("float16", "float32", "int32", "int8", "uint8")
 """Element types that ONNX Runtime's Resize takes on every device; for float16 it casts by itself on a CPU."""
@@ -24,17 +19,17 @@ FAST_RANK = 4
 """ONNX Runtime resizes tensors with more axes ten times as slowly."""
 
 
-def nearest(b: Builder, op: Enlarge, x_type: TensorType, x: str) -> str:
+def nearest(b: Builder, factors: tuple[int, ...], x_type: TensorType, x: str) -> str:
     """ONNX Resize where it has kernels; else an Expand of axes of size 1."""
-    shape, factors = joined(x_type.shape, op.factors)
-    whole = tuple(n * factor for n, factor in zip(x_type.shape, op.factors, strict=True))
-    joined_type = x_type.with_shape(tuple(n * factor for n, factor in zip(shape, factors, strict=True)))
+    shape, scales = joined(x_type.shape, factors)
+    whole = tuple(n * factor for n, factor in zip(x_type.shape, factors, strict=True))
+    joined_type = x_type.with_shape(tuple(n * factor for n, factor in zip(shape, scales, strict=True)))
     if x_type.dtype in RESIZED:
-        y = resize(b, factors, b.reshape(x, x_type, shape), mode="nearest", nearest_mode="floor")
+        y = resize(b, scales, b.reshape(x, x_type, shape), mode="nearest", nearest_mode="floor")
         return b.reshape(y, joined_type, whole)
     apart: list[Dim] = []
     repeats: list[int] = []
-    for n, factor in zip(x_type.shape, op.factors, strict=True):
+    for n, factor in zip(x_type.shape, factors, strict=True):
         apart += [n] if factor == 1 else [n, 1]
         repeats += [1] if factor == 1 else [1, factor]
     y = b.op("Expand", b.reshape(x, x_type, apart), b.constant(repeats, "int64"))
@@ -60,23 +55,23 @@ def resize(b: Builder, factors: tuple[int, ...], x: str, mode: str, nearest_mode
     )  # fmt: skip
 
 
-def linear(b: Builder, op: Enlarge, x_type: TensorType, x: str) -> str:
+def linear(b: Builder, factors: tuple[int, ...], x_type: TensorType, x: str) -> str:
     """ONNX Resize of channels-first images, which every provider knows; for float64 sums of shifted images."""
     if x_type.dtype not in RESIZED:
         value = input_value("x", x_type.dtype, x_type.shape)
-        return b.inline(Graph([value], [interpolation.interpolated(value, op.factors)]), [x])[0]
-    if op.factors[1] == 1:
-        return resize(b, op.factors, x, mode="linear")
-    factors = tuple(op.factors[axis] for axis in to_channels_first(4))
-    y = resize(b, factors, b.op("Transpose", x, perm=to_channels_first(4)), mode="linear")
+        return b.inline(Graph([value], [interpolation.interpolated(value, factors)]), [x])[0]
+    if factors[1] == 1:
+        return resize(b, factors, x, mode="linear")
+    scales = tuple(factors[axis] for axis in to_channels_first(4))
+    y = resize(b, scales, b.op("Transpose", x, perm=to_channels_first(4)), mode="linear")
     return b.op("Transpose", y, perm=to_channels_last(4))
 
 
-def nearest_grad(b: Builder, op: EnlargeGrad, g_type: TensorType, g: str) -> str:
+def nearest_grad(b: Builder, factors: tuple[int, ...], g_type: TensorType, g: str) -> str:
     """The sum over what each element was repeated to."""
     apart: list[Dim] = []
     summed: list[int] = []
-    for n, factor in zip(g_type.shape, op.factors, strict=True):
+    for n, factor in zip(g_type.shape, factors, strict=True):
         if factor == 1:
             apart.append(n)
         else:
@@ -86,11 +81,10 @@ def nearest_grad(b: Builder, op: EnlargeGrad, g_type: TensorType, g: str) -> str
     return narrowed(b, b.op("ReduceSum", parts, b.constant(summed, "int64"), keepdims=0), g_type.dtype)
 
 
-def linear_grad(b: Builder, op: EnlargeGrad, g_type: TensorType, x_type: TensorType, g: str) -> str:
+def linear_grad(b: Builder, factors: tuple[int, ...], g_type: TensorType, x_type: TensorType, g: str) -> str:
     """Products with the weights of the interpolation for small images, sums over windows for others."""
-    last = op.factors[1] != 1
+    last = factors[1] != 1
     order = to_channels_first(4)
-    factors = op.factors
     if last:
         g, factors = b.op("Transpose", g, perm=order), tuple(factors[axis] for axis in order)
         g_type, x_type = permuted_type(g_type, order), permuted_type(x_type, order)

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import product
+from kcompile.ir.ops.spatial.normalization_base import Normalization
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.spatial.normalization import (
-        BatchNormGrad,
-        BatchNormInference,
-        BatchNormTraining,
-        Normalization,
-    )
 
 
 def along(b: Builder, vector: str, axis: int, rank: int) -> str:
@@ -31,7 +22,7 @@ def inverse_deviation(b: Builder, epsilon: float, dtype: str, variance: str) -> 
 
 def inference(
     b: Builder,
-    op: BatchNormInference,
+    op: Normalization,
     x_type: TensorType,
     x: str,
     scale: str,
@@ -63,7 +54,7 @@ def normalize(
 
 
 def training(
-    b: Builder, op: BatchNormTraining, x_type: TensorType, x: str, scale: str, offset: str
+    b: Builder, op: Normalization, x_type: TensorType, x: str, scale: str, offset: str
 ) -> tuple[str, str, str]:
     """Two passes for the statistics (mean, then mean of squared deviations), one to normalize.
 
@@ -89,7 +80,7 @@ def training(
 
 
 def gradient(
-    b: Builder, op: BatchNormGrad, x_type: TensorType, g: str, x: str, scale: str, mean: str, variance: str
+    b: Builder, op: Normalization, x_type: TensorType, g: str, x: str, scale: str, mean: str, variance: str
 ) -> tuple[str, str, str]:
     """Sums over each channel, then dx as ``g * a + x * b + c`` with a number a, b and c for each channel.
 

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kcompile.ir.core import Array, Builder
 from kcompile.ir.dims import as_integers, product
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.spatial.enlarging import Enlarge
 from kcompile.ir.ops.spatial.enlarging_lowering import nearest
+from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import Pads, balanced, lower_pad, offsets, padded_type, static_pads
 from kcompile.ir.types import TensorType
-
-if TYPE_CHECKING:
-    from kcompile.ir.ops.spatial.pooling import (
-        AveragePool,
-        AveragePoolGrad,
-        MaxPool,
-        MaxPoolGather,
-        MaxPoolGrad,
-        Pooling,
-    )
-
 
 WIDEST_BLOCK = 16
 """Channels that ONNX Runtime's blocked kernels take together, with AVX-512; with AVX2 they take 8."""
@@ -35,7 +23,7 @@ def lowest(dtype: str) -> float:
     return float(np.finfo(dtype).min)
 
 
-def max_pool(b: Builder, op: MaxPool, x_type: TensorType, x: str) -> str:
+def max_pool(b: Builder, op: Pooling, x_type: TensorType, x: str) -> str:
     """ONNX MaxPool; symbolic pads become a Pad."""
     pads = static_pads(op.pads)
     if pads is None:
@@ -53,7 +41,7 @@ def places(b: Builder, op: Pooling, x_type: TensorType, x: str) -> tuple[str, Te
     return indices, x_type
 
 
-def max_pool_grad(b: Builder, op: MaxPoolGrad, x_type: TensorType, g_type: TensorType, g: str, x: str) -> str:
+def max_pool_grad(b: Builder, op: Pooling, x_type: TensorType, g_type: TensorType, g: str, x: str) -> str:
     """Put the gradient where MaxPool says that the maxima are; where windows overlap, several add up."""
     indices, source = places(b, op, x_type, x)
     overlap = any(stride < size for stride, size in zip(op.strides, op.window, strict=True))
@@ -74,7 +62,7 @@ def max_pool_grad(b: Builder, op: MaxPoolGrad, x_type: TensorType, g_type: Tenso
     return lower_pad(b, dx, g_type.dtype, tuple((before * -1, after * -1) for before, after in op.pads))
 
 
-def max_pool_gather(b: Builder, op: MaxPoolGather, x_type: TensorType, t: str, x: str) -> str:
+def max_pool_gather(b: Builder, op: Pooling, x_type: TensorType, t: str, x: str) -> str:
     """Gather at the places of the maxima."""
     indices, source = places(b, op, x_type, x)
     if source is not x_type:
@@ -82,7 +70,7 @@ def max_pool_gather(b: Builder, op: MaxPoolGather, x_type: TensorType, t: str, x
     return b.op("Gather", b.op("Reshape", t, b.constant([-1], "int64")), indices, axis=0)
 
 
-def average_pool(b: Builder, op: AveragePool, x_type: TensorType, x: str) -> str:
+def average_pool(b: Builder, op: Pooling, x_type: TensorType, x: str) -> str:
     """ONNX AveragePool. Where it cannot take the pads: the mean with zeros, divided by the share of real elements."""
     pads = static_pads(op.pads) if b.target.provider == "cpu" or balanced(op.pads) else None
     if pads is not None and slow_kernel(b, x_type):
@@ -165,7 +153,7 @@ def members(b: Builder, op: Pooling, x_type: TensorType) -> str:
     return window_mean(b, padded_type(single, op.pads), padded, op.window, op.strides)
 
 
-def average_pool_grad(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType, g: str) -> str:
+def average_pool_grad(b: Builder, op: Pooling, g_type: TensorType, output: TensorType, g: str) -> str:
     """Each window's gradient, divided by its members, goes to all of them."""
     if any(pair != (0, 0) for pair in op.pads):
         g = b.op("Div", g, members(b, op, output))
@@ -174,17 +162,17 @@ def average_pool_grad(b: Builder, op: AveragePoolGrad, g_type: TensorType, outpu
     return slid(b, op, g_type, output, g)
 
 
-def tiled(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType, g: str) -> str:
+def tiled(b: Builder, op: Pooling, g_type: TensorType, output: TensorType, g: str) -> str:
     """Windows side by side: each element is repeated over its window; elements in no window get zero."""
     g = b.op("Mul", g, b.constant(1 / float(np.prod(op.window)), g_type.dtype))
     factors = (1, 1, *op.window)
     whole = tuple(count * size for count, size in zip(g_type.shape[2:], op.window, strict=True))
-    g = nearest(b, Enlarge(factors, "nearest"), g_type, g)
+    g = nearest(b, factors, g_type, g)
     ends = tuple((0, size - extent) for size, extent in zip(output.shape[2:], whole, strict=True))
     return lower_pad(b, g, g_type.dtype, ends)
 
 
-def slid(b: Builder, op: AveragePoolGrad, g_type: TensorType, output: TensorType, g: str) -> str:
+def slid(b: Builder, op: Pooling, g_type: TensorType, output: TensorType, g: str) -> str:
     """Any windows: spread the gradient apart by the strides, then average with stride 1 over zero padding."""
     ones = (1,) * len(op.window)
     counts = g_type.shape[2:]

@@ -16,7 +16,8 @@ from kcompile.ir.dims import product
 from kcompile.ir.ops.arrays.shaping import concat, pad, reshape, slice_axes
 from kcompile.ir.ops.elementwise.comparison import greater
 from kcompile.ir.ops.elementwise.functions import add, cast, maximum, mul, sub
-from kcompile.ir.ops.spatial.pooling import MaxPoolGrad, Pooling
+from kcompile.ir.ops.spatial.pooling import MaxPoolGrad
+from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import integers, spatial_sizes
 from kcompile.ir.types import TensorType
 

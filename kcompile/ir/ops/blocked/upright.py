@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from kcompile.ir import costs
+from kcompile.ir.ops.blocked.base import BlockedFilterGradient
 from kcompile.ir.ops.blocked.tiles import WindowSum
 from kcompile.ir.types import TensorType
 
-if TYPE_CHECKING:
-    from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad
+GradientOp = TypeVar("GradientOp", bound=BlockedFilterGradient)
 
 MOST_WASTE = 1.15
 """So much more may be computed for rows of a result that end in the middle of a vector."""
 
 
-def upright(
-    op: BlockedConvWeightGrad, x: TensorType, g: TensorType
-) -> tuple[BlockedConvWeightGrad, TensorType, TensorType]:
+def upright(op: GradientOp, x: TensorType, g: TensorType) -> tuple[GradientOp, TensorType, TensorType]:
     """The same gradient, of an image of one column if that is cheaper; in memory nothing changes.
 
     ``x`` is channels-last. The elements of the filter, with all channels each, are neighbours in a row of the result,
