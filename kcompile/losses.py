@@ -187,7 +187,7 @@ class Loss:
         """
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
         values = self._values(y_true, y_pred, sample_weight is not None)
-        mask = y_pred._keras_mask
+        mask = y_pred.keras_mask
         if mask is not None and values.ndim >= mask.ndim:
             kept = m.cast(mask, values.dtype)
             if self.reduction not in ("none", "sum"):

@@ -134,7 +134,7 @@ class AddedLayers(Layer):
         )
 
     def _insert(self, value: Tensor, layer: Layer) -> None:
-        x = value if value._keras_history is not None else wrap_operations(value)
+        x = value if value.keras_history is not None else wrap_operations(value)
         y = layer(x)
         remember(x)  # what is computed from it later starts there, not behind the loss
         self._append([y])
@@ -164,8 +164,8 @@ def lasting(model: Network, say: bool = False) -> tuple[list[Layer], set[int]]:
         reason = next((text for node in way if (text := _unwritable(node.layer))), None)
         if reason is None:
             continue
-        assert y._keras_history is not None
-        what = "loss" if isinstance(y._keras_history[0], AddLoss) else "metric"
+        assert y.keras_history is not None
+        what = "loss" if isinstance(y.keras_history[0], AddLoss) else "metric"
         if say:
             warn(
                 f"model {model.name!r}: a {what} that was added to it is not saved, because {reason}; add it again "

@@ -21,7 +21,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 def on_axes(x: Tensor, expected: int) -> str:
     """For a layer that takes ``expected`` axes and gets ``x``."""
     got = len(x.shape)
-    before = x._keras_history[0] if x._keras_history else None
+    before = x.keras_history[0] if x.keras_history else None
     if getattr(before, "return_sequences", None) is False and got == expected - 1:
         return f"; give the layer before it, {before.name!r}, return_sequences=True"
     if type(before).__name__ == "InputLayer" and got == expected + 1:

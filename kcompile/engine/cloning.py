@@ -123,7 +123,7 @@ def _inputs(model: Network, given: Any) -> list[Tensor]:
 
 
 def _with_history(x: Tensor) -> Tensor:
-    if x._keras_history is not None:
+    if x.keras_history is not None:
         return x
     return Input(tensor=x) if is_placeholder(x) else wrap_operations(x)
 

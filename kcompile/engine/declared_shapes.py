@@ -74,5 +74,5 @@ def _refined(y: Tensor, declared: Shape) -> Tensor:
     if sizes == list(y.value.shape):
         return y
     refined = Tensor(shaping.reshape(y.value, sizes))
-    refined._keras_mask = y._keras_mask
+    refined.keras_mask = y.keras_mask
     return refined

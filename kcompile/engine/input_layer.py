@@ -52,7 +52,7 @@ class InputLayer(Layer):
                 raise DataTypeError(f"input {self.name!r}: input_tensor must be a symbolic tensor, got {got}")
             shape: tuple[int | None, ...] = tuple(input_tensor.shape)
             tensor = input_tensor  # from now on it is this input's, as in Keras
-            if isinstance(tensor, Variable) or tensor._keras_history is not None:
+            if isinstance(tensor, Variable) or tensor.keras_history is not None:
                 tensor = Tensor(input_tensor.value, input_tensor.name)
         else:
             if batch_input_shape is None:
@@ -71,7 +71,7 @@ class InputLayer(Layer):
 
     def _start_at(self, tensor: Tensor) -> None:
         Node(self, [tensor], [tensor], [None], [None], {}, False)
-        tensor._keras_history = (self, 0, 0)
+        tensor.keras_history = (self, 0, 0)
         remember(tensor)
 
     def call(self, inputs: Any) -> Any:

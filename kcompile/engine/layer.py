@@ -307,7 +307,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
                 self._build(shapes if form is None else pack(form, shapes), nested)
                 self._check(tensors)
             # 4. Masks travel with tensors.
-            masks = [x._keras_mask for x in tensors]
+            masks = [x.keras_mask for x in tensors]
             given = dict(kwargs)
             if "mask" in names and kwargs.get("mask") is None and any(m is not None for m in masks):
                 kwargs["mask"] = arranged_in(form, masks, nested)
@@ -324,7 +324,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
             shape_in = arranged_in(form, [tuple(x.shape) for x in tensors], nested)
             made = with_declared_shapes(self, shape_in, [self._output_tensor(x) for x in flatten(outputs)])
             # A tensor that passes through gets a handle of its own: history belongs to the handle.
-            results = [Tensor(y.value) if any(y is x for x in tensors) or y._keras_history else y for y in made]
+            results = [Tensor(y.value) if any(y is x for x in tensors) or y.keras_history else y for y in made]
             # 6. Masks of the outputs, activity regularization.
             passed = kwargs.get("mask") if "mask" in names else None
             output_masks = self._masks(arranged, arranged_in(form, masks, nested) if passed is None else passed, made)
@@ -332,11 +332,11 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
             self._mark_inputs(added, arranged)
         # 7. History.
         for y, m in zip(results, output_masks, strict=True):
-            y._keras_mask = m
+            y.keras_mask = m
         node_index = len(self._inbound_nodes)
         node = Node(self, tensors, results, masks, output_masks, given, nested, meanings, form)
         for i, y in enumerate(results):
-            y._keras_history = (self, node_index, i)
+            y.keras_history = (self, node_index, i)
             remember(y)
         if isinstance(outputs, (list, tuple)) and not any(map(is_nested, outputs)):
             return results, node
@@ -358,7 +358,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
             raise DataTypeError(f"layer {self.name!r} is called on tensors or arrays, got {shown(x)}")
         if not isinstance(x, Tensor):
             return as_tensor(x)
-        if x._keras_history is None and not isinstance(x, Variable) and current_step() is None:
+        if x.keras_history is None and not isinstance(x, Variable) and current_step() is None:
             from kcompile.engine.op_layer import wrap_operations  # a layer itself
 
             return wrap_operations(x)

@@ -25,7 +25,7 @@ def fitting_rank(mine: Tensor, given: Tensor) -> Tensor:
         made = Tensor(shaping.squeeze(given.value, [len(shape) - 1]))
     else:
         return given
-    made._keras_history, made._keras_mask = given._keras_history, given._keras_mask
+    made.keras_history, made.keras_mask = given.keras_history, given.keras_mask
     return made
 
 
@@ -77,8 +77,8 @@ def with_masks(tensors: Sequence[Tensor], masks: Any) -> list[Tensor]:
         raise ShapeError(f"a model that is called on {len(tensors)} tensors takes as many masks, got {len(given)}")
     masked = []
     for x, mask in zip(tensors, given, strict=True):
-        if mask is not None and mask is not x._keras_mask:
-            history, x = x._keras_history, Tensor(x.value)
-            x._keras_history, x._keras_mask = history, as_tensor(mask)
+        if mask is not None and mask is not x.keras_mask:
+            history, x = x.keras_history, Tensor(x.value)
+            x.keras_history, x.keras_mask = history, as_tensor(mask)
         masked.append(x)
     return masked

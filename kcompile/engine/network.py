@@ -92,15 +92,15 @@ class Network(AddedLayers):
             raise KCompileError(f"model {self.name!r} has no outputs: give the tensors that it computes")
         self.outputs = []
         for x in self.inputs:
-            if not isinstance(x, Tensor) or x._keras_history is None:
+            if not isinstance(x, Tensor) or x.keras_history is None:
                 raise DataTypeError(f"inputs of model {self.name!r} must come from Input(), got {shown(x)}")
         if len({id(x) for x in self.inputs}) != len(self.inputs):
             raise KCompileError(f"model {self.name!r}: an input is listed twice")
         for y in found:
             if not isinstance(y, Tensor):
                 raise DataTypeError(f"outputs of model {self.name!r} must be tensors made by layers, got {shown(y)}")
-            made = y if y._keras_history is not None else wrap_operations(y)
-            if made._keras_history is None:
+            made = y if y.keras_history is not None else wrap_operations(y)
+            if made.keras_history is None:
                 raise KCompileError(f"output {y!r} of model {self.name!r} does not depend on any input")
             self.outputs.append(made)
         self._main_nodes, depths = trace(self, self.inputs, self.outputs)
@@ -112,8 +112,8 @@ class Network(AddedLayers):
         self.built = True
         self.input_names = names_of(self._input_form, _names(self.inputs))
         self.output_names = names_of(self._output_form, _output_names(self.outputs))
-        masks = [x._keras_mask for x in self.outputs]
-        input_masks = [x._keras_mask for x in self.inputs]
+        masks = [x.keras_mask for x in self.outputs]
+        input_masks = [x.keras_mask for x in self.inputs]
         self._inbound_nodes = []
         Node(self, self.inputs, self.outputs, input_masks, masks, {}, nested)
         self.input_spec = None
@@ -185,11 +185,11 @@ class Network(AddedLayers):
 
     @property
     def input_layers(self) -> list[Layer]:
-        return [x._keras_history[0] for x in self.inputs if x._keras_history]
+        return [x.keras_history[0] for x in self.inputs if x.keras_history]
 
     @property
     def output_layers(self) -> list[Layer]:
-        return [x._keras_history[0] for x in self.outputs if x._keras_history]
+        return [x.keras_history[0] for x in self.outputs if x.keras_history]
 
     def _repr_html_(self) -> str:
         from kcompile.engine.summary import summary_html
@@ -236,7 +236,7 @@ class Network(AddedLayers):
     def _call_once(self, inputs: Any) -> None:
         for x in as_list(inputs):
             Input = InputLayer(input_tensor=x)
-            x._keras_history = (Input, 0, 0)
+            x.keras_history = (Input, 0, 0)
         self._traced_call(inputs, _call_arguments(type(self)), {})  # layers that only training uses are built too
 
     def _build(self, shapes: list[Any], nested: bool) -> None:
@@ -266,12 +266,12 @@ class Network(AddedLayers):
         """The masks of the outputs."""
         with without_trace(self):
             outputs = self._replay(with_masks(taken(inputs, Tensor)[0], mask)) if self._functional else []
-        return one_or_list([y._keras_mask for y in outputs]) if outputs else None
+        return one_or_list([y.keras_mask for y in outputs]) if outputs else None
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
         if type(self).compute_mask is not Network.compute_mask:
             return super()._masks(inputs, masks, outputs)
-        return [y._keras_mask for y in outputs]
+        return [y.keras_mask for y in outputs]
 
     def _check_call(self, tensors: Sequence[Any]) -> None:
         if len(tensors) != len(self.inputs):
@@ -425,8 +425,8 @@ def trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -
     first_met: dict[Layer, int] = {}
 
     def node_of(x: Tensor) -> Node:
-        assert x._keras_history is not None
-        layer, node_index, _ = x._keras_history
+        assert x.keras_history is not None
+        layer, node_index, _ = x.keras_history
         return layer._inbound_nodes[node_index]
 
     for output in outputs:
@@ -437,7 +437,7 @@ def trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -
                 continue
             if position == 0:
                 first_met.setdefault(node.layer, len(first_met))
-            parents = [x for x in node.input_tensors if x._keras_history is not None] + node.argument_tensors()
+            parents = [x for x in node.input_tensors if x.keras_history is not None] + node.argument_tensors()
             is_stop = any(id(y) in stops for y in node.output_tensors) or isinstance(node.layer, InputLayer)
             if is_stop:
                 parents = []
@@ -467,7 +467,7 @@ def trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -
         if any(id(y) in stops for y in node.output_tensors):
             continue
         for x in [*node.input_tensors, *node.argument_tensors()]:
-            if x._keras_history is not None:
+            if x.keras_history is not None:
                 parent = node_of(x)
                 node_depth[id(parent)] = max(node_depth.get(id(parent), 0), depth + 1)
     for x in inputs:  # all inputs stand at the front
@@ -476,15 +476,15 @@ def trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -
 
 
 def _names(inputs: Sequence[Tensor]) -> list[str]:
-    return [x._keras_history[0].name for x in inputs if x._keras_history]
+    return [x.keras_history[0].name for x in inputs if x.keras_history]
 
 
 def _output_names(outputs: Sequence[Tensor]) -> list[str]:
     """The names of the layers that make the outputs, numbered where one makes several."""
     names: list[str] = []
     for y in outputs:
-        assert y._keras_history is not None
-        layer = y._keras_history[0].name
+        assert y.keras_history is not None
+        layer = y.keras_history[0].name
         numbered = (f"{layer}_{number}" for number in itertools.count(1))
         names.append(next(name for name in itertools.chain([layer], numbered) if name not in names))
     return names

@@ -92,14 +92,14 @@ def _first_number(layer: Layer) -> int:
 
 
 def _place(x: Tensor, numbers: Mapping[int, int]) -> tuple[str, int, int]:
-    assert x._keras_history is not None
-    layer, node_index, tensor_index = x._keras_history
+    assert x.keras_history is not None
+    layer, node_index, tensor_index = x.keras_history
     return layer.name, numbers[id(layer._inbound_nodes[node_index])], tensor_index
 
 
 def _written(argument: Any, numbers: Mapping[int, int]) -> Any:
     """A call argument; tensors of layers become their places."""
-    if isinstance(argument, Tensor) and argument._keras_history is not None:
+    if isinstance(argument, Tensor) and argument.keras_history is not None:
         return list(_place(argument, numbers))
     if isinstance(argument, (list, tuple)):
         return type(argument)(_written(item, numbers) for item in argument)

@@ -53,7 +53,7 @@ class Node:
         self.nested = nested
         self.meanings = meanings
         self.form = form
-        histories = [x._keras_history for x in input_tensors if x._keras_history is not None]
+        histories = [x.keras_history for x in input_tensors if x.keras_history is not None]
         self.inbound_layers = [history[0] for history in histories]
         self.node_indices = [history[1] for history in histories]
         self.tensor_indices = [history[2] for history in histories]
@@ -80,7 +80,7 @@ class Node:
 
 def _tensors(argument: Any) -> list[Tensor]:
     if isinstance(argument, Tensor):
-        return [argument] if argument._keras_history is not None else []
+        return [argument] if argument.keras_history is not None else []
     if isinstance(argument, (list, tuple)):
         return [x for item in argument for x in _tensors(item)]
     return []
@@ -97,11 +97,11 @@ def get_source_inputs(tensor: Any, layer: Layer | None = None, node_index: int |
         ValueError: no layer made ``tensor``.
     """
     if layer is None or node_index is None:
-        if isinstance(tensor, Tensor) and tensor._keras_history is None:
+        if isinstance(tensor, Tensor) and tensor.keras_history is None:
             tensor = made_by_layer(tensor.value) or tensor  # another handle of it
-        if getattr(tensor, "_keras_history", None) is None:
+        if getattr(tensor, "keras_history", None) is None:
             raise KCompileError(f"get_source_inputs needs the output of a layer, got {shown(tensor)}")
-        layer, node_index, _ = tensor._keras_history
+        layer, node_index, _ = tensor.keras_history
     found: dict[int, Tensor] = {}
     seen: set[int] = set()
     waiting = [layer._inbound_nodes[node_index]]
@@ -113,7 +113,7 @@ def get_source_inputs(tensor: Any, layer: Layer | None = None, node_index: int |
         if not node.inbound_layers:
             found.update((id(x), x) for x in node.output_tensors)
             continue
-        made = [x._keras_history for x in (*node.input_tensors, *node.argument_tensors()) if x._keras_history]
+        made = [x.keras_history for x in (*node.input_tensors, *node.argument_tensors()) if x.keras_history]
         waiting += [inbound._inbound_nodes[index] for inbound, index, _ in reversed(made)]
     return list(found.values())
 

@@ -149,7 +149,7 @@ def move_inside(layer: Layer, count: int) -> None:
             if node in inbound._outbound_nodes:
                 inbound._outbound_nodes.remove(node)
         for tensor in node.output_tensors:
-            tensor._keras_history = None
+            tensor.keras_history = None
             forget(tensor)
     layer._inner_nodes += layer._inbound_nodes[count:]
     del layer._inbound_nodes[count:]

@@ -356,7 +356,7 @@ class Model(
         self._input_form, self._output_form = form_of(inputs), form_of(outputs)
         self.inputs = as_list(inputs) if self._input_form is None else flatten(inputs)
         self.outputs = as_list(outputs) if self._output_form is None else flatten(outputs)
-        self.input_names = [x._keras_history[0].name for x in self.inputs if x._keras_history]
+        self.input_names = [x.keras_history[0].name for x in self.inputs if x.keras_history]
         self.output_names = names_of(self._output_form, [f"output_{i + 1}" for i in range(len(self.outputs))])
         self._functional = True
         self._subclassed = True

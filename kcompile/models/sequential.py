@@ -61,8 +61,8 @@ class Sequential(Model):
             TypeError: not a layer.
             ValueError: another layer has its name, or it does not fit the output below it.
         """
-        if isinstance(layer, Tensor) and layer._keras_history is not None:
-            layer = layer._keras_history[0]
+        if isinstance(layer, Tensor) and layer.keras_history is not None:
+            layer = layer.keras_history[0]
         if not isinstance(layer, Layer):
             hint = f"; make an instance: {layer.__name__}(...)" if isinstance(layer, type) else ""
             raise DataTypeError(f"model {self.name!r}: add takes a layer, got {shown(layer)}{hint}")
@@ -99,7 +99,7 @@ class Sequential(Model):
         layer = self._stack.pop()
         node = None
         if getattr(self, "_end", None) is not None:
-            nodes, index = layer._inbound_nodes, self._end._keras_history[1]
+            nodes, index = layer._inbound_nodes, self._end.keras_history[1]
             node = nodes.pop() if index == len(nodes) - 1 else nodes[index]
         if not self.layers:
             self._functional, self.built, self._end = False, False, None

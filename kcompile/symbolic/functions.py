@@ -198,8 +198,8 @@ def substitute(values: Sequence[ir.Value], replace: dict[ir.Value, ir.Value]) ->
 def _label(x: Tensor, position: int) -> str:
     if isinstance(x.value.op, LearningPhase):
         return "learning_phase"
-    if x._keras_history is not None:
-        return f"{x._keras_history[0].name}_output"
+    if x.keras_history is not None:
+        return f"{x.keras_history[0].name}_output"
     return f"input_{position}"
 
 

@@ -29,8 +29,8 @@ class Tensor:
 
     Attributes:
         value: the IR value.
-        _keras_history: ``(layer, node_index, tensor_index)`` of the layer call that made it, or ``None``.
-        _keras_mask: the mask that travels with it, or ``None``.
+        keras_history: ``(layer, node_index, tensor_index)`` of the layer call that made it, or ``None``.
+        keras_mask: the mask that travels with it, or ``None``.
     """
 
     __array_priority__ = 100  # ndarray + Tensor builds IR instead of an object array
@@ -38,8 +38,8 @@ class Tensor:
     def __init__(self, value: ir.Value, name: str | None = None) -> None:
         self.value = value
         self._name = name
-        self._keras_history: tuple[Layer, int, int] | None = None
-        self._keras_mask: Tensor | None = None
+        self.keras_history: tuple[Layer, int, int] | None = None
+        self.keras_mask: Tensor | None = None
 
     # -- facts
 
@@ -62,6 +62,24 @@ class Tensor:
     @property
     def ndim(self) -> int:
         return self.value.rank
+
+    # What Keras calls them.
+
+    @property
+    def _keras_history(self) -> tuple[Layer, int, int] | None:
+        return self.keras_history
+
+    @_keras_history.setter
+    def _keras_history(self, history: tuple[Layer, int, int] | None) -> None:
+        self.keras_history = history
+
+    @property
+    def _keras_mask(self) -> Tensor | None:
+        return self.keras_mask
+
+    @_keras_mask.setter
+    def _keras_mask(self, mask: Tensor | None) -> None:
+        self.keras_mask = mask
 
     @property
     def _keras_shape(self) -> tuple[int | None, ...]:

@@ -317,7 +317,7 @@ def is_keras_tensor(x: Any) -> bool:
     """
     if not isinstance(x, Tensor):
         raise KCompileError(f"expected a tensor, got {type(x).__name__}: {x!r}")
-    return x._keras_history is not None
+    return x.keras_history is not None
 
 
 def is_sparse(tensor: Any) -> bool:

@@ -177,8 +177,8 @@ def warn_of_unfit_losses(model: Network, plans: Sequence[OutputPlan]) -> None:
 def _last_activation(output: Tensor) -> str | None:
     """The activation that made an output, looked for through layers that only move numbers; None if unknown."""
     x = output
-    while x._keras_history is not None:
-        layer, node_index, tensor_index = x._keras_history
+    while x.keras_history is not None:
+        layer, node_index, tensor_index = x.keras_history
         if isinstance(layer, Network):
             if layer.outputs[tensor_index] is x:  # a subclassed model: what it calls is its own affair
                 return None

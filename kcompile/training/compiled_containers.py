@@ -141,7 +141,7 @@ class CompiledMetrics:
         matched = self._containers.matched(y_true, y_pred, sample_weight)
         several = len(self._containers.model._compiled.outputs) > 1
         for plan, y, output, w in matched:
-            mask = None if output._keras_mask is None else m.cast(output._keras_mask, output.dtype)
+            mask = None if output.keras_mask is None else m.cast(output.keras_mask, output.dtype)
             weights = None if w is None else as_tensor(w)
             both = weights if mask is None else mask if weights is None else spread(weights, mask.ndim) * mask
             for group, factor in ((plan.metrics, mask), (plan.weighted_metrics, both)):

@@ -100,7 +100,7 @@ class StepGraph:
         updates: list[Update] = []
         for plan, y, w in zip(self.model._compiled.outputs, self.y, self.w, strict=True):
             output = self.model.outputs[plan.index]
-            mask = None if output._keras_mask is None else m.cast(output._keras_mask, output.dtype)
+            mask = None if output.keras_mask is None else m.cast(output.keras_mask, output.dtype)
             with ir.scope(f"metrics/{plan.name}"):
                 for metric in plan.metrics:
                     updates += called("metric", metric, metric.symbolic_update, plan.name, y, output, mask)
@@ -203,7 +203,7 @@ def output_loss(plan: OutputPlan, output: Tensor, y: Tensor, w: Tensor | None) -
         values = called("loss", plan.loss, losses.per_sample(plan.loss, w is not None), plan.name, y, output)
         if values.ndim == 0:  # a user's own loss: one number for all samples, which have their weights in common
             return values if w is None else values * m.mean(w)
-        mask = output._keras_mask
+        mask = output.keras_mask
         if mask is not None and values.ndim >= mask.ndim:
             valid = m.cast(mask, values.dtype)
             # The mean goes over the entries that the mask keeps.

@@ -349,7 +349,7 @@ def by_phase(function: Callable[[Any], Any], training: Any) -> Any:
 def depends_on_layers(x: Any) -> bool:
     if not isinstance(x, Tensor) or isinstance(x, Variable):
         return False
-    return x._keras_history is not None or wrap_operations(x)._keras_history is not None
+    return x.keras_history is not None or wrap_operations(x).keras_history is not None
 
 
 def _notes(cell: Any) -> int:

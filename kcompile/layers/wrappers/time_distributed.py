@@ -88,12 +88,12 @@ class TimeDistributed(Wrapper):
         folded = [_fold(x) for x in tensors]
         if self.layer.supports_masking or "mask" in _call_arguments(type(self.layer)):
             for x, mask in zip(folded, masks, strict=True):
-                x._keras_mask = None if mask is None else _fold(mask)
+                x.keras_mask = None if mask is None else _fold(mask)
         with calls_inside(self, self.layer, folded):
             outputs = self.layer(folded if nested else folded[0], **arguments)
         results = [_unfold(y, tensors[0]) for y in as_list(outputs)]
         for y, inner in zip(results, as_list(outputs), strict=True):
-            y._keras_mask = self._mask_of(inner._keras_mask, tensors[0], masks)
+            y.keras_mask = self._mask_of(inner.keras_mask, tensors[0], masks)
         return results if isinstance(outputs, list) else results[0]
 
     def _mask_of(self, inner: Any, x: Tensor, masks: Sequence[Any]) -> Tensor | None:
@@ -126,7 +126,7 @@ class TimeDistributed(Wrapper):
         states.finish()
         results = [K.stack(list(ys), axis=1) for ys in zip(*collected, strict=True)]
         for y in results:
-            y._keras_mask = mask
+            y.keras_mask = mask
         return results if several else results[0]
 
     def _in_a_loop(self, tensors: list[Tensor], masks: list[Any], nested: bool, arguments: dict[str, Any]) -> Any:
@@ -147,13 +147,13 @@ class TimeDistributed(Wrapper):
                 "known; give it in Input(batch_shape=...), or leave the batch size open"
             )
         for y in as_list(outputs):
-            y._keras_mask = None if mask is None else as_tensor(mask)
+            y.keras_mask = None if mask is None else as_tensor(mask)
         return outputs
 
     # -- masks
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
-        return [y._keras_mask for y in outputs]
+        return [y.keras_mask for y in outputs]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What the inner layer computes from the masks of all samples and steps; see the class."""

@@ -101,12 +101,12 @@ def calls_inside(outer: Layer, layer: Layer, inputs: Sequence[Tensor]) -> Iterat
     As in Keras, such calls are no places of ``layer`` in the graph of layers: its output stays what it was.
     """
     count = len(layer._inbound_nodes)
-    computed = [x for x in inputs if x._keras_history is None]
+    computed = [x for x in inputs if x.keras_history is None]
     for x in computed:
-        x._keras_history = (outer, len(outer._inbound_nodes), 0)  # a layer is making it, so it needs no node of its own
+        x.keras_history = (outer, len(outer._inbound_nodes), 0)  # a layer is making it, so it needs no node of its own
     try:
         yield
     finally:
         move_inside(layer, count)
         for x in computed:
-            x._keras_history = None
+            x.keras_history = None

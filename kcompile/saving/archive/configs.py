@@ -189,8 +189,8 @@ class _Writer:
     def end(self, x: Tensor, numbers: Mapping[int, int]) -> list[Any]:
         """An input or output of the model: here Keras 3 counts the calls of functional models from 1 after all."""
         name, call, output = _place(x, numbers)
-        assert x._keras_history is not None
-        layer = x._keras_history[0]
+        assert x.keras_history is not None
+        layer = x.keras_history[0]
         shift = self.is_3 and isinstance(layer, Network) and not isinstance(layer, Sequential)
         return [name, call + 1 if shift else call, output]
 
@@ -231,7 +231,7 @@ class _Writer:
         return {"class_name": "__keras_tensor__", "config": config}
 
     def argument(self, value: Any, numbers: Mapping[int, int], owner: str) -> Any:
-        if isinstance(value, Tensor) and value._keras_history is not None:
+        if isinstance(value, Tensor) and value.keras_history is not None:
             return self.tensor(value, numbers) if self.is_3 else _place(value, numbers)
         if isinstance(value, (list, tuple)):
             return [self.argument(item, numbers, owner) for item in value]
@@ -380,8 +380,8 @@ def _node_numbers(model: Network, first_of_models: int, mine: Collection[int]) -
 
 
 def _place(x: Tensor, numbers: Mapping[int, int]) -> list[Any]:
-    assert x._keras_history is not None
-    layer, node_index, tensor_index = x._keras_history
+    assert x.keras_history is not None
+    layer, node_index, tensor_index = x.keras_history
     return [layer.name, numbers[id(layer._inbound_nodes[node_index])], tensor_index]
 
 
