@@ -11,6 +11,8 @@ import pytest
 import kcompile as keras
 from kcompile import backend as K
 from kcompile import layers
+from kcompile.layers.operations import FUNCTIONS
+from kcompile.objects.dialects.operations import OPERATIONS
 
 
 def computing_model() -> Any:
@@ -64,3 +66,7 @@ def test_programs_of_files_are_not_trusted(program: Any) -> None:
     config = {"layers": [{"class_name": "OpLayer", "config": {"name": "o", "program": program}}]}
     with pytest.raises(ValueError, match=r"layer 'o' \(OpLayer\): program"):
         keras.models.Sequential.from_config(config)
+
+
+def test_every_operation_of_the_table_computes_something() -> None:
+    assert FUNCTIONS.keys() == OPERATIONS.keys()

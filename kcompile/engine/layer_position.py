@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kcompile.common.errors import AbsentError, KCompileError
@@ -23,6 +24,15 @@ class LayerPosition:
     @property
     def outbound_nodes(self) -> list[Node]:
         return self._outbound_nodes
+
+    def written_call(self, node: Node, place: Callable[[Any], Any]) -> list[Any]:
+        """A call as a configuration holds it: ``[layer, call, output, arguments]`` for each tensor that went in.
+
+        Args:
+            node: the call. place: writes a tensor as ``[layer, call, output]``, and other arguments.
+        """
+        arguments = {key: place(value) for key, value in node.arguments.items()}
+        return [[*place(x), arguments] for x in node.input_tensors]
 
     def _node(self, index: int, what: str) -> Node:
         if not self._inbound_nodes:

@@ -56,8 +56,6 @@ def network_config(model: Network) -> dict[str, Any]:
 
 def _entry(layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
     """A layer and its calls."""
-    from kcompile.layers.operations import TFOpLambda, as_entry
-
     calls = []
     for node in layer._inbound_nodes:
         if id(node) not in numbers or isinstance(layer, InputLayer):
@@ -67,11 +65,7 @@ def _entry(layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
                 f"layer {layer.name!r} is called on a dictionary or on nested lists, which no configuration here "
                 "holds; call it on a list of tensors, or save weights alone"
             )
-        if isinstance(layer, TFOpLambda):
-            calls.append(as_entry(*layer.written_call(node, lambda item: _written(item, numbers))))
-            continue
-        arguments = {key: _written(value, numbers) for key, value in node.arguments.items()}
-        calls.append([[*_place(x, numbers), arguments] for x in node.input_tensors])
+        calls.append(layer.written_call(node, lambda item: _written(item, numbers)))
     entry = {"name": layer.name, "class_name": get_registered_name(type(layer)), "config": layer_config(layer)}
     return {**entry, "inbound_nodes": calls, **number_of(layer), **conventions.described(layer)}
 

@@ -1,59 +1,23 @@
-"""Operations between layers (``2 * x``, ``x[:, 0]``, ``tf.concat``) as files of tf.keras and Keras 3 hold them.
+"""Operations between layers (``2 * x``, ``x[:, 0]``, ``tf.concat``), as layers that files of tf.keras and Keras 3 hold.
 
-tf.keras writes a layer ``TFOpLambda`` with the name of a function of TensorFlow, Keras 3 an object with the name of an
-operation of its own. The table below says which of them mean the same, and what they do here. A name that is not in it
-is not known: nothing is looked up in any library.
+Which there are, and what each version calls them, stands in :mod:`kcompile.objects.dialects.operations`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from kcompile import activations
 from kcompile import backend as K
-from kcompile.common.errors import KCompileError, ShapeError, listed, unknown_name
+from kcompile.common.errors import KCompileError, ShapeError, listed
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
+from kcompile.engine.node import Node
+from kcompile.objects.dialects.operations import as_entry, find_operation, says_nothing
 from kcompile.symbolic.tensor import Tensor, as_tensor
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation.
-
-    Attributes:
-        name: its function in TensorFlow. parameters: the names of that function's arguments.
-        keras_3: module and class in Keras 3. keras_3_parameters: its names of the same arguments.
-        configured: those of them that stand in Keras 3's configuration, not in the call.
-        function: what it computes.
-    """
-
-    name: str
-    parameters: tuple[str, ...]
-    keras_3: tuple[str, str]
-    keras_3_parameters: tuple[str, ...]
-    configured: frozenset[str]
-    function: Callable[..., Any]
-
-    def compute(self, arguments: Mapping[str, Any]) -> Any:
-        """The result, of arguments by TensorFlow's names."""
-        return self.function(*(arguments.get(name, _DEFAULTS.get(name)) for name in self.parameters))
-
-
-_DEFAULTS = {"keepdims": False, "transpose_a": False, "transpose_b": False, "approximate": False, "alpha": 0.2}
-
-
-def _operation(name: str, parameters: str, keras_3: str, names: str, function: Callable[..., Any]) -> Operation:
-    marked = names.split()
-    plain = tuple(each.rstrip("!") for each in marked)
-    module, _, cls = keras_3.rpartition(".")
-    configured = frozenset(each[:-1] for each in marked if each.endswith("!"))
-    return Operation(name, tuple(parameters.split()), (module, cls), plain, configured, function)
-
 
 # ---- what they do
 
@@ -123,89 +87,61 @@ def _indices(spec: Any) -> Any:
     return slice(spec.get("start"), spec.get("stop"), spec.get("step")) if isinstance(spec, Mapping) else spec
 
 
-_TABLE = (
-    _operation("math.add", "x y", "numpy.Add", "x1 x2", lambda x, y: x + y),
-    _operation("math.subtract", "x y", "numpy.Subtract", "x1 x2", lambda x, y: x - y),
-    _operation("math.multiply", "x y", "numpy.Multiply", "x1 x2", lambda x, y: x * y),
-    _operation("math.truediv", "x y", "numpy.TrueDivide", "x1 x2", lambda x, y: x / y),
-    _operation("math.divide", "x y", "numpy.Divide", "x1 x2", lambda x, y: x / y),
-    _operation("math.pow", "x y", "numpy.Power", "x1 x2", K.pow),
-    _operation("math.maximum", "x y", "numpy.Maximum", "x1 x2", K.maximum),
-    _operation("math.minimum", "x y", "numpy.Minimum", "x1 x2", K.minimum),
-    _operation("math.greater", "x y", "numpy.Greater", "x1 x2", K.greater),
-    _operation("math.greater_equal", "x y", "numpy.GreaterEqual", "x1 x2", K.greater_equal),
-    _operation("math.less", "x y", "numpy.Less", "x1 x2", K.less),
-    _operation("math.less_equal", "x y", "numpy.LessEqual", "x1 x2", K.less_equal),
-    _operation("math.equal", "x y", "numpy.Equal", "x1 x2", K.equal),
-    _operation("math.not_equal", "x y", "numpy.NotEqual", "x1 x2", K.not_equal),
-    _operation("linalg.matmul", "a b transpose_a transpose_b", "numpy.Matmul", "x1 x2", _matmul),
-    _operation("math.negative", "x", "numpy.Negative", "x", lambda x: -x),
-    _operation("math.abs", "x", "numpy.Absolute", "x", K.abs),
-    _operation("math.square", "x", "numpy.Square", "x", K.square),
-    _operation("math.sqrt", "x", "numpy.Sqrt", "x", K.sqrt),
-    _operation("math.exp", "x", "numpy.Exp", "x", K.exp),
-    _operation("math.log", "x", "numpy.Log", "x", K.log),
-    _operation("math.sin", "x", "numpy.Sin", "x", K.sin),
-    _operation("math.cos", "x", "numpy.Cos", "x", K.cos),
-    _operation("math.tanh", "x", "numpy.Tanh", "x", K.tanh),
-    _operation("math.sign", "x", "numpy.Sign", "x", K.sign),
-    _operation("math.sigmoid", "x", "nn.Sigmoid", "x", K.sigmoid),
-    _operation("nn.relu", "features", "nn.Relu", "x", _relu),
-    _operation("nn.relu6", "features", "nn.Relu6", "x", activations.relu6),
-    _operation("nn.elu", "features", "nn.Elu", "x", K.elu),
-    _operation("nn.selu", "features", "nn.Selu", "x", activations.selu),
-    _operation("nn.silu", "features", "nn.Silu", "x", activations.swish),
-    _operation("nn.softplus", "features", "nn.Softplus", "x", K.softplus),
-    _operation("nn.gelu", "features approximate", "nn.Gelu", "x approximate!", activations.gelu),
-    _operation("nn.leaky_relu", "features alpha", "nn.LeakyRelu", "x negative_slope!", _relu),
-    _operation("nn.softmax", "logits axis", "nn.Softmax", "x axis!", _softmax),
-    _operation("math.l2_normalize", "x axis", "nn.Normalize", "x axis!", _normalized),
-    _operation("math.reduce_sum", "input_tensor axis keepdims", "numpy.Sum", "x axis! keepdims!", _reduced(K.sum)),
-    _operation("math.reduce_mean", "input_tensor axis keepdims", "numpy.Mean", "x axis! keepdims!", _reduced(K.mean)),
-    _operation("math.reduce_max", "input_tensor axis keepdims", "numpy.Max", "x axis! keepdims!", _reduced(K.max)),
-    _operation("math.reduce_min", "input_tensor axis keepdims", "numpy.Min", "x axis! keepdims!", _reduced(K.min)),
-    _operation("math.reduce_prod", "input_tensor axis keepdims", "numpy.Prod", "x axis! keepdims!", _reduced(K.prod)),
-    _operation("clip_by_value", "t clip_value_min clip_value_max", "numpy.Clip", "x x_min! x_max!", K.clip),
-    _operation("cast", "x dtype", "core.Cast", "x dtype!", K.cast),
-    _operation("where", "condition x y", "numpy.Where", "condition x1 x2", _where),
-    _operation("concat", "values axis", "numpy.Concatenate", "xs axis!", lambda x, axis: K.concatenate(x, axis=axis)),
-    _operation("stack", "values axis", "numpy.Stack", "x axis!", lambda x, axis: K.stack(x, axis=axis or 0)),
-    _operation("reshape", "tensor shape", "numpy.Reshape", "x newshape!", _reshaped),
-    _operation("transpose", "a perm", "numpy.Transpose", "x axes!", _transposed),
-    _operation("expand_dims", "input axis", "numpy.ExpandDims", "x axis!", K.expand_dims),
-    _operation("squeeze", "input axis", "numpy.Squeeze", "x axis!", K.squeeze),
-    _operation("tile", "input multiples", "numpy.Tile", "x repeats!", K.tile),
-    _operation("__operators__.getitem", "tensor slice_spec", "numpy.GetItem", "x key", _item),
-)
-_ALIASES = {
-    "__operators__.add": "math.add", "compat.v1.transpose": "transpose", "compat.v1.squeeze": "squeeze",
-    "sigmoid": "math.sigmoid", "compat.v1.nn.relu": "nn.relu", "nn.sigmoid": "math.sigmoid", "nn.tanh": "math.tanh",
-    "math.softplus": "nn.softplus", "nn.swish": "nn.silu", "nn.l2_normalize": "math.l2_normalize",
-}  # fmt: skip
-OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _TABLE}
-_OF_KERAS_3 = {operation.keras_3[1]: operation for operation in _TABLE}
-_SAYS_NOTHING: dict[str, tuple[Any, ...]] = {
-    "name": (None,), "conjugate": (False,), "order": (2,), "epsilon": (None, 1e-12), "initial": (None,),
-}  # fmt: skip
-
-
-def find_operation(name: str) -> Operation:
-    """The operation that TensorFlow calls so.
-
-    Raises:
-        ValueError: it is not in the table.
-    """
-    known = _ALIASES.get(name, name)
-    if known not in OPERATIONS:
-        raise unknown_name("operation", name, OPERATIONS)
-    return OPERATIONS[known]
-
-
-def find_keras_3(module: Any, name: Any) -> Operation | None:
-    """The operation that Keras 3 writes as this class, or ``None``."""
-    if not isinstance(module, str) or not module.startswith(("keras.src.ops.", "keras.ops")):
-        return None
-    return _OF_KERAS_3.get(name)
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "math.add": lambda x, y: x + y,
+    "math.subtract": lambda x, y: x - y,
+    "math.multiply": lambda x, y: x * y,
+    "math.truediv": lambda x, y: x / y,
+    "math.divide": lambda x, y: x / y,
+    "math.pow": K.pow,
+    "math.maximum": K.maximum,
+    "math.minimum": K.minimum,
+    "math.greater": K.greater,
+    "math.greater_equal": K.greater_equal,
+    "math.less": K.less,
+    "math.less_equal": K.less_equal,
+    "math.equal": K.equal,
+    "math.not_equal": K.not_equal,
+    "linalg.matmul": _matmul,
+    "math.negative": lambda x: -x,
+    "math.abs": K.abs,
+    "math.square": K.square,
+    "math.sqrt": K.sqrt,
+    "math.exp": K.exp,
+    "math.log": K.log,
+    "math.sin": K.sin,
+    "math.cos": K.cos,
+    "math.tanh": K.tanh,
+    "math.sign": K.sign,
+    "math.sigmoid": K.sigmoid,
+    "nn.relu": _relu,
+    "nn.relu6": activations.relu6,
+    "nn.elu": K.elu,
+    "nn.selu": activations.selu,
+    "nn.silu": activations.swish,
+    "nn.softplus": K.softplus,
+    "nn.gelu": activations.gelu,
+    "nn.leaky_relu": _relu,
+    "nn.softmax": _softmax,
+    "math.l2_normalize": _normalized,
+    "math.reduce_sum": _reduced(K.sum),
+    "math.reduce_mean": _reduced(K.mean),
+    "math.reduce_max": _reduced(K.max),
+    "math.reduce_min": _reduced(K.min),
+    "math.reduce_prod": _reduced(K.prod),
+    "clip_by_value": K.clip,
+    "cast": K.cast,
+    "where": _where,
+    "concat": lambda x, axis: K.concatenate(x, axis=axis),
+    "stack": lambda x, axis: K.stack(x, axis=axis or 0),
+    "reshape": _reshaped,
+    "transpose": _transposed,
+    "expand_dims": K.expand_dims,
+    "squeeze": K.squeeze,
+    "tile": K.tile,
+    "__operators__.getitem": _item,
+}
+"""What each operation computes, of all its arguments in order."""
 
 
 class TFOpLambda(Layer):
@@ -235,7 +171,7 @@ class TFOpLambda(Layer):
             name = next((key for key, value in kwargs.items() if isinstance(value, Tensor)), None)
             if name is not None:  # a constant comes first: 2 * x
                 kwargs[first], inputs = inputs, kwargs.pop(name)
-        return super().__call__(inputs, **{k: v for k, v in kwargs.items() if not _says_nothing(k, v)})
+        return super().__call__(inputs, **{k: v for k, v in kwargs.items() if not says_nothing(k, v)})
 
     def call(self, inputs: Any, **arguments: Any) -> Any:
         free = [name for name in self.operation.parameters if name not in arguments]
@@ -244,7 +180,7 @@ class TFOpLambda(Layer):
             takes = listed(self.operation.parameters)
             got = listed(unknown or arguments)
             raise KCompileError(f"layer {self.name!r}: operation {self.operation.name!r} takes {takes}, got {got}")
-        return self.operation.compute({**arguments, free[0]: inputs})
+        return FUNCTIONS[self.operation.name](*self.operation.operands({**arguments, free[0]: inputs}))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
@@ -254,7 +190,10 @@ class TFOpLambda(Layer):
 
     # -- calls in files
 
-    def written_call(self, node: Any, place: Callable[[Any], Any]) -> tuple[Any, dict[str, Any]]:
+    def written_call(self, node: Node, place: Callable[[Any], Any]) -> list[Any]:
+        return as_entry(*self.operands(node, place))
+
+    def operands(self, node: Node, place: Callable[[Any], Any]) -> tuple[Any, dict[str, Any]]:
         """The first argument and the others by name, as TensorFlow's function has them.
 
         Args:
@@ -271,72 +210,3 @@ class TFOpLambda(Layer):
 
 class SlicingOpLambda(TFOpLambda):
     """``x[...]``: the operation ``__operators__.getitem``."""
-
-
-def _says_nothing(key: str, value: Any) -> bool:
-    """Whether an argument has the value that it has anyway, and no operation here needs it."""
-    return not isinstance(value, Tensor) and value in _SAYS_NOTHING.get(key, ())
-
-
-def as_entry(first: Any, options: dict[str, Any]) -> list[Any]:
-    """A call as tf.keras writes it: an entry ``[layer, call, output, options]``, or one for each tensor of a list.
-
-    Args:
-        first, options: what :meth:`TFOpLambda.written_call` returns, with tensors as ``[layer, call, output]``.
-    """
-    if isinstance(first, list) and first and isinstance(first[0], list):
-        return [[*place, options] for place in first]
-    if isinstance(first, list) and len(first) == 3 and isinstance(first[0], str):
-        return [*first, options]
-    return ["_CONSTANT_VALUE", -1, first, options]
-
-
-# ---- Keras 3
-
-
-def from_keras_3(
-    operation: Operation, config: Mapping[str, Any], values: Sequence[Any], options: Mapping[str, Any]
-) -> Any:
-    """First argument and others by TensorFlow's names, of a call in Keras 3's form.
-
-    Args:
-        operation: what is called.
-        config: its configuration there. values: arguments by position. options: arguments by name.
-
-    Raises:
-        ValueError: an argument that this operation does not have.
-    """
-    called = [name for name in operation.keras_3_parameters if name not in operation.configured]
-    given = {**dict(zip(called, values, strict=False)), **options}
-    given.update((key, value) for key, value in config.items() if key not in ("name", "trainable", "dtype"))
-    if "dtype" in operation.configured and "dtype" in config:
-        given["dtype"] = config["dtype"]
-    names = dict(zip(operation.keras_3_parameters, operation.parameters, strict=False))
-    found = {}
-    for key, value in given.items():
-        if key in names:
-            found[names[key]] = value
-        elif not _says_nothing(key, value):
-            raise KCompileError(f"operation {operation.keras_3[1]} of Keras 3 with {key}={value!r} is not supported")
-    first = operation.parameters[0]
-    return found.pop(first), {key: value for key, value in found.items() if value is not None}
-
-
-def to_keras_3(operation: Operation, first: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-    """Configuration and arguments by position in Keras 3's form.
-
-    Raises:
-        ValueError: an argument that Keras 3's operation does not have.
-    """
-    given = {operation.parameters[0]: first, **options}
-    if len(operation.parameters) > len(operation.keras_3_parameters):
-        extra = [name for name in operation.parameters[len(operation.keras_3_parameters) :] if given.get(name)]
-        if extra:
-            raise KCompileError(f"operation {operation.name!r} with {listed(extra)} has no form in Keras 3")
-    config, values = {}, []
-    for name, theirs in zip(operation.parameters, operation.keras_3_parameters, strict=False):
-        if theirs in operation.configured:
-            config[theirs] = given.get(name, _DEFAULTS.get(name))
-        elif name in given:
-            values.append(given[name])
-    return config, values

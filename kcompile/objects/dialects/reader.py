@@ -16,12 +16,12 @@ import numpy as np
 
 from kcompile.common import ways
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
-from kcompile.layers.operations import Operation, find_keras_3, from_keras_3
 from kcompile.objects import registry as known
 from kcompile.objects.dialects import conventions, keras3_masks, lambdas
 from kcompile.objects.dialects import keras1 as keras1_configs
 from kcompile.objects.dialects.calls import Call, Place, ends_from_zero, read_calls
 from kcompile.objects.dialects.conventions import Convention
+from kcompile.objects.dialects.operations import Operation, find_keras_3, from_keras_3
 from kcompile.objects.dialects.tables import (
     ACTIVATIONS_OF_KERAS_3,
     ARRAY_DTYPES,

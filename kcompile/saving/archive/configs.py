@@ -22,10 +22,11 @@ from kcompile.engine.node import Node
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
 from kcompile.layers.base.joined_masks import ALL
-from kcompile.layers.operations import TFOpLambda, as_entry, to_keras_3
+from kcompile.layers.operations import TFOpLambda
 from kcompile.models.sequential import Sequential
 from kcompile.objects import registry as known
 from kcompile.objects.dialects import conventions, lambdas
+from kcompile.objects.dialects.operations import to_keras_3
 from kcompile.objects.dialects.tables import LSTMS
 from kcompile.objects.lookup import get_registered_name
 from kcompile.saving.text import plain
@@ -196,11 +197,11 @@ class _Writer:
 
     def call(self, node: Node, numbers: Mapping[int, int]) -> Any:
         owner = f"layer {node.layer.name!r}"
-        if isinstance(node.layer, TFOpLambda):
-            return self.operation_call(node.layer, node, numbers, owner)
         if not self.is_3:
-            arguments = {k: self.argument(v, numbers, owner) for k, v in node.arguments.items()}
-            return [[*_place(x, numbers), arguments] for x in node.input_tensors]
+            return node.layer.written_call(node, lambda item: self.argument(item, numbers, owner))
+        if isinstance(node.layer, TFOpLambda):
+            operands = node.layer.operands(node, lambda item: self.argument(item, numbers, owner))
+            return {"args": to_keras_3(node.layer.operation, *operands)[1], "kwargs": {}}
         inputs, arguments = [self.tensor(x, numbers) for x in node.input_tensors], dict(node.arguments)
         options = {k: self.argument(v, numbers, owner) for k, v in arguments.items()}
         recurrent = hasattr(node.layer, "reset_states") and not isinstance(node.layer, Network)
@@ -213,18 +214,10 @@ class _Writer:
     def operation(self, layer: TFOpLambda, node: Node, numbers: Mapping[int, int]) -> dict[str, Any]:
         """Keras 3 has an object for it, in whose configuration stand some of the call's arguments."""
         owner = f"layer {layer.name!r}"
-        config, _ = to_keras_3(
-            layer.operation, *layer.written_call(node, lambda item: self.argument(item, numbers, owner))
-        )
+        config, _ = to_keras_3(layer.operation, *layer.operands(node, lambda item: self.argument(item, numbers, owner)))
         module, name = layer.operation.keras_3
         config = {"name": layer.name, **config}
         return {"module": f"keras.src.ops.{module}", "class_name": name, "config": config, "registered_name": name}
-
-    def operation_call(self, layer: TFOpLambda, node: Node, numbers: Mapping[int, int], owner: str) -> Any:
-        first, options = layer.written_call(node, lambda item: self.argument(item, numbers, owner))
-        if self.is_3:
-            return {"args": to_keras_3(layer.operation, first, options)[1], "kwargs": {}}
-        return as_entry(first, options)
 
     def tensor(self, x: Tensor, numbers: Mapping[int, int]) -> dict[str, Any]:
         config = {"shape": plain(tuple(x.shape)), "dtype": x.dtype, "keras_history": _place(x, numbers)}
