@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+from kcompile.common.errors import KCompileError, listed, unknown_name
+
 T = TypeVar("T")
 
 
@@ -28,3 +30,20 @@ def unique(items: Iterable[T]) -> list[T]:
 def is_shape_list(shape: Any) -> bool:
     """Whether ``shape`` is a list of shapes."""
     return isinstance(shape, (list, tuple)) and bool(shape) and isinstance(shape[0], (list, tuple))
+
+
+def per_output(value: Any, names: Sequence[str], argument: str, default: Any = None) -> list[Any]:
+    """One entry for each output, from a single value, a list or a dictionary."""
+    if isinstance(value, dict):
+        for key in value:
+            if key not in names:
+                raise unknown_name(f"output in {argument}:", key, names)
+        return [value.get(name, default) for name in names]
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(names):
+            raise KCompileError(
+                f"{argument} has {len(value)} entries for {len(names)} outputs ({listed(names)}); "
+                "give one per output (None for none), or a dictionary"
+            )
+        return list(value)
+    return [value] * len(names)

@@ -13,9 +13,9 @@ from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean
 from kcompile.common.limits import DamagedFileError, UnsafeFileError
 from kcompile.models.model import Model
 from kcompile.objects.configs import sentences
-from kcompile.objects.dialects.metric_words import as_understood, chosen_by_shape
 from kcompile.objects.lookup import CustomObjectScope, get_custom_objects, get_registered_name
 from kcompile.optimizers import Nadam
+from kcompile.saving.metric_words import as_understood, chosen_by_shape
 from kcompile.saving.text import plain
 from kcompile.training.loss_weights import numbers_of
 

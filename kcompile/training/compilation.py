@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kcompile.common.errors import DataTypeError, KCompileError, UnknownNameError, listed, shown, unknown_name
+from kcompile.common.errors import UnknownNameError
+from kcompile.common.lists import per_output
 from kcompile.data.checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.data.weights import sample_weight_modes
 from kcompile.engine.added_metrics import AddedMetric, added_metrics
@@ -15,10 +16,10 @@ from kcompile.engine.advice import on_loss_name
 from kcompile.engine.layer import Layer
 from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.network import Network
+from kcompile.metrics.by_output import check_used_once, metric_lists
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 from kcompile.training.loss_weights import factor
-from kcompile.training.shared_metrics import check_used_once, separated
 
 
 @dataclass
@@ -93,12 +94,12 @@ def resolve(
     from kcompile.common.errors import check_positive_int
 
     names = model.output_names
-    chosen = _per_output(loss, names, "loss")
-    factors = _per_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights", default=1.0)
+    chosen = per_output(loss, names, "loss")
+    factors = per_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights", default=1.0)
     modes = sample_weight_modes(sample_weight_mode, names)
     trained = [item is not None for item in chosen]
-    plain = _metric_lists(metrics, names, "metrics", trained)
-    weighted = _metric_lists(weighted_metrics, names, "weighted_metrics", trained)
+    plain = metric_lists(metrics, names, "metrics", trained)
+    weighted = metric_lists(weighted_metrics, names, "weighted_metrics", trained)
     check_used_once([*plain, *weighted])
     plans: list[OutputPlan] = []
     for i, name in enumerate(names):
@@ -146,7 +147,7 @@ def check_names(loss: Any, *metrics: Any) -> None:
         losses.get(item)
     for argument, value in zip(("metrics", "weighted_metrics"), metrics, strict=True):
         if value is not None and not isinstance(value, (list, tuple, dict)):
-            _metric_lists(value, [], argument)  # raises
+            metric_lists(value, [], argument)  # raises
         for item in _leaves(value):
             metric_functions.resolve(item, (None, 1), None)
 
@@ -203,53 +204,6 @@ def _loss(identifier: Any) -> Any:
         if advice := on_loss_name(identifier):
             raise UnknownNameError(f"Unknown loss {identifier!r}: {advice}") from error
         raise
-
-
-def _per_output(value: Any, names: Sequence[str], argument: str, default: Any = None) -> list[Any]:
-    """One entry for each output, from a single value, a list or a dictionary."""
-    if isinstance(value, dict):
-        for key in value:
-            if key not in names:
-                raise unknown_name(f"output in {argument}:", key, names)
-        return [value.get(name, default) for name in names]
-    if isinstance(value, (list, tuple)):
-        if len(value) != len(names):
-            raise KCompileError(
-                f"{argument} has {len(value)} entries for {len(names)} outputs ({listed(names)}); "
-                "give one per output (None for none), or a dictionary"
-            )
-        return list(value)
-    return [value] * len(names)
-
-
-def _metric_lists(
-    value: Any, names: Sequence[str], argument: str, trained: Sequence[bool] | None = None
-) -> list[list[Any]]:
-    """The metrics of each output: a flat list is for all outputs, a nested one has one list per output.
-
-    A flat list is for the outputs that have a loss (``trained``), if some have, as in Keras 2.3.
-    """
-    if value is None:
-        return [[] for _ in names]
-    if isinstance(value, dict):
-        return [_as_metrics(m) for m in _per_output(value, names, argument)]
-    if not isinstance(value, (list, tuple)):
-        text = repr(value) if isinstance(value, str) else getattr(value, "__name__", "metric")
-        raise DataTypeError(f"{argument} must be a list or a dictionary, got {shown(value)}; write {argument}=[{text}]")
-    if any(isinstance(item, (list, tuple)) for item in value):
-        if len(names) == 1:
-            return [[metric for item in value for metric in _as_metrics(item)]]
-        return [_as_metrics(m) for m in _per_output(list(value), names, argument)]
-    taking = [True] * len(names) if trained is None or not any(trained) else list(trained)
-    flat, first = _as_metrics(value), taking.index(True) if taking else 0
-    return [(flat if i == first else separated(flat)) if takes else [] for i, takes in enumerate(taking)]
-
-
-def _as_metrics(value: Any) -> list[Any]:
-    """A list without ``None``, which says that there is nothing."""
-    if value is None:
-        return []
-    return [item for item in value if item is not None] if isinstance(value, (list, tuple)) else [value]
 
 
 def _kind_of_metrics(metrics: Sequence[Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kcompile.common import config
 from kcompile.common.errors import DataTypeError, KCompileError, check_number, shown, unknown_name
+from kcompile.common.lists import per_output
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
@@ -101,13 +102,11 @@ class LossWeighting:
 
     @loss_weights.setter
     def loss_weights(self, value: Any) -> None:
-        from kcompile.training.compilation import _per_output
-
         given = self.loss_weights
         if given is None or self._compiled is None:
             raise KCompileError("loss_weights can be assigned once compile was given some, for a model that is built")
         names = self._compiled.output_names
-        entries = _per_output(live(value), names, "loss_weights", 1.0)
+        entries = per_output(live(value), names, "loss_weights", 1.0)
         numbers = [_checked(entry, name) for entry, name in zip(entries, names, strict=True)]
         for key, number in zip(names if isinstance(given, dict) else range(len(names)), numbers, strict=True):
             given[key] = number

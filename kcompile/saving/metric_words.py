@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import losses, metrics
+from kcompile.common.lists import per_output
+from kcompile.metrics.by_output import metric_lists
 from kcompile.metrics.chosen import WORDS, ChosenMetric, is_word
 from kcompile.objects.lookup import get_registered_name
 from kcompile.saving.text import plain
@@ -26,13 +28,11 @@ def chosen_by_shape(given: Any, loss: Any, names: Sequence[str], shapes: Sequenc
         given: metrics, in the lists or dictionaries of the file. loss: losses, likewise.
         names, shapes: of the outputs.
     """
-    from kcompile.training.compilation import _metric_lists, _per_output
-
     if given is None or not any(map(is_word, _leaves(given))):
         return given
     chosen = []
-    of_losses = _per_output(loss, names, "loss")
-    lists = _metric_lists(given, names, "metrics", [item is not None for item in of_losses])
+    of_losses = per_output(loss, names, "loss")
+    lists = metric_lists(given, names, "metrics", [item is not None for item in of_losses])
     for items, item, shape in zip(lists, of_losses, shapes, strict=True):
         kind = None if item is None else losses.target_kind(losses.get(item))
         several = len(shape) > 1 and shape[-1] != 1
