@@ -16,7 +16,7 @@ from kcompile.engine.layer import Layer
 from kcompile.models import Input, Model, Sequential, model_from_config, model_from_json, model_from_yaml
 from kcompile.objects.dialects.reader import Generation, generation_of
 from kcompile.objects.lookup import custom_object_scope, deserialize_keras_object, serialize_keras_object
-from kcompile.saving.text import plain
+from kcompile.objects.plain import plain
 from tests.golden import load
 from tests.golden.cases.configs import CASES
 from tests.layer_samples import SAMPLES, doubled

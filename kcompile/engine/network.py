@@ -153,6 +153,11 @@ class Network(AddedLayers):
     def sublayers(self) -> list[Layer]:
         return self.layers
 
+    @property
+    def stack_of_layers(self) -> list[Layer] | None:
+        """The layers of a Sequential model in the order in which they were added; ``None`` for any other."""
+        return None
+
     def _kept(self) -> list[Any]:
         return unique([*self._graph_layers, *super()._kept()])
 
@@ -379,28 +384,6 @@ class Network(AddedLayers):
             if not cls.__module__.startswith("kcompile.") and not is_functional_config(config):
                 return cls(**config)
             return network_from_config(cls, config, custom_objects)
-
-    @short_traceback
-    def to_json(self, keras_version: int = 2, **kwargs: Any) -> str:
-        """The architecture as JSON.
-
-        Args:
-            keras_version: 2: for Keras 2, tf.keras and kcompile; 3: for Keras 3 and kcompile.
-            kwargs: those of ``json.dumps``.
-
-        Raises:
-            NotImplementedError: a subclassed model. ValueError: something that no file can describe.
-        """
-        from kcompile.saving.text import to_json
-
-        return to_json(self, keras_version, **kwargs)
-
-    @short_traceback
-    def to_yaml(self, **kwargs: Any) -> str:
-        """The architecture as YAML; ``kwargs`` are those of ``yaml.safe_dump``."""
-        from kcompile.saving.text import to_yaml
-
-        return to_yaml(self, **kwargs)
 
 
 def is_state(x: Any) -> bool:

@@ -6,8 +6,8 @@ from kcompile.engine.input_layer import Input
 from kcompile.models.model import Model
 from kcompile.models.sequential import Sequential
 from kcompile.objects.configs import model_from_config
+from kcompile.saving.architecture import model_from_json, model_from_yaml
 from kcompile.saving.models import load_model, save_model
-from kcompile.saving.text import model_from_json, model_from_yaml
 
 __getattr__ = absent(__name__)
 

@@ -5,16 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kcompile.common.tracebacks import short_traceback
+from kcompile.engine.network import Network
+from kcompile.saving import architecture, models
 
 if TYPE_CHECKING:
     from kcompile.saving.hdf5.models import LoadedFrom
 
 
-class SavingMethods:
-    """``save``, ``save_weights`` and ``load_weights``; a part of :class:`~kcompile.models.model.Model`."""
+class SavingMethods(Network):
+    """``to_json``, ``to_yaml``, ``save``, ``save_weights`` and ``load_weights``."""
 
     loaded: LoadedFrom | None = None
     """Where a model that was loaded comes from."""
+
+    @short_traceback
+    def to_json(self, keras_version: int = 2, **kwargs: Any) -> str:
+        """The architecture as JSON.
+
+        Args:
+            keras_version: 2: for Keras 2, tf.keras and kcompile; 3: for Keras 3 and kcompile.
+            kwargs: those of ``json.dumps``.
+
+        Raises:
+            NotImplementedError: a subclassed model. ValueError: something that no file can describe.
+        """
+        return architecture.to_json(self, keras_version, **kwargs)
+
+    @short_traceback
+    def to_yaml(self, **kwargs: Any) -> str:
+        """The architecture as YAML; ``kwargs`` are those of ``yaml.safe_dump``."""
+        return architecture.to_yaml(self, **kwargs)
 
     @short_traceback
     def save(
@@ -34,9 +54,7 @@ class SavingMethods:
             OSError: it cannot be written.
             ValueError: the model computes with variables outside of layers; save its weights, or export it.
         """
-        from kcompile.saving.models import save_model
-
-        save_model(self, filepath, overwrite, include_optimizer, save_format)  # type: ignore[arg-type]  # a part of Model
+        models.save_model(self, filepath, overwrite, include_optimizer, save_format)
 
     @short_traceback
     def save_weights(self, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
@@ -51,9 +69,7 @@ class SavingMethods:
         Raises:
             OSError: it cannot be written. ValueError: the model is not built.
         """
-        from kcompile.saving.models import save_weights
-
-        save_weights(self, filepath, overwrite, save_format)  # type: ignore[arg-type]  # a part of Model
+        models.save_weights(self, filepath, overwrite, save_format)
 
     @short_traceback
     def load_weights(
@@ -74,6 +90,4 @@ class SavingMethods:
             OSError: it cannot be opened.
             ValueError: layers or shapes that differ, all of them named; a damaged or unsafe file.
         """
-        from kcompile.saving.models import load_weights
-
-        load_weights(self, filepath, by_name, skip_mismatch, reshape)  # type: ignore[arg-type]  # a part of Model
+        models.load_weights(self, filepath, by_name, skip_mismatch, reshape)

@@ -45,6 +45,10 @@ class Sequential(Model):
         """The layers that were added, without the input layer."""
         return [layer for layer in super().layers if not isinstance(layer, InputLayer)]
 
+    @property
+    def stack_of_layers(self) -> list[Layer]:
+        return self._stack
+
     def _kept(self) -> list[Any]:
         return unique([*self._stack, *Layer._kept(self)])
 

@@ -14,7 +14,7 @@ from kcompile.common.lists import per_output
 from kcompile.metrics.by_output import metric_lists
 from kcompile.metrics.chosen import WORDS, ChosenMetric, is_word
 from kcompile.objects.lookup import get_registered_name
-from kcompile.saving.text import plain
+from kcompile.objects.plain import plain
 
 _CATEGORICAL = {"accuracy": metrics.categorical_accuracy, "crossentropy": losses.categorical_crossentropy}
 

@@ -9,7 +9,7 @@ from typing import Any
 from kcompile.common import ways
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.tracebacks import short_traceback
-from kcompile.models.model import Model
+from kcompile.engine.network import Network
 from kcompile.saving.hdf5.files import MAGIC, check_regular
 from kcompile.saving.targets import check_group, check_open, write_file
 
@@ -31,7 +31,11 @@ _SUPPORTED = "Supported are HDF5 (.h5, .hdf5) and .keras files."
 
 @short_traceback
 def save_model(
-    model: Model, filepath: Any, overwrite: bool = True, include_optimizer: bool = True, save_format: str | None = None
+    model: Network,
+    filepath: Any,
+    overwrite: bool = True,
+    include_optimizer: bool = True,
+    save_format: str | None = None,
 ) -> None:
     """Write a model: architecture, weights, training configuration, state of the optimizer.
 
@@ -53,7 +57,7 @@ def save_model(
     from kcompile.saving.hdf5.memory import hdf5_bytes
     from kcompile.saving.hdf5.models import write_model
 
-    if not isinstance(model, Model):
+    if not isinstance(model, Network):
         raise DataTypeError(f"save_model takes a model and a path, got {shown(model)}")
     if _is_group(filepath):
         check_group(filepath, "model_weights", "optimizer_weights")
@@ -71,7 +75,7 @@ def save_model(
     write_file(filepath, data, overwrite)
 
 
-def check_saving(model: Model, filepath: Any) -> None:
+def check_saving(model: Network, filepath: Any) -> None:
     """Raise what :func:`save_model` would, as far as it is known before there is anything to write.
 
     Raises:
@@ -246,7 +250,7 @@ def _is_group(source: Any) -> bool:
 # ---- weights only
 
 
-def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
+def save_weights(model: Network, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
     """Write all weights; see :meth:`kcompile.models.saving_methods.SavingMethods.save_weights`."""
     from kcompile.saving.hdf5.memory import hdf5_bytes
     from kcompile.saving.hdf5.weights import write_weights
@@ -276,7 +280,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True, save_forma
 
 
 def load_weights(
-    model: Model, filepath: Any, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
+    model: Network, filepath: Any, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
 ) -> None:
     """Load weights; see :meth:`kcompile.models.saving_methods.SavingMethods.load_weights`."""
     from kcompile.saving.hdf5.files import open_hdf5
@@ -312,7 +316,7 @@ def _check_layout(label: str, layout: str, **options: bool) -> None:
             raise KCompileError(f"load_weights: {label} is {layout}, for which {name}=True has no meaning")
 
 
-def _load_zip(model: Model, source: Any, skip_mismatch: bool) -> None:
+def _load_zip(model: Network, source: Any, skip_mismatch: bool) -> None:
     from kcompile.saving.archive.zip_files import open_zip
 
     with open_zip(source) as archive:

@@ -1,136 +1,16 @@
-"""Configurations as JSON and YAML, read with limits: size, depth, digits, duplicate keys, no tags that make objects."""
+"""JSON and YAML, read with limits: size, depth, digits, duplicate keys, no tags that make objects."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from kcompile.common import limits
-from kcompile.common.errors import DataTypeError, KCompileError, check_one_of, shown
+from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.limits import UnsafeFileError, check_size
-from kcompile.common.tracebacks import short_traceback
-from kcompile.objects.dialects import lambdas
-from kcompile.objects.lookup import FunctionName, get_registered_name
 from kcompile.objects.structure import check_structure
-
-KERAS_VERSION = "2.3.1"
-"""The version of Keras that our configurations name: the one whose form they have."""
-
-OWN_FORM = "kcompile_form"
-"""Under what our configurations tell that they are ours, and of which form; other readers skip it."""
-
-# ---- models
-
-
-def architecture(model: Any) -> dict[str, Any]:
-    """What describes a model without its weights, in the form of Keras 2 and of plain values only.
-
-    Raises:
-        ValueError: a model, or an argument of a layer, that no configuration can describe.
-        NotImplementedError: a subclassed model, as in Keras.
-    """
-    config = plain(model.get_config(), model.name)
-    return {
-        "class_name": get_registered_name(type(model)),
-        "config": config,
-        "keras_version": KERAS_VERSION,
-        OWN_FORM: 2,
-        "backend": "tensorflow",  # readers that know no other take channels-last kernels for granted then
-    }
-
-
-def to_json(model: Any, keras_version: int = 2, **options: Any) -> str:
-    """The architecture as JSON.
-
-    Args:
-        model: the model.
-        keras_version: 2: for Keras 2, tf.keras and kcompile; 3: for Keras 3 and kcompile.
-        options: those of ``json.dumps``.
-    """
-    from kcompile.saving.archive.configs import KERAS_3, archive_config
-
-    check_one_of("to_json", "keras_version", keras_version, (2, 3))
-    config = {**archive_config(model, KERAS_3), OWN_FORM: 2} if keras_version == 3 else architecture(model)
-    return json.dumps(config, **{"allow_nan": False, **options})
-
-
-def to_yaml(model: Any, **options: Any) -> str:
-    """The architecture as YAML; ``options`` are those of ``yaml.safe_dump``."""
-    import yaml
-
-    text: str = yaml.safe_dump(architecture(model), **{"sort_keys": False, **options})
-    return text
-
-
-@short_traceback
-def model_from_json(
-    json_string: str | bytes, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
-) -> Any:
-    """A new model, with fresh weights, from the JSON of any version of Keras.
-
-    Args:
-        json_string: the text.
-        custom_objects: classes and functions by name, besides those of Keras.
-        safe_mode: refuse functions stored as Python bytecode.
-
-    Raises:
-        ValueError: no JSON, or as :func:`kcompile.objects.configs.model_from_config`.
-    """
-    return _model(read_json(json_string), custom_objects, safe_mode)
-
-
-@short_traceback
-def model_from_yaml(
-    yaml_string: str | bytes, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
-) -> Any:
-    """A new model, with fresh weights, from the YAML of Keras 1 or 2; arguments as for :func:`model_from_json`."""
-    return _model(read_yaml(yaml_string), custom_objects, safe_mode)
-
-
-def _model(data: Any, custom_objects: Mapping[str, Any] | None, safe_mode: bool) -> Any:
-    from kcompile.objects.configs import model_from_config
-
-    version = data.get("keras_version") if isinstance(data, Mapping) else None
-    version, own = (version if isinstance(version, str) else None), isinstance(data, Mapping) and OWN_FORM in data
-    return model_from_config(data, custom_objects, version, safe_mode, own)
-
-
-# ---- writing
-
-
-def plain(value: Any, owner: str = "the object") -> Any:
-    """A configuration of nothing but what JSON has: lists for tuples, numbers for NumPy's, bytecode for lambdas.
-
-    Raises:
-        ValueError: something that JSON has no form for; ``owner`` says where it is.
-    """
-    if isinstance(value, Mapping):
-        if value.get("class_name") == "Lambda" and isinstance(value.get("config"), Mapping):
-            owner = f"layer {value['config'].get('name')!r} (Lambda)"
-        return {str(key): plain(item, owner) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item, owner) for item in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return plain(value.tolist(), owner)
-    if isinstance(value, FunctionName):
-        return str(value)
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    if isinstance(value, slice):
-        return {part: plain(getattr(value, part), owner) for part in ("start", "stop", "step")}
-    if value is Ellipsis:
-        return {"class_name": "__ellipsis__", "config": {}}
-    if callable(value):
-        if getattr(value, "__name__", "<lambda>") != "<lambda>":
-            return get_registered_name(value)
-        config = lambdas.written(value, owner)["config"]
-        return [config["value"], plain(config["defaults"], owner), plain(config["closure"], owner)]
-    raise KCompileError(f"{owner} cannot be saved: its configuration holds {shown(value)}, for which JSON has no form")
-
 
 # ---- reading JSON
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.common.limits import DamagedFileError, UnsafeFileError
-from kcompile.models.model import Model
+from kcompile.engine.network import Network
 from kcompile.objects.configs import sentences
 from kcompile.objects.lookup import CustomObjectScope, get_custom_objects, get_registered_name
+from kcompile.objects.plain import plain
 from kcompile.optimizers import Nadam
 from kcompile.saving.metric_words import as_understood, chosen_by_shape
-from kcompile.saving.text import plain
-from kcompile.training.loss_weights import numbers_of
+from kcompile.symbolic.tensor import Tensor
 
 _FULL_NAMES = {
     "mse": "mean_squared_error",
@@ -37,7 +37,7 @@ _FULL_NAMES = {
 # ---- writing
 
 
-def training_config(model: Model, for_hdf5: bool = True) -> dict[str, Any] | None:
+def training_config(model: Network, for_hdf5: bool = True) -> dict[str, Any] | None:
     """The arguments of ``compile``, of plain values only; ``None`` if the model was not compiled.
 
     Args:
@@ -59,10 +59,19 @@ def training_config(model: Model, for_hdf5: bool = True) -> dict[str, Any] | Non
         "loss": _with_full_names(_described(given["loss"])),
         **metrics,
         "sample_weight_mode": plain(given["sample_weight_mode"]),
-        "loss_weights": plain(numbers_of(given["loss_weights"])),
+        "loss_weights": plain(_numbers_of(given["loss_weights"])),
         "steps_per_execution": given["steps_per_execution"],
         "on_nan": model.on_nan,
     }
+
+
+def _numbers_of(given: Any) -> Any:
+    """``loss_weights`` as plain numbers, as they are now."""
+    if isinstance(given, Mapping):
+        return {name: _numbers_of(value) for name, value in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [_numbers_of(value) for value in given]
+    return float(given.numpy()) if isinstance(given, Tensor) else given
 
 
 OWN_OPTIONS = "kcompile_optimizer_options"
@@ -122,7 +131,7 @@ def _described(item: Any) -> Any:
 
 
 def compile_as(
-    model: Model,
+    model: Network,
     config: Mapping[str, Any],
     custom_objects: Mapping[str, Any] | None = None,
     keras_version: str | None = None,

@@ -16,7 +16,6 @@ from kcompile.common.limits import CONFIG_BYTES, DamagedFileError, check_size
 from kcompile.data.shuffling import Shuffling
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.models.model import Model
 from kcompile.objects.dialects.conventions import Convention
 from kcompile.objects.dialects.reader import convention_of
 
@@ -27,7 +26,7 @@ VERSION = 2
 cost none; now, layers for which that holds say it themselves."""
 
 
-def state_of(model: Model) -> dict[str, Any]:
+def state_of(model: Network) -> dict[str, Any]:
     """The state of ``model``, of plain values."""
     seeds: dict[str, list[int]] = {}
     for layer in _all_layers(model):
@@ -85,7 +84,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
 
 
-def restore(model: Model, state: Mapping[str, Any]) -> None:
+def restore(model: Network, state: Mapping[str, Any]) -> None:
     """Give a model the state of a file; its seeds were given when its layers were made."""
     if state.get("random_steps"):
         model._random_counter().assign(np.uint32(state["random_steps"]))
@@ -99,7 +98,7 @@ def restore(model: Model, state: Mapping[str, Any]) -> None:
             layer.trainable = path in training
 
 
-def restore_shuffling(model: Model, state: Mapping[str, Any]) -> None:
+def restore_shuffling(model: Network, state: Mapping[str, Any]) -> None:
     """Let fit draw samples in the order in which it would have gone on; after ``compile``, which starts anew."""
     if "shuffling" in state:
         model._shuffling = Shuffling(*state["shuffling"])
@@ -116,7 +115,7 @@ def freeze_inside(config: dict[str, Any], model: Network, frozen: bool = False) 
     """
     config = dict(config)
     if isinstance(config.get("layers"), list):
-        layers = {layer.name: layer for layer in (getattr(model, "_stack", None) or model.layers)}
+        layers = {layer.name: layer for layer in (model.stack_of_layers or model.layers)}
         config["layers"] = [_frozen_inside(item, layers[item["config"]["name"]], frozen) for item in config["layers"]]
     return config
 

@@ -76,15 +76,6 @@ def factor(value: Any, output: str) -> Any:
     return Variable(number, config.floatx(), f"loss_weights/{output}", role="hyper", trainable=False)
 
 
-def numbers_of(given: Any) -> Any:
-    """``loss_weights`` as plain numbers, as they are now; for files."""
-    if isinstance(given, Mapping):
-        return {name: numbers_of(value) for name, value in given.items()}
-    if isinstance(given, (list, tuple)):
-        return [numbers_of(value) for value in given]
-    return float(given.numpy()) if isinstance(given, Tensor) else given
-
-
 class LossWeighting:
     """The part of a model that lets ``loss_weights`` change without ``compile``."""
 

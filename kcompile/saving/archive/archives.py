@@ -18,10 +18,11 @@ from kcompile.common.version import __version__
 from kcompile.engine.added_layers import AddMetric
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.models.model import Model
+from kcompile.objects.configs import model_from_config
 from kcompile.objects.dialects import conventions
 from kcompile.objects.dialects.tables import with_own_meaning
 from kcompile.saving import training_state
+from kcompile.saving.architecture import KERAS_VERSION as OWN_VERSION
 from kcompile.saving.archive.configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
 from kcompile.saving.archive.optimizers import read_optimizer, write_optimizer
 from kcompile.saving.archive.weights import Layout, entry_name, read_weights, write_weights
@@ -29,7 +30,6 @@ from kcompile.saving.archive.zip_files import StoredZip, open_zip
 from kcompile.saving.hdf5.files import StoredGroup, open_hdf5
 from kcompile.saving.hdf5.memory import hdf5_bytes
 from kcompile.saving.hdf5.models import LoadedFrom
-from kcompile.saving.text import KERAS_VERSION as OWN_VERSION
 from kcompile.saving.text import read_json
 from kcompile.saving.training_config import compile_as, training_config
 
@@ -40,7 +40,7 @@ OWN, OWN_TRAINING = "kcompile", "kcompile_training_config"
 # ---- writing
 
 
-def archive_bytes(model: Model, include_optimizer: bool = True, dialect: str | None = None) -> bytes:
+def archive_bytes(model: Network, include_optimizer: bool = True, dialect: str | None = None) -> bytes:
     """The bytes of an archive.
 
     Args:
@@ -103,7 +103,7 @@ def check_names(layer: Layer) -> None:
         check_names(inner)
 
 
-def _write_added_metrics(root: Any, model: Model) -> None:
+def _write_added_metrics(root: Any, model: Network) -> None:
     """The state of the means behind ``model.add_metric``, without which tf.keras refuses the archive: nothing yet."""
     added = [layer for layer in model.layers if isinstance(layer, AddMetric)]
     for number in range(len(added)):
@@ -112,7 +112,7 @@ def _write_added_metrics(root: Any, model: Model) -> None:
             group.create_dataset(part, data=np.float32(0))
 
 
-def _compile_config(model: Model, compiled: Mapping[str, Any], dialect: str) -> dict[str, Any]:
+def _compile_config(model: Network, compiled: Mapping[str, Any], dialect: str) -> dict[str, Any]:
     optimizer = {"class_name": type(model.optimizer).__name__, "config": model.optimizer.get_config()}
     config = {
         "optimizer": described(optimizer, "optimizer", dialect),
@@ -144,7 +144,7 @@ def _with_functions(item: Any) -> Any:
     return {**item, "config": {**item["config"], "fn": function}}
 
 
-def weights_bytes(model: Model) -> bytes:
+def weights_bytes(model: Network) -> bytes:
     """The bytes of a ``.weights.h5`` file in the layout of Keras 3."""
     check_names(model)
     return hdf5_bytes(lambda root: write_weights(root, model))
@@ -157,8 +157,6 @@ def read_archive(
     source: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:
     """The model in an archive; see :func:`kcompile.saving.models.load_model`."""
-    from kcompile.objects.configs import model_from_config
-
     with open_zip(source) as archive:
         metadata = _metadata(archive)
         config = read_json(archive.read(CONFIG, CONFIG_BYTES), f"{archive.file}: {CONFIG}")
@@ -179,7 +177,7 @@ def read_archive(
         convention = training_state.convention_in(state, config, version)
         with loading(Loading(label, root.declared, state.get("seeds"))), conventions.as_written(convention):
             model = model_from_config(config, custom_objects, version, safe_mode)
-        if not isinstance(model, Model):
+        if not isinstance(model, Network):
             raise KCompileError(f"{label} holds a layer, {type(model).__name__}, not a model")
         read_weights(root, model, config)
         training_state.restore(model, state)

@@ -23,13 +23,13 @@ from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
 from kcompile.layers.base.joined_masks import ALL
 from kcompile.layers.operations import TFOpLambda
-from kcompile.models.sequential import Sequential
 from kcompile.objects import registry as known
+from kcompile.objects.configs import build, read
 from kcompile.objects.dialects import conventions, lambdas
 from kcompile.objects.dialects.operations import to_keras_3
 from kcompile.objects.dialects.tables import LSTMS
 from kcompile.objects.lookup import get_registered_name
-from kcompile.saving.text import plain
+from kcompile.objects.plain import plain
 from kcompile.symbolic.tensor import Tensor
 
 KERAS_3, TF_KERAS = "3", "2"
@@ -133,8 +133,9 @@ class _Writer:
             written: dict[str, Any] = self.value(
                 {"class_name": name, "config": config}, "layer", f"model {model.name!r}"
             )
-        elif isinstance(model, Sequential):
-            written = {"module": "keras", "class_name": name, "config": self.sequential(model), "registered_name": None}
+        elif model.stack_of_layers is not None:
+            config = self.sequential(model, model.stack_of_layers)
+            written = {"module": "keras", "class_name": name, "config": config, "registered_name": None}
         else:
             module = "keras.src.models.functional" if self.is_3 else "keras.src.engine.functional"
             written = {"module": module, "class_name": "Functional", "config": self.functional(model)}
@@ -146,13 +147,13 @@ class _Writer:
             written["build_config"] = {"input_shape": plain(model.input_shape)}
         return written
 
-    def sequential(self, model: Sequential) -> dict[str, Any]:
+    def sequential(self, model: Network, stack: Sequence[Layer]) -> dict[str, Any]:
         layers = []
-        if model._functional and not isinstance(model._stack[0], InputLayer):
+        if model._functional and not isinstance(stack[0], InputLayer):
             start = model.input_layers[0]
-            if isinstance(start, InputLayer) and not isinstance(model._stack[0], Network):
+            if isinstance(start, InputLayer) and not isinstance(stack[0], Network):
                 layers.append(self.layer(start))
-        layers += [self.layer(layer) for layer in model._stack]
+        layers += [self.layer(layer) for layer in stack]
         config = {"name": model.name, "trainable": model.trainable, "layers": layers}
         if not self.is_3:
             del config["trainable"]
@@ -192,7 +193,7 @@ class _Writer:
         name, call, output = _place(x, numbers)
         assert x.keras_history is not None
         layer = x.keras_history[0]
-        shift = self.is_3 and isinstance(layer, Network) and not isinstance(layer, Sequential)
+        shift = self.is_3 and isinstance(layer, Network) and layer.stack_of_layers is None
         return [name, call + 1 if shift else call, output]
 
     def call(self, node: Node, numbers: Mapping[int, int]) -> Any:
@@ -317,8 +318,6 @@ class _Writer:
 
     def inner_model(self, name: str, config: Mapping[str, Any], owner: str) -> dict[str, Any]:
         """A model inside a wrapper, of which only the configuration is at hand."""
-        from kcompile.objects.configs import build, read
-
         return self.model(build(read({"class_name": name, "config": config}, kind="layer")))
 
     def lambda_config(self, config: Mapping[str, Any], owner: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kcompile.common.errors import KCompileError
 from kcompile.common.lists import unique
-from kcompile.models.model import Model
+from kcompile.engine.network import Network
 from kcompile.optimizers.base import Optimizer
 from kcompile.saving.archive.configs import KERAS_3
 from kcompile.saving.archive.weights import layers_in_order, stored_arrays, write_arrays
@@ -65,7 +65,7 @@ def _slots(optimizer: Optimizer, state: State, order: Sequence[Variable]) -> Ite
                 yield f"{kind}/{number}", state.slots[kind][param]
 
 
-def trained_in_order(model: Model, config: Any = None) -> list[Variable]:
+def trained_in_order(model: Network, config: Any = None) -> list[Variable]:
     """The weights that train, in the order in which the file's layers have them."""
     collected = _trained(model)
     trained = set(collected)
@@ -74,7 +74,7 @@ def trained_in_order(model: Model, config: Any = None) -> list[Variable]:
     return [*found, *(w for w in collected if w in rest)]
 
 
-def _trained(model: Model) -> list[Variable]:
+def _trained(model: Network) -> list[Variable]:
     """The weights that train; a subclassed model that was just loaded has no graph yet in which they were collected."""
     return model._collected_trainable_weights or model.trainable_weights
 

@@ -140,7 +140,7 @@ def _contained(
 
 def _in_order_of_file(model: Network, config: Any) -> tuple[list[Layer], list[Any]]:
     """The layers of a model in the order of its configuration, each with its own part of that."""
-    by_name = {layer.name: layer for layer in [*getattr(model, "_stack", ()), *model.layers]}
+    by_name = {layer.name: layer for layer in [*(model.stack_of_layers or ()), *model.layers]}
     entries = config.get("layers") if isinstance(config, Mapping) else None
     if not isinstance(entries, list):
         return model.layers, [None] * len(model.layers)

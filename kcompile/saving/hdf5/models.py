@@ -13,15 +13,14 @@ from kcompile.common.limits import CONFIG_BYTES, DamagedFileError, check_size
 from kcompile.common.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.network_config import describes_layers
-from kcompile.models.model import Model
-from kcompile.models.sequential import Sequential
+from kcompile.objects.configs import model_from_config
 from kcompile.objects.dialects import conventions
 from kcompile.objects.lookup import get_registered_name
+from kcompile.objects.plain import plain
 from kcompile.saving import training_state
 from kcompile.saving.hdf5.files import StoredGroup, open_hdf5
 from kcompile.saving.hdf5.optimizer_state import GROUP, read_optimizer, write_optimizer
 from kcompile.saving.hdf5.weights import KERAS_VERSION, LoadedWeights, read_weights, write_weights
-from kcompile.saving.text import plain
 from kcompile.saving.training_config import compile_as, training_config
 
 
@@ -45,7 +44,7 @@ class LoadedFrom:
 # ---- writing
 
 
-def write_model(group: Any, model: Model, include_optimizer: bool = True) -> None:
+def write_model(group: Any, model: Network, include_optimizer: bool = True) -> None:
     """Write all of ``model`` into an empty ``h5py.Group``.
 
     Raises:
@@ -64,14 +63,14 @@ def write_model(group: Any, model: Model, include_optimizer: bool = True) -> Non
         write_optimizer(group, model.optimizer, model._collected_trainable_weights)
 
 
-def model_config(model: Model) -> dict[str, Any]:
+def model_config(model: Network) -> dict[str, Any]:
     """What describes the model in the file.
 
     Raises:
         ValueError: no configuration can describe it. NotImplementedError: it is subclassed, as in Keras.
     """
     config = model.get_config()
-    if not isinstance(model, Sequential) and not describes_layers(model, config):
+    if model.stack_of_layers is None and not describes_layers(model, config):
         raise NotImplementedError(
             f"model {model.name!r} ({type(model).__name__}) is subclassed, which HDF5 files of Keras do not hold; save "
             "it as .keras, which keeps the arguments that its get_config returns, or its weights with save_weights"
@@ -118,7 +117,7 @@ def _with_module(item: Any) -> Any:
     return {"module": "keras.layers", **item, "registered_name": None}
 
 
-def _class_name(model: Model) -> str:
+def _class_name(model: Network) -> str:
     """``Model`` or ``Sequential``; the name of a user's own class."""
     return get_registered_name(type(model))
 
@@ -139,8 +138,6 @@ def read_model(
 
 
 def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, compile: bool, safe_mode: bool) -> Any:
-    from kcompile.objects.configs import model_from_config
-
     config = _parsed(root, "model_config")
     if config is None:
         what = "weights only" if "layer_names" in root.attributes() else "no model"
@@ -156,8 +153,7 @@ def _read_model(root: StoredGroup, custom_objects: Mapping[str, Any] | None, com
     loaded = read_weights(weights, model, from_file=True)
     training_state.restore(model, state)
     has_optimizer = compile and _compile(root, model, loaded, custom_objects, safe_mode)
-    if isinstance(model, Model):
-        training_state.restore_shuffling(model, state)
+    training_state.restore_shuffling(model, state)
     origin = loaded.origin
     model.loaded = LoadedFrom(root.file.strip("'\""), version or origin.version, origin.backend, has_optimizer)
     return model

@@ -215,11 +215,11 @@ def _in_order(model: Network, stored: dict[str, _Stored], group: StoredGroup) ->
 
 
 def _flattened(model: Network) -> list[Layer]:
-    from kcompile.models.sequential import Sequential
-
-    return [
-        inner for layer in model.layers for inner in (_flattened(layer) if isinstance(layer, Sequential) else [layer])
-    ]
+    found: list[Layer] = []
+    for layer in model.layers:
+        is_stack = isinstance(layer, Network) and layer.stack_of_layers is not None
+        found += _flattened(layer) if is_stack else [layer]
+    return found
 
 
 def _by_name(model: Network, stored: dict[str, _Stored], group: StoredGroup) -> list[tuple[Layer, _Stored]]:
