@@ -18,9 +18,9 @@ import kcompile
 from kcompile import Input, Model, Sequential, layers, optimizers
 from kcompile.export import to_onnx
 from kcompile.export.training import read_state
-from kcompile.inspecting.files import nodes
 from kcompile.passes.onnx import initializers
 from kcompile.passes.onnx.opsets import IR_VERSIONS, OPSETS
+from kcompile.passes.onnx.protos import nodes
 from tests.small_models import ZOO, random_inputs
 
 RTOL = 1e-5

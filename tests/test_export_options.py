@@ -18,9 +18,9 @@ from kcompile.converting import check_parity
 from kcompile.export import to_onnx
 from kcompile.export.quantization import _metrics
 from kcompile.export.samples import random_feeds
-from kcompile.inspecting.files import nodes
 from kcompile.models import clone_model
 from kcompile.passes.fusion.half import LARGEST
+from kcompile.passes.onnx.protos import nodes
 from kcompile.utils import Sequence
 from tests.small_models import ZOO
 

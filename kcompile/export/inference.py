@@ -17,6 +17,7 @@ from kcompile.export.checked_indices import check_indices
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.target import Target
 from kcompile.passes.onnx.opsets import OPSETS
+from kcompile.passes.onnx.protos import nodes
 from kcompile.runtime.onnx_files import write_model
 
 if TYPE_CHECKING:
@@ -220,8 +221,6 @@ def _batch_of(model: Model) -> dict[str, int]:
 
 def count_operators(proto: onnx.ModelProto) -> Counter[str]:
     """How often each ONNX operator occurs."""
-    from kcompile.inspecting.files import nodes
-
     return Counter(node.op_type for node in nodes(proto.graph))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from kcompile.common.errors import KCompileError
 from kcompile.common.limits import ONNX_BYTES, check_size
 from kcompile.inspecting.checks import bits, check_model
 from kcompile.inspecting.tables import section, table
+from kcompile.passes.onnx.protos import nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -121,18 +121,6 @@ def _operators(graph: onnx.GraphProto) -> str:
     found = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in nodes(graph))
     rows: list[list[object]] = [[name, count] for name, count in sorted(found.items())]
     return table([*rows, ["total", found.total()]])
-
-
-def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of a graph and of the graphs inside them."""
-    stack = [graph]
-    while stack:
-        for node in stack.pop().node:
-            yield node
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    stack.append(attribute.g)
-                stack.extend(attribute.graphs)
 
 
 def _work(model: onnx.ModelProto) -> str:
