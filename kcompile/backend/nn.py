@@ -13,10 +13,10 @@ from kcompile.common.errors import KCompileError
 from kcompile.ir.ops.arrays import indexing, reduction, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e
-from kcompile.ir.ops.loops.control import select
 from kcompile.ir.ops.products import softmax as softmax_ops
 from kcompile.ir.ops.shapes.sizes import dims_vector
 from kcompile.ir.ops.spatial import normalization
+from kcompile.symbolic.choice import chosen
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype, promote
 from kcompile.symbolic.variable import current_trace, learning_phase
 
@@ -136,13 +136,7 @@ def switch(condition: Any, then_expression: Any, else_expression: Any) -> Tensor
         return trace.branch(condition, then_expression, else_expression)
     x = as_tensor(then_expression() if callable(then_expression) else then_expression)
     y = as_tensor(else_expression() if callable(else_expression) else else_expression)
-    a, b = common_dtype(x.value, y.value)
-    chosen = e.cast(as_tensor(condition).value, "bool")
-    if chosen.rank == 0:
-        return Tensor(select(chosen, a, b))
-    while chosen.rank < max(a.rank, b.rank):
-        chosen = shaping.expand_dims(chosen, chosen.rank)
-    return Tensor(e.where(chosen, a, b))
+    return chosen(condition, x, y)
 
 
 def in_train_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
@@ -152,8 +146,8 @@ def in_train_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
     """
     phase = learning_phase() if training is None else training
     if not isinstance(phase, Tensor):
-        chosen = x if phase else alt
-        return as_tensor(chosen() if callable(chosen) else chosen)
+        mine = x if phase else alt
+        return as_tensor(mine() if callable(mine) else mine)
     return switch(phase, x, alt)
 
 
