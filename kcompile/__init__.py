@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from kcompile.models.model import Model
     from kcompile.models.sequential import Sequential
     from kcompile.runtime.options import configure
-    from kcompile.training.gradient_tape import GradientTape
+    from kcompile.symbolic.gradient_tape import GradientTape
 
 _MODULES = (
     "activations", "backend", "callbacks", "constraints", "datasets", "engine", "errors", "export", "initializers",
     "ir", "layers", "losses", "metrics", "models", "optimizers", "passes", "regularizers", "runtime", "saving", "utils",
 )  # fmt: skip
 _NAMES = {
-    "GradientTape": "kcompile.training.gradient_tape",
+    "GradientTape": "kcompile.symbolic.gradient_tape",
     "Input": "kcompile.engine.input_layer",
     "Model": "kcompile.models.model",
     "Sequential": "kcompile.models.sequential",

@@ -17,8 +17,8 @@ from kcompile.common import config
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, check_number, check_one_of
 from kcompile.common.signatures import bound_arguments, with_signature
-from kcompile.engine.target_shapes import matched, weights_for
 from kcompile.objects.lookup import deserialize_keras_object, lookup, names_of, serialize_keras_object
+from kcompile.symbolic.target_shapes import matched, weights_for
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none", "auto")

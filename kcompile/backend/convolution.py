@@ -254,7 +254,7 @@ def _transpose_to(
     data_format: str | None,
     dilation_rate: Ints,
 ) -> Tensor:
-    from kcompile.backend.shape import as_dims
+    from kcompile.symbolic.sizes import as_dims
 
     dims = as_dims(output_shape)
     if len(dims) != as_tensor(x).ndim:

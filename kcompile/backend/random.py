@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend.shape import as_dims
 from kcompile.common import config
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.elementwise import random as random_ops
+from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Tensor, as_float
 from kcompile.symbolic.variable import Variable, at_once, current_trace
 

@@ -12,32 +12,13 @@ from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import indexing, shaping
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.spatial import enlarging
+from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype
 
 
 def shape(x: Any) -> Tensor:
     """The sizes as an int64 tensor, usable in ``reshape``, indexing and arithmetic."""
     return Tensor(shaping.dims_vector(as_tensor(x).value.shape))
-
-
-def as_dims(dims: Any) -> tuple[ir.Dim, ...]:
-    """Sizes from numbers, ``-1``, ``None`` (as ``-1``), symbolic tensors such as ``K.shape(x)[0]``, or a whole tensor.
-
-    Raises:
-        ValueError: a tensor whose value does not follow from the sizes of the inputs.
-    """
-    if isinstance(dims, Tensor):
-        known = shaping.dims_of(dims.value)
-        if known is None:
-            raise KCompileError(f"{dims!r} is not known while the model is built; shapes may depend on K.shape only")
-        return known
-    result: list[ir.Dim] = []
-    for dim in dims:
-        if isinstance(dim, Tensor):
-            result += as_dims(dim)
-        else:
-            result.append(-1 if dim is None else dim if isinstance(dim, ir.SymbolicDim) else int(dim))
-    return tuple(result)
 
 
 def reshape(x: Any, shape: Any) -> Tensor:

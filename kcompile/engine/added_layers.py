@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common.errors import KCompileError, warn
 from kcompile.common.lists import as_list, unique
 from kcompile.engine.layer import Layer
-from kcompile.engine.notes import caller
+from kcompile.engine.notes import belongs, caller
 from kcompile.engine.op_layer import OpLayer, wrap_operations
-from kcompile.symbolic.dependence import belongs, input_leaves
+from kcompile.symbolic.dependence import input_leaves
 from kcompile.symbolic.history import remember
 from kcompile.symbolic.tensor import Tensor, as_tensor
 

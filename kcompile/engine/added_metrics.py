@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kcompile.backend.nn import switch
-from kcompile.engine.notes import with_sublayers
-from kcompile.symbolic.dependence import belongs
+from kcompile.engine.notes import belongs, with_sublayers
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
 

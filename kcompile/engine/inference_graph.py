@@ -9,7 +9,7 @@ from kcompile import ir
 from kcompile.backend.random import new_counter
 from kcompile.common.errors import KCompileError
 from kcompile.engine.network import Network
-from kcompile.symbolic.dependence import belongs
+from kcompile.engine.notes import belongs
 from kcompile.symbolic.functions import build_graph, substitute
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable

@@ -38,15 +38,15 @@ from kcompile.engine.layer_weights import LayerWeights
 from kcompile.engine.masks import tell_of_dropped_mask
 from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.node import InputSpec, Node
-from kcompile.engine.notes import caller, calling, made_now, no_call, note_built, one_call, without_trace
+from kcompile.engine.notes import caller, calling, calls_in, made_now, no_call, note_built, one_call, without_trace
 from kcompile.engine.picklable import Picklable
 from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.two_phases import call_in_both
 from kcompile.objects.dialects import conventions
 from kcompile.symbolic.history import remember
+from kcompile.symbolic.step_trace import current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, at_once, learning_phase
-from kcompile.training.step_trace import current_step
 
 Shape = tuple[int | None, ...]
 
@@ -275,7 +275,9 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
             ValueError: the inputs do not fit what the layer expects.
         """
         step = current_step()
-        return self._called(inputs, *args, **kwargs) if step is None else step.called_layer(self, inputs, args, kwargs)
+        if step is None:
+            return self._called(inputs, *args, **kwargs)
+        return calls_in(step).call(self, _call_arguments(type(self)), inputs, args, kwargs)
 
     def _called(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         with one_call() as call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from kcompile.backend import math
@@ -11,12 +11,12 @@ from kcompile.backend.shape import shape
 from kcompile.common.errors import KCompileError, check_one_of
 from kcompile.common.lists import as_list
 from kcompile.engine.added_metrics import Noted
-from kcompile.engine.notes import made_now, with_sublayers
+from kcompile.engine.notes import calls_in, made_now, with_sublayers
 from kcompile.objects.dialects import conventions
 from kcompile.symbolic.dependence import input_leaves, reached
+from kcompile.symbolic.step_trace import StepTrace, current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, at_once
-from kcompile.training.step_trace import current_step
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -50,11 +50,19 @@ class LayerContributions:
         """Add pairs ``(variable, new value)`` to be applied by each training step."""
         pairs = updates if isinstance(updates, list) else [updates]
         if (step := current_step()) is not None:
-            step.layer_updates(cast("Layer", self), pairs)
+            self._update_in(step, pairs)
             return
         self._updates.extend((pair, inputs) for pair in pairs)
         for _, value in pairs:
             made_now(as_tensor(value))
+
+    def _update_in(self, step: StepTrace, pairs: Sequence[Any]) -> None:
+        """Make updates at once, in a traced step; none while this layer, or one around it, is frozen."""
+        if calls_in(step).is_trained(cast("Layer", self)):
+            for pair in pairs:
+                if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                    raise KCompileError(f"layer {self.name!r}: add_update takes pairs (variable, value), got {pair!r}")
+                step.append((pair[0], pair[1]))
 
     def add_metric(self, value: Any, name: str | None = None, aggregation: str | None = "mean") -> None:
         """Show ``value`` among the metrics of every model that contains this layer.

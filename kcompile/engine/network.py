@@ -25,14 +25,13 @@ from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs, with_masks
 from kcompile.engine.node import Node
-from kcompile.engine.notes import move_inside, without_trace
+from kcompile.engine.notes import belongs, move_inside, without_trace
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.engine.replay import as_called
-from kcompile.symbolic.dependence import belongs
+from kcompile.symbolic.step_trace import current_step
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
-from kcompile.training.step_trace import current_step
 
 
 class Network(AddedLayers):

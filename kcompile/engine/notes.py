@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from kcompile import ir
+from kcompile.common import config
 from kcompile.common.errors import warn
+from kcompile.common.nest import map_structure
+from kcompile.symbolic.dependence import input_leaves
 from kcompile.symbolic.history import forget
-from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.step_trace import StepTrace
+from kcompile.symbolic.tensor import Tensor, as_tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
+    from kcompile.engine.network import Network
     from kcompile.engine.node import Node
 
 NOTES = ("_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_losses", "_updates", "_metrics")
@@ -123,6 +130,14 @@ def made_by_other_calls(x: Tensor, nodes: Iterable[Node]) -> bool:
     return calls is not None and not {id(call.node) for call in calls} & {id(node) for node in nodes}
 
 
+def belongs(model: Network, x: Tensor) -> bool:
+    """Whether ``x`` depends on no inputs but those of ``model``, and is not what another model's calls added."""
+    if made_by_other_calls(x, model._inbound_nodes if model._subclassed else model._nodes):
+        return False
+    known = {id(v.value) for v in model.inputs}
+    return all(id(leaf) in known for leaf in input_leaves(x))
+
+
 @contextlib.contextmanager
 def without_trace(layer: Layer) -> Iterator[None]:
     """Inside, ``layer`` may be called; afterwards it and the layers in it know nothing of that.
@@ -165,3 +180,79 @@ def with_sublayers(layer: Layer) -> list[Layer]:
             found[item] = None
             waiting += reversed(item.sublayers)
     return list(found)
+
+
+# ---- calls in a step that is being traced
+
+
+class TracedCalls:
+    """The calls of layers in a step that is being traced, of which the layers know nothing afterwards.
+
+    Attributes:
+        called: the layers that no other layer called.
+    """
+
+    def __init__(self) -> None:
+        self.called: dict[Layer, None] = {}
+        self._stack: list[Layer] = []
+        self._notes: dict[tuple[Layer, str], list[Any]] = {}
+
+    def call(
+        self, layer: Layer, names: Sequence[str], inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """What the layer gives; arrays are constants, and a layer that does not take ``training`` hands it on.
+
+        Args:
+            layer: what is called.
+            names: of the arguments of its ``call``.
+            inputs, args, kwargs: its arguments.
+        """
+        kwargs.update(zip(names[1:], args, strict=False))
+        training = kwargs.get("training")
+        if "training" not in names and "kwargs" not in names:
+            kwargs.pop("training", None)
+        with self._calling(layer, training):
+            return layer._called(map_structure(_numbers_as_tensors, inputs), **kwargs)
+
+    @contextlib.contextmanager
+    def _calling(self, layer: Layer, training: Any) -> Iterator[None]:
+        """Inside, ``layer`` is called; what it calls is in the same phase, unless it says otherwise."""
+        inside = with_sublayers(layer)
+        for item in inside:
+            for notes in NOTES:
+                self._notes.setdefault((item, notes), list(getattr(item, notes)))
+        if not self._stack:  # losses are those of the last call
+            self.called[layer] = None
+            for item in inside:
+                item._losses.clear()
+        self._stack.append(layer)
+        try:
+            if isinstance(training, (bool, int)):
+                with config.phase_of_context(bool(training)):
+                    yield
+            else:
+                yield
+        finally:
+            self._stack.pop()
+
+    def is_trained(self, layer: Layer) -> bool:
+        """Whether updates of ``layer`` count: not while it, or a layer around it, is frozen."""
+        return all(item.trainable or item.stateful for item in [*self._stack, layer])
+
+    def restore(self) -> None:
+        """Give the layers the notes from before."""
+        for (layer, notes), before in self._notes.items():
+            getattr(layer, notes)[:] = before
+
+
+def _numbers_as_tensors(x: Any) -> Any:
+    return as_tensor(x) if isinstance(x, (np.ndarray, np.generic, int, float)) else x
+
+
+def calls_in(step: StepTrace) -> TracedCalls:
+    """The calls of layers in a step."""
+    if step.calls is None:
+        step.calls = TracedCalls()
+        step.at_end.callback(step.calls.restore)
+    calls: TracedCalls = step.calls
+    return calls

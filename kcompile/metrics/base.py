@@ -14,10 +14,10 @@ from kcompile.backend import math as m
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.layer import Layer
 from kcompile.engine.notes import caller, made_now
-from kcompile.engine.target_shapes import matched
 from kcompile.ir.ops.arrays import shaping
 from kcompile.objects.lookup import serialize_keras_object
 from kcompile.symbolic.functions import Function, evaluate, substitute
+from kcompile.symbolic.target_shapes import matched
 from kcompile.symbolic.tensor import Array, Tensor, as_float, as_tensor
 from kcompile.symbolic.variable import Variable, current_trace, recorded_updates
 

@@ -11,12 +11,12 @@ from kcompile.backend import math as m
 from kcompile.backend import nn
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, check_one_of, check_positive_int
-from kcompile.engine.target_shapes import matched
 from kcompile.ir.ops.arrays import indexing, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.products import linalg
 from kcompile.metrics.base import Metric, Update, divide_no_nan, weighted
+from kcompile.symbolic.target_shapes import matched
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
 from kcompile.symbolic.variable import Variable
 

@@ -8,9 +8,9 @@ from typing import Any
 from kcompile import losses
 from kcompile.backend import math as m
 from kcompile.common.signatures import bound_arguments, with_signature
-from kcompile.engine.target_shapes import matched
 from kcompile.metrics import functions
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Update, divide_no_nan
+from kcompile.symbolic.target_shapes import matched
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.common.errors import DataTypeError
 from kcompile.data.unpacking import unpack_x_y_sample_weight
+from kcompile.symbolic.gradient_tape import GradientTape
+from kcompile.symbolic.step_trace import current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.training.compiled_containers import CompiledLoss, CompiledMetrics, Containers
-from kcompile.training.gradient_tape import GradientTape
-from kcompile.training.step_trace import current_step
 
 if TYPE_CHECKING:
     from kcompile.models.model import Model

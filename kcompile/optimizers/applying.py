@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.common.errors import DataTypeError, KCompileError, listed, shown, warn
+from kcompile.symbolic.functions import evaluate
+from kcompile.symbolic.gradient_tape import GradientTape
+from kcompile.symbolic.step_trace import updates_of
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, at_once, current_trace
 
@@ -59,8 +62,6 @@ class ApplyingMethods:
         self, loss: Any, var_list: Any, grad_loss: Any = None, tape: Any = None
     ) -> list[tuple[Tensor | None, Variable]]:
         """Pairs of a gradient and its variable; arguments as for :meth:`minimize`."""
-        from kcompile.training.gradient_tape import GradientTape
-
         variables = list(var_list() if callable(var_list) else var_list)
         if tape is None:
             with GradientTape() as tape:
@@ -133,15 +134,11 @@ class ApplyingMethods:
             for variable, value in updates:
                 variable.assign(value)
             return
-        from kcompile.symbolic.functions import evaluate
-
         for (variable, _), array in zip(updates, evaluate([as_tensor(v) for _, v in updates]), strict=True):
             variable.assign(array)
 
     def _run(self, function: Callable[[], Any]) -> None:
         """Run code that assigns, in the step that is being traced or at once."""
-        from kcompile.training.step_trace import updates_of
-
         if current_trace() is not None:
             function()
         else:
@@ -163,8 +160,6 @@ class ApplyingMethods:
 
     def updates_by_hooks(self, loss: Tensor, params: Sequence[Variable]) -> list[Update]:
         """The updates of one step as the hooks of a subclass make it."""
-        from kcompile.training.step_trace import updates_of
-
         return updates_of(lambda: self.minimize(loss, params)) if params else self.updates_for([], params)
 
     def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Any = None) -> None:

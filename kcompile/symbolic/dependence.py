@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from kcompile import ir
-from kcompile.engine.notes import made_by_other_calls
 from kcompile.symbolic.tensor import Tensor
-
-if TYPE_CHECKING:
-    from kcompile.engine.network import Network
-
-
-def belongs(model: Network, x: Tensor) -> bool:
-    """Whether ``x`` depends on no inputs but those of ``model``, and is not what another model's calls added."""
-    if made_by_other_calls(x, model._inbound_nodes if model._subclassed else model._nodes):
-        return False
-    known = {id(v.value) for v in model.inputs}
-    return all(id(leaf) in known for leaf in input_leaves(x))
 
 
 def input_leaves(x: Tensor) -> list[ir.Value]:

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kcompile import ir
-from kcompile.backend.shape import as_dims
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import learning_phase as learning_phase_leaf
 from kcompile.runtime.storage import Storage, attach
+from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Array, Tensor, as_tensor
 
 _recorded: ContextVar[Recorder | None] = ContextVar("recorded", default=None)
@@ -36,7 +36,7 @@ class Recorder(Protocol):
 
 
 class Trace(Recorder, Protocol):
-    """A step of a user's own that is being traced; see :mod:`kcompile.training.step_trace`."""
+    """A step of a user's own that is being traced; see :mod:`kcompile.symbolic.step_trace`."""
 
     def read(self, variable: Variable) -> ir.Value | None:
         """What stands for the variable after the assignments so far; ``None``: it itself."""

@@ -15,15 +15,15 @@ from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.data.standardize import FeedSpec, ModelData
 from kcompile.engine.inference_graph import without_idle_counters
-from kcompile.engine.notes import with_sublayers
-from kcompile.engine.resolver import Resolver
+from kcompile.engine.notes import calls_in, with_sublayers
 from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.resolver import Resolver
 from kcompile.symbolic.functions import build_graph
+from kcompile.symbolic.step_trace import Assigned, Differentiated, StepTrace
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, placeholder, variables_made
 from kcompile.training.compilation import switches
 from kcompile.training.step import Step, with_update_sum
-from kcompile.training.step_trace import Assigned, Differentiated, StepTrace
 
 if TYPE_CHECKING:
     from kcompile.models.model import Model
@@ -311,7 +311,7 @@ def closed_graph(
             wanted += [*definition.targets, *(definition.seeds or [])]
             leaves += definition.leaves
     fixed = switches(model)
-    for layer in trace.called:
+    for layer in calls_in(trace).called:
         fixed.update(switches(layer))
     results = [*outputs.values(), *map(Tensor, wanted)]
     graph = build_graph(

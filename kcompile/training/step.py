@@ -16,13 +16,13 @@ from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.engine.inference_graph import Update, merge, state_updates, without_idle_counters
 from kcompile.engine.network import is_state
+from kcompile.engine.notes import belongs
 from kcompile.ir.dims import names_in
 from kcompile.ir.ops.arrays import reduction, shaping
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.runtime.storage import exclusive
-from kcompile.symbolic.dependence import belongs
 from kcompile.symbolic.functions import build_graph, substitute
 from kcompile.symbolic.tensor import Array, Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, placeholder

@@ -10,11 +10,11 @@ import numpy as np
 
 from kcompile import backend as K
 from kcompile import ir
-from kcompile.backend.shape import as_dims
 from kcompile.common.errors import AbsentError, DataTypeError, KCompileError, ShapeError, shown
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
 from kcompile.ir.ops.arrays import shaping
+from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
 

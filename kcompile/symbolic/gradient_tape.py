@@ -9,9 +9,9 @@ from typing import Any
 from kcompile import ir
 from kcompile.common.errors import DataTypeError, KCompileError, NotReadyError, shown
 from kcompile.common.nest import flatten, map_structure, pack
+from kcompile.symbolic.step_trace import StepTrace, current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
-from kcompile.training.step_trace import StepTrace, current_step
 
 
 class GradientTape:

@@ -11,24 +11,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any, Protocol
 
 from kcompile import ir
 from kcompile.common import config
-from kcompile.common.errors import KCompileError, ShapeError
-from kcompile.common.nest import map_structure
-from kcompile.engine.notes import NOTES, with_sublayers
-from kcompile.engine.resolver import Resolver
+from kcompile.common.errors import ShapeError
 from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.resolver import Resolver
 from kcompile.passes.autodiff import gradients as differentiate
+from kcompile.symbolic.choice import chosen
 from kcompile.symbolic.tensor import Tensor, as_tensor
-from kcompile.symbolic.variable import Variable, tracing
+from kcompile.symbolic.variable import Variable, current_trace, tracing
 
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
-    from kcompile.models.model import Model
+
+class Seeded(Protocol):
+    """Whose step it is: a model, which keeps the first seed that its step drew."""
+
+    _step_seed: int | None
 
 
 @dataclass(frozen=True)
@@ -54,31 +53,34 @@ Recorded = Callable[[ir.Node], bool]
 
 @dataclass
 class StepTrace:
-    """What one run of a step's code did, in order; ``model``: whose step it is."""
+    """What one run of a step's code did, in order.
 
-    model: Model | None = None
+    Attributes:
+        owner: the model whose step it is, if it is one's.
+        definitions: what its leaves stand for.
+        objectives: what gradients were taken of.
+        calls: the calls of layers, for those who note them (:mod:`kcompile.engine.notes`).
+    """
+
+    owner: Seeded | None = None
     definitions: list[Assigned | Differentiated] = field(default_factory=list)
     objectives: list[Tensor] = field(default_factory=list)
-    called: dict[Layer, None] = field(default_factory=dict)
+    calls: Any = None
 
     def __post_init__(self) -> None:
         self._now: dict[Variable, ir.Value] = {}
         self._earlier: dict[Variable, list[ir.Value]] = {}
         self._gradients = Resolver()  # what gradients' leaves stand for, before any optimization
-        self._stack: list[Layer] = []
-        self._notes: dict[tuple[Layer, str], list[Any]] = {}
         self._count = 0
         self._drawn: dict[Any, int] = {}  # how many seeds of each stream
+        self.at_end = contextlib.ExitStack()
+        """What to do when :meth:`running` ends."""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Inside, code is traced; afterwards, the layers that it called know nothing of that."""
-        try:
-            with tracing(self), config.phase_of_context(0):
-                yield
-        finally:
-            for (layer, notes), before in self._notes.items():
-                getattr(layer, notes)[:] = before
+        """Inside, code is traced."""
+        with self.at_end, tracing(self), config.phase_of_context(0):
+            yield
 
     # -- variables
 
@@ -136,8 +138,6 @@ class StepTrace:
 
     def branch(self, condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """Run both; what they return and assign is joined by the condition."""
-        from kcompile.backend.nn import switch
-
         before = dict(self._now)
         results, ends = [], []
         for function in (then, otherwise):
@@ -148,18 +148,18 @@ class StepTrace:
         for variable in dict.fromkeys([*ends[0], *ends[1]]):
             first, second = (end.get(variable, variable.leaf) for end in ends)
             if first is not second:
-                self.append((variable, switch(condition, Tensor(first), Tensor(second))))
+                self.append((variable, chosen(condition, Tensor(first), Tensor(second))))
         if any(result is None or isinstance(result, (list, tuple, dict)) for result in results):
             return None
-        return switch(condition, *results)
+        return chosen(condition, *results)
 
     def seed(self, of: Any = None) -> int:
         """The next seed: the same in every run of the code, in this process and in the one that reads a file."""
-        first = self.model._step_seed if of is None and self.model is not None else getattr(of, "first", None)
+        first = self.owner._step_seed if of is None and self.owner is not None else getattr(of, "first", None)
         if first is None:
             first = config.draw_seed()
-            if self.model is not None:
-                self.model._step_seed = first
+            if self.owner is not None:
+                self.owner._step_seed = first
         count = self._drawn.get(of, 0)
         self._drawn[of] = count + 1
         return config.seed_after(first, count)
@@ -240,58 +240,9 @@ class StepTrace:
         self._count += 1
         return ir.input_value(f"{label}_{self._count}", like.dtype, like.shape)
 
-    # -- layers
-
-    def called_layer(self, layer: Layer, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the layer gives; arrays are constants, and a layer that does not take ``training`` hands it on."""
-        from kcompile.engine.layer import _call_arguments
-
-        names = _call_arguments(type(layer))
-        kwargs.update(zip(names[1:], args, strict=False))
-        training = kwargs.get("training")
-        if "training" not in names and "kwargs" not in names:
-            kwargs.pop("training", None)
-        with self.calling(layer, training):
-            return layer._called(map_structure(_as_tensor, inputs), **kwargs)
-
-    @contextlib.contextmanager
-    def calling(self, layer: Layer, training: Any) -> Iterator[None]:
-        """Inside, ``layer`` is called; what it calls is in the same phase, unless it says otherwise."""
-        inside = with_sublayers(layer)
-        for item in inside:
-            for notes in NOTES:
-                self._notes.setdefault((item, notes), list(getattr(item, notes)))
-        if not self._stack:  # losses are those of the last call
-            self.called[layer] = None
-            for item in inside:
-                item._losses.clear()
-        self._stack.append(layer)
-        try:
-            if isinstance(training, (bool, int)):
-                with config.phase_of_context(bool(training)):
-                    yield
-            else:
-                yield
-        finally:
-            self._stack.pop()
-
-    def layer_updates(self, layer: Layer, pairs: Sequence[Any]) -> None:
-        """The updates of a layer, made at once; none while it, or a layer around it, is frozen."""
-        if all(item.trainable or item.stateful for item in [*self._stack, layer]):
-            for pair in pairs:
-                if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                    raise KCompileError(f"layer {layer.name!r}: add_update takes pairs (variable, value), got {pair!r}")
-                self.append((pair[0], pair[1]))
-
-
-def _as_tensor(x: Any) -> Any:
-    return as_tensor(x) if isinstance(x, (np.ndarray, np.generic, int, float)) else x
-
 
 def current_step() -> StepTrace | None:
     """The step that is being traced in this context, if any."""
-    from kcompile.symbolic.variable import current_trace
-
     trace = current_trace()
     return trace if isinstance(trace, StepTrace) else None
 
