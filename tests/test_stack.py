@@ -47,41 +47,33 @@ LATE = {
 }
 # Imports inside functions without a reason, and private attributes of other objects (tools/counts.py): these may only
 # become fewer.
-LATE_IMPORTS = 213
-REACH_INS = 391
+LATE_IMPORTS = 183
+REACH_INS = 390
 UPWARD: set[tuple[str, str]] = {
     ("activations", "layers/__init__"), ("callbacks/model_checkpoint", "saving/models"),
-    ("common/loading", "symbolic/tensor"), ("common/seeds", "symbolic/variable"), ("common/user_code", "engine/layer"),
-    ("data/adapters", "engine/advice"), ("data/checks", "engine/advice"),
+    ("common/loading", "symbolic/tensor"), ("common/user_code", "engine/layer"),
     ("data/standardize", "training/wanted_targets"), ("engine/added_layers", "metrics/__init__"),
     ("engine/added_metrics", "metrics/__init__"), ("engine/added_metrics", "models/model"),
     ("engine/advice", "metrics/__init__"), ("engine/advice", "models/sequential"),
-    ("engine/cloning", "models/sequential"), ("engine/layer", "training/step_trace"),
-    ("engine/layer_contributions", "metrics/__init__"), ("engine/layer_contributions", "training/step_trace"),
-    ("engine/network", "training/step_trace"), ("engine/network_config", "models/sequential"),
-    ("engine/summary", "models/sequential"), ("export/checked_indices", "models/model"),
-    ("export/inference", "models/model"), ("export/loading_state", "models/model"), ("export/notes", "models/model"),
+    ("engine/cloning", "models/sequential"), ("engine/layer_contributions", "metrics/__init__"),
+    ("engine/network_config", "models/sequential"), ("engine/summary", "models/sequential"),
+    ("export/checked_indices", "models/model"), ("export/inference", "models/model"),
+    ("export/loading_state", "models/model"), ("export/notes", "models/model"),
     ("export/quantization", "models/model"), ("export/samples", "models/model"), ("export/training", "models/model"),
-    ("layers/__init__", "models/model"), ("layers/__init__", "models/sequential"), ("losses", "engine/target_shapes"),
+    ("layers/__init__", "models/model"), ("layers/__init__", "models/sequential"),
     ("objects/configs", "engine/network"), ("objects/configs", "layers/__init__"),
     ("objects/dialects/lambdas", "backend/__init__"), ("objects/dialects/tables", "engine/layer"),
     ("objects/dialects/tables", "optimizers/__init__"), ("objects/registry", "activations"),
     ("objects/registry", "constraints"), ("objects/registry", "initializers"), ("objects/registry", "layers/__init__"),
     ("objects/registry", "losses"), ("objects/registry", "metrics/__init__"),
     ("objects/registry", "optimizers/__init__"), ("objects/registry", "regularizers"),
-    ("optimizers/applying", "training/gradient_tape"), ("optimizers/applying", "training/step_trace"),
-    ("optimizers/base", "engine/refused_hooks"), ("symbolic/dependence", "engine/network"),
-    ("symbolic/dependence", "engine/notes"), ("symbolic/functions", "backend/random"),
-    ("symbolic/functions", "backend/updates"), ("symbolic/tensor", "engine/advice"),
-    ("symbolic/tensor", "engine/layer"), ("symbolic/tensor", "engine/pickling"),
-    ("symbolic/variable", "backend/shape"), ("symbolic/variable", "engine/pickling"),
-    ("training/bad_numbers", "models/model"), ("training/batches", "models/model"), ("training/blame", "models/model"),
+    ("optimizers/base", "engine/refused_hooks"), ("training/bad_numbers", "models/model"),
+    ("training/batches", "models/model"), ("training/blame", "models/model"),
     ("training/compiled_containers", "models/model"), ("training/custom_prediction", "models/model"),
     ("training/custom_steps", "models/model"), ("training/evaluation", "models/model"),
     ("training/fitting", "models/model"), ("training/partial_losses", "models/model"),
     ("training/prediction", "models/model"), ("training/run", "models/model"), ("training/step", "models/model"),
-    ("training/step_trace", "models/model"), ("training/totals", "models/model"),
-    ("training/trainable_flags", "models/model"),
+    ("training/totals", "models/model"), ("training/trainable_flags", "models/model"),
 }  # fmt: skip
 KNOTTED: set[str] = {
     "data/free_data", "data/standardize", "engine/added_layers", "engine/added_metrics", "engine/declared_shapes",
@@ -95,8 +87,7 @@ KNOTTED: set[str] = {
     "layers/wrappers/wrapper", "metrics/__init__", "metrics/base", "metrics/chosen", "metrics/confusion",
     "metrics/means", "models/model", "models/step_methods", "objects/configs", "objects/dialects/reader",
     "objects/lookup", "objects/registry", "optimizers/applying", "optimizers/base", "runtime/forks", "runtime/session",
-    "runtime/storage", "symbolic/concrete", "symbolic/functions", "symbolic/tensor", "symbolic/variable",
-    "training/custom_prediction", "training/prediction",
+    "runtime/storage", "training/custom_prediction", "training/prediction",
 }  # fmt: skip
 
 

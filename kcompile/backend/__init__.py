@@ -144,6 +144,7 @@ from kcompile.common.config import (
     set_image_dim_ordering,
     set_learning_phase,
 )
+from kcompile.symbolic.advice import names_of_k
 from kcompile.symbolic.functions import (
     Function,
     eval,
@@ -342,3 +343,5 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+names_of_k.update(__all__)

@@ -18,7 +18,8 @@ from kcompile.ir.ops.shapes.sizes import dims_vector
 from kcompile.ir.ops.spatial import normalization
 from kcompile.symbolic.choice import chosen
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype, promote
-from kcompile.symbolic.variable import current_trace, learning_phase
+from kcompile.symbolic.trace import current_trace
+from kcompile.symbolic.variable import learning_phase
 
 # ---- losses
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -14,45 +14,17 @@ from kcompile import ir
 from kcompile.common import config
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.elementwise import random as random_ops
+from kcompile.runtime.random_state import shared_counter
 from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Tensor, as_float
-from kcompile.symbolic.variable import Variable, at_once, current_trace
+from kcompile.symbolic.trace import current_trace
+from kcompile.symbolic.variable import Variable
 
-_counter: Variable | None = None
 
-
+@functools.cache
 def random_counter() -> Variable:
-    """The number of graph runs so far that drew random numbers: the one piece of random state (role ``rng``)."""
-    global _counter
-    if _counter is None:
-        _counter = new_counter()
-    return _counter
-
-
-_own: WeakKeyDictionary[ir.Op, Variable] = WeakKeyDictionary()
-
-
-def own_counter(outputs: Sequence[Any], updates: Sequence[Any] = ()) -> Variable | None:
-    """The counter of a function that draws random numbers: how often its first random op was evaluated so far.
-
-    So what a seed gives depends on nothing else that was evaluated before.
-    """
-    tensors = [*outputs, *(pair[1] for pair in updates)]
-    nodes = ir.toposort([x.value for x in tensors if isinstance(x, Tensor)])
-    ops = [node.op for node in nodes if isinstance(node.op, random_ops.RandomBits)]
-    if not ops:
-        return None
-    found = next((_own[op] for op in ops if op in _own), None)
-    found = new_counter() if found is None else found
-    for op in ops:
-        _own.setdefault(op, found)
-    return found
-
-
-def new_counter(label: str = "random_counter") -> Variable:
-    """A count of runs that starts with the first."""
-    with at_once():
-        return Variable(np.zeros((), np.uint32), "uint32", label, role="rng", trainable=False)
+    """The number of graph runs so far that drew random numbers, of what belongs to no model or function."""
+    return Variable.standing_for(shared_counter())
 
 
 _step: ContextVar[ir.Value | None] = ContextVar("step", default=None)
@@ -72,7 +44,7 @@ def at_step(number: ir.Value | None) -> Iterator[None]:
 
 
 def _counter_value() -> ir.Value:
-    value, number = random_counter().value, _step.get()
+    value, number = shared_counter(), _step.get()
     if number is None:
         return value
     offset = e.mul(e.cast(e.add(number, 1), "uint32"), ir.constant(_STEP, "uint32"))

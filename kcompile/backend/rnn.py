@@ -14,7 +14,7 @@ from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.shapes.reshaping import Expand, Reshape
-from kcompile.symbolic.functions import substitute
+from kcompile.ir.substitution import substitute
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Values = list[ir.Value]

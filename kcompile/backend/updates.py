@@ -5,53 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile.common.errors import DataTypeError, ShapeError, shown
-from kcompile.symbolic.tensor import Array, Tensor, as_tensor
-from kcompile.symbolic.variable import Variable, current_trace
-
-
-class Update(tuple[Variable, Tensor]):
-    """``(variable, new value)``: for ``layer.add_update`` and ``K.function(updates=...)``.
-
-    Evaluating it (``K.eval``, ``K.get_value``, ``numpy()``, or as an output of ``K.function``) gives the new value and
-    changes the variable, as an assignment of TensorFlow 1 does.
-    """
-
-    __slots__ = ()
-
-    @property
-    def new(self) -> Tensor:
-        """The new value, as a tensor."""
-        return self[1]
-
-    @property
-    def shape(self) -> Any:
-        return self[1].shape
-
-    @property
-    def dtype(self) -> str:
-        return self[0].dtype
-
-    def numpy(self) -> Array:
-        """The new value, which the variable has from now on.
-
-        Raises:
-            ValueError: it depends on a model input, which has no value here.
-        """
-        from kcompile.symbolic.functions import evaluate
-
-        return evaluate([self])[0]
-
-    def eval(self, session: object = None) -> Array:
-        """As ``numpy()``."""
-        return self.numpy()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        array = self.numpy()
-        return array if dtype is None else array.astype(dtype)
+from kcompile.symbolic.tensor import as_tensor
+from kcompile.symbolic.trace import current_trace
+from kcompile.symbolic.updates import Update
+from kcompile.symbolic.variable import Variable
 
 
 def update(x: Any, new_x: Any) -> Update:
-    """The update of ``x`` to ``new_x``; see :class:`Update`.
+    """The update of ``x`` to ``new_x``; see :class:`~kcompile.symbolic.updates.Update`.
 
     Raises:
         TypeError: ``x`` is no variable. ValueError: ``new_x`` has another shape.

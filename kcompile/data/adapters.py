@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common import advice
 from kcompile.common.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, shown, warn
-from kcompile.engine import advice
 
 # Above this size an array of small integers (images, token ids) stays as it is, and each chunk of batches is
 # converted when it is gathered: float32 copies of uint8 images would take four times the memory.

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.advice import on_batch_axis, on_positions
 from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError, check_int, check_number, warn
 from kcompile.data.adapters import Array, LazyRows
-from kcompile.engine.advice import on_batch_axis, on_positions
 
 Shape = tuple[int | None, ...]
 

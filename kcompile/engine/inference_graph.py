@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kcompile import ir
-from kcompile.backend.random import new_counter
 from kcompile.common.errors import KCompileError
 from kcompile.engine.network import Network
 from kcompile.engine.notes import belongs
-from kcompile.symbolic.functions import build_graph, substitute
+from kcompile.ir.substitution import substitute
+from kcompile.runtime.random_state import new_counter
+from kcompile.symbolic.functions import build_graph
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
 

@@ -46,7 +46,8 @@ from kcompile.objects.dialects import conventions
 from kcompile.symbolic.history import remember
 from kcompile.symbolic.step_trace import current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
-from kcompile.symbolic.variable import Variable, at_once, learning_phase
+from kcompile.symbolic.trace import at_once
+from kcompile.symbolic.variable import Variable, learning_phase
 
 Shape = tuple[int | None, ...]
 
@@ -274,8 +275,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         Raises:
             ValueError: the inputs do not fit what the layer expects.
         """
-        step = current_step()
-        if step is None:
+        if (step := current_step()) is None:
             return self._called(inputs, *args, **kwargs)
         return calls_in(step).call(self, _call_arguments(type(self)), inputs, args, kwargs)
 

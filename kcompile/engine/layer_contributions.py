@@ -16,7 +16,8 @@ from kcompile.objects.dialects import conventions
 from kcompile.symbolic.dependence import input_leaves, reached
 from kcompile.symbolic.step_trace import StepTrace, current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
-from kcompile.symbolic.variable import Variable, at_once
+from kcompile.symbolic.trace import at_once
+from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer

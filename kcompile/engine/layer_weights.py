@@ -9,8 +9,8 @@ import numpy as np
 
 from kcompile.common import loading
 from kcompile.common.errors import DataTypeError, KCompileError, NotReadyError, ShapeError
+from kcompile.common.meanings import as_meant_now
 from kcompile.engine import weight_order
-from kcompile.engine.meanings import as_meant_now
 from kcompile.symbolic.tensor import Array, Tensor
 from kcompile.symbolic.variable import Variable
 

@@ -43,7 +43,7 @@ class OpLayer(Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Tensor:
-        from kcompile.symbolic.functions import substitute
+        from kcompile.ir.substitution import substitute
 
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if len(tensors) != len(self._sources):
@@ -64,7 +64,7 @@ class OpLayer(Layer):
         Raises:
             ValueError: the operations use a variable, or very large constants.
         """
-        from kcompile.symbolic.functions import substitute
+        from kcompile.ir.substitution import substitute
 
         inputs = [ir.input_value(f"x{i}", x.dtype, x.shape) for i, x in enumerate(self._sources)]
         (result,) = substitute([self._result], dict(zip(self._sources, inputs, strict=True)))
@@ -82,7 +82,7 @@ class OpLayer(Layer):
         return {**super().get_config(), "program": print_graph(graph, scopes=False), "constants": arrays, **logits}
 
     def __getstate__(self) -> dict[str, Any]:
-        from kcompile.symbolic.functions import substitute
+        from kcompile.ir.substitution import substitute
 
         inputs = [ir.input_value(f"x{i}", x.dtype, x.shape) for i, x in enumerate(self._sources)]
         results = substitute([self._result], dict(zip(self._sources, inputs, strict=True)))

@@ -13,15 +13,13 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile import ir
-from kcompile.common.errors import DataTypeError
+from kcompile.common.meanings import as_it_is, as_meant_now
+from kcompile.common.nest import flatten
 from kcompile.data.shuffling import Shuffling
 from kcompile.engine.added_layers import warn_of_plain_losses
-from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.replay import in_its_first_call
 from kcompile.engine.tracking import internal_names
-from kcompile.ir.pickling import flattened, leaf_of, restored
-from kcompile.runtime.storage import attach, storage_of
+from kcompile.symbolic.functions import Function
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
@@ -36,60 +34,6 @@ _GRAPH = ("inputs", "outputs", "input_names", "output_names", "input_spec", "bui
 """Public attributes of a model that its graph, or ``compile``, sets."""
 
 
-# ---- tensors
-
-
-def reduce_tensor(tensor: Tensor) -> tuple[Any, ...]:
-    """What ``Tensor.__reduce_ex__`` returns: what it is computed from.
-
-    Raises:
-        TypeError (also a ValueError): it depends on a model input.
-    """
-    if any(isinstance(node.op, ir.Input) for node in ir.toposort([tensor.value])):
-        raise DataTypeError(
-            f"{tensor!r} is symbolic: it has no value, and belongs to the graph of this process, so that it cannot be "
-            "pickled or copied; pickle the model or layer that makes it, or an array"
-        )
-    return _tensor_of, (*flattened([tensor.value]), tensor._name)
-
-
-def _tensor_of(flat: Any, places: Any, name: str | None) -> Tensor:
-    return Tensor(restored(flat, places)[0], name)
-
-
-def reduce_variable(variable: Variable) -> tuple[Any, ...]:
-    """What ``Variable.__reduce_ex__`` returns."""
-    constraint = _unwrapped(variable.constraint)
-    return _variable_of, (type(variable), variable.variable, variable.label, constraint, variable.trainable)
-
-
-def _variable_of(cls: type[Variable], leaf: ir.Variable, label: str, constraint: Any, trainable: bool) -> Variable:
-    variable = cls.__new__(cls)
-    variable.leaf, variable.variable = leaf_of(leaf), leaf
-    Tensor.__init__(variable, variable.leaf, f"{label}:0")
-    variable.label, variable.storage, variable.trainable = label, storage_of(leaf), trainable
-    variable.constraint = as_meant_now(constraint)
-    return variable
-
-
-def reduce_leaf(leaf: ir.Variable) -> tuple[Any, ...]:
-    """How a variable of the IR is written: with its value. For ``copyreg``, since the IR knows no values."""
-    return _leaf_of, (type(leaf), leaf.label, leaf.type, leaf.role, storage_of(leaf).read())
-
-
-def _leaf_of(cls: type[ir.Variable], label: str, type_: Any, role: str, value: Any) -> ir.Variable:
-    from kcompile.runtime.storage import Storage
-
-    leaf = cls(label, type_, role)
-    attach(leaf, Storage(value, leaf.type.dtype))
-    return leaf
-
-
-def _unwrapped(function: Any) -> Any:
-    """The user's function in what :func:`~kcompile.engine.meanings.as_meant_now` made of it."""
-    return getattr(function, "is_held_for", function)
-
-
 # ---- layers
 
 
@@ -102,7 +46,7 @@ def layer_state(layer: Layer) -> dict[str, Any]:
         bound = isinstance(value, types.MethodType) and value.__self__ is layer
         if name in NOTES or bound or (name in internal and _is_of_this_process(value)):
             del state[name]
-    state["_regularized"] = [(w, _unwrapped(regularizer)) for w, regularizer in layer._regularized]
+    state["_regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in layer._regularized]
     return state
 
 
@@ -119,8 +63,6 @@ def set_layer_state(layer: Layer, state: Mapping[str, Any]) -> None:
 
 def _is_of_this_process(value: Any) -> bool:
     """Whether something of our own holds a symbolic tensor or a compiled program, which is made again when needed."""
-    from kcompile.symbolic.functions import Function
-
     if isinstance(value, Function):
         return True
     if isinstance(value, Tensor):
@@ -147,7 +89,7 @@ def model_state(model: Network) -> dict[str, Any]:
         "graph": None,
         "stack": getattr(model, "_stack", None),
     }
-    state["regularized"] = [(w, _unwrapped(regularizer)) for w, regularizer in model._regularized]
+    state["regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in model._regularized]
     if model._functional:
         names = model.input_names, model.output_names
         shapes = [(tuple(x.shape), x.dtype) for x in model.inputs]
@@ -258,8 +200,6 @@ def _calls(model: Network) -> Calls:
 
 def _called(calls: Calls, made: list[list[Tensor]]) -> list[list[Tensor]]:
     """Make the calls that come after those of which the results are ``made``; the ends that the calls name."""
-    from kcompile.common.nest import flatten
-
     for layer, inputs, arguments, nested in calls[0][len(made) :]:
         if not inputs:
             made.append(layer._inbound_nodes[0].output_tensors)

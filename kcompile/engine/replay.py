@@ -93,7 +93,7 @@ def kept(inputs: Any, outputs: Any, arguments: dict[str, Any]) -> Any:
     if _same_program(theirs, [y.value for y in mine], dict(zip(old, new, strict=True))):
         return outputs
     from kcompile.common.nest import pack
-    from kcompile.symbolic.functions import substitute
+    from kcompile.ir.substitution import substitute
 
     values = substitute(theirs, dict(zip(old, new, strict=True)))
     return pack(outputs, [Tensor(value) for value in values])

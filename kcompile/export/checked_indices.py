@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kcompile.ir.core import Graph, Input, Value, scope
 from kcompile.ir.ops.arrays.indexing import from_front, is_checked_outside
-from kcompile.symbolic.functions import substitute
+from kcompile.ir.substitution import substitute
 
 if TYPE_CHECKING:
     from kcompile.models.model import Model

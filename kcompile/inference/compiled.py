@@ -16,9 +16,9 @@ from kcompile.engine.forms import arranged
 from kcompile.engine.inference_graph import predict_graph, require_built
 from kcompile.engine.network import Network
 from kcompile.ir import Graph, Variable, apply
+from kcompile.ir.substitution import substitute
 from kcompile.runtime.executable import Executable
 from kcompile.runtime.storage import Storage, attach, storage_of
-from kcompile.symbolic.functions import substitute
 
 if TYPE_CHECKING:
     from kcompile.passes.machinery.report import Report

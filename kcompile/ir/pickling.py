@@ -6,6 +6,7 @@ stays shared. Ops are written by their fields, constants with their arrays.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -50,7 +51,7 @@ def leaf_of(variable: Variable) -> Value:
 
 
 def reduce_graph(graph: Graph) -> tuple[Any, ...]:
-    """What ``Graph.__reduce__`` returns."""
+    """How a graph is pickled."""
     values = [*graph.inputs, *graph.results]
     flat, places = flattened(values)
     return graph_of, (flat, places, len(graph.inputs), list(graph.outputs), list(graph.updates), graph.name)
@@ -64,3 +65,6 @@ def graph_of(
     results = values[inputs:]
     named = dict(zip(outputs, results, strict=False))
     return Graph(values[:inputs], named, dict(zip(updates, results[len(outputs) :], strict=True)), name)
+
+
+copyreg.pickle(Graph, reduce_graph)

@@ -8,9 +8,9 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.common.errors import ShapeError, check_fraction, check_int, check_number
-from kcompile.common.seeds import SeedStream
 from kcompile.engine.layer import Layer
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]

@@ -15,11 +15,14 @@ from kcompile.engine.added_metrics import Noted
 from kcompile.engine.layer import Layer
 from kcompile.engine.notes import caller, made_now
 from kcompile.ir.ops.arrays import shaping
+from kcompile.ir.substitution import substitute
 from kcompile.objects.lookup import serialize_keras_object
-from kcompile.symbolic.functions import Function, evaluate, substitute
+from kcompile.symbolic.concrete import evaluated
+from kcompile.symbolic.functions import Function
 from kcompile.symbolic.target_shapes import matched
 from kcompile.symbolic.tensor import Array, Tensor, as_float, as_tensor
-from kcompile.symbolic.variable import Variable, current_trace, recorded_updates
+from kcompile.symbolic.trace import current_trace, recorded_updates
+from kcompile.symbolic.variable import Variable
 
 Update = tuple[Variable, Tensor]
 
@@ -115,7 +118,7 @@ class Metric(Layer):
                 for value in merged.values():
                     made_now(value)
             return list(merged.items())
-        for variable, value in zip(merged, evaluate(list(merged.values())), strict=True):
+        for variable, value in zip(merged, evaluated(list(merged.values())), strict=True):
             variable.assign(value)
         return None
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.common.errors import DataTypeError, KCompileError, listed, shown, warn
-from kcompile.symbolic.functions import evaluate
+from kcompile.symbolic.concrete import evaluated
 from kcompile.symbolic.gradient_tape import GradientTape
 from kcompile.symbolic.step_trace import updates_of
 from kcompile.symbolic.tensor import Tensor, as_tensor
-from kcompile.symbolic.variable import Variable, at_once, current_trace
+from kcompile.symbolic.trace import at_once, current_trace
+from kcompile.symbolic.variable import Variable
 
 if TYPE_CHECKING:
     Update = tuple[Variable, Tensor]
@@ -134,7 +135,7 @@ class ApplyingMethods:
             for variable, value in updates:
                 variable.assign(value)
             return
-        for (variable, _), array in zip(updates, evaluate([as_tensor(v) for _, v in updates]), strict=True):
+        for (variable, _), array in zip(updates, evaluated([as_tensor(v) for _, v in updates]), strict=True):
             variable.assign(array)
 
     def _run(self, function: Callable[[], Any]) -> None:

@@ -15,7 +15,8 @@ from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.optimizers.applying import ApplyingMethods
 from kcompile.symbolic.functions import gradients
 from kcompile.symbolic.tensor import Array, Tensor
-from kcompile.symbolic.variable import Variable, at_once
+from kcompile.symbolic.trace import at_once
+from kcompile.symbolic.variable import Variable
 
 Update = tuple[Variable, Tensor]
 

@@ -7,6 +7,7 @@ step whose loss turns out not to be a number is undone by not committing it. A v
 
 from __future__ import annotations
 
+import copyreg
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kcompile.ir.core import Variable
+from kcompile.ir.types import TensorType
 
 Array = NDArray[Any]
 
@@ -159,3 +161,17 @@ def storage_of(variable: Variable) -> Storage:
         KeyError: it has none: it was not made by the front end.
     """
     return _storages[variable]
+
+
+def _reduce_variable(variable: Variable) -> tuple[Any, ...]:
+    """How a variable of the IR is pickled, which knows no values: with its value."""
+    return _variable_of, (type(variable), variable.label, variable.type, variable.role, storage_of(variable).read())
+
+
+def _variable_of(cls: type[Variable], label: str, type_: TensorType, role: str, value: Array) -> Variable:
+    variable = cls(label, type_, role)
+    attach(variable, Storage(value, type_.dtype))
+    return variable
+
+
+copyreg.pickle(Variable, _reduce_variable)

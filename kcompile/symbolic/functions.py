@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend.random import own_counter, random_counter
-from kcompile.backend.updates import Update
-from kcompile.common.errors import DataTypeError, KCompileError, NoNumberError, shown
+from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.tracebacks import short_traceback
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.loops.control import LearningPhase
+from kcompile.ir.substitution import substitute
 from kcompile.passes.algebra.specialize import specialize_inference
 from kcompile.passes.autodiff import gradients as differentiate
-from kcompile.symbolic.tensor import Array, Tensor, as_tensor
-from kcompile.symbolic.variable import Variable, current_trace
+from kcompile.runtime.random_state import own_counter, shared_counter
+from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.trace import current_trace
+from kcompile.symbolic.updates import Update
+from kcompile.symbolic.variable import Variable
 
 
 def gradients(loss: Any, variables: Any) -> list[Tensor | None]:
@@ -45,7 +47,6 @@ class Function:
         updates: Sequence[Any] = (),
         name: str = "function",
         device: str | None = None,
-        drawing_on: bool = True,
     ) -> None:
         from kcompile.passes.pipelines import BOTH, TRAINING
         from kcompile.runtime.executable import Executable
@@ -56,10 +57,8 @@ class Function:
         wanted = [outputs] if self._single else list(outputs)
         updates = [*updates, *(x for x in wanted if isinstance(x, Update))]
         results = [x.new if isinstance(x, Update) else x for x in wanted]
-        graph = specialize_inference(build_graph(given, results, updates, name, counter=own_counter(results, updates)))
-        if not drawing_on:
-            kept = {variable: value for variable, value in graph.updates.items() if variable.role != "rng"}
-            graph = ir.Graph(graph.inputs, graph.outputs, kept, graph.name)
+        drawing = [x.value for x in (*results, *(new for _, new in updates)) if isinstance(x, Tensor)]
+        graph = specialize_inference(build_graph(given, results, updates, name, counter=own_counter(drawing)))
         # A fixed learning phase, as K.learning_phase() then returns it, is fed nowhere.
         self._fed = [isinstance(x, Tensor) for x in inputs]
         self._executable = Executable(graph, (*BOTH, *TRAINING), device=device, keep_portable=True)
@@ -129,7 +128,7 @@ def build_graph(
     name: str = "function",
     output_names: Sequence[str] | None = None,
     input_names: Sequence[str] | None = None,
-    counter: Variable | None = None,
+    counter: ir.Value | None = None,
     fixed: Mapping[Variable, Any] | None = None,
 ) -> ir.Graph:
     """The IR graph of a function: intermediate tensors among ``inputs`` become inputs, ``updates`` state.
@@ -160,16 +159,18 @@ def build_graph(
     new = {x.variable: e.cast(as_tensor(value).value, x.dtype) for x, value in pairs}
     values = [*results, *new.values()]
     if counter is None:
-        counter = random_counter()
+        counter = shared_counter()
     else:
-        replace[random_counter().value] = counter.value
+        replace[shared_counter()] = counter
     replace.update((x.value, ir.constant(value, x.dtype)) for x, value in (fixed or {}).items())
     if replace:
         values = substitute(values, replace)
         new = dict(zip(new, values[len(results) :], strict=True))
-    if counter.variable not in new and any(node.op is counter.variable for node in ir.toposort(values)):
-        new[counter.variable] = e.add(counter.value, 1)
-        values.append(new[counter.variable])
+    count = counter.op
+    assert isinstance(count, ir.Variable)
+    if count not in new and any(node.op is count for node in ir.toposort(values)):
+        new[count] = e.add(counter, 1)
+        values.append(new[count])
     labels = output_names or [f"output_{i}" for i in range(len(results))]
     named = dict(zip(labels, values, strict=False))
     try:
@@ -178,53 +179,12 @@ def build_graph(
         raise KCompileError(f"cannot compile {name!r}: {error}") from None
 
 
-def substitute(values: Sequence[ir.Value], replace: dict[ir.Value, ir.Value]) -> list[ir.Value]:
-    """``values`` with other values in the place of some that they depend on."""
-    new: dict[ir.Value, ir.Value] = dict(replace)
-    for node in ir.toposort(values):
-        if all(output in new for output in node.outputs):
-            continue
-        inputs = tuple(new.get(value, value) for value in node.inputs)
-        if inputs == node.inputs:
-            made = node.outputs
-        else:
-            with ir.scope_of(node):
-                made = ir.make_node(node.op, *inputs).outputs
-        for old, value in zip(node.outputs, made, strict=True):
-            new.setdefault(old, value)
-    return [new[value] for value in values]
-
-
 def _label(x: Tensor, position: int) -> str:
     if isinstance(x.value.op, LearningPhase):
         return "learning_phase"
     if x.keras_history is not None:
         return f"{x.keras_history[0].name}_output"
     return f"input_{position}"
-
-
-def evaluate(tensors: Sequence[Tensor | Update]) -> list[Array]:
-    """The values of tensors that depend on variables and constants only; updates change their variables.
-
-    Raises:
-        ValueError: one depends on a model input.
-    """
-    values = [t.new.value if isinstance(t, Update) else t.value for t in tensors]
-    leaves = [node for node in ir.toposort(values) if not node.inputs]
-    if current_trace() is not None and any(isinstance(node.op, (ir.Input, ir.Variable)) for node in leaves):
-        raise NoNumberError(
-            f"{tensors[0]!r} has no number while a step is being traced (once, for all batches), so NumPy, float(), if "
-            "and the like cannot use it; compute with K functions, and choose with K.switch"
-        )
-    inputs = {node.op.label for node in leaves if isinstance(node.op, ir.Input)}
-    if inputs:
-        raise NoNumberError(
-            f"{tensors[0]!r} depends on input {', '.join(sorted(inputs))}, which has no value here; "
-            "use model.predict, or K.function to compute it from arrays"
-        )
-    # A tensor has its random numbers; what runs again, an update or a function, draws the next ones.
-    again = any(isinstance(t, Update) for t in tensors)
-    return Function([], tensors, name="eval", device="cpu", drawing_on=again)()
 
 
 @contextlib.contextmanager

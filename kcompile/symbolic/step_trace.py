@@ -17,11 +17,12 @@ from kcompile import ir
 from kcompile.common import config
 from kcompile.common.errors import ShapeError
 from kcompile.ir.ops.elementwise import functions as e
-from kcompile.ir.resolver import Resolver
+from kcompile.ir.substitution import Resolver
 from kcompile.passes.autodiff import gradients as differentiate
 from kcompile.symbolic.choice import chosen
 from kcompile.symbolic.tensor import Tensor, as_tensor
-from kcompile.symbolic.variable import Variable, current_trace, tracing
+from kcompile.symbolic.trace import current_trace, tracing
+from kcompile.symbolic.variable import Variable
 
 
 class Seeded(Protocol):

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from kcompile import ir
-from kcompile.common.errors import AbsentError, DataTypeError, NoNumberError, PlaceError
-from kcompile.engine import advice
-from kcompile.ir.ops.arrays import shaping
+from kcompile.common.config import floatx
+from kcompile.common.errors import AbsentError, DataTypeError
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as elementwise
+from kcompile.ir.ops.loops.control import LearningPhase
 from kcompile.ir.ops.products import linalg
+from kcompile.ir.pickling import flattened, restored
 from kcompile.ir.types import broadcast_shapes
-
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
+from kcompile.symbolic.advice import on_tensor_attribute
+from kcompile.symbolic.concrete import described, evaluated, has_value, is_traced, number, numbers
+from kcompile.symbolic.indexing import index
 
 Array = NDArray[Any]
-Numbers = "Tensor | ArrayLike"
 
 
 class Tensor:
@@ -38,7 +38,7 @@ class Tensor:
     def __init__(self, value: ir.Value, name: str | None = None) -> None:
         self.value = value
         self._name = name
-        self.keras_history: tuple[Layer, int, int] | None = None
+        self.keras_history: tuple[Any, int, int] | None = None
         self.keras_mask: Tensor | None = None
 
     # -- facts
@@ -66,11 +66,11 @@ class Tensor:
     # What Keras calls them.
 
     @property
-    def _keras_history(self) -> tuple[Layer, int, int] | None:
+    def _keras_history(self) -> tuple[Any, int, int] | None:
         return self.keras_history
 
     @_keras_history.setter
-    def _keras_history(self, history: tuple[Layer, int, int] | None) -> None:
+    def _keras_history(self, history: tuple[Any, int, int] | None) -> None:
         self.keras_history = history
 
     @property
@@ -87,8 +87,6 @@ class Tensor:
 
     @property
     def _uses_learning_phase(self) -> bool:
-        from kcompile.ir.ops.loops.control import LearningPhase
-
         return any(isinstance(node.op, LearningPhase) for node in ir.toposort([self.value]))
 
     def get_shape(self) -> TensorShape:
@@ -96,14 +94,10 @@ class Tensor:
 
     def __repr__(self) -> str:
         """Name, shape and type, and the value if it depends on no input."""
-        from kcompile.symbolic.concrete import described
-
         return described(self)
 
     def __format__(self, spec: str) -> str:
         """Of one number as Python formats it; without ``spec`` as :meth:`__repr__`."""
-        from kcompile.symbolic.concrete import number
-
         return format(number(self, "number to format").item(), spec) if spec else repr(self)
 
     def __len__(self) -> int:
@@ -115,9 +109,7 @@ class Tensor:
         return size
 
     def __bool__(self) -> bool:
-        from kcompile.symbolic.concrete import has_value, is_traced
-
-        if has_value(self) and not is_traced(self):
+        if has_value(self.value) and not is_traced(self.value):
             return bool(self.numpy())
         raise DataTypeError(f"{self!r} has no truth value while the model is being built; use K.switch, K.any or K.all")
 
@@ -130,12 +122,20 @@ class Tensor:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise AbsentError(f"a tensor has no attribute {name!r}", lambda: advice.on_tensor_attribute(name))
+        raise AbsentError(f"a tensor has no attribute {name!r}", lambda: on_tensor_attribute(name, dir(Tensor)))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        from kcompile.engine.pickling import reduce_tensor
+        """For ``pickle`` and ``copy``: what the tensor is computed from.
 
-        return reduce_tensor(self)
+        Raises:
+            TypeError (also a ValueError): it depends on a model input.
+        """
+        if any(isinstance(node.op, ir.Input) for node in ir.toposort([self.value])):
+            raise DataTypeError(
+                f"{self!r} is symbolic: it has no value, and belongs to the graph of this process, so that it cannot "
+                "be pickled or copied; pickle the model or layer that makes it, or an array"
+            )
+        return _tensor_of, (*flattened([self.value]), self._name)
 
     def __copy__(self) -> Any:
         other = object.__new__(type(self))
@@ -150,39 +150,24 @@ class Tensor:
         Raises:
             ValueError: it depends on a model input, which has no value here.
         """
-        from kcompile.symbolic.functions import evaluate
-
-        return evaluate([self])[0]
+        return evaluated([self])[0]
 
     def eval(self, session: object = None) -> Array:
         """As ``numpy()``; the session of TensorFlow 1 scripts is not needed."""
         return self.numpy()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        array = self._number()
+        array = numbers(self)
         return array if dtype is None else array.astype(dtype)
 
     def __float__(self) -> float:
-        from kcompile.symbolic.concrete import number
-
         return float(number(self, "number"))
 
     def __int__(self) -> int:
-        from kcompile.symbolic.concrete import number
-
         return int(number(self, "number"))
 
     def __round__(self, digits: int | None = None) -> Any:
         return round(float(self), digits)
-
-    def _number(self) -> Array:
-        """As :meth:`numpy`, asked for by functions of NumPy or Python."""
-        try:
-            return self.numpy()
-        except NoNumberError as error:
-            from kcompile.engine.advice import on_numbers
-
-            raise NoNumberError(f"{error}{on_numbers()}") from None
 
     # -- operators
 
@@ -272,7 +257,9 @@ class Tensor:
         return compared(comparison.not_equal, self, other)
 
     def __getitem__(self, key: Any) -> Tensor:
-        return Tensor(index(self.value, key))
+        if isinstance(key, tuple):
+            return Tensor(index(self.value, tuple(_index(k) for k in key)))
+        return Tensor(index(self.value, _index(key)))
 
 
 class TensorShape(tuple[int | None, ...]):
@@ -290,6 +277,11 @@ class TensorShape(tuple[int | None, ...]):
         return TensorShape(item) if isinstance(key, slice) else item
 
 
+def _tensor_of(flat: Any, places: Any, name: str | None) -> Tensor:
+    """The tensor that was pickled, or copied."""
+    return Tensor(restored(flat, places)[0], name)
+
+
 # ---- operands
 
 
@@ -299,8 +291,6 @@ def as_tensor(x: Any, dtype: DTypeLike | None = None) -> Tensor:
         return x
     array = np.asarray(x)
     if dtype is None and array.dtype.kind == "f":
-        from kcompile.common.config import floatx
-
         dtype = floatx()
     elif dtype is None and array.dtype.kind in "iu" and not isinstance(x, (np.ndarray, np.generic)):
         dtype = "int32"
@@ -349,8 +339,6 @@ def as_float(x: Any) -> Tensor:
     tensor = as_tensor(x)
     if tensor.value.type.is_float:
         return tensor
-    from kcompile.common.config import floatx
-
     return Tensor(elementwise.cast(tensor.value, floatx()))
 
 
@@ -393,71 +381,9 @@ def floor_divide(x: Any, y: Any) -> Tensor:
     return Tensor(elementwise.sub(quotient, elementwise.cast(opposite, quotient.dtype)))
 
 
-def index(x: ir.Value, key: Any) -> ir.Value:
-    """``x[key]`` for integers, slices, ``...``, ``None``, and one integer tensor or array (a gather).
-
-    Raises:
-        IndexError: too many indices, or an index out of range.
-        TypeError: an index of another kind.
-    """
-    from kcompile.ir.ops.arrays import indexing
-
-    keys = list(key) if isinstance(key, tuple) else [key]
-    given = sum(1 for k in keys if k is not None and k is not Ellipsis)
-    if given > x.rank:
-        raise PlaceError(f"too many indices: {given} for a tensor of shape {x.shape}")
-    fill = [slice(None)] * (x.rank - given)
-    where = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
-    keys[where : where + 1] = fill
-    axis, dropped, added = 0, [], []
-    axes: list[int] = []
-    starts: list[int] = []
-    ends: list[int | None] = []
-    steps: list[int] = []
-    gathers: list[tuple[int, ir.Value]] = []
-    for position, k in enumerate(keys):
-        if k is None:
-            added.append(position - len(dropped))
-            continue
-        if isinstance(k, (int, np.integer)) and not isinstance(k, bool):
-            size = x.shape[axis]
-            if isinstance(size, int) and not -size <= k < size:
-                raise PlaceError(f"index {k} is out of range for axis {axis} of size {size}")
-            axes.append(axis)
-            starts.append(int(k))
-            ends.append(int(k) + 1 if k != -1 else None)
-            steps.append(1)
-            dropped.append(axis)
-        elif isinstance(k, slice):
-            if k != slice(None):
-                axes.append(axis)
-                step = int(k.step or 1)
-                starts.append(int(k.start) if k.start is not None else (0 if step > 0 else -1))
-                ends.append(None if k.stop is None else int(k.stop))
-                steps.append(step)
-        elif isinstance(k, (Tensor, np.ndarray, list)):
-            indices = as_tensor(k).value
-            gathers.append((axis, indices))
-            if indices.rank == 0:
-                dropped.append(axis)
-        else:
-            raise DataTypeError(f"a tensor cannot be indexed with {k!r}; use integers, slices, ... or None")
-        axis += 1
-    if len(gathers) > 1:
-        raise DataTypeError("index a tensor with at most one array or tensor; use K.gather")
-    for axis, indices in gathers:
-        if indices.rank > 1:
-            raise DataTypeError("index a tensor with an array of rank 0 or 1; use K.gather")
-        x = indexing.gather(x, indices, axis)
-        if indices.rank == 0:
-            x = shaping.expand_dims(x, axis)
-    if axes:
-        x = shaping.slice_axes(x, axes, starts, ends, steps)
-    if dropped:
-        x = shaping.squeeze(x, sorted(dropped))
-    for position in added:
-        x = shaping.expand_dims(x, position)
-    return x
+def _index(key: Any) -> Any:
+    """A part of what stands in ``x[...]``: the values of tensors and arrays, everything else as it is."""
+    return as_tensor(key).value if isinstance(key, (Tensor, np.ndarray, list)) else key
 
 
 def reduce_axes(axis: int | Sequence[int] | None) -> list[int] | None:
@@ -468,6 +394,6 @@ def reduce_axes(axis: int | Sequence[int] | None) -> list[int] | None:
 
 
 __all__ = [
-    "Tensor", "TensorShape", "as_float", "as_tensor", "binary", "common_dtype", "floor_divide", "index", "promote",
+    "Tensor", "TensorShape", "as_float", "as_tensor", "binary", "common_dtype", "floor_divide", "promote",
     "reduce_axes",
 ]  # fmt: skip

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import copyreg
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,82 +13,22 @@ from numpy.typing import ArrayLike
 from kcompile import ir
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
+from kcompile.common.meanings import as_it_is, as_meant_now
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import learning_phase as learning_phase_leaf
-from kcompile.runtime.storage import Storage, attach
+from kcompile.ir.pickling import leaf_of
+from kcompile.runtime.storage import Storage, attach, storage_of
 from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Array, Tensor, as_tensor
+from kcompile.symbolic.trace import current_recorder, current_trace
 
-_recorded: ContextVar[Recorder | None] = ContextVar("recorded", default=None)
-_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 _made = threading.local()
-
-
-class Recorder(Protocol):
-    """What symbolic assignments go to."""
-
-    def append(self, pair: tuple[Variable, Tensor], /) -> None:
-        """Take note that the variable gets that value."""
-
-
-class Trace(Recorder, Protocol):
-    """A step of a user's own that is being traced; see :mod:`kcompile.symbolic.step_trace`."""
-
-    def read(self, variable: Variable) -> ir.Value | None:
-        """What stands for the variable after the assignments so far; ``None``: it itself."""
-
-    def gradients(self, targets: Sequence[Tensor], sources: Sequence[Tensor]) -> list[Tensor | None]:
-        """The gradients of the sum of ``targets``."""
-
-    def branch(self, condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-        """Both branches, joined by the condition, and what they assign."""
-
-    def seed(self, of: Any = None) -> int:
-        """The next seed of a layer's stream of seeds, or of the step itself."""
 
 
 def variables_made() -> int:
     """How many variables this thread has made."""
     return getattr(_made, "count", 0)
-
-
-def current_trace() -> Trace | None:
-    """The step that is being traced in this context, if any."""
-    return _trace.get()
-
-
-@contextlib.contextmanager
-def tracing(trace: Trace) -> Iterator[None]:
-    """Inside, variables, assignments and gradients are those of ``trace``."""
-    tokens = _trace.set(trace), _recorded.set(trace)
-    try:
-        yield
-    finally:
-        _trace.reset(tokens[0])
-        _recorded.reset(tokens[1])
-
-
-@contextlib.contextmanager
-def at_once() -> Iterator[None]:
-    """Inside, variables are read and assigned now, also while a step is traced: for what builds weights."""
-    tokens = _trace.set(None), _recorded.set(None)
-    try:
-        yield
-    finally:
-        _trace.reset(tokens[0])
-        _recorded.reset(tokens[1])
-
-
-@contextlib.contextmanager
-def recorded_updates() -> Iterator[list[tuple[Variable, Tensor]]]:
-    """Inside, ``variable.assign`` collects symbolic updates in the list instead of changing the variable."""
-    updates: list[tuple[Variable, Tensor]] = []
-    token = _recorded.set(updates)
-    try:
-        yield updates
-    finally:
-        _recorded.reset(token)
 
 
 class Variable(Tensor):
@@ -118,7 +55,7 @@ class Variable(Tensor):
         constraint: Any = None,
         trainable: bool = True,
     ) -> None:
-        if _trace.get() is not None:
+        if current_trace() is not None:
             raise KCompileError(
                 f"variable {name or 'without a name'} would be made while a step is being traced, once for all "
                 "batches; make variables, layers and metrics in __init__ (or in a layer's build)"
@@ -127,17 +64,27 @@ class Variable(Tensor):
         if dtype is None:
             dtype = config.floatx() if array.dtype.kind == "f" else array.dtype.name
         _made.count = variables_made() + 1
-        self.label = name or f"variable_{config.get_uid('variable')}"
-        leaf = ir.variable_value(self.label, dtype, array.shape, role)
-        assert isinstance(leaf.op, ir.Variable)
-        self.leaf = leaf
-        self.variable = leaf.op
-        super().__init__(leaf, name=f"{self.label}:0")
-        self.storage = Storage(array, leaf.dtype)
-        attach(leaf.op, self.storage)
+        label = name or f"variable_{config.get_uid('variable')}"
+        self._stand_for(ir.variable_value(label, dtype, array.shape, role))
+        self.storage = Storage(array, self.leaf.dtype)
+        attach(self.variable, self.storage)
         self.constraint = constraint
         self.trainable = trainable
         """Whether optimizers change it; ``leaf`` and ``variable`` are its IR value and the variable itself."""
+
+    def _stand_for(self, leaf: ir.Value) -> None:
+        assert isinstance(leaf.op, ir.Variable)
+        self.leaf, self.variable, self.label = leaf, leaf.op, leaf.op.label
+        Tensor.__init__(self, leaf, f"{self.label}:0")
+
+    @classmethod
+    def standing_for(cls, leaf: ir.Value, constraint: Any = None, trainable: bool = False) -> Self:
+        """What stands for a variable of the IR that has its storage, without ``__init__``."""
+        made = cls.__new__(cls)
+        made._stand_for(leaf)
+        made.storage = storage_of(made.variable)
+        made.constraint, made.trainable = constraint, trainable
+        return made
 
     def __eq__(self, other: Any) -> Any:
         """Of two variables, whether they are the same one: ``w in model.weights``. Else elementwise."""
@@ -151,7 +98,7 @@ class Variable(Tensor):
     @property
     def value(self) -> ir.Value:
         """The IR value that reading gives: the variable, or what a step that is being traced assigned to it."""
-        trace = _trace.get()
+        trace = current_trace()
         return self.leaf if trace is None else trace.read(self) or self.leaf
 
     @value.setter
@@ -164,7 +111,7 @@ class Variable(Tensor):
         Raises:
             ValueError: inside a step that is being traced, which would take the value for a constant.
         """
-        if _trace.get() is not None:
+        if current_trace() is not None:
             raise KCompileError(
                 f"variable {self.label!r} has no number while a step is being traced (once, for all batches); compute "
                 "with the variable itself, by K functions"
@@ -177,7 +124,7 @@ class Variable(Tensor):
         Raises:
             ValueError: another shape.
         """
-        recorded = _recorded.get()
+        recorded = current_recorder()
         if recorded is not None:
             recorded.append((self, as_tensor(value)))
             return self
@@ -199,36 +146,26 @@ class Variable(Tensor):
 
     def assign_add(self, delta: Any) -> Variable:
         """Add to the value; see :meth:`assign`."""
-        return self.assign(self + delta if _recorded.get() is not None else self.numpy() + np.asarray(delta))
+        return self.assign(self + delta if current_recorder() is not None else self.numpy() + np.asarray(delta))
 
     def assign_sub(self, delta: Any) -> Variable:
         """Subtract from the value; see :meth:`assign`."""
-        return self.assign(self - delta if _recorded.get() is not None else self.numpy() - np.asarray(delta))
+        return self.assign(self - delta if current_recorder() is not None else self.numpy() - np.asarray(delta))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        from kcompile.engine.pickling import reduce_variable
-
-        return reduce_variable(self)
+        constraint = as_it_is(self.constraint)
+        return _variable_of, (type(self), self.variable, self.label, constraint, self.trainable)
 
     def __repr__(self) -> str:
         value = "" if self.storage.shape else f" value={self.numpy()}"
         return f"<Variable {self.label!r} shape={self.storage.shape} dtype={self.dtype}{value}>"
 
 
-def _reduce_leaf(leaf: ir.Variable) -> Any:
-    from kcompile.engine.pickling import reduce_leaf
-
-    return reduce_leaf(leaf)
-
-
-def _reduce_graph(graph: ir.Graph) -> Any:
-    from kcompile.ir.pickling import reduce_graph
-
-    return reduce_graph(graph)
-
-
-copyreg.pickle(ir.Variable, _reduce_leaf)
-copyreg.pickle(ir.Graph, _reduce_graph)
+def _variable_of(cls: type[Variable], leaf: ir.Variable, label: str, constraint: Any, trainable: bool) -> Variable:
+    """The variable that was pickled, or copied."""
+    made = cls.standing_for(leaf_of(leaf), as_meant_now(constraint), trainable)
+    made.label = label
+    return made
 
 
 def variable(value: Any, dtype: str | None = None, name: str | None = None, constraint: Any = None) -> Variable:
@@ -350,7 +287,7 @@ def _filled(number: int, shape: Any, dtype: str | None, name: str | None) -> Ten
     dtype = dtype or config.floatx()
     if any(isinstance(dim, int) and dim < 0 for dim in dims):
         raise ShapeError(f"a tensor cannot be filled in shape {tuple(shape)}; use sizes, or K.shape(x)[0]")
-    if all(isinstance(dim, int) for dim in dims) and _trace.get() is None:
+    if all(isinstance(dim, int) for dim in dims) and current_trace() is None:
         return Variable(np.full(as_integers(dims), number), dtype, name)
     return Tensor(shaping.expand(ir.constant(number, dtype), dims), name)
 
@@ -358,7 +295,7 @@ def _filled(number: int, shape: Any, dtype: str | None, name: str | None) -> Ten
 def eye(size: int | tuple[int, int], dtype: str | None = None, name: str | None = None) -> Tensor:
     """A variable that holds an identity matrix; a constant in the code of a step."""
     n, m = size if isinstance(size, tuple) else (size, size)
-    if _trace.get() is not None:
+    if current_trace() is not None:
         return Tensor(ir.constant(np.eye(n, m), dtype or config.floatx()), name)
     return Variable(np.eye(n, m), dtype or config.floatx(), name)
 

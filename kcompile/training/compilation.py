@@ -9,12 +9,12 @@ from typing import Any
 
 from kcompile.common.errors import UnknownNameError
 from kcompile.common.lists import per_output
+from kcompile.common.meanings import as_meant_now
 from kcompile.data.checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.data.weights import sample_weight_modes
 from kcompile.engine.added_metrics import AddedMetric, added_metrics
 from kcompile.engine.advice import on_loss_name
 from kcompile.engine.layer import Layer
-from kcompile.engine.meanings import as_meant_now
 from kcompile.engine.network import Network
 from kcompile.metrics.by_output import check_used_once, metric_lists
 from kcompile.symbolic.tensor import Tensor

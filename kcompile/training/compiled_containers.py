@@ -9,7 +9,7 @@ from kcompile.backend import math as m
 from kcompile.common.errors import DataError, unknown_name
 from kcompile.ir.ops.arrays import shaping
 from kcompile.symbolic.tensor import Tensor, as_tensor
-from kcompile.symbolic.variable import at_once
+from kcompile.symbolic.trace import at_once
 from kcompile.training.compilation import Compilation, OutputPlan, resolve
 from kcompile.training.step import called, output_loss, spread
 

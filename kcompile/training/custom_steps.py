@@ -17,7 +17,7 @@ from kcompile.data.standardize import FeedSpec, ModelData
 from kcompile.engine.inference_graph import without_idle_counters
 from kcompile.engine.notes import calls_in, with_sublayers
 from kcompile.ir.ops.elementwise import functions as e
-from kcompile.ir.resolver import Resolver
+from kcompile.ir.substitution import Resolver
 from kcompile.symbolic.functions import build_graph
 from kcompile.symbolic.step_trace import Assigned, Differentiated, StepTrace
 from kcompile.symbolic.tensor import Tensor, as_tensor
@@ -230,7 +230,7 @@ class OwnStep:
         final = self.trace.plain()
         outputs = self._outputs()
         values = [Tensor(value) for value in final.resolved([x.value for x in outputs.values()])]
-        return build_graph(self.feeds, values, (), "forward", list(outputs), counter=self.model._random_counter())
+        return build_graph(self.feeds, values, (), "forward", list(outputs), counter=self.model._random_counter().value)
 
     def _outputs(self) -> dict[str, Tensor]:
         taken = {"objective", *(x.value.op.label for x in self.feeds if isinstance(x.value.op, ir.Input))}
@@ -317,7 +317,7 @@ def closed_graph(
     graph = build_graph(
         [*feeds, *map(Tensor, leaves)], results, (), name, [f"result_{i}" for i in range(len(results))],
         [*(x.value.op.label for x in feeds), *(leaf.op.label for leaf in leaves)],
-        counter=model._random_counter(), fixed=fixed,
+        counter=model._random_counter().value, fixed=fixed,
     )  # fmt: skip
     graph = run_pipeline(graph, FORWARD_TRAINING if training else FORWARD_INFERENCE, report=report)
     found = iter(graph.outputs.values())

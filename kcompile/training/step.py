@@ -22,8 +22,9 @@ from kcompile.ir.ops.arrays import reduction, shaping
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
+from kcompile.ir.substitution import substitute
 from kcompile.runtime.storage import exclusive
-from kcompile.symbolic.functions import build_graph, substitute
+from kcompile.symbolic.functions import build_graph
 from kcompile.symbolic.tensor import Array, Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, placeholder
 from kcompile.training.compilation import OutputPlan
@@ -165,7 +166,7 @@ class StepGraph:
         outputs = {"loss": self.total}
         if len(self.model.outputs) > 1:
             outputs.update({f"{name}_loss": x for name, x in self.losses.items()})
-        counter = self.model._random_counter()
+        counter = self.model._random_counter().value
         return build_graph(
             feeds,
             list(outputs.values()),

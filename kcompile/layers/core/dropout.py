@@ -7,9 +7,9 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.common.errors import ShapeError, check_fraction, check_int
-from kcompile.common.seeds import SeedStream
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
+from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]

@@ -9,10 +9,10 @@ from kcompile import backend as K
 from kcompile.backend import random
 from kcompile.common.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int, warn
 from kcompile.common.nest import flatten, is_nested
-from kcompile.common.seeds import SeedStream
 from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.layers.recurrent import states as st
+from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]

@@ -12,11 +12,11 @@ from kcompile import backend as K
 from kcompile.backend.rnn import where_valid
 from kcompile.common.errors import KCompileError, check_flag, check_fraction, check_int
 from kcompile.common.nest import flatten
-from kcompile.common.seeds import SeedStream
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import scan
 from kcompile.layers.convolutional.convolution import Conv
 from kcompile.layers.recurrent.cell_base import DropoutRNNCellMixin, OverTime
+from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
 

@@ -13,8 +13,8 @@ from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.node import InputSpec
 from kcompile.engine.notes import made_now, with_sublayers
 from kcompile.ir.ops.arrays.shaping import reshape
+from kcompile.ir.substitution import substitute
 from kcompile.layers.wrappers.wrapper import Wrapper, build_inside, calls_inside
-from kcompile.symbolic.functions import substitute
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Shape = tuple[int | None, ...]

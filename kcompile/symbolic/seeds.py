@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kcompile.common import config
-from kcompile.symbolic.variable import current_trace
+from kcompile.symbolic.trace import current_trace
 
 
 class SeedStream:
