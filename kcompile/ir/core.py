@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from kcompile.ir.dims import Dim, names_in
+from kcompile.ir import costs
+from kcompile.ir.dims import Dim, Size, names_in
 from kcompile.ir.errors import IRError
 from kcompile.ir.target import Target
 from kcompile.ir.types import TensorType, tensor_type
@@ -42,6 +43,23 @@ class Op:
     name: ClassVar[str] = "op"
     """The name in the text form; derived from the class name (``ReduceSum`` -> ``reduce_sum``)."""
     abstract: ClassVar[bool] = True
+
+    free: ClassVar[bool] = False
+    """Takes no time, since no element moves."""
+    heavy: ClassVar[bool] = False
+    """Runs the faster the more rows it gets at once: worth storing what it reads and what it makes."""
+    convolves: ClassVar[bool] = False
+    """Is a convolution or a gradient of one."""
+    commutative: ClassVar[bool] = False
+    """Is the same with its two operands exchanged, and so are its gradients."""
+    in_place: ClassVar[bool] = False
+    """The result may take the memory of the operand that has its shape."""
+    half: ClassVar[bool] = False
+    """Loses no more than rounding when operands and results are float16; see :meth:`in_half`."""
+    exact_on_sizes: ClassVar[bool] = False
+    """Knows its results for Python integers and symbolic sizes; see :meth:`on_sizes`."""
+    aborts_if_empty: ClassVar[bool] = False
+    """ONNX Runtime ends the process where an operand has no elements."""
 
     def __init_subclass__(cls, abstract: bool = False) -> None:
         cls.abstract = abstract
@@ -81,6 +99,31 @@ class Op:
     def lower(self, b: Builder, node: Node, *names: str) -> str | tuple[str, ...]:
         """Add the ONNX nodes that compute this op on the tensors ``names``; return the names of the results."""
         raise NotImplementedError(type(self).__name__)
+
+    def flops(self, node: Node, size: Size) -> int:
+        """Floating point operations; a multiplication and an addition count as two, those of regions not at all.
+
+        ``size`` tells what a size is. There is no default, which would be zero and go unnoticed.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    def cost(self, node: Node, size: Size) -> float:
+        """What it takes to run this once more, in elements moved."""
+        if self.free:
+            return 0.0
+        made = sum(value.type.elements(size) for value in node.outputs)
+        return max(made, self.flops(node, size) / costs.FLOPS_PER_MOVE)
+
+    def in_half(self, node: Node) -> bool:
+        """Whether ``node`` loses no more than rounding when its operands and results are float16."""
+        return self.half
+
+    def on_sizes(self, *arrays: Array) -> Array | tuple[Array, ...] | None:
+        """The results for arrays of Python integers and symbolic sizes, if ``exact_on_sizes``.
+
+        ``None``: they do not follow from these.
+        """
+        return self.evaluate(*arrays)
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """The op that commutes with a transpose of the first output and those with as many axes; others stay.
@@ -216,6 +259,11 @@ def apply_multi(op: Op, *inputs: Value) -> tuple[Value, ...]:
 
 class Leaf(Op, abstract=True):
     """An op without inputs whose value comes from outside; has no gradient rule because none is asked."""
+
+    free = True
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

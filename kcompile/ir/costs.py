@@ -53,6 +53,12 @@ SUM_OF_FILTERS = 4
 """What it costs to add up a number of the filters of all images, and to bring it into order, in copies of a number."""
 
 
+FLOPS_PER_MOVE = 16
+"""Floating point operations of a matrix product that take as long as moving an element of what a loop makes."""
+
+FUNCTION = 4.0
+"""What an elementwise function such as exp takes for each element, in elements moved; sums and the like take 1."""
+
 TRANSPOSED = 7e-9
 """Seconds in which Transpose moves one number of a matrix."""
 

@@ -8,7 +8,7 @@ through strides and flattening to the exported file: ``(height+1)//2-1`` rather 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -166,6 +166,10 @@ def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
 def floor_divide(dim: Dim, divisor: int) -> Dim:
     """``dim // divisor``, for integers and symbolic sizes alike."""
     return dim // divisor
+
+
+Size = Callable[[Dim], int]
+"""What a size counts as, where some are symbolic."""
 
 
 def product(dims: Iterable[Dim]) -> Dim:

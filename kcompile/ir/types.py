@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from kcompile.ir.dims import Dim, Shape, SymbolicDim, parse_dim, product, substitute
+from kcompile.ir.dims import Dim, Shape, Size, SymbolicDim, parse_dim, product, substitute
 from kcompile.ir.errors import IRError
 
 SHORT_NAMES = {
@@ -46,6 +47,10 @@ class TensorType:
     def size(self) -> Dim:
         """The number of elements."""
         return product(self.shape)
+
+    def elements(self, size: Size) -> int:
+        """The number of elements, where ``size`` tells what a size is."""
+        return math.prod(map(size, self.shape))
 
     @property
     def is_float(self) -> bool:

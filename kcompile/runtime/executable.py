@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from kcompile.common.errors import KCompileError
 from kcompile.ir.core import Graph
 from kcompile.ir.dims import SymbolicDim
-from kcompile.ir.ops.arrays.indexing import TopK
-from kcompile.ir.ops.recurrent.operators import RecurrentOperator
 from kcompile.ir.target import Target
 from kcompile.runtime import session as runtime
 from kcompile.runtime.late import LateUpdates, place_of
@@ -308,13 +306,10 @@ def has_little_work(graph: Graph) -> bool:
 
 def _has_convolution(graph: Graph) -> bool:
     return any(
-        "conv" in node.op.name or any(_has_convolution(region) for region in node.op.regions) for node in graph.nodes()
+        node.op.convolves or any(_has_convolution(region) for region in node.op.regions) for node in graph.nodes()
     )
 
 
 def _aborts_if_empty(graph: Graph) -> bool:
-    """Whether ONNX Runtime ends the process on empty arrays: LSTM and GRU in 1.31, TopK before it."""
-    return any(
-        isinstance(node.op, (RecurrentOperator, TopK)) or any(map(_aborts_if_empty, node.op.regions))
-        for node in graph.nodes()
-    )
+    """Whether ONNX Runtime ends the process on empty arrays."""
+    return any(node.op.aborts_if_empty or any(map(_aborts_if_empty, node.op.regions)) for node in graph.nodes())

@@ -13,16 +13,11 @@ from kcompile.ir.core import (
     Value,
     make_node,
 )
-from kcompile.ir.ops.elementwise.comparison import Equal, LogicalAnd, LogicalOr, LogicalXor
-from kcompile.ir.ops.elementwise.functions import Add, Mul
 from kcompile.ir.ops.loops.scan import Scan
 from kcompile.ir.printing import digest
 from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
-
-COMMUTATIVE: tuple[type[Op], ...] = (Add, Mul, Equal, LogicalAnd, LogicalOr, LogicalXor)
-"""Ops that merge with operands swapped too (``max`` does not: its gradient prefers the first operand)."""
 
 
 def cse(graph: Graph) -> Graph:
@@ -67,6 +62,6 @@ def _key(
         if types[kind] == 1:
             return op  # Nothing can equal it, so its content need not be read.
         return Constant, kind, op.array.tobytes() if op.array.nbytes <= 64 else digest(op.array)
-    if isinstance(op, COMMUTATIVE):
+    if op.commutative:
         return type(op), tuple(sorted(order[value] for value in inputs))
     return op, inputs

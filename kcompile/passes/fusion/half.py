@@ -12,30 +12,8 @@ import dataclasses
 import numpy as np
 
 from kcompile.ir.core import Array, Graph, Leaf, Node, Value, apply, constant, constant_of, make_node, scope_of
-from kcompile.ir.ops.arrays.indexing import Gather, GatherElements, GatherNd
-from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice, Split
-from kcompile.ir.ops.elementwise.activations import Gelu, HardSigmoid, HardSwish, Swish
-from kcompile.ir.ops.elementwise.arithmetic import Abs, Add, Cast, Div, Maximum, Minimum, Mul, Neg, Sub, Where
-from kcompile.ir.ops.elementwise.functions import Erf, Relu, Sigmoid, Softsign, Tanh
-from kcompile.ir.ops.elementwise.rectifiers import CappedRelu, Clip, LeakyRelu, PRelu, ThresholdedRelu
-from kcompile.ir.ops.loops.control import Select
-from kcompile.ir.ops.products.gemm import Gemm
-from kcompile.ir.ops.products.linalg import MatMul
-from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose
-from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
-from kcompile.ir.ops.spatial.enlarging import Enlarge
-from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool
+from kcompile.ir.ops.elementwise.arithmetic import Cast
 from kcompile.passes.machinery.report import fired
-
-IN_HALF = (
-    MatMul, Gemm, Conv, ConvInputGrad,
-    Add, Sub, Mul, Div, Neg, Abs, Maximum, Minimum, Where, Select,
-    Relu, Sigmoid, Tanh, Softsign, Erf, Gelu, HardSigmoid, HardSwish, Swish,
-    Clip, CappedRelu, LeakyRelu, PRelu, ThresholdedRelu,
-    MaxPool, AveragePool, Enlarge,
-    Gather, GatherElements, GatherNd, Expand, Reshape, Transpose, Concat, Pad, Slice, Split,
-)  # fmt: skip
-"""Ops that lose no more than rounding when their operands and results are float16."""
 
 LARGEST = float(np.finfo(np.float16).max)
 PRECISION = 2.0**-10
@@ -86,10 +64,8 @@ def _is_weight(value: Value) -> bool:
 def _in_half(node: Node) -> bool:
     """Whether the op runs in float16."""
     floats = [value for value in node.inputs if value.dtype == "float32"]
-    if not isinstance(node.op, IN_HALF) or not floats or any(value.dtype == "float64" for value in node.inputs):
+    if not node.op.in_half(node) or not floats or any(value.dtype == "float64" for value in node.inputs):
         return False
-    if isinstance(node.op, Mul) and node.inputs[0] is node.inputs[1]:
-        return False  # squares leave the range first
     attributes = (getattr(node.op, field.name) for field in dataclasses.fields(node.op))
     arrays = [constant_of(value) for value in floats]
     arrays += [np.asarray(item) for item in attributes if isinstance(item, float)]

@@ -9,7 +9,6 @@ from kcompile.ir.core import (
     Graph,
     Leaf,
     Node,
-    Op,
     Value,
     make_node,
     scope_of,
@@ -19,17 +18,10 @@ from kcompile.ir.dims import Dim, name_of
 from kcompile.ir.ops.elementwise.functions import Add, Sub
 from kcompile.ir.ops.loops.regions import region_input
 from kcompile.ir.ops.loops.scan import Scan
-from kcompile.ir.ops.products.gemm import Gemm
-from kcompile.ir.ops.products.linalg import MatMul
-from kcompile.ir.ops.shapes.reshaping import Reshape
-from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.rebuilding import bind_graph
 from kcompile.passes.layouts.layout import TYPICAL_SIZE
 from kcompile.passes.machinery.flops import elements
 from kcompile.passes.machinery.rewrite import count_uses
-
-HEAVY: tuple[type[Op], ...] = (MatMul, Gemm, Convolution)
-"""Ops that run the faster the more rows they get at once: worth storing what they read and what they make."""
 
 SMALL = 1024
 """A tensor of so many elements (of a usual batch) takes a kernel less time than being called: in a loop over 80 steps
@@ -215,14 +207,14 @@ def _before(plan: Plan, body: Graph) -> set[Value]:
     found: set[Value] = set()
     wanted: set[Node] = set()
     for node in reversed(nodes):
-        if isinstance(node.op, HEAVY) or node in wanted:
+        if node.op.heavy or node in wanted:
             found.update(node.outputs)
             wanted.update(value.node for value in node.inputs)
     for node in nodes:
         changing = [value for value in node.inputs if value not in plan.invariant]
         size = sum(_size(value) for value in node.outputs)
         small = size <= SMALL and size <= sum(map(_size, changing))
-        if small or (isinstance(node.op, Reshape) and node.inputs[0] in found):  # which costs nothing anywhere
+        if small or (node.op.free and node.inputs[0] in found):
             found.update(node.outputs)
     return found
 
@@ -236,7 +228,7 @@ def _sunk(plan: Plan, late: Sequence[Node], exits: Sequence[Value], terms: Seque
     sinkable = _sinkable(plan, late, {*terms} - {*exits})
     sunk: set[Node] = set()
     for node in late:
-        if node in sinkable and (isinstance(node.op, HEAVY) or any(x.node in sunk for x in node.inputs)):
+        if node in sinkable and (node.op.heavy or any(x.node in sunk for x in node.inputs)):
             sunk.add(node)
     # What is stacked anyway may just as well be used after the loop.
     there = {*exits, *(x for node in sunk for x in node.inputs)}

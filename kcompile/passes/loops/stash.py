@@ -13,48 +13,21 @@ from kcompile.ir.core import (
     Graph,
     Leaf,
     Node,
-    Op,
     Value,
     make_node,
 )
-from kcompile.ir.ops.elementwise.base import Elementwise
-from kcompile.ir.ops.elementwise.functions import (
-    Acos,
-    Asin,
-    Atan,
-    Cos,
-    Cosh,
-    Erf,
-    Exp,
-    Log,
-    Pow,
-    Sigmoid,
-    Sin,
-    Sinh,
-    Softplus,
-    Tan,
-    Tanh,
-)
 from kcompile.ir.ops.loops.regions import region_input
 from kcompile.ir.ops.loops.scan import Scan
-from kcompile.ir.ops.shapes.reshaping import Reshape
 from kcompile.ir.rebuilding import rebuild
-from kcompile.passes.machinery.flops import elements, work_of_node
+from kcompile.passes.machinery.flops import known
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import has_regions, in_regions
 
+SIZES = known({})
+"""Of one sample, one step: what is compared grows alike with symbolic sizes."""
+
 READ_COST, STORE_COST = 1.0, 2.0
 """Elements moved for each one that is read, and for each one that is stored first."""
-
-FUNCTIONS: tuple[type[Op], ...] = (
-    *(Exp, Log, Pow, Sigmoid, Softplus, Tanh, Erf),
-    *(Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh),
-)
-FUNCTION_COST = 4.0
-"""What these elementwise functions take, in elements moved; others take as long as moving their result."""
-
-FLOPS_PER_MOVE = 16
-"""Floating point operations of a matrix product that take as long as moving an element."""
 
 
 def stash(graph: Graph) -> Graph:
@@ -118,24 +91,14 @@ def _worth_reading(earlier: Scan, later: Scan, same: dict[Value, Value]) -> dict
     wanted: dict[Value, Value] = {}
     cost: dict[Value, float] = {}  # of having a value, given those that are read
     for node in computed:
-        own = _work(node) + sum(cost.get(x, 0) for x in node.inputs)
+        own = node.op.cost(node, SIZES) + sum(cost.get(x, 0) for x in node.inputs)
         for value in node.outputs:
             cost[value] = own
-            store = elements(value, {}) * (READ_COST if value in shared and same[value] in there else STORE_COST)
+            store = value.type.elements(SIZES) * (READ_COST if value in shared and same[value] in there else STORE_COST)
             if value in demanded and own > store:
                 wanted[value] = same[value]
                 cost[value] = 0
     return wanted
-
-
-def _work(node: Node) -> float:
-    """What it takes to run a node in each step, in elements moved."""
-    size = sum(elements(value, {}) for value in node.outputs)
-    if isinstance(node.op, Reshape):
-        return 0
-    if isinstance(node.op, Elementwise):
-        return size * (FUNCTION_COST if isinstance(node.op, FUNCTIONS) else 1)
-    return max(size, work_of_node(node).flops / FLOPS_PER_MOVE)
 
 
 def _share(graph: Graph, earlier: Node, later: Node, wanted: dict[Value, Value]) -> Graph:

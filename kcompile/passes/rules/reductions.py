@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from kcompile.ir.core import Node, Value, apply, constant, make_node
 from kcompile.ir.dims import Dim, product
-from kcompile.ir.ops.arrays.multiplied import ReduceProd
 from kcompile.ir.ops.arrays.reduction import (
-    ReduceAll,
-    ReduceAny,
-    ReduceMax,
     ReduceMean,
-    ReduceMin,
     ReduceSum,
     Reduction,
 )
@@ -23,33 +18,28 @@ from kcompile.passes.machinery.rewrite import Rules
 
 RULES = Rules()
 
-OF_ITSELF = (ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceAny, ReduceAll)
-"""Reductions that give back a single element, and that may be done one axis after the other."""
-
-OF_EQUALS = (ReduceMean, ReduceMax, ReduceMin, ReduceAny, ReduceAll)
-"""Reductions that give back an element that is repeated."""
-
 
 def _reduction(node: Node) -> Reduction:
     assert isinstance(node.op, Reduction)
     return node.op
 
 
-@RULES.on(*OF_ITSELF)
+@RULES.on(Reduction)
 def reduction_of_one_element(node: Node) -> Value | None:
     """A reduction along no axis, or along axes of size 1 -> reshape(x)."""
     (x,) = node.inputs
-    if all(x.shape[axis] == 1 for axis in _reduction(node).axes):
+    op = _reduction(node)
+    if op.stepwise and all(x.shape[axis] == 1 for axis in op.axes):
         return reshape(x, node.outputs[0].shape)
     return None
 
 
-@RULES.on(*OF_ITSELF)
+@RULES.on(Reduction)
 def reduction_of_reduction(node: Node) -> Value | None:
     """sum(sum(x)) -> sum(x); the same for the others."""
     (x,) = node.inputs
     outer = _reduction(node)
-    if type(x.op) is not type(outer):
+    if not outer.stepwise or type(x.op) is not type(outer):
         return None
     inner = _reduction(x.node)
     source = x.node.inputs[0]
@@ -67,12 +57,12 @@ def reduction_of_reduction(node: Node) -> Value | None:
     return apply(type(outer)(tuple(sorted(axes)), outer.keepdims), source)
 
 
-@RULES.on(ReduceSum, *OF_EQUALS)
+@RULES.on(Reduction)
 def reduction_of_repeated(node: Node) -> Value | None:
     """max(expand(x)) -> expand(max(x)); sum(expand(x)) -> expand(sum(x)) * count."""
     (x,) = node.inputs
     op = _reduction(node)
-    if not isinstance(x.op, Expand):
+    if not isinstance(x.op, Expand) or not (op.of_equals or isinstance(op, ReduceSum)):
         return None
     (source,) = x.node.inputs
     source_shape: tuple[Dim, ...] = (1,) * (x.rank - source.rank) + source.shape

@@ -25,10 +25,6 @@ from kcompile.ir.core import (
 )
 from kcompile.ir.ops.arrays.sorted_rows import AddSortedRows
 from kcompile.ir.ops.arrays.variable_part import VariablePart
-from kcompile.ir.ops.elementwise.base import Elementwise
-
-IN_PLACE = (Elementwise, AddSortedRows)
-"""Ops whose result may take the memory of the operand that has its shape."""
 
 DONE = "done"
 """The output of the later program: 1, as soon as it has run."""
@@ -109,7 +105,7 @@ def _in_order(parts: Mapping[Variable, Value], later: list[Node]) -> bool:
             if not isinstance(op, VariablePart) or op.whole not in tables:
                 continue
             writer = writers.get((op.whole, op.start, op.type))
-            if writer is None or not isinstance(node.op, IN_PLACE):
+            if writer is None or not node.op.in_place:
                 return False
             if writer not in before:
                 before[writer] = set(toposort(writer.outputs))

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Graph, Node, Op, Permutation, Value, apply, input_value
+from kcompile.ir.dims import Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.slicing import pad
 from kcompile.ir.ops.arrays.slicing import reverse as flip
@@ -46,6 +47,9 @@ class CumSum(Op):
         if self.exclusive:
             y = y - x
         return np.flip(y, self.axis) if self.reverse else y
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.outputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
@@ -89,6 +93,9 @@ class LinearRecurrence(Op):
             state = a[k] * state + b[k]
             h[k] = state
         return np.moveaxis(h, 0, self.axis)
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 2 * node.outputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (a, _), (h,), (g,) = inputs, outputs, grads

@@ -21,7 +21,7 @@ from kcompile.ir.core import (
     constant,
     constant_of,
 )
-from kcompile.ir.dims import Dim, as_integers, product
+from kcompile.ir.dims import Dim, Size, as_integers, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.scatter_lowering import lower_scatter_nd_add, sum_rows
 from kcompile.ir.ops.elementwise.arithmetic import where
@@ -30,6 +30,7 @@ from kcompile.ir.ops.elementwise.functions import cast
 from kcompile.ir.ops.shapes.axes import check_axes, normalize_axis
 from kcompile.ir.ops.shapes.batching import all_stacked, behind
 from kcompile.ir.ops.shapes.kernel_types import narrowed, widened
+from kcompile.ir.ops.shapes.moving import Moving
 from kcompile.ir.ops.shapes.reshaping import expand, expand_dims, reshape, transpose
 from kcompile.ir.ops.shapes.sizes import iota
 from kcompile.ir.types import TensorType, same_dim
@@ -48,8 +49,10 @@ def _check_addable(updates: TensorType) -> None:
 
 
 @dataclass(frozen=True)
-class Gather(Op):
+class Gather(Moving):
     """Slices of the first operand along ``axis`` at the places in the second (negative: from the back)."""
+
+    exact_on_sizes = True
 
     axis: int
 
@@ -60,6 +63,12 @@ class Gather(Op):
 
     def evaluate(self, *arrays: Array) -> Array:
         return np.take(arrays[0], arrays[1], self.axis)
+
+    def on_sizes(self, *arrays: Array) -> Array | None:
+        """At known places."""
+        x, indices = arrays
+        known = all(isinstance(number, int) for number in indices.flat)
+        return self.evaluate(x, indices.astype(np.int64)) if known else None
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (x, indices), (g,) = inputs, grads
@@ -128,6 +137,9 @@ class ScatterAdd(Op):
         np.add.at(result, indices, updates)
         return result
 
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[1].type.elements(size)
+
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
         return [None, None if g is None else gather(g, inputs[0])]
@@ -153,7 +165,7 @@ class ScatterAdd(Op):
 
 
 @dataclass(frozen=True)
-class GatherElements(Op):
+class GatherElements(Moving):
     """Element by element: the one at the place along ``axis`` that the index at the same position names."""
 
     axis: int
@@ -216,6 +228,9 @@ class ScatterElementsAdd(Op):
         np.add.at(result, tuple(places), updates)
         return result
 
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[1].type.elements(size)
+
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
         return [None, None if g is None else gather_elements(g, inputs[0], self.axis)]
@@ -231,7 +246,7 @@ class ScatterElementsAdd(Op):
 
 
 @dataclass(frozen=True)
-class GatherNd(Op):
+class GatherNd(Moving):
     """The slices whose leading indices are listed along the last axis of the second operand."""
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:  # type: ignore[override]
@@ -267,6 +282,9 @@ class ScatterNdAdd(Op):
         result = x.copy()
         np.add.at(result, tuple(np.moveaxis(indices, -1, 0)), updates)
         return result
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[2].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
@@ -305,6 +323,8 @@ class TopK(Op):
     Of equal elements the first one comes first.
     """
 
+    aborts_if_empty = True  # before ONNX Runtime 1.31
+
     name: ClassVar[str] = "top_k"
     k: int
 
@@ -323,6 +343,9 @@ class TopK(Op):
         ascending = np.argsort(x[..., ::-1], axis=-1, kind="stable")
         places = (x.shape[-1] - 1 - ascending[..., ::-1])[..., : self.k]
         return np.take_along_axis(x, places, -1), places
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (x,), g, last = inputs, grads[0], inputs[0].rank - 1

@@ -20,6 +20,10 @@ from kcompile.ir.ops.shapes.reshaping import reshape, transpose
 class ReduceProd(Reduction):
     """The gradient is exact also where factors are zero: the product of the others, not the quotient."""
 
+    stepwise = True
+
+    exact_on_sizes = True
+
     onnx = "ReduceProd"
 
     def evaluate(self, *arrays: Array) -> Array:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Value, apply
+from kcompile.ir.dims import Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.shapes.axes import check_axes
 from kcompile.ir.types import TensorType
@@ -27,6 +28,9 @@ class AnyNan(Op):
 
     def evaluate(self, *arrays: Array) -> Array:
         return np.asarray(np.isnan(arrays[0]).any(self.axes, keepdims=True))
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         return [None]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply, constant
-from kcompile.ir.dims import Dim, product
+from kcompile.ir.dims import Dim, Size, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.comparison import equal
 from kcompile.ir.ops.elementwise.functions import cast, div, exp, mul, sub
@@ -29,6 +29,10 @@ class Reduction(Op, abstract=True):
     keepdims: bool = False
 
     onnx: ClassVar[str]
+    stepwise: ClassVar[bool] = False
+    """Gives back a single element, and may be done along one axis after the other."""
+    of_equals: ClassVar[bool] = False
+    """Gives back an element that is repeated."""
 
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
         check_axes(self.axes, x.rank)
@@ -41,6 +45,9 @@ class Reduction(Op, abstract=True):
         """Raises :class:`IRError` if elements of this type cannot be reduced."""
         if x.dtype == "bool":
             raise IRError("needs numbers, got bool; cast it first")
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[0].type.elements(size)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         (x,) = names
@@ -73,6 +80,8 @@ def _reduced(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> tuple
 
 @dataclass(frozen=True)
 class ReduceSum(Reduction):
+    stepwise = True
+    exact_on_sizes = True
     onnx = "ReduceSum"
 
     def evaluate(self, *arrays: Array) -> Array:
@@ -90,6 +99,8 @@ class ReduceSum(Reduction):
 
 @dataclass(frozen=True)
 class ReduceMean(Reduction):
+    of_equals = True
+    stepwise = True
     onnx = "ReduceMean"
 
     def check(self, x: TensorType) -> None:
@@ -140,6 +151,8 @@ def _highest(dtype: np.dtype) -> float | int:
 
 @dataclass(frozen=True)
 class ReduceMax(Extreme):
+    of_equals = True
+    stepwise = True
     onnx = "ReduceMax"
 
     def evaluate(self, *arrays: Array) -> Array:
@@ -149,6 +162,8 @@ class ReduceMax(Extreme):
 
 @dataclass(frozen=True)
 class ReduceMin(Extreme):
+    of_equals = True
+    stepwise = True
     onnx = "ReduceMin"
 
     def evaluate(self, *arrays: Array) -> Array:
@@ -201,6 +216,8 @@ class BoolReduction(Reduction, abstract=True):
 
 @dataclass(frozen=True)
 class ReduceAny(BoolReduction):
+    of_equals = True
+    stepwise = True
     onnx = "ReduceSum"
 
     def evaluate(self, *arrays: Array) -> Array:
@@ -209,6 +226,8 @@ class ReduceAny(BoolReduction):
 
 @dataclass(frozen=True)
 class ReduceAll(BoolReduction):
+    of_equals = True
+    stepwise = True
     onnx = "ReduceProd"
 
     def evaluate(self, *arrays: Array) -> Array:
@@ -232,6 +251,9 @@ class ArgReduction(Op, abstract=True):
         if x.dtype in ("bool", "uint64"):
             raise IRError(f"needs numbers that ONNX Runtime can order, got {x.dtype}; cast it first")
         return TensorType("int64", _reduced(x.shape, (self.axis,), self.keepdims))
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         return [None]

@@ -14,6 +14,7 @@ from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.elementwise.functions import add
 from kcompile.ir.ops.shapes.axes import check_axes, normalize_axes, normalize_axis
 from kcompile.ir.ops.shapes.batching import behind
+from kcompile.ir.ops.shapes.moving import Moving
 from kcompile.ir.ops.shapes.reshaping import expand, expand_dims, reshape
 from kcompile.ir.types import TensorType, same_dim
 
@@ -22,8 +23,10 @@ FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
-class Concat(Op):
+class Concat(Moving):
     """The operands one after the other along ``axis``."""
+
+    exact_on_sizes = True
 
     axis: int
 
@@ -65,8 +68,10 @@ class Concat(Op):
 
 
 @dataclass(frozen=True)
-class Split(Op):
+class Split(Moving):
     """Consecutive parts of the given ``sizes`` along ``axis``."""
+
+    exact_on_sizes = True
 
     sizes: tuple[Dim, ...]
     axis: int
@@ -103,12 +108,14 @@ class Split(Op):
 
 
 @dataclass(frozen=True)
-class Slice(Op):
+class Slice(Moving):
     """``sizes[i]`` elements along ``axes[i]``: those at ``starts[i]``, ``starts[i] + steps[i]``, ...
 
     Starts are counted from the front; a step may be negative. On symbolic axes the elements are
     taken to exist.
     """
+
+    exact_on_sizes = True
 
     axes: tuple[int, ...]
     starts: tuple[Dim, ...]
@@ -196,7 +203,7 @@ MODES = ("constant", "reflect", "edge")
 
 
 @dataclass(frozen=True)
-class Pad(Op):
+class Pad(Moving):
     """``pads[i]`` elements before and after axis ``i``.
 
     ``mode``: ``constant`` (``value``), ``reflect`` (mirrored, the border not repeated) or ``edge``

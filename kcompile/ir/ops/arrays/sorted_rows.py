@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Node, Op, Value, apply, constant
-from kcompile.ir.dims import as_integers
+from kcompile.ir.dims import Size, as_integers
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.cumulative import cumsum
 from kcompile.ir.ops.arrays.indexing import gather, scatter_add, top_k
@@ -29,6 +29,8 @@ class AddSortedRows(Op):
     ``first`` up to ``end`` are added at the rows of ``x`` that the places name, each at most once.
     """
 
+    in_place = True
+
     def infer(self, *types: TensorType) -> TensorType:
         x, places, rows, first, end = types
         column, one = TensorType("int64", (places.shape[0], 1)), TensorType("int64", (1,))
@@ -44,6 +46,9 @@ class AddSortedRows(Op):
         result = x.copy()
         np.add.at(result, places[mine, 0], rows[mine])
         return result
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[2].type.elements(size)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         x, places, rows, first, end = names

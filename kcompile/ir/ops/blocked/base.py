@@ -5,11 +5,14 @@ A blocked tensor has the type of a channels-first image; see :mod:`kcompile.ir.o
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from kcompile.ir.core import Array, Op
-from kcompile.ir.dims import Dim
+from kcompile.ir.core import Array, Node, Op
+from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import IRError
+from kcompile.ir.ops.spatial.convolution_base import conv_flops, filter_gradient_flops, input_gradient_flops
 from kcompile.ir.ops.spatial.spatial import Pads
 from kcompile.ir.types import TensorType, same_dim
 
@@ -79,6 +82,9 @@ class BlockedOp(Op, abstract=True):
 class BlockedWindows(BlockedOp, abstract=True):
     """A convolution or a gradient of one: how its windows slide."""
 
+    heavy = True
+    convolves = True
+
     strides: tuple[int, ...]
     pads: Pads
     dilations: tuple[int, ...]
@@ -90,17 +96,26 @@ class FusedConvolution(BlockedWindows, abstract=True):
     adds: bool
     relu: bool
 
+    def flops(self, node: Node, size: Size) -> int:
+        return conv_flops(node, size, len(node.inputs) - 2)
+
 
 class BlockedInputGradient(BlockedWindows, abstract=True):
     """The gradient with respect to an image of spatial ``sizes``."""
 
     sizes: tuple[Dim, ...]
 
+    def flops(self, node: Node, size: Size) -> int:
+        return input_gradient_flops(node, size)
+
 
 class BlockedFilterGradient(BlockedWindows, abstract=True):
     """The gradient with respect to a filter of spatial sizes ``kernel``."""
 
     kernel: tuple[int, ...]
+
+    def flops(self, node: Node, size: Size) -> int:
+        return filter_gradient_flops(node, size, self.kernel)
 
 
 class BlockedPooling(BlockedOp, abstract=True):
@@ -109,3 +124,7 @@ class BlockedPooling(BlockedOp, abstract=True):
     window: tuple[int, ...]
     strides: tuple[int, ...]
     pads: Pads
+
+    def flops(self, node: Node, size: Size) -> int:
+        read, made = (value.type.elements(size) for value in (node.inputs[0], node.outputs[0]))
+        return min(read, made) * math.prod(self.window)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Node
-from kcompile.ir.dims import Dim
+from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.blocked import lowering
 from kcompile.ir.ops.blocked.base import (
@@ -60,6 +60,9 @@ class ToBlocked(BlockedOp):
     def evaluate(self, *arrays: Array) -> Array:
         return self.blocks(arrays[0].transpose(0, 3, 1, 2) if self.channels_last else arrays[0])
 
+    def flops(self, node: Node, size: Size) -> int:
+        return 0
+
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         axis = 3 if self.channels_last else 1
         (channels,) = node.inputs[0].type.with_shape(node.inputs[0].shape[axis : axis + 1]).static_shape
@@ -90,6 +93,9 @@ class FromBlocked(BlockedOp):
     def evaluate(self, *arrays: Array) -> Array:
         x = self.plain(arrays[0], self.channels)
         return x.transpose(0, 2, 3, 1) if self.channels_last else x
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 0
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         y = node.outputs[0]
@@ -276,6 +282,9 @@ class BlockedMean(BlockedOp):
         mean: Array = self.plain(arrays[0]).mean((2, 3))
         return mean
 
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[0].type.elements(size)
+
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         mean = b.op("GlobalAveragePool", *names, domain=lowering.DOMAIN)
         x = node.inputs[0].type
@@ -308,6 +317,9 @@ class BlockedAffine(BlockedOp):
         y = y + added[0] if added else y
         return y.clip(0) if self.relu else y
 
+    def flops(self, node: Node, size: Size) -> int:
+        return (len(node.inputs) - 1) * node.outputs[0].type.elements(size)
+
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         (channels,) = node.inputs[1].type.static_shape
         return lowering.affine(b, channels, self.block, *names, activation="Relu" if self.relu else None)
@@ -333,6 +345,9 @@ class BlockedBatchNormGrad(BlockedOp):
         operands = self.plain(g, channels), self.plain(x, channels), *vectors
         dx, dscale, doffset = BatchNormGrad(1, self.epsilon).evaluate(*operands)
         return self.blocks(dx), dscale, doffset
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 4 * node.outputs[0].type.elements(size)
 
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
         (channels,) = node.inputs[2].type.static_shape

@@ -15,10 +15,10 @@ import numpy as np
 
 from kcompile.ir import costs
 from kcompile.ir.core import Array, Builder, Node
-from kcompile.ir.dims import Dim
+from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.blocked.base import (
-    BlockedOp,
+    BlockedWindows,
     pad_channels,
     takes_plain,
 )
@@ -30,12 +30,13 @@ from kcompile.ir.ops.blocked.lowering import (
     pad_end,
 )
 from kcompile.ir.ops.spatial.convolution import Conv
+from kcompile.ir.ops.spatial.convolution_base import conv_flops
 from kcompile.ir.ops.spatial.spatial import Pads
 from kcompile.ir.types import TensorType
 
 
 @dataclass(frozen=True)
-class BlockedConvFew(BlockedOp):
+class BlockedConvFew(BlockedWindows):
     """``conv`` (2-D, one group) with fewer outputs than a block, which are plain.
 
     Operands: the input, blocked, or plain if it has fewer channels than a block; the filter in Keras' order, with the
@@ -65,6 +66,9 @@ class BlockedConvFew(BlockedOp):
         x, w, *bias = arrays
         y = self.conv().evaluate(x if x.shape[1] < self.block else self.plain(x, w.shape[2]), w, *bias)
         return y.clip(0) if self.relu else y
+
+    def flops(self, node: Node, size: Size) -> int:
+        return conv_flops(node, size, len(node.inputs) - 2)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         x_type, w_type = (value.type for value in node.inputs[:2])

@@ -101,6 +101,8 @@ class Selu(Activation):
 class Swish(Activation):
     """``x * sigmoid(x)``; Ramachandran et al. (2017)."""
 
+    half = True
+
     def evaluate(self, *arrays: Array) -> Array:
         (x,) = arrays
         return x * Sigmoid.compute(x)
@@ -126,6 +128,8 @@ class HardSigmoid(Activation):
     The slope where it meets a limit is ``alpha``, as of what Keras 2 limits by a clip; or 0, in Keras 3's function, as
     of the relu6 that it is made of.
     """
+
+    half = True
 
     alpha: float
     beta: float
@@ -155,6 +159,8 @@ class HardSigmoid(Activation):
 class HardSwish(Activation):
     """``x * hard_sigmoid(x)`` with slope 1/6; Howard et al. (2019)."""
 
+    half = True
+
     onnx, since = "HardSwish", 14
 
     def evaluate(self, *arrays: Array) -> Array:
@@ -176,6 +182,8 @@ HARD_SIGMOID_V3 = HardSigmoid(1 / 6, 0.5)
 @dataclass(frozen=True)
 class Gelu(Activation):
     """``x`` times the normal distribution function of ``x``, or of a formula with tanh; Hendrycks and Gimpel (2016)."""
+
+    half = True
 
     approximate: bool = False
     onnx, since = "Gelu", 20

@@ -40,6 +40,7 @@ class Unary(Elementwise, abstract=True):
 
 @dataclass(frozen=True)
 class Neg(Unary):
+    half = True
     float_only, onnx, compute = False, "Neg", np.negative
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
@@ -48,6 +49,7 @@ class Neg(Unary):
 
 @dataclass(frozen=True)
 class Abs(Unary):
+    half = True
     float_only, onnx, compute = False, "Abs", np.abs
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -66,6 +68,8 @@ class Sign(Unary):
 class StopGradient(Unary):
     """The value itself; gradients stop here."""
 
+    exact_on_sizes = True
+
     float_only, onnx = False, "Identity"
 
     @staticmethod
@@ -80,6 +84,8 @@ class StopGradient(Unary):
 class Cast(Unary):
     """Conversion of the element type; to bool: whether it is not zero; to integers: truncation."""
 
+    exact_on_sizes = True
+
     dtype: str
     float_only, onnx = False, "Cast"
 
@@ -88,6 +94,9 @@ class Cast(Unary):
 
     def evaluate(self, *arrays: Array) -> Array:
         return arrays[0].astype(self.dtype)
+
+    def on_sizes(self, *arrays: Array) -> Array:
+        return arrays[0]
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
@@ -128,6 +137,9 @@ class Binary(Elementwise, abstract=True):
 
 @dataclass(frozen=True)
 class Add(Binary):
+    exact_on_sizes = True
+    commutative = True
+    half = True
     onnx, compute = "Add", np.add
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
@@ -137,6 +149,8 @@ class Add(Binary):
 
 @dataclass(frozen=True)
 class Sub(Binary):
+    exact_on_sizes = True
+    half = True
     onnx, compute = "Sub", np.subtract
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
@@ -146,7 +160,13 @@ class Sub(Binary):
 
 @dataclass(frozen=True)
 class Mul(Binary):
+    exact_on_sizes = True
+    commutative = True
+    half = True
     onnx, compute = "Mul", np.multiply
+
+    def in_half(self, node: Node) -> bool:
+        return node.inputs[0] is not node.inputs[1]  # squares leave the range first
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (x, y), (g,) = inputs, grads
@@ -165,7 +185,21 @@ def _divide(x: Array, y: Array) -> Array:
 class Div(Binary):
     """Quotient; of integers, truncated towards zero."""
 
+    exact_on_sizes = True
+
+    half = True
+
     onnx, compute = "Div", _divide
+
+    def on_sizes(self, *arrays: Array) -> Array | None:
+        """By positive integers. The op truncates where sizes round down, so that no number below zero is divided."""
+        dividends, divisors = arrays
+        if not all(isinstance(number, int) and number > 0 for number in divisors.flat):
+            return None
+        if any(isinstance(number, int) and number < 0 for number in dividends.flat):
+            return None
+        quotients: Array = dividends // divisors
+        return quotients
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         y, (g,) = inputs[1], grads
@@ -178,6 +212,8 @@ class Div(Binary):
 @dataclass(frozen=True)
 class Maximum(Binary):
     """Of equal operands the gradient goes to the first."""
+
+    half = True
 
     onnx, compute = "Max", np.maximum
 
@@ -192,6 +228,8 @@ class Maximum(Binary):
 @dataclass(frozen=True)
 class Minimum(Binary):
     """Of equal operands the gradient goes to the first."""
+
+    half = True
 
     onnx, compute = "Min", np.minimum
 
@@ -209,6 +247,8 @@ class Minimum(Binary):
 @dataclass(frozen=True)
 class Where(Elementwise):
     """``x`` where ``condition``, else ``y``."""
+
+    half = True
 
     onnx, compute = "Where", np.where
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from kcompile.ir.core import Array, Builder, Node, Op, Operand, Permutation, Value, apply, as_value
+from kcompile.ir.dims import Size
 from kcompile.ir.ops.shapes.batching import with_ones
 
 
@@ -14,10 +15,19 @@ class Elementwise(Op, abstract=True):
 
     onnx: ClassVar[str]
     compute: ClassVar[Callable[..., Any]]
+    in_place = True
+    element_cost: ClassVar[float] = 1.0
+    """What an element takes, in elements moved."""
 
     def evaluate(self, *arrays: Array) -> Array:
         result: Array = type(self).compute(*arrays)
         return result
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.outputs[0].type.elements(size)
+
+    def cost(self, node: Node, size: Size) -> float:
+        return self.element_cost * node.outputs[0].type.elements(size)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         return b.op(self.onnx, *names)

@@ -27,6 +27,7 @@ class Comparison(Elementwise, abstract=True):
 
 @dataclass(frozen=True)
 class Equal(Comparison):
+    commutative = True
     onnx, compute = "Equal", np.equal
 
 
@@ -65,16 +66,19 @@ class Logical(Elementwise, abstract=True):
 
 @dataclass(frozen=True)
 class LogicalAnd(Logical):
+    commutative = True
     onnx, compute = "And", np.logical_and
 
 
 @dataclass(frozen=True)
 class LogicalOr(Logical):
+    commutative = True
     onnx, compute = "Or", np.logical_or
 
 
 @dataclass(frozen=True)
 class LogicalXor(Logical):
+    commutative = True
     onnx, compute = "Xor", np.logical_xor
 
 

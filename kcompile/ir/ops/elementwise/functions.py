@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kcompile.ir import costs
 from kcompile.ir.core import Array, Builder, Gradients, Node, Value, apply
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.activation_base import KERNELS, in_parts, runs_here
@@ -51,6 +52,7 @@ from kcompile.ir.types import TensorType, broadcast_shapes
 
 @dataclass(frozen=True)
 class Exp(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Exp", np.exp
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -59,6 +61,7 @@ class Exp(Unary):
 
 @dataclass(frozen=True)
 class Log(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Log", np.log
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
@@ -83,6 +86,7 @@ class Reciprocal(Unary):
 
 @dataclass(frozen=True)
 class Pow(Binary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Pow", np.power
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
@@ -95,6 +99,7 @@ class Pow(Binary):
 
 @dataclass(frozen=True)
 class Sin(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Sin", np.sin
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -103,6 +108,7 @@ class Sin(Unary):
 
 @dataclass(frozen=True)
 class Cos(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Cos", np.cos
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -111,6 +117,7 @@ class Cos(Unary):
 
 @dataclass(frozen=True)
 class Tan(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Tan", np.tan
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -119,6 +126,7 @@ class Tan(Unary):
 
 @dataclass(frozen=True)
 class Asin(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Asin", np.arcsin
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -127,6 +135,7 @@ class Asin(Unary):
 
 @dataclass(frozen=True)
 class Acos(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Acos", np.arccos
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -135,6 +144,7 @@ class Acos(Unary):
 
 @dataclass(frozen=True)
 class Atan(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Atan", np.arctan
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -143,6 +153,7 @@ class Atan(Unary):
 
 @dataclass(frozen=True)
 class Sinh(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Sinh", np.sinh
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -151,6 +162,7 @@ class Sinh(Unary):
 
 @dataclass(frozen=True)
 class Cosh(Unary):
+    element_cost = costs.FUNCTION
     onnx, compute = "Cosh", np.cosh
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -159,6 +171,8 @@ class Cosh(Unary):
 
 @dataclass(frozen=True)
 class Tanh(Unary):
+    element_cost = costs.FUNCTION
+    half = True
     onnx, compute = "Tanh", np.tanh
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -167,6 +181,8 @@ class Tanh(Unary):
 
 @dataclass(frozen=True)
 class Erf(Unary):
+    element_cost = costs.FUNCTION
+    half = True
     onnx = "Erf"
 
     @staticmethod
@@ -186,6 +202,8 @@ def _sigmoid(x: Array) -> Array:
 
 @dataclass(frozen=True)
 class Sigmoid(Unary):
+    element_cost = costs.FUNCTION
+    half = True
     onnx, compute = "Sigmoid", _sigmoid
 
     def derivative(self, x: Value, y: Value) -> Value:
@@ -195,6 +213,8 @@ class Sigmoid(Unary):
 @dataclass(frozen=True)
 class Softplus(Unary):
     """log(1 + exp(x))."""
+
+    element_cost = costs.FUNCTION
 
     onnx = "Softplus"
 
@@ -225,6 +245,8 @@ def softplus_in_parts(x: Value) -> Value:
 class Softsign(Unary):
     """x / (1 + |x|)."""
 
+    half = True
+
     onnx = "Softsign"
 
     @staticmethod
@@ -239,6 +261,8 @@ class Softsign(Unary):
 @dataclass(frozen=True)
 class Relu(Unary):
     """max(x, 0); the slope at 0 is 0, as in Keras' backends."""
+
+    half = True
 
     float_only, onnx = False, "Relu"
 

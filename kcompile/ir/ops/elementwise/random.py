@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply, constant
-from kcompile.ir.dims import Dim, product
+from kcompile.ir.dims import Dim, Size, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.ir.ops.elementwise.comparison import bitwise_and, less, less_equal
@@ -53,6 +53,9 @@ class RandomBits(Op):
         if counter.rank != 0 or counter.dtype not in ("int64", "uint32"):
             raise IRError(f"needs an int64 or uint32 scalar as counter, got {counter}")
         return tensor_type("uint32", tuple(self.shape[axis] for axis in self.order))
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 4 * node.outputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         return [None]

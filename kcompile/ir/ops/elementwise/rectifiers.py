@@ -54,6 +54,8 @@ class Limited(Unary, abstract=True):
 class Clip(Limited):
     """``x`` limited to ``[low, high]``; the gradient is that of ``x`` within and at the limits, else zero."""
 
+    half = True
+
     low: float
     high: float
 
@@ -73,6 +75,8 @@ class CappedRelu(Limited):
     The slope at 0 is 0, at ``cap`` 1: Keras clips what relu gives. But of relu6, a function of its own in Keras'
     backends, it is 0 there too.
     """
+
+    half = True
 
     cap: float
 
@@ -147,6 +151,8 @@ class BetweenGrad(MaskedGrad):
 class LeakyRelu(Activation):
     """``x`` above 0, ``alpha * x`` elsewhere; the slope at 0 is ``alpha``, as in Keras' backends."""
 
+    half = True
+
     alpha: float
     onnx = "LeakyRelu"
 
@@ -189,6 +195,8 @@ class LeakySlope(Unary):
 @dataclass(frozen=True)
 class PRelu(Binary):
     """``x`` above 0, ``alpha * x`` below, with ``alpha`` that broadcasts to ``x``; the slope at 0 is 0, as in Keras."""
+
+    half = True
 
     name, onnx = "prelu", "PRelu"
 
@@ -250,6 +258,8 @@ class PReluSlope(Binary):
 @dataclass(frozen=True)
 class ThresholdedRelu(Activation):
     """``x`` above ``theta``, 0 elsewhere, of NaN too."""
+
+    half = True
 
     theta: float
     onnx = "ThresholdedRelu"

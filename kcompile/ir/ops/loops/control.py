@@ -75,6 +75,8 @@ def learning_phase() -> Value:
 class Select(Elementwise):
     """``x`` if the scalar ``condition`` holds, else ``y``; shapes broadcast."""
 
+    half = True
+
     onnx, compute = "Where", np.where
 
     def infer(self, condition: TensorType, x: TensorType, y: TensorType) -> TensorType:  # type: ignore[override]

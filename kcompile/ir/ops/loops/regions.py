@@ -18,6 +18,7 @@ from kcompile.ir.core import (
     Gradients,
     Graph,
     Input,
+    Node,
     Op,
     Value,
     apply,
@@ -25,7 +26,7 @@ from kcompile.ir.core import (
     make_node,
     toposort,
 )
-from kcompile.ir.dims import Dim, name_of
+from kcompile.ir.dims import Dim, Size, name_of
 from kcompile.ir.errors import IRError
 from kcompile.ir.interpret import interpret
 from kcompile.ir.ops.shapes.reshaping import expand
@@ -55,6 +56,10 @@ class RegionOp(Op, abstract=True):
             the op, and the indices of the inputs and of the outputs that it keeps.
         """
         raise NotImplementedError(type(self).__name__)
+
+    def flops(self, node: Node, size: Size) -> int:
+        """None of its own."""
+        return 0
 
 
 def region_input(label: str, type: TensorType) -> Value:

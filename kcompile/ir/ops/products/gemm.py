@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Value, apply
+from kcompile.ir.dims import Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.elementwise.functions import Add
@@ -17,6 +18,9 @@ from kcompile.ir.types import TensorType, same_dim
 @dataclass(frozen=True)
 class Gemm(Op):
     """``x @ y + bias`` of two matrices, each transposed first if asked, and a bias per column (ONNX Gemm)."""
+
+    half = True
+    heavy = True
 
     transpose_x: bool = False
     transpose_y: bool = False
@@ -39,6 +43,10 @@ class Gemm(Op):
     def evaluate(self, *arrays: Array) -> Array:
         x, y, bias = arrays
         return self.product.evaluate(x, y) + bias
+
+    def flops(self, node: Node, size: Size) -> int:
+        inner = node.inputs[0].shape[-2 if self.transpose_x else -1]
+        return (2 * size(inner) + 1) * node.outputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply
-from kcompile.ir.dims import Dim, product
+from kcompile.ir.dims import Dim, Size, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.elementwise.base import broadcastable
 from kcompile.ir.ops.shapes.axes import normalize_axes, normalize_axis
@@ -23,6 +23,9 @@ class MatMul(Op):
 
     Leading axes broadcast.
     """
+
+    half = True
+    heavy = True
 
     name: ClassVar[str] = "matmul"
     transpose_x: bool = False
@@ -45,6 +48,10 @@ class MatMul(Op):
             np.swapaxes(x, -1, -2) if self.transpose_x else x,
             np.swapaxes(y, -1, -2) if self.transpose_y else y,
         )
+
+    def flops(self, node: Node, size: Size) -> int:
+        inner = node.inputs[0].shape[-2 if self.transpose_x else -1]
+        return 2 * size(inner) * node.outputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (x, y), (g,) = inputs, grads

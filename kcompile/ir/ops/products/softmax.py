@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply
+from kcompile.ir.dims import Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.elementwise.functions import exp, mul, sub
@@ -31,6 +32,9 @@ class Softmax(Op):
     def evaluate(self, *arrays: Array) -> Array:
         powers = np.exp(_below_zero(arrays[0], self.axis))
         return powers / powers.sum(self.axis, keepdims=True)  # type: ignore[no-any-return]
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 4 * node.outputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (y,), (g,) = outputs, grads
@@ -60,6 +64,9 @@ class LogSoftmax(Op):
     def evaluate(self, *arrays: Array) -> Array:
         lowered = _below_zero(arrays[0], self.axis)
         return lowered - np.log(np.exp(lowered).sum(self.axis, keepdims=True))  # type: ignore[no-any-return]
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 4 * node.outputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (y,), (g,) = outputs, grads

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from kcompile.ir.core import Builder, Gradients, Graph, Node, Op, Value, apply, input_value, make_node
+from kcompile.ir.dims import Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.arrays.slicing import split, stack
@@ -146,6 +147,10 @@ class Recurrence(Op, abstract=True):
 
         finals, stacked = loop(step, operands.initial, sequences, self.reverse, self.unroll)
         return (*stacked[: self.sequence], *finals, *stacked[self.sequence :])
+
+    def flops(self, node: Node, size: Size) -> int:
+        """Each step multiplies the states with the recurrent kernel, and does some work on the gates."""
+        return (2 * size(node.inputs[1].shape[-2]) + 4) * node.inputs[0].type.elements(size)
 
     def lower(self, b: Builder, node: Node, *names: str) -> tuple[str, ...]:
         inputs = [input_value(f"operand_{i}", value.dtype, value.shape) for i, value in enumerate(node.inputs)]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Graph, Node, Op, Value, apply_multi, input_value
+from kcompile.ir.dims import Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.loops.regions import zeros_of
 from kcompile.ir.ops.recurrent.activations import activation_named
@@ -71,6 +72,8 @@ class RecurrentOperator(Op, abstract=True):
 
     ONNX Runtime's kernels turn NaN into a number when they add biases (1.31). This op, in NumPy, does not.
     """
+
+    aborts_if_empty = True  # LSTM and GRU of ONNX Runtime 1.31
 
     direction: str
     activations: tuple[str, ...]
@@ -141,6 +144,11 @@ class RecurrentOperator(Op, abstract=True):
     def _activations_of(self, direction: int) -> tuple[str, ...]:
         count = len(self.default_activations)
         return self.activations[direction * count : (direction + 1) * count]
+
+    def flops(self, node: Node, size: Size) -> int:
+        """Each step multiplies with all of ``w`` and ``r``."""
+        x, w, r = (value.type for value in node.inputs[:3])
+        return 2 * size(x.shape[0]) * size(x.shape[1]) * (w.elements(size) + r.elements(size))
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         raise IRError(f"{self.name} is for inference and has no gradient; take gradients before lower_recurrence")

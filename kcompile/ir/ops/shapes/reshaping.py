@@ -12,6 +12,7 @@ from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, V
 from kcompile.ir.dims import Dim, as_integers, divide_exactly, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.shapes.axes import check_permutation, inverse, normalize_axes, normalize_axis
+from kcompile.ir.ops.shapes.moving import Moving
 from kcompile.ir.types import TensorType, same_dim
 
 MULTIPLIED = 256
@@ -19,8 +20,12 @@ MULTIPLIED = 256
 
 
 @dataclass(frozen=True)
-class Reshape(Op):
+class Reshape(Moving):
     """The same elements in row-major order under another ``shape``."""
+
+    exact_on_sizes = True
+
+    free = True
 
     shape: tuple[Dim, ...]
 
@@ -89,8 +94,10 @@ def _smallest_group(source: Sequence[Dim], target: Sequence[Dim], i: int, j: int
 
 
 @dataclass(frozen=True)
-class Transpose(Op):
+class Transpose(Moving):
     """Axis ``i`` of the result is axis ``permutation[i]`` of the operand."""
+
+    exact_on_sizes = True
 
     permutation: tuple[int, ...]
 
@@ -116,8 +123,10 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True)
-class Expand(Op):
+class Expand(Moving):
     """Repetition along axes of size 1 (and new leading axes) up to ``shape``."""
+
+    exact_on_sizes = True
 
     shape: tuple[Dim, ...]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Value, apply, constant_of
-from kcompile.ir.dims import Dim, as_integers
+from kcompile.ir.dims import Dim, Size, as_integers
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType, dtype_name
 
@@ -25,6 +24,9 @@ class DimsVector(Op):
 
     def evaluate(self, *arrays: Array) -> Array:
         return np.array(self.dims, dtype=np.int64)
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 0
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         return []
@@ -50,6 +52,9 @@ class Iota(Op):
     def evaluate(self, *arrays: Array) -> Array:
         return np.arange(*as_integers([self.length]), dtype=self.dtype)
 
+    def flops(self, node: Node, size: Size) -> int:
+        return 0
+
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         return []
 
@@ -73,10 +78,6 @@ def iota(length: Dim, dtype: str = "int64") -> Value:
 
 # ---- values as sizes
 
-_EXACT_ON_SIZES = {
-    *("add", "sub", "mul", "reduce_sum", "reduce_prod", "stop_gradient"),
-    *("concat", "split", "slice", "gather", "reshape", "expand", "transpose"),
-}
 _MOST_SIZES = 64
 
 
@@ -103,27 +104,15 @@ def _symbolic(value: Value) -> Array | None:
         return _objects(op.dims)
     if isinstance(op, Iota):
         return _objects(range(op.length)) if isinstance(op.length, int) else None
-    if op.name not in _EXACT_ON_SIZES | {"cast", "div"}:
+    if not op.exact_on_sizes:
         return None
     operands = [_symbolic(operand) for operand in value.node.inputs]
-    if any(operand is None for operand in operands):
-        return None
     arrays: list[Array] = [operand for operand in operands if operand is not None]
-    if op.name == "cast":
-        return arrays[0]
-    results: Any
-    if op.name in ("gather", "div"):
-        known = all(isinstance(number, int) for number in arrays[1].flat)
-        if not known or (op.name == "div" and min(arrays[1].flat, default=1) <= 0):
-            return None
-        if op.name == "div" and any(isinstance(number, int) and number < 0 for number in arrays[0].flat):
-            return None  # the op truncates, sizes round down
-    if op.name == "div":
-        results = arrays[0] // arrays[1]
-    elif op.name == "gather":
-        results = op.evaluate(arrays[0], arrays[1].astype(np.int64))
-    else:
-        results = op.evaluate(*arrays)
+    if len(arrays) < len(operands):
+        return None
+    results = op.on_sizes(*arrays)
+    if results is None:
+        return None
     results = results if isinstance(results, tuple) else (results,)
     return np.asarray(results[value.index], dtype=object).reshape(value.type.static_shape)
 

@@ -13,15 +13,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcompile.ir.core import Array, Builder, Gradients, Value, apply
-from kcompile.ir.dims import Dim
+from kcompile.ir.core import Array, Builder, Gradients, Node, Value, apply
+from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import reduce_sum
 from kcompile.ir.ops.arrays.shaping import reshape
 from kcompile.ir.ops.elementwise.functions import add
 from kcompile.ir.ops.shapes.batching import all_stacked, merged
 from kcompile.ir.ops.spatial import convolution_lowering as lowering
-from kcompile.ir.ops.spatial.convolution_base import Convolution, FilterGradient, kernel_of
+from kcompile.ir.ops.spatial.convolution_base import (
+    Convolution,
+    FilterGradient,
+    conv_flops,
+    input_gradient_flops,
+    kernel_of,
+)
 from kcompile.ir.ops.spatial.convolution_weight_lowering import conv_weight_grad as lower_weight_grad
 from kcompile.ir.ops.spatial.spatial import (
     Pads,
@@ -39,6 +45,8 @@ from kcompile.ir.types import TensorType, same_dim
 @dataclass(frozen=True)
 class Conv(Convolution):
     """Cross-correlation of ``x`` with the filter ``w``, plus an optional ``bias`` per channel (ONNX Conv)."""
+
+    half = True
 
     def infer(self, x: TensorType, w: TensorType, bias: TensorType | None = None) -> TensorType:  # type: ignore[override]
         self.check(x.rank - 2, x, w, *([bias] if bias else []))
@@ -69,6 +77,9 @@ class Conv(Convolution):
             y += arrays[2].reshape(-1, *(1 for _ in counts))
         return self.back(y)
 
+    def flops(self, node: Node, size: Size) -> int:
+        return conv_flops(node, size, len(node.inputs) - 2)
+
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (x, w, *bias), (g,) = inputs, grads
         if g is None:
@@ -90,6 +101,8 @@ class ConvInputGrad(Convolution):
     As a layer of its own this is the transposed convolution: ``g`` is its input, the filter's last axis
     counts its channels (ONNX ConvTranspose). Then an optional ``bias`` per channel is added.
     """
+
+    half = True
 
     sizes: tuple[Dim, ...]
 
@@ -122,6 +135,9 @@ class ConvInputGrad(Convolution):
         if len(arrays) == 3:
             dx = dx + arrays[2].reshape(-1, *(1 for _ in sizes))
         return self.back(dx)
+
+    def flops(self, node: Node, size: Size) -> int:
+        return input_gradient_flops(node, size) + (len(node.inputs) - 2) * node.outputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g, w, *bias), (t,) = inputs, grads

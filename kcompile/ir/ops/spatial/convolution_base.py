@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.core import Array
-from kcompile.ir.dims import Dim
+from kcompile.ir.core import Array, Node
+from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.spatial.spatial import Pads, SpatialOp, output_size, rank_error
 from kcompile.ir.types import TensorType
@@ -21,6 +21,9 @@ class Convolution(SpatialOp, abstract=True):
 
     ``groups`` divides the input channels and the output channels; output channels are ordered by group.
     """
+
+    heavy = True
+    convolves = True
 
     strides: tuple[int, ...]
     pads: Pads
@@ -71,8 +74,31 @@ def kernel_of(w: TensorType) -> tuple[int, ...]:
     return w.static_shape[:-2]
 
 
+def conv_flops(node: Node, size: Size, added: int) -> int:
+    """Floating point operations of a convolution with the filter ``node.inputs[1]`` and so many terms added."""
+    return node.outputs[0].type.elements(size) * (_per_window(node, size) + added)
+
+
+def input_gradient_flops(node: Node, size: Size) -> int:
+    """The same for the input gradient: each element of the gradient meets its whole window."""
+    return node.inputs[0].type.elements(size) * _per_window(node, size)
+
+
+def filter_gradient_flops(node: Node, size: Size, kernel: Sequence[int]) -> int:
+    """The same for the filter gradient: each element of the gradient meets its window in each channel of its group."""
+    return 2 * node.inputs[1].type.elements(size) * math.prod(kernel) * size(node.outputs[0].shape[-2])
+
+
+def _per_window(node: Node, size: Size) -> int:
+    w = node.inputs[1].type
+    return 2 * w.elements(size) // max(size(w.shape[-1]), 1)
+
+
 @dataclass(frozen=True)
 class FilterGradient(Convolution, abstract=True):
     """The gradient with respect to a filter of spatial sizes ``kernel``."""
 
     kernel: tuple[int, ...]
+
+    def flops(self, node: Node, size: Size) -> int:
+        return filter_gradient_flops(node, size, self.kernel)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Node, Op
-from kcompile.ir.dims import Dim, floor_divide, product
+from kcompile.ir.dims import Dim, Size, floor_divide, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType, same_dim
 
@@ -74,6 +74,9 @@ class DepthRepeat(DepthOp):
         (x,) = arrays
         return self.spread(np.repeat(x.reshape(-1, self.count, 1, *x.shape[1:]), self.window, 2))
 
+    def flops(self, node: Node, size: Size) -> int:
+        return 0
+
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         x = node.inputs[0].type
         row = b.reshape(names[0], x, (self.volumes(x), self.count, 1, product(x.shape[1:])))
@@ -99,6 +102,9 @@ class DepthMaxGrad(DepthOp):
         gradient = g.reshape(-1, self.count, 1, *g.shape[1:])
         np.put_along_axis(chosen, parts.argmax(2)[:, :, None], gradient, axis=2)
         return self.spread(chosen)
+
+    def flops(self, node: Node, size: Size) -> int:
+        return node.inputs[1].type.elements(size)
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         g_type, x_type = (value.type for value in node.inputs)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Node, Op, Value, apply
-from kcompile.ir.dims import Dim, floor_divide, product
+from kcompile.ir.dims import Dim, Size, floor_divide, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.types import TensorType
 
@@ -49,6 +49,9 @@ class DepthWindows(Op):
         volumes = np.concatenate([volumes, np.zeros_like(volumes[:, :1])], 1)
         inside = [[at if 0 <= at < self.depth else self.depth for at in places] for places in self.places()]
         return volumes[:, inside].reshape(-1, x.shape[1] * len(self.offsets), *x.shape[2:])
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 0
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         x, y = node.inputs[0].type, node.outputs[0].type

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply
-from kcompile.ir.dims import Dim, divide_exactly
+from kcompile.ir.dims import Dim, Size, divide_exactly
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.shapes.axes import normalize_axis
 from kcompile.ir.ops.shapes.batching import merged, parted
@@ -61,6 +61,8 @@ class Enlarging(Op, abstract=True):
 class Enlarge(Enlarging):
     """``x`` with ``factors[i]`` times as many elements along axis ``i`` (ONNX Resize)."""
 
+    half = True
+
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
         self.check(x)
         return x.with_shape(tuple(n * factor for n, factor in zip(x.shape, self.factors, strict=True)))
@@ -77,6 +79,9 @@ class Enlarge(Enlarging):
                 share = share.astype(y.dtype).reshape(-1, *(1,) * (y.ndim - 1 - axis))
                 y = y.take(before, axis) * (1 - share) + y.take(after, axis) * share
         return y
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 4 * node.outputs[0].type.elements(size) if self.mode == "linear" else 0
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (g,) = grads
@@ -122,6 +127,9 @@ class EnlargeGrad(Enlarging):
                 np.add.at(total, after, g * share)
                 dx = np.moveaxis(total, 0, axis)
         return dx
+
+    def flops(self, node: Node, size: Size) -> int:
+        return (4 if self.mode == "linear" else 1) * node.inputs[0].type.elements(size)
 
     def vjp(self, inputs: Sequence[Value], outputs: Sequence[Value], grads: Gradients) -> Gradients:
         (t,) = grads

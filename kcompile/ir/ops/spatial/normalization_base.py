@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from kcompile.ir.core import Node, Op, Permutation, Value
+from kcompile.ir.dims import Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.arrays.reduction import count_along
 from kcompile.ir.types import TensorType, same_dim
@@ -36,6 +37,9 @@ class Normalization(Op, abstract=True):
     def count(self, x: Value) -> Value:
         """How many elements the statistics of each channel are taken over, as a scalar like ``x``."""
         return count_along(x, self.others(x.rank))
+
+    def flops(self, node: Node, size: Size) -> int:
+        return 4 * node.outputs[0].type.elements(size)
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """The same op along the moved axis; ``permutation`` is that of the first output, vectors stay."""

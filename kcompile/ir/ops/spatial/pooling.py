@@ -26,6 +26,8 @@ from kcompile.ir.types import TensorType, same_dim
 class MaxPool(Pooling):
     """The largest element of each window (ONNX MaxPool)."""
 
+    half = True
+
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
         return self.pooled(x)
 
@@ -103,6 +105,8 @@ class MaxPoolGather(Pooling):
 @dataclass(frozen=True)
 class AveragePool(Pooling):
     """The mean of each window, padding excluded (ONNX AveragePool)."""
+
+    half = True
 
     def infer(self, x: TensorType) -> TensorType:  # type: ignore[override]
         return self.pooled(x)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.core import Array
-from kcompile.ir.dims import Dim
+from kcompile.ir.core import Array, Node
+from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.spatial.spatial import (
     Pads,
@@ -78,3 +79,7 @@ class Pooling(SpatialOp, abstract=True):
         ):
             x[index] += part
         return crop(x, self.pads, sizes)
+
+    def flops(self, node: Node, size: Size) -> int:
+        read, made = (value.type.elements(size) for value in (node.inputs[0], node.outputs[0]))
+        return min(read, made) * math.prod(self.window)
