@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,11 @@ import onnxruntime
 from kcompile.ir import Graph, Op, Target, Value, input_value, interpret, named
 from kcompile.ir.core import Node
 from kcompile.ir.interpret import evaluate
+from kcompile.ir.ops.blocked.base import BlockedOp
+from kcompile.ir.ops.products.gemm import Gemm
+from kcompile.ir.ops.products.linalg import MatMul
+from kcompile.ir.ops.recurrent.base import Recurrence
+from kcompile.ir.ops.recurrent.operators import RecurrentOperator
 from kcompile.passes.autodiff import gradients
 from kcompile.passes.onnx.emit import emit
 from kcompile.passes.onnx.opsets import NATIVE
@@ -95,6 +101,53 @@ def check_types(graph: Graph, arrays: Sequence[np.ndarray]) -> None:
             array = np.asarray(array)
             assert (array.dtype.name, array.shape) == (value.dtype, value.shape), node
             known[value] = array
+
+
+# ---- facts
+
+
+def check_facts(node: Node) -> None:
+    """What the op says of itself has the right types; its operations are those of :func:`counted`, where that knows."""
+    flops, cost = node.op.flops(node, int), node.op.cost(node, int)
+    assert isinstance(flops, int)
+    assert flops >= 0
+    assert cost > 0 or node.op.free or 0 in {value.type.size for value in node.outputs}
+    assert isinstance(node.op.in_half(node), bool)
+    known = counted(node)
+    if known is not None:
+        expected, exact = known
+        assert flops == expected if exact else flops >= expected
+
+
+def counted(node: Node) -> tuple[int, bool] | None:
+    """The operations of a sum of products, by what it gives for ones, and whether that is exact; else ``None``.
+
+    A product of ones adds 1 to some result, so that the sum of all results is the number of products. Those with
+    padding are not among them, though kernels compute them.
+    """
+    op, shapes = node.op, [value.type.static_shape for value in node.inputs]
+    if isinstance(op, Recurrence):
+        projected = np.ones(shapes[0])
+        units = shapes[1][-2]
+        return projected.size * 4 + sum(2 * step.size * units for step in projected), True
+    if isinstance(op, RecurrentOperator):
+        x, w, r = (np.ones(shape) for shape in shapes[:3])
+        steps = [(row, direction) for row in x.reshape(-1, x.shape[-1]) for direction in range(len(w))]
+        return sum(2 * int((w[d] @ row).sum() + r[d].sum()) for row, d in steps), True
+    if not (op.convolves or isinstance(op, (MatMul, Gemm))):
+        return None
+    operands = [np.ones(shape, np.float32) for shape in shapes[:2]] + [np.zeros(shape) for shape in shapes[2:]]
+    products = int(np.asarray(evaluate(op, *operands)[0], np.float64).sum())
+    padded = any(pad for pair in getattr(op, "pads", ()) for pad in pair)
+    size = math.prod(node.outputs[0].type.static_shape)
+    return 2 * products + (len(shapes) - 2) * size, not padded and not isinstance(op, BlockedOp)
+
+
+def check_commutes(node: Node, inputs: Sequence[np.ndarray]) -> None:
+    """Exchanged operands give the same."""
+    expected, found = evaluate(node.op, *inputs), evaluate(node.op, *reversed(inputs))
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 # ---- gradients

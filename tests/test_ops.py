@@ -8,14 +8,16 @@ import pkgutil
 
 import pytest
 
-from kcompile.ir import OPS, apply, ops
+from kcompile.ir import OPS, Op, apply, ops
 from kcompile.ir.core import Leaf
 from kcompile.ir.ops.arrays.reduction import ReduceSum
 from kcompile.ir.ops.elementwise.functions import Exp, neg
 from tests.op_checks import (
     TARGETS,
     build,
+    check_commutes,
     check_emitted_gradient,
+    check_facts,
     check_gradient,
     check_onnx,
     check_permuted,
@@ -77,6 +79,16 @@ def test_onnx_runtime_computes_the_same_gradient(example: Example, target: str) 
     check_emitted_gradient(example, TARGETS[target])
 
 
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_facts(example: Example) -> None:
+    """Passes ask ops what they cost and what may be done with them; sums of products are counted independently."""
+    graph, arrays = build(example)
+    for node, inputs in nodes_with_inputs(graph, arrays, example.op):
+        check_facts(node)
+        if node.op.commutative:
+            check_commutes(node, inputs)
+
+
 def permuted_count(example: Example) -> int:
     graph, arrays = build(example)
     return sum(check_permuted(node, inputs) for node, inputs in nodes_with_inputs(graph, arrays, example.op))
@@ -94,6 +106,11 @@ def test_every_op_has_examples() -> None:
     covered = {example.op for example in EXAMPLES}
     assert not wanted - covered, f"ops without a row in tests/op_examples: {sorted(wanted - covered)}"
     assert not covered - wanted, f"rows for ops that do not exist: {sorted(covered - wanted)}"
+
+
+def test_every_op_says_what_it_costs() -> None:
+    """The base class refuses to: an op that forgets would count as nothing."""
+    assert not [name for name, op in OPS.items() if op.flops is Op.flops]
 
 
 def test_every_permuted_method_is_exercised() -> None:
