@@ -12,7 +12,10 @@ from kcompile import backend as K
 from kcompile.backend import activations as more
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, ShapeError
-from kcompile.objects.lookup import deserialize_keras_object, serialize_keras_object
+from kcompile.objects.configs import layer_from_config
+from kcompile.objects.lookup import deserialized
+from kcompile.objects.making import serialize_keras_object
+from kcompile.objects.registry import known, register
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
@@ -123,13 +126,13 @@ def mish(x: Any) -> Any:
 
 silu, hard_swish = swish, hard_silu
 
-_KNOWN: dict[str, Any] = {
+register("activation", {
     "softmax": softmax, "log_softmax": log_softmax, "elu": elu, "selu": selu, "softplus": softplus,
     "softsign": softsign, "relu": relu, "relu6": relu6, "leaky_relu": leaky_relu, "tanh": tanh,
     "sigmoid": sigmoid, "hard_sigmoid": hard_sigmoid, "hard_sigmoid_v3": hard_sigmoid_v3,
     "exponential": exponential, "linear": linear,
     "silu": swish, "swish": swish, "hard_silu": hard_silu, "hard_swish": hard_silu, "gelu": gelu, "mish": mish,
-}  # fmt: skip
+})  # fmt: skip
 
 
 def serialize(activation: Any) -> Any:
@@ -143,11 +146,9 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> A
     Raises:
         ValueError: unknown.
     """
-    if isinstance(name, Mapping) and name.get("class_name") not in (*_KNOWN, "function"):
-        from kcompile import layers
-
-        return layers.deserialize(name, custom_objects)
-    return deserialize_keras_object(name, _KNOWN, custom_objects, "activation")
+    if isinstance(name, Mapping) and name.get("class_name") not in (*known("activation"), "function"):
+        return layer_from_config(name, custom_objects)
+    return deserialized(name, "activation", custom_objects)
 
 
 def get(identifier: Any) -> Any:

@@ -13,12 +13,9 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import check_number, raise_unknown_argument
-from kcompile.objects.lookup import (
-    deserialize_keras_object,
-    lookup,
-    names_of,
-    serialize_keras_object,
-)
+from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.making import names_of, serialize_keras_object
+from kcompile.objects.registry import register
 
 
 class Constraint:
@@ -125,7 +122,7 @@ non_neg = nonneg = NonNeg
 unit_norm = unitnorm = UnitNorm
 min_max_norm = MinMaxNorm
 
-_KNOWN: dict[str, Any] = names_of(globals(), Constraint)
+register("constraint", names_of(globals(), Constraint))
 
 
 def serialize(constraint: Any) -> Any:
@@ -139,7 +136,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     Raises:
         ValueError: unknown.
     """
-    return deserialize_keras_object(config, _KNOWN, custom_objects, "constraint")
+    return deserialized(config, "constraint", custom_objects)
 
 
 def get(identifier: Any) -> Any:
@@ -148,7 +145,7 @@ def get(identifier: Any) -> Any:
     Raises:
         ValueError: an unknown name. TypeError: something else.
     """
-    return lookup(identifier, "constraint", _KNOWN)
+    return lookup(identifier, "constraint")
 
 
 __getattr__ = absent(__name__)

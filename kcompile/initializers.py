@@ -20,12 +20,9 @@ from numpy.typing import NDArray
 from kcompile.common import config as settings
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import ShapeError, check_int, check_number, check_one_of
-from kcompile.objects.lookup import (
-    deserialize_keras_object,
-    lookup,
-    names_of,
-    serialize_keras_object,
-)
+from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.making import names_of, serialize_keras_object
+from kcompile.objects.registry import register
 
 Array = NDArray[Any]
 Shape = Sequence[int]
@@ -351,7 +348,7 @@ identity = IdentityInitializer = Identity
 orthogonal = OrthogonalInitializer = Orthogonal
 
 _SCALINGS = (glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal)
-_KNOWN: dict[str, Any] = {**names_of(globals(), Initializer), **{item.__name__: item for item in _SCALINGS}}
+register("initializer", {**names_of(globals(), Initializer), **{item.__name__: item for item in _SCALINGS}})
 
 
 def serialize(initializer: Any) -> Any:
@@ -365,7 +362,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     Raises:
         ValueError: unknown.
     """
-    found = deserialize_keras_object(config, _KNOWN, custom_objects, "initializer")
+    found = deserialized(config, "initializer", custom_objects)
     return found() if found in _SCALINGS else found
 
 
@@ -375,7 +372,7 @@ def get(identifier: Any) -> Any:
     Raises:
         ValueError: an unknown name. TypeError: something else.
     """
-    found = lookup(identifier, "initializer", _KNOWN)
+    found = lookup(identifier, "initializer")
     return found() if found in _SCALINGS else found
 
 

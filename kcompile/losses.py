@@ -17,7 +17,9 @@ from kcompile.common import config
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, check_number, check_one_of
 from kcompile.common.signatures import bound_arguments, with_signature
-from kcompile.objects.lookup import deserialize_keras_object, lookup, names_of, serialize_keras_object
+from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.making import names_of, serialize_keras_object
+from kcompile.objects.registry import register
 from kcompile.symbolic.target_shapes import matched, weights_for
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
 
@@ -282,7 +284,7 @@ SparseCategoricalCrossentropy = _class(
 
 # ---- finding them
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: value
     for name, value in list(globals().items())
     if callable(value)
@@ -290,7 +292,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     and getattr(value, "__module__", "") == __name__
     and not name.startswith("_")
 }
-_KNOWN: dict[str, Any] = {**_FUNCTIONS, **names_of(globals(), LossFunctionWrapper)}
+register("loss", {**FUNCTIONS, **names_of(globals(), LossFunctionWrapper)})
 _KINDS = {
     "binary_crossentropy": "binary",
     "categorical_crossentropy": "categorical",
@@ -304,7 +306,7 @@ def get(identifier: Any) -> Any:
     Raises:
         ValueError: an unknown name (with near matches). TypeError: something else.
     """
-    return lookup(identifier, "loss", _KNOWN)
+    return lookup(identifier, "loss")
 
 
 def serialize(loss: Any) -> Any:
@@ -318,13 +320,13 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     Raises:
         ValueError: an unknown name.
     """
-    return deserialize_keras_object(config, _KNOWN, custom_objects, "loss")
+    return deserialized(config, "loss", custom_objects)
 
 
 def target_kind(loss: Any) -> str:
     """What targets the loss takes: ``same``, ``binary``, ``categorical``, ``sparse``, or ``any`` for a user's own."""
     function = function_of(loss)
-    if function in _FUNCTIONS.values():
+    if function in FUNCTIONS.values():
         return _KINDS.get(function.__name__, "same")
     return "any"
 

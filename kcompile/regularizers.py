@@ -15,12 +15,9 @@ import numpy as np
 from kcompile import backend as K
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import ShapeError, check_number, check_one_of, raise_unknown_argument
-from kcompile.objects.lookup import (
-    deserialize_keras_object,
-    lookup,
-    names_of,
-    serialize_keras_object,
-)
+from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.making import names_of, serialize_keras_object
+from kcompile.objects.registry import register
 
 
 class Regularizer:
@@ -145,7 +142,7 @@ _FUNCTIONS = {
     "activity_l2": l2,
     "activity_l1l2": l1_l2,
 }
-_KNOWN: dict[str, Any] = {**names_of(globals(), Regularizer), **_FUNCTIONS}
+register("regularizer", {**names_of(globals(), Regularizer), **_FUNCTIONS})
 
 
 def serialize(regularizer: Any) -> Any:
@@ -159,7 +156,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     Raises:
         ValueError: unknown.
     """
-    found = deserialize_keras_object(config, _KNOWN, custom_objects, "regularizer")
+    found = deserialized(config, "regularizer", custom_objects)
     return found() if found in _FUNCTIONS.values() else found
 
 
@@ -169,7 +166,7 @@ def get(identifier: Any) -> Any:
     Raises:
         ValueError: an unknown name. TypeError: something else.
     """
-    found = lookup(identifier, "regularizer", _KNOWN)
+    found = lookup(identifier, "regularizer")
     return found() if found in _FUNCTIONS.values() else found
 
 

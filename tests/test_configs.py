@@ -14,9 +14,12 @@ from kcompile import constraints, initializers, layers, losses, metrics, optimiz
 from kcompile import layers as L
 from kcompile.engine.layer import Layer
 from kcompile.models import Input, Model, Sequential, model_from_config, model_from_json, model_from_yaml
+from kcompile.objects.custom import custom_object_scope
 from kcompile.objects.dialects.reader import Generation, generation_of
-from kcompile.objects.lookup import custom_object_scope, deserialize_keras_object, serialize_keras_object
+from kcompile.objects.lookup import deserialize_keras_object
+from kcompile.objects.making import serialize_keras_object
 from kcompile.objects.plain import plain
+from kcompile.objects.registry import known
 from tests.golden import load
 from tests.golden.cases.configs import CASES
 from tests.layer_samples import SAMPLES, doubled
@@ -42,10 +45,11 @@ BASES = {"Metric", "Loss", "Optimizer", "Initializer", "Regularizer", "Constrain
 def classes() -> list[tuple[str, type]]:
     """All classes of the registries but layers, whose samples are their own."""
     found = []
-    for kind, module in MODULES.items():
+    for kind in MODULES:
         if kind != "layers":
-            known = {item for item in module._KNOWN.values() if isinstance(item, type)}
-            found += [(kind, cls) for cls in sorted(known, key=lambda cls: cls.__name__) if cls.__name__ not in BASES]
+            singular = "loss" if kind == "losses" else kind.removesuffix("s")
+            own = {item for item in known(singular).values() if isinstance(item, type)}
+            found += [(kind, cls) for cls in sorted(own, key=lambda cls: cls.__name__) if cls.__name__ not in BASES]
     return found
 
 

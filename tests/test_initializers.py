@@ -10,7 +10,7 @@ import pytest
 from kcompile import backend as K
 from kcompile import initializers
 from kcompile.initializers import VarianceScaling, compute_fans
-from kcompile.objects.lookup import CustomObjectScope
+from kcompile.objects.custom import CustomObjectScope
 
 NAMES = [
     "zero", "zeros", "Zeros", "one", "ones", "Ones", "constant", "Constant", "uniform", "random_uniform",

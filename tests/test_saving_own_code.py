@@ -16,7 +16,7 @@ import pytest
 import kcompile as keras
 from kcompile import layers as L
 from kcompile.models import Model, Sequential, load_model, model_from_json
-from kcompile.objects import lookup as generic_utils
+from kcompile.objects import custom
 from tests.saving_samples import assert_equal, saved, small
 
 X = np.array([[1.0, -2.0, 3.0]], "float32")
@@ -26,9 +26,9 @@ X = np.array([[1.0, -2.0, 3.0]], "float32")
 
 @pytest.fixture
 def registry() -> Iterator[None]:
-    before = dict(generic_utils._custom_objects), dict(generic_utils._registered)
+    before = dict(custom.get_custom_objects()), dict(custom._registered)
     yield
-    for table, old in zip((generic_utils._custom_objects, generic_utils._registered), before, strict=True):
+    for table, old in zip((custom.get_custom_objects(), custom._registered), before, strict=True):
         table.clear()  # type: ignore[attr-defined]
         table.update(old)  # type: ignore[attr-defined]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys as _sys
+
 from kcompile.backend.activations import (
     elu,
     erf,
@@ -144,6 +146,7 @@ from kcompile.common.config import (
     set_image_dim_ordering,
     set_learning_phase,
 )
+from kcompile.objects.registry import register as _register
 from kcompile.symbolic.advice import names_of_k
 from kcompile.symbolic.functions import (
     Function,
@@ -181,6 +184,8 @@ from kcompile.symbolic.variable import (
 _BACKEND = backend()
 
 __getattr__ = absent(__name__)
+
+_register("backend", {"K": _sys.modules[__name__]})
 
 __all__ = [
     "_BACKEND",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from kcompile.common.advice import without_samples
+from kcompile.common.errors import did_you_mean
+from kcompile.objects.registry import known
 from kcompile.symbolic.tensor import Tensor
 
 
@@ -27,25 +29,20 @@ def on_axes(x: Tensor, expected: int) -> str:
 
 def on_loss_name(name: object) -> str:
     """For what is no loss but another argument of ``compile``."""
-    from kcompile import metrics, optimizers
-
     if not isinstance(name, str):
         return ""
     wanted = name.lower()
-    if wanted in optimizers._KNOWN:
+    if wanted in known("optimizer"):
         return "that is an optimizer, which comes first: compile(optimizer, loss)"
-    if wanted in metrics._KNOWN or wanted in ("accuracy", "acc"):
+    if wanted in known("metric") or wanted in ("accuracy", "acc"):
         return f"that is a metric, for metrics=[{name!r}], and no loss"
     return ""
 
 
 def on_attribute(layer: object, name: str) -> str:
     """For a name that a layer or model does not have."""
-    from kcompile.common.errors import did_you_mean
-    from kcompile.models.sequential import Sequential
-
-    if name in ("predict_classes", "predict_proba") and not isinstance(layer, Sequential):
+    if name in ("predict_classes", "predict_proba"):
         return "; Sequential models have it: use predict(x)" + (".argmax(axis=-1)" if name == "predict_classes" else "")
     if name.startswith("_"):
         return ""
-    return did_you_mean(name, [known for known in dir(layer) if not known.startswith("_")])
+    return did_you_mean(name, [each for each in dir(layer) if not each.startswith("_")])

@@ -20,8 +20,8 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
+from kcompile.objects.custom import get_registered_name
 from kcompile.objects.dialects import conventions
-from kcompile.objects.lookup import get_registered_name
 from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:

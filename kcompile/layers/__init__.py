@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 from kcompile.common.absent_names import absent
+from kcompile.engine import added_layers, op_layer
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.layers import convolutional_recurrent as convolutional_recurrent
+from kcompile.layers import operations
 from kcompile.layers.advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from kcompile.layers.convolutional.convolution import (
     Conv1D,
@@ -137,9 +138,15 @@ from kcompile.layers.recurrent.conv_lstm import (
 from kcompile.layers.wrappers.bidirectional import Bidirectional
 from kcompile.layers.wrappers.time_distributed import TimeDistributed
 from kcompile.layers.wrappers.wrapper import Wrapper
-from kcompile.objects.lookup import names_of, serialize_keras_object
+from kcompile.objects.configs import layer_from_config
+from kcompile.objects.making import names_of, serialize_keras_object
+from kcompile.objects.registry import register
 
-_CLASSES: dict[str, type] = names_of(globals(), Layer)
+register("layer", names_of(globals(), Layer))
+_OF_FILES_ONLY = (
+    added_layers.AddLoss, added_layers.AddMetric, op_layer.OpLayer, operations.SlicingOpLambda, operations.TFOpLambda,
+)  # fmt: skip
+register("layer", {cls.__name__: cls for cls in _OF_FILES_ONLY})
 
 
 def serialize(layer: Layer) -> dict[str, Any]:
@@ -157,24 +164,7 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     Raises:
         ValueError: unknown classes, or a configuration that does not fit its class.
     """
-    from kcompile.objects import configs
-
-    with configs.reading("the configuration does not describe a layer"):
-        return configs.build(configs.read(config, custom_objects, kind="layer"), custom_objects)
-
-
-@functools.cache
-def known_classes() -> dict[str, type]:
-    """The layers and models by the names that files have for them."""
-    from kcompile.engine.added_layers import AddLoss, AddMetric
-    from kcompile.engine.op_layer import OpLayer
-    from kcompile.layers.operations import SlicingOpLambda, TFOpLambda
-    from kcompile.models.model import Model
-    from kcompile.models.sequential import Sequential
-
-    models = {"Model": Model, "Functional": Model, "Sequential": Sequential}
-    operations = {"OpLayer": OpLayer, "TFOpLambda": TFOpLambda, "SlicingOpLambda": SlicingOpLambda}
-    return {**_CLASSES, **models, **operations, "AddLoss": AddLoss, "AddMetric": AddMetric}
+    return layer_from_config(config, custom_objects)
 
 
 __getattr__ = absent(__name__)

@@ -47,6 +47,7 @@ from kcompile.metrics.confusion import (
     TruePositives,
 )
 from kcompile.metrics.functions import (
+    FUNCTIONS,
     accuracy,
     binary_accuracy,
     categorical_accuracy,
@@ -84,24 +85,17 @@ from kcompile.metrics.means import (
     SquaredHinge,
     TopKCategoricalAccuracy,
 )
-from kcompile.objects.lookup import (
-    deserialize_keras_object,
-    get_custom_objects,
-    lookup,
-    serialize_keras_object,
-)
+from kcompile.objects.custom import in_force
+from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.making import names_of, serialize_keras_object
+from kcompile.objects.registry import register
 
 acc = ACC = accuracy
 cosine = cosine_proximity = cosine_similarity
 
-_KNOWN: dict[str, Any] = {
-    name: value
-    for name, value in list(globals().items())
-    if name[0] != "_" and getattr(value, "__module__", "").startswith(("kcompile.metrics", "kcompile.losses"))
-}
-
+_ALIASES = {"acc": acc, "ACC": ACC, "cosine": cosine, "cosine_proximity": cosine_proximity}
 # Every loss is a metric too, by each of its names, where no metric has that name.
-_KNOWN = {**_losses._FUNCTIONS, **_KNOWN}
+register("metric", {**_losses.FUNCTIONS, **names_of(globals(), Metric), "Metric": Metric, **FUNCTIONS, **_ALIASES})
 
 
 def get(identifier: Any) -> Any:
@@ -110,7 +104,7 @@ def get(identifier: Any) -> Any:
     Raises:
         ValueError: an unknown name (with near matches). TypeError: something else.
     """
-    return lookup(identifier, "metric", _KNOWN)
+    return lookup(identifier, "metric")
 
 
 def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) -> Metric:
@@ -130,7 +124,7 @@ def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) ->
 
     if isinstance(identifier, Metric):
         return identifier
-    if is_word(identifier) and identifier not in get_custom_objects():
+    if is_word(identifier) and identifier not in in_force():
         return ChosenMetric(identifier, output_shape, loss)
     found = get(identifier)
     if isinstance(found, Metric):
@@ -152,7 +146,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     Raises:
         ValueError: an unknown name.
     """
-    return deserialize_keras_object(config, _KNOWN, custom_objects, "metric")
+    return deserialized(config, "metric", custom_objects)
 
 
 __getattr__ = absent(__name__)

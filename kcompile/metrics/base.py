@@ -11,12 +11,17 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.backend import math as m
+from kcompile.backend.nn import switch
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.layer import Layer
 from kcompile.engine.notes import caller, made_now
 from kcompile.ir.ops.arrays import shaping
+from kcompile.ir.ops.arrays.multiplied import reduce_prod
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.substitution import substitute
-from kcompile.objects.lookup import serialize_keras_object
+from kcompile.metrics.functions import target_kind
+from kcompile.objects.lookup import lookup
+from kcompile.objects.making import serialize_keras_object
 from kcompile.symbolic.concrete import evaluated
 from kcompile.symbolic.functions import Function
 from kcompile.symbolic.target_shapes import matched
@@ -54,8 +59,7 @@ class Metric(Layer):
                 return self._update(traced, args, options)
 
             cls.update_state = functools.wraps(traced)(update_state)  # type: ignore[method-assign]  # the same one
-        ours = cls.__module__.startswith("kcompile.")
-        if "result" in cls.__dict__ and "value" not in cls.__dict__ and not ours:
+        if "result" in cls.__dict__ and "value" not in cls.__dict__:
             cls.value = Metric.value  # type: ignore[method-assign]  # not the shortcut of a class above
 
     def add_weight(self, name: Any = None, shape: Any = (), initializer: Any = "zeros", **kwargs: Any) -> Variable:
@@ -218,6 +222,8 @@ class Mean(Reduce):
     def __init__(self, name: str | None = "mean", dtype: str | None = None) -> None:
         super().__init__(name, dtype)
 
+    value = Reduce.value
+
     def result(self) -> Tensor:
         return divide_no_nan(self.total, self.count)
 
@@ -229,6 +235,8 @@ class Sum(Reduce):
 
     def __init__(self, name: str | None = "sum", dtype: str | None = None) -> None:
         super().__init__(name, dtype)
+
+    value = Reduce.value
 
     def result(self) -> Tensor:
         return Tensor(self.total.value)
@@ -254,8 +262,6 @@ class MeanMetricWrapper(Mean):
         return self._added(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
 
     def _matched(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Tensor, Tensor]:
-        from kcompile.metrics.functions import target_kind
-
         kind = "any" if self._fn_kwargs.get("axis", -1) != -1 else target_kind(self._fn)
         return matched(as_tensor(y_true), as_tensor(y_pred), kind, self.name, sample_weight is not None)
 
@@ -267,9 +273,7 @@ class MeanMetricWrapper(Mean):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A new metric from :meth:`get_config`; a function given by name is a known or a custom one."""
-        from kcompile import metrics
-
-        return cls(**{key: metrics.get(value) if key == "fn" else value for key, value in config.items()})
+        return cls(**{key: lookup(value, "metric") if key == "fn" else value for key, value in config.items()})
 
 
 # ---- helpers
@@ -295,8 +299,6 @@ def weighted(values: Tensor, sample_weight: Any) -> tuple[Tensor, Tensor]:
 
 def divide_no_nan(x: Any, y: Any) -> Tensor:
     """x / y, and 0 where y is 0."""
-    from kcompile.backend.nn import switch
-
     y = as_float(y)
     zero = m.equal(y, 0.0)
     return switch(zero, as_float(x) * 0.0, as_float(x) / switch(zero, y + 1.0, y))
@@ -304,9 +306,6 @@ def divide_no_nan(x: Any, y: Any) -> Tensor:
 
 def _size_of(values: Tensor) -> ir.Value:
     """How many values there are, as a floating point scalar."""
-    from kcompile.ir.ops.arrays.multiplied import reduce_prod
-    from kcompile.ir.ops.elementwise import functions as elementwise
-
     sizes = shaping.dims_vector(values.value.shape)
     return elementwise.cast(reduce_prod(sizes), values.dtype)
 

@@ -7,6 +7,7 @@ from typing import Any
 from kcompile import losses
 from kcompile.metrics import functions
 from kcompile.metrics.base import MeanMetricWrapper, Update
+from kcompile.objects.registry import claim
 from kcompile.symbolic.tensor import as_tensor
 
 Shape = tuple[int | None, ...]
@@ -68,5 +69,7 @@ class ChosenMetric(MeanMetricWrapper):
         self._fn = self.forms[form_of(self.loss_kind, tuple(y_true.shape), tuple(y_pred.shape))]
         return super().update_state(y_true, y_pred, sample_weight)
 
+
+claim(ChosenMetric)
 
 __all__ = ["WORDS", "ChosenMetric", "form_of", "is_word"]

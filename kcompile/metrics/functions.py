@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kcompile import losses
 from kcompile.backend import math as m
 from kcompile.backend import nn
 from kcompile.common import config
+from kcompile.common.errors import check_number
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
@@ -102,8 +104,6 @@ def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
     Raises:
         ValueError: beta is negative.
     """
-    from kcompile.common.errors import check_number
-
     square = check_number("fbeta_score", "beta", beta, minimum=0) ** 2
     p, r = precision(y_true, y_pred), recall(y_true, y_pred)
     score = (1 + square) * (p * r) / (square * p + r + config.epsilon())
@@ -125,6 +125,7 @@ _KINDS: dict[Any, str] = {
     sparse_top_k_categorical_accuracy: "sparse",
     **dict.fromkeys((cosine_similarity, matthews_correlation, precision, recall, fbeta_score, fmeasure), "same"),
 }
+FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _KINDS}
 
 
 def target_kind(function: Any) -> str:

@@ -11,11 +11,13 @@ from kcompile.common import loading, ways
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.user_code import culprit
 from kcompile.ir.errors import IRError
+from kcompile.objects.custom import CustomObjectScope
 from kcompile.objects.dialects import conventions
 from kcompile.objects.dialects.conventions import Convention
 from kcompile.objects.dialects.lambdas import of_stored_code
 from kcompile.objects.dialects.reader import convention_of, upgraded
-from kcompile.objects.lookup import CustomObjectScope, made_from
+from kcompile.objects.making import made_from
+from kcompile.objects.registry import known
 from kcompile.objects.structure import check_structure
 
 
@@ -125,6 +127,16 @@ def read(
         return upgraded(config, custom_objects, keras_version, safe_mode, kind)
 
 
+def layer_from_config(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """A new layer (or model) from its class name and configuration, as any version of Keras writes it.
+
+    Raises:
+        ValueError: unknown classes, or a configuration that does not fit its class.
+    """
+    with reading("the configuration does not describe a layer"):
+        return build(read(config, custom_objects, kind="layer"), custom_objects)
+
+
 def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The layer or model of a configuration that :func:`read` returned.
 
@@ -133,8 +145,6 @@ def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
     Raises:
         ValueError: a configuration that does not fit its class.
     """
-    from kcompile import layers
-
     if not isinstance(config, Mapping):
         raise KCompileError(f"a layer is a dict with 'class_name' and 'config', got {shown(config)}")
     with _sharing() as made, CustomObjectScope(custom_objects or {}):
@@ -143,7 +153,7 @@ def build(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
             raise KCompileError(f"a shared_object_id is a number, got {shown(shared)}")
         if shared is not None and shared in made:
             return made[shared]
-        layer = made_from(config, layers.known_classes(), custom_objects, "layer")
+        layer = made_from(config, known("layer"), custom_objects, "layer")
         if (file := loading.current()) is not None:
             file.restore_seeds(layer)
         if (convention := conventions.of_file()) is not None:
@@ -175,13 +185,12 @@ def _sharing() -> Iterator[dict[Any, Any]]:
 
 def _build_weights(layer: Any, build_config: Any) -> None:
     """Give a model that does not know its input (subclassed, or Sequential) the shape that Keras recorded."""
-    from kcompile.engine.network import Network
-
     if build_config is not None and (own := getattr(type(layer), "build_from_config", None)) is not None:
         own(layer, build_config)
         return
     shape = build_config.get("input_shape") if isinstance(build_config, Mapping) else None
-    if shape is None or not isinstance(layer, Network) or layer._functional or layer.built:
+    # Layers are built when they are called, and models of inputs and outputs have been.
+    if shape is None or getattr(layer, "_functional", True) or layer.built:
         return
     try:
         layer.build(_as_tuples(shape))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import KCompileError, shown
+from kcompile.objects.custom import get_registered_name
 from kcompile.objects.dialects import lambdas
-from kcompile.objects.lookup import FunctionName, get_registered_name
+from kcompile.objects.making import FunctionName
 
 
 def plain(value: Any, owner: str = "the object") -> Any:

@@ -1,27 +1,92 @@
-"""The classes and functions that a configuration can name: tables, by kind. Nothing else is ever looked up."""
+"""The classes and functions that a configuration can name, by kind. Nothing else is ever looked up.
+
+This file knows no family of them: each registers its table, and is loaded when its kind is first asked for.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+import importlib
+from collections.abc import Hashable, Mapping
 from typing import Any
 
-from kcompile.objects.lookup import in_any_case
+HOMES: dict[str, tuple[str, ...]] = {
+    "layer": ("kcompile.layers", "kcompile.models"),
+    "activation": ("kcompile.activations",),
+    "initializer": ("kcompile.initializers",),
+    "regularizer": ("kcompile.regularizers",),
+    "constraint": ("kcompile.constraints",),
+    "loss": ("kcompile.losses",),
+    "metric": ("kcompile.metrics",),
+    "optimizer": ("kcompile.optimizers",),
+    "backend": ("kcompile.backend",),
+}
+"""The modules that register what there is of a kind, in this order."""
 
-KINDS = ("layer", "activation", "initializer", "regularizer", "constraint", "loss", "metric", "optimizer")
+KINDS = tuple(kind for kind in HOMES if kind != "backend")
+"""The kinds of what files can name."""
+
+_tables: dict[str, dict[str, Any]] = {kind: {} for kind in HOMES}
+_kinds: dict[type, str] = {}
+_ours: set[Any] = set()
+_loaded: set[str] = set()
 
 
-@functools.cache
+def register(kind: str, table: Mapping[str, Any]) -> None:
+    """Add the classes and functions of a family to those of its kind, by the names that files have for them."""
+    _tables[kind].update(table)
+    for item in table.values():
+        if isinstance(item, type):
+            _kinds.setdefault(item, kind)
+            claim(item)
+        else:
+            _ours.add(item)
+
+
+def claim(*classes: type) -> None:
+    """Note classes as ours, with those from which they derive; for the few that no file can name."""
+    for cls in classes:
+        _ours.update(base for base in cls.__mro__ if base is not object)
+
+
 def known(kind: str) -> Mapping[str, Any]:
-    """What kcompile itself knows of one kind, by name."""
-    from kcompile import activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
+    """What there is of one kind, by name."""
+    if kind not in _loaded:
+        for home in HOMES[kind]:
+            importlib.import_module(home)
+        _loaded.add(kind)
+    return _tables[kind]
 
-    modules = {
-        "activation": activations, "initializer": initializers, "regularizer": regularizers,
-        "constraint": constraints, "loss": losses, "metric": metrics, "optimizer": optimizers,
-    }  # fmt: skip
-    table: Mapping[str, Any] = layers.known_classes() if kind == "layer" else modules[kind]._KNOWN
-    return table
+
+def find(name: str, kind: str | None) -> Any:
+    """The class or function of that name, or ``None``; without a kind, in all tables."""
+    for each in KINDS if kind is None else (kind, "layer") if kind == "activation" else (kind,):
+        table = known(each)
+        if name in table:
+            return table[name]
+        near = in_any_case(name, table) if kind not in (None, "layer") and each != "layer" else None
+        if near is not None:
+            return table[near]
+    return None
+
+
+def names(kind: str | None) -> list[str]:
+    """The names that :func:`find` knows, for "did you mean"."""
+    return [name for each in (KINDS if kind is None else (kind,)) for name in known(each)]
+
+
+def in_any_case(name: str, table: Mapping[str, Any], configured: bool = False) -> str | None:
+    """The name of the table that differs from ``name`` in upper and lower case only, as in Keras 2.3; or ``None``.
+
+    ``configured``: there are arguments with it, so that of a class and a function the class is meant.
+    """
+    found = [key for key in table if key.lower() == name.lower()]
+    wanted = [key for key in found if isinstance(table[key], type) == configured]
+    return next(iter(wanted or found), None)
+
+
+def kind_of(item: Any) -> str | None:
+    """The kind of a class that files can name; ``None`` for anything else, a user's class that derives from it too."""
+    return _kinds.get(item) if isinstance(item, type) and is_ours(item) else None
 
 
 def kind_of_key(key: str) -> str | None:
@@ -34,17 +99,25 @@ def kind_of_key(key: str) -> str | None:
     return {"optimizer": "optimizer", "optimizer_config": "optimizer"}.get(key)
 
 
-def find(name: str, kind: str | None) -> Any:
-    """The class or function of that name, or ``None``; without a kind, in all tables."""
-    for each in KINDS if kind is None else (kind, "layer") if kind == "activation" else (kind,):
-        if name in known(each):
-            return known(each)[name]
-        near = in_any_case(name, known(each)) if kind not in (None, "layer") and each != "layer" else None
-        if near is not None:
-            return known(each)[near]
-    return None
+# ---- what is a user's own
 
 
-def names(kind: str | None) -> list[str]:
-    """The names that :func:`find` knows, for "did you mean"."""
-    return [name for each in (KINDS if kind is None else (kind,)) for name in known(each)]
+def is_ours(item: Any) -> bool:
+    """Whether a class or function is one of this package, and not a user's that derives from it or stands beside it."""
+    if item is object or not isinstance(item, Hashable):
+        return False
+    if item not in _ours:
+        for kind in KINDS:
+            known(kind)
+    return item in _ours
+
+
+def our_base(cls: type) -> type:
+    """The class itself, or the first from which it derives, that is ours."""
+    return next(base for base in cls.__mro__ if is_ours(base))
+
+
+def users_own(cls: type, name: str) -> bool:
+    """Whether a user wrote what a class has under a name: as a class of ours has it, it counts as ours."""
+    definer = next((base for base in cls.__mro__ if name in vars(base)), object)
+    return definer is not object and not is_ours(definer)

@@ -7,14 +7,16 @@ from typing import Any
 
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, KCompileError
-from kcompile.objects.lookup import deserialize_keras_object, lookup, serialize_keras_object
+from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.making import serialize_keras_object
+from kcompile.objects.registry import register
 from kcompile.optimizers.base import Optimizer
 from kcompile.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
 
 sgd, rmsprop, adagrad, adadelta, adam, adamax, nadam = SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam
 
 _CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam)
-_KNOWN = {**{cls.__name__: cls for cls in _CLASSES}, **{cls.__name__.lower(): cls for cls in _CLASSES}}
+register("optimizer", {**{cls.__name__: cls for cls in _CLASSES}, **{cls.__name__.lower(): cls for cls in _CLASSES}})
 
 
 def serialize(optimizer: Optimizer) -> Any:
@@ -28,7 +30,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     Raises:
         ValueError: an unknown class.
     """
-    return deserialize_keras_object(config, _KNOWN, custom_objects, "optimizer")
+    return deserialized(config, "optimizer", custom_objects)
 
 
 def get(identifier: Any) -> Any:
@@ -41,7 +43,7 @@ def get(identifier: Any) -> Any:
         return identifier
     if callable(identifier) and not isinstance(identifier, type):
         raise DataTypeError(f"optimizer must be a name, a configuration or an Optimizer, got {identifier!r}")
-    found = lookup(identifier, "optimizer", _KNOWN)
+    found = lookup(identifier, "optimizer")
     if found is None:
         raise DataTypeError("optimizer must be a name, a configuration or an Optimizer, got None")
     return found

@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING
 from kcompile.common.doors import door
 
 if TYPE_CHECKING:
-    from kcompile.objects.lookup import (
+    from kcompile.objects.custom import (
         CustomObjectScope,
         custom_object_scope,
-        deserialize_keras_object,
         get_custom_objects,
         get_registered_name,
         get_registered_object,
         register_keras_serializable,
-        serialize_keras_object,
     )
+    from kcompile.objects.lookup import deserialize_keras_object
+    from kcompile.objects.making import serialize_keras_object
     from kcompile.saving.models import load_model, load_weights, save_model, save_weights
 
-_OF_OBJECTS = (
-    "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
-    "get_registered_name", "get_registered_object", "register_keras_serializable", "serialize_keras_object",
+_CUSTOM = (
+    "CustomObjectScope", "custom_object_scope", "get_custom_objects", "get_registered_name", "get_registered_object",
+    "register_keras_serializable",
 )  # fmt: skip
 _NAMES = {
-    **dict.fromkeys(_OF_OBJECTS, "kcompile.objects.lookup"),
+    **dict.fromkeys(_CUSTOM, "kcompile.objects.custom"),
+    "deserialize_keras_object": "kcompile.objects.lookup",
+    "serialize_keras_object": "kcompile.objects.making",
     "load_model": "kcompile.saving.models",
     "load_weights": "kcompile.saving.models",
     "save_model": "kcompile.saving.models",

@@ -10,7 +10,7 @@ from kcompile.common.errors import check_one_of
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.network import Network
 from kcompile.objects.configs import model_from_config
-from kcompile.objects.lookup import get_registered_name
+from kcompile.objects.custom import get_registered_name
 from kcompile.objects.plain import plain
 from kcompile.saving.text import read_json, read_yaml
 

@@ -13,7 +13,7 @@ from kcompile import losses, metrics
 from kcompile.common.lists import per_output
 from kcompile.metrics.by_output import metric_lists
 from kcompile.metrics.chosen import WORDS, ChosenMetric, is_word
-from kcompile.objects.lookup import get_registered_name
+from kcompile.objects.custom import get_registered_name
 from kcompile.objects.plain import plain
 
 _CATEGORICAL = {"accuracy": metrics.categorical_accuracy, "crossentropy": losses.categorical_crossentropy}

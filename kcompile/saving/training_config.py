@@ -13,7 +13,7 @@ from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean
 from kcompile.common.limits import DamagedFileError, UnsafeFileError
 from kcompile.engine.network import Network
 from kcompile.objects.configs import sentences
-from kcompile.objects.lookup import CustomObjectScope, get_custom_objects, get_registered_name
+from kcompile.objects.custom import CustomObjectScope, get_registered_name, in_force
 from kcompile.objects.plain import plain
 from kcompile.optimizers import Nadam
 from kcompile.saving.metric_words import as_understood, chosen_by_shape
@@ -94,7 +94,7 @@ def _optimizer_config(optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _with_full_names(loss: Any) -> Any:
     if isinstance(loss, str):
-        return loss if loss in get_custom_objects() else _FULL_NAMES.get(loss.lower(), loss)
+        return loss if loss in in_force() else _FULL_NAMES.get(loss.lower(), loss)
     if isinstance(loss, list):
         return [_with_full_names(item) for item in loss]
     if isinstance(loss, dict) and "class_name" not in loss:
@@ -247,7 +247,7 @@ def _objects(item: Any, make: Callable[[Any], Any], kind: str) -> Any:
     if item is None:
         return None
     if isinstance(item, str):
-        return get_custom_objects().get(item, _known_name(item, kind))
+        return in_force().get(item, _known_name(item, kind))
     if isinstance(item, Mapping) and "class_name" in item:
         return make(item)
     if isinstance(item, Mapping):
@@ -268,7 +268,7 @@ def _known_name(name: str, kind: str) -> str:
     from kcompile.objects import registry as known
     from kcompile.objects.dialects.reader import unknown_names
 
-    if name in get_custom_objects() or (kind == "metric" and is_word(name)):
+    if name in in_force() or (kind == "metric" and is_word(name)):
         return name
     try:
         (losses if kind == "loss" else metrics).get(name)

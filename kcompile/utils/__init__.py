@@ -8,16 +8,16 @@ from kcompile.data.sequence import GeneratorEnqueuer, OrderedEnqueuer, PyDataset
 from kcompile.data.unpacking import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kcompile.engine.node import get_source_inputs
 from kcompile.engine.summary import print_summary
-from kcompile.objects.lookup import (
+from kcompile.objects.custom import (
     CustomObjectScope,
     custom_object_scope,
-    deserialize_keras_object,
     get_custom_objects,
     get_registered_name,
     get_registered_object,
     register_keras_serializable,
-    serialize_keras_object,
 )
+from kcompile.objects.lookup import deserialize_keras_object
+from kcompile.objects.making import serialize_keras_object
 from kcompile.saving.hdf5.matrix import HDF5Matrix
 from kcompile.saving.kernels import convert_all_kernels_in_model
 from kcompile.utils import conv_utils, data_utils, generic_utils, io_utils, layer_utils, np_utils

@@ -10,7 +10,8 @@ from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, unknown_name
 from kcompile.engine.layer import Layer
 from kcompile.engine.replay import kept
-from kcompile.objects.lookup import FunctionName, function_name, get_custom_objects
+from kcompile.objects.custom import in_force
+from kcompile.objects.making import FunctionName, function_name
 
 
 class Lambda(Layer):
@@ -110,7 +111,7 @@ class Lambda(Layer):
             ValueError: a function is not among them.
             TypeError: a function is stored as bytecode, which is never run.
         """
-        known = {**get_custom_objects(), **(custom_objects or {})}
+        known = in_force(custom_objects)
         arguments = dict(config)
         for key in ("function", "output_shape"):
             kind = arguments.pop(f"{key}_type", "raw")

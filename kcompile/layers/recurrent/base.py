@@ -17,7 +17,9 @@ from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.layers.recurrent import states as st
 from kcompile.layers.recurrent.states import KeepsStates
-from kcompile.objects.lookup import CustomObjectScope
+from kcompile.objects.configs import layer_from_config
+from kcompile.objects.custom import CustomObjectScope
+from kcompile.objects.making import serialize_keras_object
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, learning_phase
 
@@ -290,9 +292,7 @@ class RNN(KeepsStates):
     # -- configuration
 
     def get_config(self) -> dict[str, Any]:
-        from kcompile.layers import serialize
-
-        return {**self._base_config(), "cell": serialize(self.cell)}
+        return {**self._base_config(), "cell": serialize_keras_object(self.cell)}
 
     def _base_config(self) -> dict[str, Any]:
         """The configuration without the cell; what Keras 2.3 does not know stands in it only if it is used."""
@@ -317,12 +317,10 @@ class RNN(KeepsStates):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
         """A new layer from :meth:`get_config`; classes of cells that Keras does not know are custom objects."""
-        from kcompile.layers import deserialize
-
         config = dict(config)
         constants, form = config.pop("num_constants", None) or 0, config.pop("input_form", None)
         if "cell" in config:
-            config["cell"] = deserialize(config["cell"], custom_objects)
+            config["cell"] = layer_from_config(config["cell"], custom_objects)
         layer = cls(**config)
         layer._num_constants, layer._input_form = constants, form
         return layer

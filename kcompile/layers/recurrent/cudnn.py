@@ -14,6 +14,7 @@ import numpy as np
 from kcompile import backend as K
 from kcompile.layers.recurrent.cells import GRUCell, LSTMCell
 from kcompile.layers.recurrent.step import Recurrent, cell_arguments
+from kcompile.objects.registry import claim
 
 _FIXED = (
     "activation", "recurrent_activation", "use_bias", "dropout", "recurrent_dropout", "implementation", "reset_after",
@@ -69,6 +70,9 @@ class _CuDNNLSTMCell(_CuDNNWeights, LSTMCell):
             return np.concatenate([np.asarray(first), np.ones(self.units, dtype), np.asarray(rest)])
 
         return initializer
+
+
+claim(_CuDNNGRUCell, _CuDNNLSTMCell)
 
 
 class CuDNNGRU(Recurrent):

@@ -11,6 +11,8 @@ from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.layer import Layer
 from kcompile.layers.recurrent import states as st
 from kcompile.layers.recurrent.cell_base import OverTime
+from kcompile.objects.configs import layer_from_config
+from kcompile.objects.making import serialize_keras_object
 from kcompile.symbolic.tensor import Tensor
 
 
@@ -101,17 +103,13 @@ class StackedRNNCells(Layer):
         return x, flatten(after[::-1] if self.reverse_state_order else after)
 
     def get_config(self) -> dict[str, Any]:
-        from kcompile.layers import serialize
-
-        config = {**super().get_config(), "cells": [serialize(cell) for cell in self.cells]}
+        config = {**super().get_config(), "cells": [serialize_keras_object(cell) for cell in self.cells]}
         return {**config, "reverse_state_order": True} if self.reverse_state_order else config
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """New cells from their configurations; classes that Keras does not know are custom objects."""
-        from kcompile.layers import deserialize
-
-        return cls(**{**config, "cells": [deserialize(cell, custom_objects) for cell in config["cells"]]})
+        return cls(**{**config, "cells": [layer_from_config(cell, custom_objects) for cell in config["cells"]]})
 
 
 def _first_states(cell: Any, size: Any, dtype: str) -> Any:

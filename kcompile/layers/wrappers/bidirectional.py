@@ -12,7 +12,8 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
 from kcompile.layers.recurrent.base import RNN, depends_on_layers
 from kcompile.layers.wrappers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
-from kcompile.objects.lookup import get_registered_name
+from kcompile.objects.configs import layer_from_config
+from kcompile.objects.custom import get_registered_name
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 MERGE_MODES = ("sum", "mul", "concat", "ave", None)
@@ -198,13 +199,11 @@ class Bidirectional(Wrapper):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """A new layer from :meth:`get_config`; classes that Keras does not know are custom objects."""
-        from kcompile.layers import deserialize
-
         config = dict(config)
         count = config.pop("num_constants", None) or 0
         for key in ("layer", "backward_layer"):
             if config.get(key) is not None:
-                config[key] = deserialize(config[key], custom_objects)
+                config[key] = layer_from_config(config[key], custom_objects)
         return _with_constants(cls(**config), count)
 
     def _clone(self) -> Any:

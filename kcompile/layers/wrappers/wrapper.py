@@ -10,7 +10,8 @@ from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.lists import is_shape_list
 from kcompile.engine.layer import Layer
 from kcompile.engine.notes import move_inside
-from kcompile.objects.lookup import get_registered_name
+from kcompile.objects.configs import layer_from_config
+from kcompile.objects.custom import get_registered_name
 from kcompile.symbolic.tensor import Tensor
 
 
@@ -60,9 +61,7 @@ class Wrapper(Layer):
         Raises:
             ValueError: the class of the inner layer is neither known nor among the custom objects.
         """
-        from kcompile.layers import deserialize
-
-        return cls(**{**config, "layer": deserialize(config["layer"], custom_objects)})
+        return cls(**{**config, "layer": layer_from_config(config["layer"], custom_objects)})
 
     def _clone(self) -> Any:
         return type(self)(**{**self.get_config(), "layer": clone_of(self.layer)})

@@ -18,6 +18,7 @@ from kcompile.common import ways
 from kcompile.common.errors import KCompileError, listed, warn
 from kcompile.common.limits import UnsafeFileError
 from kcompile.objects.dialects.lambda_names import with_numbers
+from kcompile.objects.registry import find
 
 _THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -74,10 +75,13 @@ def read_bytecode(
     cells = tuple(types.CellType(value) for value in closure or ())
     if len(cells) != len(loaded.co_freevars):
         raise KCompileError(f"{owner} is stored as bytecode without the variables {', '.join(loaded.co_freevars)}")
-    from kcompile import backend
-
     loaded = loaded.replace(co_filename=STORED)
-    names = {"K": backend, "keras": sys.modules["kcompile"], **(custom or {}), "__builtins__": __builtins__}
+    names = {
+        "K": find("K", "backend"),
+        "keras": sys.modules["kcompile"],
+        **(custom or {}),
+        "__builtins__": __builtins__,
+    }
     return types.FunctionType(loaded, names, loaded.co_name, tuple(defaults) if defaults else None, cells or None)
 
 

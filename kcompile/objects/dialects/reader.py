@@ -17,6 +17,7 @@ import numpy as np
 from kcompile.common import ways
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.objects import registry as known
+from kcompile.objects.custom import in_force
 from kcompile.objects.dialects import conventions, keras3_masks, lambdas
 from kcompile.objects.dialects import keras1 as keras1_configs
 from kcompile.objects.dialects.calls import Call, Place, ends_from_zero, read_calls
@@ -34,12 +35,10 @@ from kcompile.objects.dialects.tables import (
     RENAMED,
     Generation,
     change_optimizer,
-    is_layer,
-    is_optimizer,
     joined_masks,
     says_nothing,
 )
-from kcompile.objects.lookup import FunctionName
+from kcompile.objects.making import FunctionName
 
 
 def generation_of(config: Any, keras_version: str | None = None) -> Generation:
@@ -95,10 +94,7 @@ def upgraded(
         ValueError: classes and functions that are not known, all of them in one sentence; bytecode; arguments that
             nothing here can do.
     """
-    from kcompile.objects.lookup import get_custom_objects
-
-    custom = {**get_custom_objects(), **(custom_objects or {})}
-    reader = _Reader(generation_of(config, keras_version), custom, safe_mode)
+    reader = _Reader(generation_of(config, keras_version), in_force(custom_objects), safe_mode)
     reader.joined_masks = joined_masks(reader.generation, keras_version)
     result = reader.value(config, kind or "")
     reader.finish()
@@ -231,7 +227,7 @@ class _Reader:
             return self.sequential(config)
         if isinstance(config.get("layers"), list) and "output_layers" in config:
             return self.functional(config)
-        config = keras1_configs.upgraded(name, config) if is_layer(found) else dict(config)
+        config = keras1_configs.upgraded(name, config) if known.kind_of(found) == "layer" else dict(config)
         if name == "Lambda":
             return self.lambda_layer(config)
         if found is not None:
@@ -242,7 +238,7 @@ class _Reader:
                 CHANGES[name](config, self.generation)
             if name in JOINS and self.joined_masks != "all":
                 config.setdefault("joined_masks", self.joined_masks)
-        if is_optimizer(found):
+        if known.kind_of(found) == "optimizer":
             change_optimizer(name, config, self.generation)
         if found is not None:
             config = {k: v for k, v in config.items() if not says_nothing(k, v, found)}
@@ -433,7 +429,7 @@ def _of_operation(operation: Operation, config: Any, call: Call) -> tuple[Any, t
 
 
 def _kind_word(found: Any) -> str:
-    return "layer" if found is None or is_layer(found) else "object"
+    return "layer" if found is None or known.kind_of(found) == "layer" else "object"
 
 
 def _title(config: Any) -> Any:

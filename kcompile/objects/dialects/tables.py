@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kcompile.common.errors import KCompileError
+from kcompile.objects.registry import kind_of
 
 
 class Generation(enum.Enum):
@@ -81,7 +82,7 @@ def says_nothing(key: str, value: Any, found: Any) -> bool:
 def _accepted(found: Any) -> frozenset[str]:
     """The names of the arguments of a class: its own, and those of its bases where it hands others on."""
     names = set(getattr(found, "_allowed", ()))
-    if is_optimizer(found):
+    if kind_of(found) == "optimizer":
         names |= {"learning_rate", "clipnorm", "global_clipnorm", "clipnorm_each", "clipvalue", "name"}
     for base in found.__mro__ if isinstance(found, type) else ():
         if "__init__" in base.__dict__ and base is not object:
@@ -186,15 +187,3 @@ CHANGES: dict[str, Callable[[dict[str, Any], Generation], None]] = {
     **dict.fromkeys(CONV_LSTMS, _change_conv_lstm),
     "ZeroPadding1D": _change_zero_padding_1d,
 }
-
-
-def is_layer(found: Any) -> bool:
-    from kcompile.engine.layer import Layer
-
-    return isinstance(found, type) and issubclass(found, Layer)
-
-
-def is_optimizer(found: Any) -> bool:
-    from kcompile.optimizers import Optimizer
-
-    return isinstance(found, type) and issubclass(found, Optimizer)

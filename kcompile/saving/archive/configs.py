@@ -25,10 +25,10 @@ from kcompile.layers.base.joined_masks import ALL
 from kcompile.layers.operations import TFOpLambda
 from kcompile.objects import registry as known
 from kcompile.objects.configs import build, read
+from kcompile.objects.custom import get_registered_name
 from kcompile.objects.dialects import conventions, lambdas
 from kcompile.objects.dialects.operations import to_keras_3
 from kcompile.objects.dialects.tables import LSTMS
-from kcompile.objects.lookup import get_registered_name
 from kcompile.objects.plain import plain
 from kcompile.symbolic.tensor import Tensor
 

@@ -14,9 +14,10 @@ from kcompile.common.loading import Loading, loading
 from kcompile.engine.network import Network
 from kcompile.engine.network_config import describes_layers
 from kcompile.objects.configs import model_from_config
+from kcompile.objects.custom import get_registered_name
 from kcompile.objects.dialects import conventions
-from kcompile.objects.lookup import get_registered_name
 from kcompile.objects.plain import plain
+from kcompile.objects.registry import known
 from kcompile.saving import training_state
 from kcompile.saving.hdf5.files import StoredGroup, open_hdf5
 from kcompile.saving.hdf5.optimizer_state import GROUP, read_optimizer, write_optimizer
@@ -104,15 +105,13 @@ def _with_input_layer(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _with_module(item: Any) -> Any:
-    from kcompile.layers import known_classes
-
     if isinstance(item, list):
         return [_with_module(each) for each in item]
     if not isinstance(item, dict):
         return item
     item = {key: _with_module(value) for key, value in item.items()}
     name = item.get("class_name")
-    if "config" not in item or name in ("Model", "Sequential", "Functional") or name not in known_classes():
+    if "config" not in item or name in ("Model", "Sequential", "Functional") or name not in known("layer"):
         return item
     return {"module": "keras.layers", **item, "registered_name": None}
 
