@@ -74,11 +74,9 @@ class ModelCheckpoint(Callback):
             self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]  # else batches cost nothing
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if not self.save_weights_only and hasattr(self.model, "get_config"):
-            from kcompile.saving.models import check_saving
-
+        if not self.save_weights_only and hasattr(self.model, "check_saving"):
             try:
-                check_saving(self.model, self.filepath)
+                self.model.check_saving(self.filepath)
             except (NotImplementedError, ValueError) as error:
                 raise KCompileError(f"ModelCheckpoint: {error}; or use save_weights_only=True") from error
         folder = os.path.dirname(self.filepath)

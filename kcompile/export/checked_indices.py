@@ -6,22 +6,19 @@ negative indices from the back: -1 would be the last row of an Embedding, withou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from kcompile.engine.index_limits import index_limits
+from kcompile.engine.network import Network
 from kcompile.ir.core import Graph, Input, Value, scope
 from kcompile.ir.ops.arrays.indexing import from_front, is_checked_outside
 from kcompile.ir.substitution import substitute
 
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
 
-
-def check_indices(model: Model, graph: Graph) -> Graph:
+def check_indices(model: Network, graph: Graph) -> Graph:
     """The graph with each input that an Embedding reads replaced by one whose negative indices are too large.
 
     Inputs of other types than 32 and 64 bit numbers are left to the Embedding.
     """
-    limits = model._index_limits()
+    limits = index_limits(model)
     replace: dict[Value, Value] = {}
     for value in graph.inputs:
         if isinstance(value.op, Input) and value.op.label in limits and is_checked_outside(value.dtype):

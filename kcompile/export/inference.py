@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -13,19 +14,23 @@ from kcompile.common.errors import DataTypeError, KCompileError, check_flag, sho
 from kcompile.common.html import PrintedHtml
 from kcompile.common.version import __version__
 from kcompile.engine.inference_graph import graph_name, predict_graph, require_built
+from kcompile.engine.network import Network
 from kcompile.export.checked_indices import check_indices
+from kcompile.export.notes import notes
+from kcompile.export.quantization import Int8Report, quantized
 from kcompile.export.sizes import Dims, sizes_of
 from kcompile.ir.target import Target
+from kcompile.passes.algebra.specialize import bind_graph, freeze
+from kcompile.passes.fusion.half import half
+from kcompile.passes.onnx.emit import Emitted, emit
 from kcompile.passes.onnx.opsets import OPSETS
 from kcompile.passes.onnx.protos import nodes
+from kcompile.passes.pipelines import INFERENCE, run_pipeline
 from kcompile.runtime.onnx_files import write_model
+from kcompile.runtime.storage import storage_of
 
 if TYPE_CHECKING:
     import onnx
-
-    from kcompile.export.quantization import Int8Report
-    from kcompile.models.model import Model
-    from kcompile.passes.onnx.emit import Emitted
 
 
 @dataclass
@@ -69,7 +74,7 @@ def check_opset(opset: Any) -> int:
 
 
 def to_onnx(
-    model: Model,
+    model: Network,
     opset: int = 21,
     dims: Dims | None = None,
     batch_size: int | None = None,
@@ -94,7 +99,7 @@ def to_onnx(
 
 
 def export_model(
-    model: Model,
+    model: Network,
     path: str | os.PathLike[str],
     opset: int = 21,
     dims: Dims | None = None,
@@ -136,8 +141,6 @@ def export_model(
             fit.
         OSError: the path cannot be written.
     """
-    from kcompile.export.notes import notes
-
     if format != "onnx":
         raise KCompileError(
             f"export: format is {format!r}; kcompile writes 'onnx', which ONNX Runtime runs everywhere (for others "
@@ -158,7 +161,7 @@ def export_model(
 
 
 def _converted(
-    model: Model,
+    model: Network,
     opset: int,
     dims: Dims | None,
     batch_size: int | None,
@@ -173,8 +176,6 @@ def _converted(
         return (*lowered(model, opset, dims, batch_size, fp16, metadata), None)
     if fp16:
         raise KCompileError("export: choose one of fp16 and int8")
-    from kcompile.export.quantization import quantized
-
     emitted, sizes = lowered(model, opset, dims, batch_size, metadata=metadata)
     emitted.model, lost = quantized(
         model, emitted, None if int8 is True else int8, check_flag("export", "per_channel", per_channel), sizes
@@ -183,7 +184,7 @@ def _converted(
 
 
 def lowered(
-    model: Model,
+    model: Network,
     opset: int = 21,
     dims: Dims | None = None,
     batch_size: int | None = None,
@@ -191,12 +192,6 @@ def lowered(
     metadata: Mapping[str, str] | None = None,
 ) -> tuple[Emitted, dict[str, int]]:
     """The inference graph as ONNX, with large weights still outside; and which named sizes are fixed in it."""
-    from kcompile.passes.algebra.specialize import bind_graph, freeze
-    from kcompile.passes.fusion.half import half
-    from kcompile.passes.onnx.emit import emit
-    from kcompile.passes.pipelines import INFERENCE, run_pipeline
-    from kcompile.runtime.storage import storage_of
-
     target = Target(opset=check_opset(opset))
     require_built(model)
     if metadata is not None and not isinstance(metadata, Mapping):
@@ -213,7 +208,7 @@ def lowered(
     return emitted, {**_batch_of(model), **{name: size for name, size in sizes.items() if isinstance(size, int)}}
 
 
-def _batch_of(model: Model) -> dict[str, int]:
+def _batch_of(model: Network) -> dict[str, int]:
     """The batch size that a model was built for, if it takes no other."""
     first = next((x.value.shape[0] for x in model.inputs if x.value.rank), None)
     return {"batch": first} if isinstance(first, int) else {}
@@ -224,9 +219,7 @@ def count_operators(proto: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in nodes(proto.graph))
 
 
-def _metadata(model: Model) -> dict[str, str]:
-    import json
-
+def _metadata(model: Network) -> dict[str, str]:
     found = {"kcompile.version": __version__, "kcompile.model": model.name}
     try:
         config = {"class_name": type(model).__name__, "config": model.get_config()}

@@ -6,25 +6,22 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kcompile.common.errors import DataTypeError, KCompileError, listed, shown
+from kcompile.engine.network import Network
 from kcompile.export.generations import MANIFEST, json_of
 from kcompile.export.training import FORMAT, read_state, state_names, training_graphs
-from kcompile.ir.core import Variable
+from kcompile.ir.core import Array, Variable
 from kcompile.runtime.storage import exclusive, storage_of
-
-if TYPE_CHECKING:
-    from kcompile.ir.core import Array
-    from kcompile.models.model import Model
 
 PREFIX = "state:"
 """What names begin with in files that hold other arrays too, such as losses."""
 
 
-def load_state(model: Model, source: str | os.PathLike[str]) -> None:
+def load_state(model: Network, source: str | os.PathLike[str]) -> None:
     """Take over weights, slots of the optimizer, counters and metrics, all or none of them.
 
     Args:
@@ -69,7 +66,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _is_weighted(model: Model, manifest: Mapping[str, Any]) -> bool:
+def _is_weighted(model: Network, manifest: Mapping[str, Any]) -> bool:
     """Whether the steps were exported with sample weights: names of the state can depend on those of inputs."""
     model._require_compiled("load_state")
     inputs = {item.get("name") for item in manifest.get("train_step", {}).get("inputs", [])}
@@ -105,7 +102,7 @@ def _unnumbered(name: str) -> str:
     return re.sub(r"_\d+(?=/|_|$)", "", name)
 
 
-def _check(model: Model, place: Path, wanted: Mapping[str, Variable], arrays: Mapping[str, Array]) -> None:
+def _check(model: Network, place: Path, wanted: Mapping[str, Variable], arrays: Mapping[str, Array]) -> None:
     """Raise unless each tensor of the state is there, and nothing else, in its shape and type.
 
     Raises:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from kcompile.engine.network import Network
 from kcompile.ir.core import Graph, Leaf
 from kcompile.ir.ops.elementwise.random import RandomBits
 from kcompile.passes.algebra.simplify import simplify
 from kcompile.passes.algebra.specialize import specialize_inference
 from kcompile.passes.fusion.half import LARGEST, in_range
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
+from kcompile.runtime.storage import storage_of
 
 
-def left_out(model: Model) -> tuple[list[str], list[str]]:
+def left_out(model: Network) -> tuple[list[str], list[str]]:
     """What draws random numbers in training and none in inference.
 
     Returns:
@@ -42,15 +39,13 @@ def _layer(scope: str) -> str:
     return outer if outer.rpartition("/")[2] == inner else scope
 
 
-def beyond_half(model: Model) -> list[str]:
+def beyond_half(model: Network) -> list[str]:
     """The weights with elements that float16 cannot hold."""
-    from kcompile.runtime.storage import storage_of
-
     variables = dict.fromkeys(weight.variable for weight in model.weights if weight.variable.type.is_float)
     return [variable.label for variable in variables if not in_range(storage_of(variable).read())]
 
 
-def notes(model: Model, fp16: bool = False) -> list[str]:
+def notes(model: Network, fp16: bool = False) -> list[str]:
     """Sentences about what is left out, and about what is not in float16, if there is anything to say."""
     layers, partly = left_out(model)
     names = [*layers, *(f"the dropout of {name}" for name in partly)]

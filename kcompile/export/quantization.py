@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kcompile import losses, metrics
 from kcompile.common.errors import DataError, KCompileError
 from kcompile.common.html import PrintedHtml
+from kcompile.data.standardize import is_batch_source, standardize
+from kcompile.engine.network import Network
+from kcompile.export.samples import random_feeds
+from kcompile.ir.core import Array
+from kcompile.passes.onnx.emit import Emitted
+from kcompile.runtime.session import Session
 
 if TYPE_CHECKING:
     import onnx
-
-    from kcompile.ir.core import Array
-    from kcompile.models.model import Model
-    from kcompile.passes.onnx.emit import Emitted
 
 SAMPLES = 1024
 """So many samples of the data are looked at."""
@@ -77,7 +80,7 @@ class Int8Report(PrintedHtml):
 
 
 def quantized(
-    model: Model, emitted: Emitted, data: Any, per_channel: bool, fixed: Mapping[str, int]
+    model: Network, emitted: Emitted, data: Any, per_channel: bool, fixed: Mapping[str, int]
 ) -> tuple[onnx.ModelProto, Int8Report]:
     """The exported model in int8, and what it lost.
 
@@ -93,8 +96,6 @@ def quantized(
     """
     if emitted.weights:
         raise KCompileError("export: a model above 1.5 GB cannot be quantized to int8; use fp16")
-    from kcompile.runtime.session import Session
-
     batches = list(_batches(model, data, fixed.get("batch"))) if data is not None else _random_batches(model, fixed)
     fresh = {name: np.zeros(v.type.static_shape, v.type.dtype) for v, name in emitted.state_inputs.items()}
     feeds = [{**dict(zip(emitted.inputs, x, strict=True)), **fresh} for x, _ in batches]
@@ -167,13 +168,11 @@ def _difference(a: Array, b: Array) -> Difference:
     return Difference(float(apart.max()), float(apart.mean()), float(np.abs(a).max()))
 
 
-def _batches(model: Model, data: Any, size: int | None) -> Iterator[tuple[list[Array], list[Array]]]:
+def _batches(model: Network, data: Any, size: int | None) -> Iterator[tuple[list[Array], list[Array]]]:
     """Checked batches of inputs and labels (none if there are none), :data:`SAMPLES` samples at most.
 
     With a fixed ``size``, samples that do not make a whole batch are left.
     """
-    from kcompile.data.standardize import standardize
-
     inputs = model._feed_specs()
     count = 0
     for x, y in _parts(data):
@@ -197,8 +196,6 @@ def _batches(model: Model, data: Any, size: int | None) -> Iterator[tuple[list[A
 
 def _parts(data: Any) -> Iterator[tuple[Any, Any]]:
     """Inputs and labels: of all data, or of each batch of a generator or Sequence."""
-    from kcompile.data.standardize import is_batch_source
-
     if is_batch_source(data):
         batches = (data[i] for i in range(len(data))) if hasattr(data, "__getitem__") else data
     else:
@@ -220,18 +217,14 @@ def _labels(y: Any) -> list[Array]:
     return [np.asarray(part) for part in (y if isinstance(y, (list, tuple)) else [y])]
 
 
-def _random_batches(model: Model, fixed: Mapping[str, int]) -> list[tuple[list[Array], list[Array]]]:
-    from kcompile.export.samples import random_feeds
-
+def _random_batches(model: Network, fixed: Mapping[str, int]) -> list[tuple[list[Array], list[Array]]]:
     size = fixed.get("batch", RANDOM_SAMPLES)
     batches = [random_feeds(model, size, fixed, seed) for seed in range(-(-RANDOM_SAMPLES // size))]
     return [(list(feeds.values()), []) for feeds in batches]
 
 
-def _metrics(model: Model, labels: Sequence[Array], outputs: Sequence[Array]) -> dict[str, float]:
+def _metrics(model: Network, labels: Sequence[Array], outputs: Sequence[Array]) -> dict[str, float]:
     """The metrics that the model is compiled with, or its accuracies."""
-    from kcompile import losses, metrics
-
     if len(labels) != len(outputs):
         raise DataError(f"int8: there are labels for {len(labels)} outputs, the model has {len(outputs)}")
     compiled = getattr(model, "_compiled", None)

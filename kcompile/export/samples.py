@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kcompile.engine.index_limits import index_limits
+from kcompile.engine.network import Network
+from kcompile.ir.core import Array
 from kcompile.ir.dims import as_integers, named, names_in, substitute
-
-if TYPE_CHECKING:
-    from kcompile.ir.core import Array
-    from kcompile.models.model import Model
 
 FREE_SIZE = 16
 """What a free size other than the batch is by default."""
@@ -20,7 +18,9 @@ WHOLE_NUMBERS = 10
 """Integers that no Embedding reads are below this."""
 
 
-def random_feeds(model: Model, samples: int, sizes: Mapping[str, int] | None = None, seed: int = 0) -> dict[str, Array]:
+def random_feeds(
+    model: Network, samples: int, sizes: Mapping[str, int] | None = None, seed: int = 0
+) -> dict[str, Array]:
     """An array for each input: normally distributed numbers, or indices that every Embedding has.
 
     Args:
@@ -30,7 +30,7 @@ def random_feeds(model: Model, samples: int, sizes: Mapping[str, int] | None = N
         seed: of the random numbers.
     """
     rng = np.random.default_rng(seed)
-    limits = model._index_limits()
+    limits = index_limits(model)
     found = {}
     for name, x in zip(model.input_names, model.inputs, strict=True):
         known = {size: FREE_SIZE for dim in x.value.shape for size in names_in(dim)} | {"batch": samples}
@@ -44,7 +44,7 @@ def random_feeds(model: Model, samples: int, sizes: Mapping[str, int] | None = N
     return found
 
 
-def with_numbers(kind: str, feeds: Mapping[str, Array], model: Model, largest: float) -> dict[str, Array] | None:
+def with_numbers(kind: str, feeds: Mapping[str, Array], model: Network, largest: float) -> dict[str, Array] | None:
     """The inputs of other numbers: ``negative``, ``zero``, ``equal`` or ``large`` ones.
 
     Args:
@@ -56,7 +56,7 @@ def with_numbers(kind: str, feeds: Mapping[str, Array], model: Model, largest: f
     Returns:
         the inputs; ``None`` if these numbers are none of that kind, because all of them are indices.
     """
-    limits = model._index_limits()
+    limits = index_limits(model)
     found, changed = {}, False
     for name, array in feeds.items():
         if name in limits or array.dtype.kind != "f":
@@ -75,7 +75,7 @@ def with_numbers(kind: str, feeds: Mapping[str, Array], model: Model, largest: f
     return found if changed else None
 
 
-def free_sizes(model: Model) -> list[str]:
+def free_sizes(model: Network) -> list[str]:
     """The names of the inputs' sizes that are neither known nor the batch."""
     names = {name for x in model.inputs for dim in x.value.shape for name in names_in(dim)}
     return sorted(names - names_in(named("batch")))

@@ -10,24 +10,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kcompile.common.errors import DataTypeError, KCompileError, check_flag, shown
 from kcompile.engine.inference_graph import graph_name, predict_graph, require_built
+from kcompile.engine.network import Network
 from kcompile.export.checked_indices import check_indices
 from kcompile.export.generations import MANIFEST, Folder, read_set, writing
 from kcompile.export.inference import check_opset
 from kcompile.export.training_report import TrainingReport
 from kcompile.ir.core import Graph, Input, Variable
 from kcompile.ir.target import Target
+from kcompile.passes.onnx.emit import Emitted, Names, emit
+from kcompile.passes.pipelines import INFERENCE, run_pipeline
 from kcompile.runtime.onnx_files import pieces_of, place_weights
 from kcompile.runtime.storage import exclusive, storage_of
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
-    from kcompile.passes.onnx.emit import Emitted
+from kcompile.training import custom_steps
+from kcompile.training.step import StepGraph
 
 FORMAT = "kcompile-training"
 FORMAT_VERSION = 2
@@ -41,7 +42,7 @@ CHECKS = (
 
 
 def export_training(
-    model: Model,
+    model: Network,
     folder: str | os.PathLike[str],
     opset: int = 21,
     sample_weight: bool = False,
@@ -68,8 +69,6 @@ def export_training(
         ValueError: the model is not compiled or not built.
         OSError: the folder cannot be written; what was there is whole.
     """
-    from kcompile.passes.onnx.emit import emit
-
     if not isinstance(folder, (str, os.PathLike)):
         raise DataTypeError(f"export_training: a folder is needed, got {shown(folder)}")
     target = Target(opset=check_opset(opset))
@@ -106,17 +105,12 @@ def export_training(
     return TrainingReport(root, root / MANIFEST, files, opset, model.count_params(), len(entries), list(inputs))
 
 
-def training_graphs(model: Model, sample_weight: bool, purpose: str) -> dict[str, Graph]:
+def training_graphs(model: Network, sample_weight: bool, purpose: str) -> dict[str, Graph]:
     """The graphs of the files; no ``model`` where a model with a step of its own has no ``call``.
 
     Raises:
         ValueError: the model is not compiled or not built, or the shape of a target is not known.
     """
-    from kcompile.engine.network import Network
-    from kcompile.passes.pipelines import INFERENCE, run_pipeline
-    from kcompile.training import custom_steps
-    from kcompile.training.step import StepGraph
-
     model._require_compiled(purpose)
     graphs: dict[str, Graph] = {}
     if custom_steps.own_steps(model):
@@ -149,13 +143,11 @@ def _add_weights(new: Folder, name: str, result: Emitted) -> str:
     return data
 
 
-def state_names(model: Model, graphs: Sequence[Graph]) -> dict[Variable, str]:
+def state_names(model: Network, graphs: Sequence[Graph]) -> dict[Variable, str]:
     """For each tensor of the state a name that is free in all graphs, so that it is the same in all files.
 
     Labels repeat where nested models have layers of the same name; the model's weights are numbered in their order.
     """
-    from kcompile.passes.onnx.emit import Names
-
     names = Names()
     inputs = [value.op.label for graph in graphs for value in graph.inputs if isinstance(value.op, Input)]
     for name in dict.fromkeys([*inputs, *(name for graph in graphs for name in graph.outputs)]):
@@ -196,7 +188,7 @@ def _describe(file: str, graph: Graph, emitted: Emitted) -> dict[str, Any]:
     }
 
 
-def _metrics(model: Model, emitted: Emitted) -> dict[str, Any]:
+def _metrics(model: Network, emitted: Emitted) -> dict[str, Any]:
     """For each metric, the tensors of the state that hold it; a mean is total / count."""
     names = model.metrics_names[len(model.metrics_names) - len(model.metrics) :]
     found = {}

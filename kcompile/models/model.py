@@ -20,6 +20,7 @@ from kcompile.data.shuffling import Shuffling
 from kcompile.data.standardize import FeedSpec, TargetSpec
 from kcompile.engine.added_metrics import Means
 from kcompile.engine.forms import form_of, names_of
+from kcompile.engine.index_limits import index_limits
 from kcompile.engine.network import Network
 from kcompile.models.export_methods import ExportMethods
 from kcompile.models.generator_methods import GeneratorMethods
@@ -32,7 +33,6 @@ from kcompile.training import custom_prediction, custom_steps, prediction
 from kcompile.training.compilation import Compilation, check_names, resolve, switches, warn_of_unfit_losses
 from kcompile.training.compiled_containers import Containers
 from kcompile.training.execution_options import ExecutionOptions
-from kcompile.training.index_limits import traced_limits
 from kcompile.training.loss_weights import LossWeighting, live
 from kcompile.training.step import Step, StepGraph
 from kcompile.training.totals import Totals
@@ -264,28 +264,13 @@ class Model(
         """What each input takes; found once for a graph: a walk over all layers takes longer than a small predict."""
         graph = [*self.inputs, *self.outputs]
         if self._specs is None or len(graph) != len(self._specs[0]) or any(map(operator.is_not, graph, self._specs[0])):
-            limits = self._index_limits()
+            limits = index_limits(self)
             found = [
                 FeedSpec(name, tuple(x.shape), x.dtype, *limits.get(name, (None, "")))
                 for name, x in zip(self.input_names, self.inputs, strict=True)
             ]
             self._specs = graph, found
         return self._specs[1]
-
-    def _index_limits(self) -> dict[str, tuple[int, str]]:
-        """For inputs that an Embedding reads, directly or in another order or shape: how many rows its table has."""
-        found: dict[str, tuple[int, str]] = {}
-        names = dict(zip((x.value for x in self.inputs), self.input_names, strict=True))
-        for layer in self._all_layers():
-            rows = getattr(layer, "index_limit", None)
-            for node in [*layer._inbound_nodes, *layer._inner_nodes] if rows is not None else []:
-                for name in [names[x.value] for x in node.input_tensors if x.value in names]:
-                    if name not in found or rows < found[name][0]:
-                        found[name] = (int(rows), layer.name)
-        for value, limit in traced_limits([x.value for x in self.outputs]).items():
-            if value in names:
-                found.setdefault(names[value], limit)
-        return found
 
     def _all_layers(self) -> list[Any]:
         found, stack = [], list(self.layers)

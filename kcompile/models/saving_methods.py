@@ -56,6 +56,14 @@ class SavingMethods(Network):
         """
         models.save_model(self, filepath, overwrite, include_optimizer, save_format)
 
+    def check_saving(self, filepath: Any) -> None:
+        """Raise what :meth:`save` would, as far as it is known before there is anything to write.
+
+        Raises:
+            ValueError, NotImplementedError: as :meth:`save`.
+        """
+        models.check_saving(self, filepath)
+
     @short_traceback
     def save_weights(self, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
         """Write all weights, of any model that is built.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcompile import ir
+from kcompile.engine.layer import Layer
+from kcompile.engine.network import Network
 from kcompile.ir.core import Input, Value
 from kcompile.ir.ops.arrays.indexing import Gather
 from kcompile.ir.ops.arrays.slicing import Slice, Split
@@ -15,7 +17,27 @@ MOVES = (Cast, Expand, Reshape, Slice, Split, Transpose)
 """What leaves the numbers as they are."""
 
 
-def traced_limits(outputs: Sequence[Value]) -> dict[Value, tuple[int, str]]:
+def index_limits(network: Network) -> dict[str, tuple[int, str]]:
+    """For inputs that an Embedding reads, directly or in another order or shape: how many rows its table has, and the
+    layer."""
+    found: dict[str, tuple[int, str]] = {}
+    names = dict(zip((x.value for x in network.inputs), network.input_names, strict=True))
+    layers: list[Layer] = list(network.layers)
+    while layers:
+        layer = layers.pop()
+        layers += layer.sublayers
+        rows = getattr(layer, "index_limit", None)
+        for node in [*layer.inbound_nodes, *layer._inner_nodes] if rows is not None else []:
+            for name in [names[x.value] for x in node.input_tensors if x.value in names]:
+                if name not in found or rows < found[name][0]:
+                    found[name] = (int(rows), layer.name)
+    for value, limit in _traced([x.value for x in network.outputs]).items():
+        if value in names:
+            found.setdefault(names[value], limit)
+    return found
+
+
+def _traced(outputs: Sequence[Value]) -> dict[Value, tuple[int, str]]:
     """For each input that picks rows of a table: how many rows that has, and the scope of the layer."""
     found: dict[Value, tuple[int, str]] = {}
     for node in ir.toposort(outputs):
