@@ -30,6 +30,7 @@ from kcompile.passes.fusion.fold_batch_norm import fold_batch_norm
 from kcompile.passes.fusion.fuse import fuse
 from kcompile.passes.fusion.name_functions import name_functions
 from kcompile.passes.layouts.as_images import as_images
+from kcompile.passes.layouts.enlarged_convolutions import enlarged_convolutions
 from kcompile.passes.layouts.fold_transposes import fold_transposes
 from kcompile.passes.layouts.layout import layout
 from kcompile.passes.layouts.pool_first import pool_first
@@ -49,6 +50,7 @@ PASSES: dict[str, pipelines.Pass] = {
     "convolution_kinds": convolution_kinds,
     "cse": cse,
     "dce": dce,
+    "enlarged_convolutions": partial(enlarged_convolutions, block=4),
     "fold": fold,
     "fold_batch_norm": fold_batch_norm,
     "fold_transposes": fold_transposes,

@@ -29,6 +29,7 @@ from kcompile.passes.fusion.fold_batch_norm import fold_batch_norm
 from kcompile.passes.fusion.fuse import fuse
 from kcompile.passes.fusion.name_functions import name_functions
 from kcompile.passes.layouts.as_images import as_images as use_images
+from kcompile.passes.layouts.enlarged_convolutions import enlarged_convolutions as of_enlarged
 from kcompile.passes.layouts.fold_transposes import fold_transposes
 from kcompile.passes.layouts.layout import layout
 from kcompile.passes.layouts.max_gradients import max_gradients
@@ -117,6 +118,9 @@ def native_passes(target: Target) -> Pipeline:
     if not target.block:
         return (max_gradients, cse, split_updates)
 
+    def enlarged_convolutions(graph: Graph) -> Graph:
+        return of_enlarged(graph, target.block)
+
     def as_images(graph: Graph) -> Graph:
         return use_images(graph, target.block)
 
@@ -125,6 +129,7 @@ def native_passes(target: Target) -> Pipeline:
 
     return (
         as_images,  # first, so that sequences and volumes are blocked too
+        enlarged_convolutions,  # before blocking, which chooses for what comes of it
         scale_filters,
         blocked,
         max_gradients,  # those that are left

@@ -22,6 +22,7 @@ from kcompile.ir.ops.products.linalg import MatMul
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.ir.ops.spatial.convolution_weight_lowering import TABLE_LIMIT
 from kcompile.ir.ops.spatial.spatial import span
+from kcompile.ir.types import TensorType
 
 TILES, EXCHANGED, WINDOWS = "tiles", "exchanged", "windows"
 """Tiles of the gradient, which is the filter, on tiles of the input; the same with their parts exchanged; a matrix
@@ -33,14 +34,22 @@ WINDOW_LIMIT = 16_000_000
 
 def cheapest_way(node: Node, block: int) -> str:
     """One of the three ways for a filter gradient of channels-first images of known sizes and any batch."""
-    op, (x, g) = node.op, (value.shape for value in node.inputs)
+    op, (x, g) = node.op, (value.type for value in node.inputs)
     assert isinstance(op, ConvWeightGrad)
-    if op.kernel == (1, 1):
-        return WINDOWS
-    batch = x[0] if isinstance(x[0], int) else None
-    (channels, *sizes), (outputs, *windows) = (_known(shape[1:]) for shape in (x, g))
+    seconds = seconds_by_way(op, x, g, block)
+    return min(seconds, key=lambda way: seconds[way])
+
+
+def seconds_by_way(op: ConvWeightGrad, x: TensorType, g: TensorType, block: int) -> dict[str, float]:
+    """What each way takes that can compute the filter gradient."""
+    batch = x.shape[0] if isinstance(x.shape[0], int) else None
+    (channels, *sizes), (outputs, *windows) = (_known(type.shape[1:]) for type in (x, g))
     images = USUAL_BATCH if batch is None else batch
     pixels, positions = math.prod(sizes), math.prod(windows)
+    rows = math.prod(op.kernel) * channels
+    table = rows * positions * images
+    if op.kernel == (1, 1):
+        return {WINDOWS: costs.window_table(table, rows, outputs)}
     kernel, strides, dilations = _pair(op.kernel), _pair(op.strides), _pair(op.dilations)
     tiles = WindowSum(batch, _pair(windows), channels, outputs, kernel, strides, dilations, block)
     converted = images * (pixels * channels + positions * padded(outputs, block))
@@ -49,12 +58,10 @@ def cheapest_way(node: Node, block: int) -> str:
         exchanged = WindowSum(batch, _pair(sizes), outputs, channels, kernel, strides, dilations, block)
         converted = images * (pixels * padded(channels, block) + positions * outputs)
         seconds[EXCHANGED] = cheapest_tiling(upright_sum(exchanged))[0] + costs.copies(converted)
-    rows = math.prod(op.kernel) * channels
-    table = rows * positions * images
     # Blocked gradients are multiplied as they are; of others, a table is made where it is small for each image.
     if table <= WINDOW_LIMIT and (outputs % block == 0 or rows * positions <= TABLE_LIMIT):
         seconds[WINDOWS] = costs.window_table(table, rows, outputs)
-    return min(seconds, key=lambda way: seconds[way])
+    return seconds
 
 
 def _seconds_of_tiles(tiles: WindowSum, elements: int) -> float:
