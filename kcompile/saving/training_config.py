@@ -14,25 +14,12 @@ from kcompile.common.limits import DamagedFileError, UnsafeFileError
 from kcompile.engine.network import Network
 from kcompile.objects.configs import sentences
 from kcompile.objects.custom import CustomObjectScope, get_registered_name, in_force
+from kcompile.objects.dialects.keras3_names import LOSSES
+from kcompile.objects.dialects.optimizers import for_all, from_all
 from kcompile.objects.plain import plain
 from kcompile.optimizers import Nadam
 from kcompile.saving.metric_words import as_understood, chosen_by_shape
 from kcompile.symbolic.tensor import Tensor
-
-_FULL_NAMES = {
-    "mse": "mean_squared_error",
-    "mae": "mean_absolute_error",
-    "mape": "mean_absolute_percentage_error",
-    "msle": "mean_squared_logarithmic_error",
-    "kld": "kl_divergence",
-    "kullback_leibler_divergence": "kl_divergence",
-    "logcosh": "log_cosh",
-    "huber_loss": "huber",
-    "cosine": "cosine_similarity",
-    "cosine_proximity": "cosine_similarity",
-}
-"""Losses by the names that tf.keras and Keras 3 both take from a file."""
-
 
 # ---- writing
 
@@ -81,20 +68,13 @@ OWN_METRICS = "kcompile_metrics"
 
 def _optimizer_config(optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Class and arguments, in the words that mean the same to later versions of Keras; and what only we can say."""
-    config = plain(optimizer.get_config())
-    own = {key: config.pop(key) for key in ("clipnorm_each", "epsilon_in_root") if key in config}
-    if "clipnorm_each" in own:
-        config["clipnorm"] = own["clipnorm_each"]
-    elif config.get("clipnorm") is not None and config.get("global_clipnorm") is None:
-        config["global_clipnorm"] = config.pop("clipnorm")  # theirs is for each gradient alone
-    if type(optimizer) is Nadam and config["schedule_decay"] == 0.004:
-        config["decay"] = config.pop("schedule_decay")  # which Keras 3 takes, and ignores
+    config, own = for_all(plain(optimizer.get_config()), type(optimizer) is Nadam)
     return {"class_name": get_registered_name(type(optimizer)), "config": config}, own
 
 
 def _with_full_names(loss: Any) -> Any:
     if isinstance(loss, str):
-        return loss if loss in in_force() else _FULL_NAMES.get(loss.lower(), loss)
+        return loss if loss in in_force() else LOSSES.get(loss.lower(), loss)
     if isinstance(loss, list):
         return [_with_full_names(item) for item in loss]
     if isinstance(loss, dict) and "class_name" not in loss:
@@ -233,12 +213,7 @@ def _optimizer_of(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) 
     name, options = found["class_name"], found.get("config")
     if name.startswith("Custom>") and name not in custom_objects:
         name = name.removeprefix("Custom>")
-    if name == "Nadam" and isinstance(options, Mapping) and "decay" in options and "schedule_decay" not in options:
-        options = {"schedule_decay" if key == "decay" else key: value for key, value in options.items()}
-    own = config.get(OWN_OPTIONS)
-    if isinstance(own, Mapping) and isinstance(options, Mapping):
-        dropped = {"clipnorm"} if "clipnorm_each" in own else set()
-        options = {**{key: value for key, value in options.items() if key not in dropped}, **own}
+    options = from_all(name, options, config.get(OWN_OPTIONS))
     return {**found, "class_name": name, "config": options or {}}
 
 

@@ -68,6 +68,8 @@ def upgraded(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
             }
             new.update(dict.fromkeys(keys.get(name, ["kernel_initializer"]), init))
     _rename(new, _ARGUMENTS)
+    if "input_dtype" in new and name == "InputLayer":
+        new["dtype"] = new.pop("input_dtype")
     if "length" in new and name == "UpSampling1D":
         new["size"] = new.pop("length")
     if "forget_bias_init" in new:

@@ -18,23 +18,19 @@ from kcompile.common import ways
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.objects import registry as known
 from kcompile.objects.custom import in_force
-from kcompile.objects.dialects import conventions, keras3_masks, lambdas
+from kcompile.objects.dialects import conventions, keras3_masks, keras3_names, lambdas, optimizers
 from kcompile.objects.dialects import keras1 as keras1_configs
 from kcompile.objects.dialects.calls import Call, Place, ends_from_zero, read_calls
 from kcompile.objects.dialects.conventions import Convention
 from kcompile.objects.dialects.operations import Operation, find_keras_3, from_keras_3
 from kcompile.objects.dialects.tables import (
-    ACTIVATIONS_OF_KERAS_3,
     ARRAY_DTYPES,
     CHANGES,
     JOINS,
     KERAS,
-    KIND_OF_MODULE,
     MARKERS,
     POLICIES,
-    RENAMED,
     Generation,
-    change_optimizer,
     joined_masks,
     says_nothing,
 )
@@ -137,7 +133,7 @@ class _Reader:
             return self.policy(name)
         if kind in ("activation", "initializer", "regularizer", "constraint"):
             if kind == "activation" and self.generation is Generation.KERAS_3:
-                name = ACTIVATIONS_OF_KERAS_3.get(name, name)
+                name = keras3_names.activation_in_ours(name)
             self.require(name, None, kind)
         return name
 
@@ -166,7 +162,7 @@ class _Reader:
             return {"class_name": class_name, "config": {"name": config.get("name"), "function": operation.name}}
         if name == "Lambda" and (replaced := self.replaced_lambda(config)) is not None:
             return {**replaced, **{each: data[each] for each in ("name", "inbound_nodes") if each in data}}
-        kind = known.kind_of_key(key) or KIND_OF_MODULE.get(str(data.get("module")).rpartition(".")[2])
+        kind = known.kind_of_key(key) or keras3_names.KIND_OF_MODULE.get(str(data.get("module")).rpartition(".")[2])
         own_name = self.own_name(data)
         if own_name is None and name == "Merge" and not self.foreign(data):
             extra = {each: data[each] for each in ("name", "inbound_nodes") if each in data}
@@ -231,15 +227,13 @@ class _Reader:
         if name == "Lambda":
             return self.lambda_layer(config)
         if found is not None:
-            for rename in RENAMED.get(name, ()):
-                if rename[0] in config:
-                    config[rename[1]] = config.pop(rename[0])
+            keras3_names.in_ours(name, config)
             if name in CHANGES:
                 CHANGES[name](config, self.generation)
             if name in JOINS and self.joined_masks != "all":
                 config.setdefault("joined_masks", self.joined_masks)
         if known.kind_of(found) == "optimizer":
-            change_optimizer(name, config, self.generation)
+            optimizers.in_ours(name, config, self.generation)
         if found is not None:
             config = {k: v for k, v in config.items() if not says_nothing(k, v, found)}
         return {k: self.value(v, k) for k, v in config.items()}
@@ -345,7 +339,7 @@ class _Reader:
             self.unknown.setdefault(f"{module}.{name}", ("function", ""))
             return name
         if self.generation is Generation.KERAS_3 and known.kind_of_key(key) == "activation":
-            name = ACTIVATIONS_OF_KERAS_3.get(name, name)
+            name = keras3_names.activation_in_ours(name)
         self.require(name, module, known.kind_of_key(key))
         return name
 

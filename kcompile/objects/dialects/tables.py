@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kcompile.common.errors import KCompileError
+from kcompile.objects.dialects import keras3_names
 from kcompile.objects.registry import kind_of
 
 
@@ -36,46 +37,11 @@ POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy", "PolicyV1")
 ARRAY_DTYPES = (
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
 )  # fmt: skip
-KIND_OF_MODULE = {
-    "layers": "layer", "initializers": "initializer", "regularizers": "regularizer", "constraints": "constraint",
-    "losses": "loss", "metrics": "metric", "optimizers": "optimizer",
-}  # fmt: skip
-
-ACTIVATIONS_OF_KERAS_3 = {"hard_sigmoid": "hard_sigmoid_v3"}
-"""Activations of which Keras 3 changed the formula."""
-
-RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
-    "LeakyReLU": (("negative_slope", "alpha"),),
-    "InputLayer": (("batch_shape", "batch_input_shape"), ("input_dtype", "dtype")),
-}
-
-_ANY = object()
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    # Arguments of later versions (or of TensorFlow), with the values for which they change nothing.
-    "quantization_config": (None,), "renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (_ANY,),
-    "fused": (_ANY,), "virtual_batch_size": (None,), "adjustment": (None,), "synchronized": (False,),
-    "ragged": (False, None), "sparse": (False, None), "optional": (False, None), "groups": (1,), "keepdims": (False,),
-    "time_major": (False,), "zero_output_for_mask": (False,), "seed": (None,), "noise_shape": (None,),
-    "autocast": (True,), "dynamic": (False,), "experimental_autocast": (True,), "implementation": (_ANY,),
-    "input_axes": (None,), "output_axes": (None,), "return_state": (False,), "use_cudnn": (_ANY,),
-    "dilation_rate": (1, (1,), (1, 1), (1, 1, 1)), "data_format": ("channels_last",), "interpolation": ("nearest",),
-    "activity_regularizer": (None,), "dropout": (0, 0.0), "input_dtype": (_ANY,), "dtype": (_ANY,),
-    "ignore_class": (None,), "fn": (_ANY,), "sparse_y_true": (True,), "sparse_y_pred": (True,), "axis": (-1,),
-    "multi_label": (False,), "num_labels": (None,), "label_weights": (None,), "from_logits": (False,),
-    "top_k": (None,), "class_id": (None,), "weight_decay": (None, 0, 0.0), "use_ema": (False,),
-    "ema_momentum": (_ANY,), "ema_overwrite_frequency": (_ANY,), "jit_compile": (_ANY,),
-    "is_legacy_optimizer": (_ANY,), "loss_scale_factor": (None,), "gradient_accumulation_steps": (None,),
-    "momentum": (0, 0.0), "centered": (False,), "clipnorm": (None,), "global_clipnorm": (None,), "clipvalue": (None,),
-    "decay": (0, 0.0),
-}  # fmt: skip
 
 
 def says_nothing(key: str, value: Any, found: Any) -> bool:
     """Whether an argument that our class does not have can be left out without changing what is computed."""
-    if key not in _NEUTRAL or key in _accepted(found):
-        return False
-    value = tuple(value) if isinstance(value, list) else value
-    return any(neutral is _ANY or (type(neutral) is type(value) and neutral == value) for neutral in _NEUTRAL[key])
+    return keras3_names.says_nothing(key, value) and key not in _accepted(found)
 
 
 @functools.cache
@@ -137,30 +103,6 @@ def with_own_meaning(config: Any) -> Any:
             config = {**config, "config": {**inner, OWN_TIME_MAJOR: inner["time_major"]}}
         return {key: with_own_meaning(value) for key, value in config.items()}
     return [with_own_meaning(item) for item in config] if isinstance(config, list) else config
-
-
-def change_optimizer(name: str, config: dict[str, Any], generation: Generation) -> None:
-    """Optimizers were written anew in tf.keras, with other meanings of two arguments."""
-    if generation not in (Generation.TF_KERAS, Generation.KERAS_3):
-        return
-    if config.get("clipnorm") is not None:
-        config["clipnorm_each"] = config.pop("clipnorm")  # of every gradient alone, not of all together
-    schedule = config.get("learning_rate")
-    if isinstance(schedule, Mapping) and schedule.get("class_name") == "InverseTimeDecay":
-        _change_schedule(config, schedule.get("config"))
-    legacy = generation is Generation.TF_KERAS and config.pop("is_legacy_optimizer", True)
-    if name.lower() == "nadam":
-        config.setdefault("schedule_decay", config.pop("decay", 0.004) if legacy else 1.0)
-    if name.lower() in ("rmsprop", "adagrad") and not legacy:
-        config.setdefault("epsilon_in_root", True)
-
-
-def _change_schedule(config: dict[str, Any], schedule: Any) -> None:
-    """Later optimizers have a schedule for what ``decay`` is here."""
-    if not isinstance(schedule, Mapping) or schedule.get("staircase") or not schedule.get("decay_steps"):
-        raise KCompileError("the learning rate schedule InverseTimeDecay with staircase=True is not supported")
-    config["learning_rate"] = schedule.get("initial_learning_rate")
-    config["decay"] = schedule.get("decay_rate", 0.0) / schedule["decay_steps"]
 
 
 def _change_zero_padding_1d(config: dict[str, Any], generation: Generation) -> None:

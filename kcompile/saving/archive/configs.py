@@ -26,7 +26,7 @@ from kcompile.layers.operations import TFOpLambda
 from kcompile.objects import registry as known
 from kcompile.objects.configs import build, read
 from kcompile.objects.custom import get_registered_name
-from kcompile.objects.dialects import conventions, lambdas
+from kcompile.objects.dialects import conventions, keras3_names, lambdas, optimizers
 from kcompile.objects.dialects.operations import to_keras_3
 from kcompile.objects.dialects.tables import LSTMS
 from kcompile.objects.plain import plain
@@ -37,21 +37,6 @@ KERAS_3, TF_KERAS = "3", "2"
 
 VERSIONS = {KERAS_3: "3.8.0", TF_KERAS: "2.15.0"}
 """The version of Keras that an archive names: one whose form it has."""
-
-_MODULES = {
-    "layer": "keras.layers", "initializer": "keras.initializers", "regularizer": "keras.regularizers",
-    "constraint": "keras.constraints", "loss": "keras.losses", "metric": "keras.metrics",
-    "optimizer": "keras.optimizers",
-}  # fmt: skip
-_MODELS = {"Sequential": "Sequential", "Model": "Functional", "Functional": "Functional"}
-
-_ONLY_IN_KERAS_2 = (
-    "AddLoss", "AddMetric", "ThresholdedReLU", "LocallyConnected1D", "LocallyConnected2D", "CuDNNGRU", "CuDNNLSTM",
-)  # fmt: skip
-_ACTIVATIONS_OF_KERAS_3 = {"hard_sigmoid_v3": "hard_sigmoid"}
-_RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
-_NOT_IN_KERAS_3 = ("implementation", "joined_masks", "time_major", "input_length", "batch_input_shape", "sparse")
-"""Arguments that Keras 3 dropped; models that need another value of one are written in Keras 2's dialect."""
 
 
 def dialect_for(model: Network) -> tuple[str, str]:
@@ -66,7 +51,7 @@ def dialect_for(model: Network) -> tuple[str, str]:
 def _only_keras_2(item: Any, key: str = "") -> str:
     """What in a configuration Keras 3 does not have; an empty text if nothing."""
     if isinstance(item, Mapping):
-        if item.get("class_name") in _ONLY_IN_KERAS_2:
+        if item.get("class_name") in keras3_names.ONLY_IN_KERAS_2:
             return str(item["class_name"])
         if item.get("time_major"):
             return "time_major=True"
@@ -218,7 +203,12 @@ class _Writer:
         config, _ = to_keras_3(layer.operation, *layer.operands(node, lambda item: self.argument(item, numbers, owner)))
         module, name = layer.operation.keras_3
         config = {"name": layer.name, **config}
-        return {"module": f"keras.src.ops.{module}", "class_name": name, "config": config, "registered_name": name}
+        return {
+            "module": f"{keras3_names.OPERATIONS}.{module}",
+            "class_name": name,
+            "config": config,
+            "registered_name": name,
+        }
 
     def tensor(self, x: Tensor, numbers: Mapping[int, int]) -> dict[str, Any]:
         config = {"shape": plain(tuple(x.shape)), "dtype": x.dtype, "keras_history": _place(x, numbers)}
@@ -279,7 +269,7 @@ class _Writer:
             return name
         if known.find(name, kind) is None:  # the user's own function
             return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
-        return _ACTIVATIONS_OF_KERAS_3.get(name, name) if self.is_3 else name
+        return keras3_names.activation_in_theirs(name) if self.is_3 else name
 
     def function(self, function: Any, owner: str) -> dict[str, Any]:
         name = getattr(function, "__name__", "<lambda>")
@@ -293,7 +283,7 @@ class _Writer:
         kind = known.kind_of_key(key) or self.kind
         kinds = [kind] if kind else known.KINDS
         found = next((each for each in kinds if known.find(name, each) is not None), None)
-        if name in _MODELS and "layers" in config:
+        if name in keras3_names.MODELS and "layers" in config:
             return self.inner_model(name, config, owner)
         if name == "Lambda" and self.is_3:
             config = self.lambda_config(config, owner)
@@ -301,16 +291,13 @@ class _Writer:
             arguments = plain(config, owner)
             return {"module": "keras.layers", "class_name": name, "config": arguments, "registered_name": None}
         if self.is_3:
-            config = {_RENAMED.get(name, {}).get(k, k): v for k, v in config.items()}
             # Keras 3 takes this argument of LSTM and ignores it; we do not.
             kept = ("implementation",) if name in LSTMS and config.get("recurrent_dropout") else ()
-            config = {k: v for k, v in config.items() if k not in _NOT_IN_KERAS_3 or k in kept}
-            if name.startswith("SpatialDropout"):
-                config = {k: v for k, v in config.items() if k not in ("noise_shape", "trainable")}
+            config = keras3_names.in_theirs(name, config, kept)
         if found == "optimizer":
-            config = _optimizer_config(name, config, self.is_3)
+            config = optimizers.in_theirs(config, self.is_3)
         return {
-            "module": _MODULES.get(found or "", "__main__"),
+            "module": keras3_names.module_of(found),
             "class_name": name.rpartition(">")[2],  # of what is registered in a package
             "config": {str(k): self.value(v, str(k), owner) for k, v in config.items()},
             "registered_name": None if found else name,
@@ -330,32 +317,6 @@ class _Writer:
         if new.get("output_shape") is None:
             new.pop("output_shape", None)
         return new
-
-
-def _optimizer_config(name: str, config: dict[str, Any], is_3: bool) -> dict[str, Any]:
-    """Our arguments under the names that the optimizers of both have.
-
-    What those cannot say (Nadam's ``schedule_decay``, where epsilon stands) is left out; we have a copy of our own.
-    """
-    config = {key: value for key, value in config.items() if key not in ("schedule_decay", "epsilon_in_root")}
-    if "clipnorm" in config:
-        config["global_clipnorm"] = config.pop("clipnorm")  # theirs is for each gradient alone
-    if "clipnorm_each" in config:
-        config["clipnorm"] = config.pop("clipnorm_each")
-    decay = config.pop("decay", 0.0)
-    if decay:
-        arguments = {
-            "initial_learning_rate": config["learning_rate"],
-            "decay_steps": 1,
-            "decay_rate": decay,
-            "staircase": False,
-            "name": "InverseTimeDecay",
-        }
-        schedule = {"module": "keras.optimizers.schedules", "class_name": "InverseTimeDecay", "registered_name": None}
-        config["learning_rate"] = {**schedule, "config": arguments}
-    if not is_3:
-        config["is_legacy_optimizer"] = False
-    return config
 
 
 # ---- the graph
