@@ -13,8 +13,8 @@ import pytest
 import kcompile as keras
 from kcompile import backend as K
 from kcompile import layers as L
-from kcompile.engine.refused_hooks import REFUSED
 from kcompile.models import load_model
+from kcompile.objects.refused_hooks import REFUSED
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "overriding.md"
 ROWS = re.findall(r"^\| (\w+) \| `(\w+)` \| (.+) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)

@@ -19,6 +19,7 @@ from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called, in_its_first_call
 from kcompile.objects.dialects import conventions
+from kcompile.objects.registry import is_ours
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import is_placeholder
 
@@ -53,7 +54,7 @@ def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[
 
 
 def _clone(layer: Layer) -> Layer:
-    if isinstance(layer, Network) and type(layer).__module__.startswith("kcompile."):
+    if isinstance(layer, Network) and is_ours(type(layer)):
         clone: Layer = clone_model(layer)
         return clone
     return layer._clone()

@@ -70,15 +70,3 @@ def by_name(given: Mapping[str, Any], names: Sequence[str], model: str) -> Any:
         warn(f"model {model!r} has no inputs {listed(rest)}: what it is called on under these names is not used")
     found = [given[name] for name in names]
     return found if len(found) > 1 else found[0]
-
-
-_OF_ONE_TENSOR = (
-    "core", "advanced_activations", "convolution", "depthwise", "dropout", "embeddings", "noise", "normalization",
-    "padding", "pooling", "reshaping", "spatial", "transposed", "upsampling",
-)  # fmt: skip
-
-
-def takes_one_tensor(cls: type) -> bool:
-    """Whether a layer of ours takes a tensor and never a list of tensors."""
-    package, _, module = cls.__module__.rpartition(".")
-    return package == "kcompile.layers" and module in _OF_ONE_TENSOR

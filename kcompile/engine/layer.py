@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kcompile import ir
+from kcompile import ir, regularizers
 from kcompile.common import config
 from kcompile.common.errors import (
     AbsentError,
@@ -31,7 +31,7 @@ from kcompile.engine import advice, layer_contributions, tracking
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.declared_shapes import with_declared_shapes
 from kcompile.engine.forms import arranged as arranged_in
-from kcompile.engine.forms import taken, takes_one_tensor
+from kcompile.engine.forms import taken
 from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
 from kcompile.engine.layer_weights import LayerWeights
@@ -40,9 +40,10 @@ from kcompile.engine.meanings import LayerMeanings
 from kcompile.engine.node import InputSpec, Node
 from kcompile.engine.notes import caller, calling, calls_in, made_now, no_call, note_built, one_call, without_trace
 from kcompile.engine.picklable import Picklable
-from kcompile.engine.refused_hooks import refuse_hooks
 from kcompile.engine.two_phases import call_in_both
 from kcompile.objects.dialects import conventions
+from kcompile.objects.refused_hooks import refuse_hooks
+from kcompile.objects.registry import is_ours, users_own
 from kcompile.symbolic.history import remember
 from kcompile.symbolic.step_trace import current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
@@ -79,7 +80,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         "input_dtype", "activity_regularizer",
     )  # fmt: skip
 
-    _is_metric = False
+    _is_metric = _takes_one_tensor = False
     _hook_kinds: tuple[str, ...] = ("Layer",)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -87,7 +88,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         layer = super().__new__(cls)
         for kind in cls._hook_kinds:
             refuse_hooks(cls, kind)
-        if cls.get_config is Layer.get_config and not cls.__module__.startswith("kcompile."):
+        if cls.get_config is Layer.get_config and not is_ours(cls):
             layer._given = args, kwargs
         return layer
 
@@ -135,8 +136,6 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
             size = None if size is None else check_int(owner, "batch_size", size, 1)
             self.batch_input_shape = (size, *check_shape(owner, "input_shape", shape))
         if "activity_regularizer" in kwargs:
-            from kcompile import regularizers
-
             self.activity_regularizer = regularizers.get(kwargs["activity_regularizer"])
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -175,7 +174,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
 
     def _declares_shape(self) -> bool:
         """Whether a user wrote its ``compute_output_shape``."""
-        return not type(self).compute_output_shape.__module__.startswith("kcompile.")
+        return users_own(type(self), "compute_output_shape")
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the output; by default the input's, if the layer supports masks.
@@ -295,7 +294,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         items, form = taken(inputs, Tensor)
         nested = isinstance(inputs, (list, tuple)) or form is not None
         if nested and form is None and len(items) == 1 and isinstance(items[0], Tensor):
-            nested = not takes_one_tensor(type(self))  # what a function returned in a list
+            nested = not self._takes_one_tensor or users_own(type(self), "call")  # what a function returned in a list
         if items and not any(isinstance(x, (Tensor, Layer)) for x in items):
             return self._computed(inputs, kwargs), None
         tensors = [self._input_tensor(x) for x in items]
@@ -399,7 +398,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         The layers of this package hand ``training=None`` on to ``K.in_train_phase``. Others may write
         ``if training:``, so they are traced for True and for False, and the results joined by the learning phase.
         """
-        ours = type(self).call.__module__.startswith("kcompile.")
+        ours = not users_own(type(self), "call")
         phase = learning_phase()
         if "training" not in names or kwargs.get("training") is not None or ours or not isinstance(phase, Tensor):
             if "training" in names and kwargs.get("training") is None and not ours:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kcompile.common.meanings import Meanings, meant_now
+from kcompile.objects.registry import is_ours
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
@@ -81,7 +82,7 @@ def _methods(cls: type) -> dict[str, Any]:
     """The functions of a user's class, those of the bases that users wrote among them."""
     found: dict[str, Any] = {}
     for base in cls.__mro__:
-        if base.__module__.startswith("kcompile.") or base is object:
+        if is_ours(base) or base is object:
             break
         for name, value in vars(base).items():
             if isinstance(value, types.FunctionType):

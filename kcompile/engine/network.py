@@ -27,8 +27,9 @@ from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs, 
 from kcompile.engine.node import Node
 from kcompile.engine.notes import belongs, move_inside, without_trace
 from kcompile.engine.op_layer import wrap_operations
-from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.engine.replay import as_called
+from kcompile.objects.refused_hooks import refuse_ignored_call
+from kcompile.objects.registry import is_ours
 from kcompile.symbolic.step_trace import current_step
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
@@ -380,7 +381,7 @@ class Network(AddedLayers):
         from kcompile.objects.configs import reading
 
         with reading("the configuration does not describe a model"):
-            if not cls.__module__.startswith("kcompile.") and not is_functional_config(config):
+            if not is_ours(cls) and not is_functional_config(config):
                 return cls(**config)
             return network_from_config(cls, config, custom_objects)
 

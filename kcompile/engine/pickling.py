@@ -19,6 +19,7 @@ from kcompile.data.shuffling import Shuffling
 from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.replay import in_its_first_call
 from kcompile.engine.tracking import internal_names
+from kcompile.objects.registry import our_base
 from kcompile.symbolic.functions import Function
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
@@ -110,8 +111,8 @@ def set_model_state(model: Network, state: Mapping[str, Any]) -> None:
     """The opposite of :func:`model_state`, for a new object."""
     from kcompile.engine.input_layer import Input
 
-    base = next(cls for cls in type(model).__mro__ if cls.__module__.startswith("kcompile."))
-    base.__init__(model, name=state["attributes"]["name"])  # type: ignore[misc]  # ours, not the user's
+    base: Any = our_base(type(model))
+    base.__init__(model, name=state["attributes"]["name"])  # not the user's
     own = vars(model)
     own.update(state["attributes"])
     own["_regularized"] = [(w, as_meant_now(regularizer)) for w, regularizer in state["regularized"]]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.lists import unique
+from kcompile.objects.registry import is_ours
 from kcompile.symbolic.variable import Variable
 
 TRACKED_ROLES = ("weight", "statistic", "metric")
@@ -113,7 +114,7 @@ def internal_names(cls: type) -> frozenset[str]:
     """
     found: set[str] = set()
     for base in cls.__mro__:
-        if base.__module__.startswith("kcompile."):
+        if is_ours(base):
             for value in vars(base).values():
                 functions = (value.fget, value.fset) if isinstance(value, property) else (value,)
                 for function in functions:

@@ -19,6 +19,8 @@ Shape = tuple[int | None, ...]
 class _Elementwise(Layer):
     """A layer whose output has the shape, and the mask, of its input."""
 
+    _takes_one_tensor = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True

@@ -31,6 +31,7 @@ class Embedding(Layer):
         ValueError: ``input_dim`` or ``output_dim`` is not positive; on a call, ``input_length`` does not fit.
     """
 
+    _takes_one_tensor = True
     input_dtype = "int32"
 
     def __init__(

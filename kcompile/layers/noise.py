@@ -26,6 +26,8 @@ class Noise(Layer):
         seed: of the random numbers; ``None`` draws it from NumPy's global generator.
     """
 
+    _takes_one_tensor = True
+
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = None if seed is None else check_int(type(self).__name__, "seed", seed)

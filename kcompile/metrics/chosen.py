@@ -70,6 +70,6 @@ class ChosenMetric(MeanMetricWrapper):
         return super().update_state(y_true, y_pred, sample_weight)
 
 
-claim(ChosenMetric)
+claim("metric", ChosenMetric)
 
 __all__ = ["WORDS", "ChosenMetric", "form_of", "is_word"]

@@ -11,8 +11,9 @@ from kcompile.common.nest import flatten
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.refused_hooks import refuse_ignored_call
 from kcompile.models.model import Model
+from kcompile.objects.refused_hooks import refuse_ignored_call
+from kcompile.objects.registry import is_ours
 from kcompile.symbolic.tensor import Array, Tensor
 
 
@@ -175,7 +176,7 @@ class Sequential(Model):
         from kcompile.objects.configs import reading
 
         with reading("the configuration does not describe a model"):
-            if not cls.__module__.startswith("kcompile.") and isinstance(config, dict) and "layers" not in config:
+            if not is_ours(cls) and isinstance(config, dict) and "layers" not in config:
                 return cls(**config)
             return sequential_from_config(cls, config, custom_objects)
 

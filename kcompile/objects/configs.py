@@ -9,7 +9,6 @@ from typing import Any
 
 from kcompile.common import loading, ways
 from kcompile.common.errors import DataTypeError, KCompileError, shown
-from kcompile.common.user_code import culprit
 from kcompile.ir.errors import IRError
 from kcompile.objects.custom import CustomObjectScope
 from kcompile.objects.dialects import conventions
@@ -19,6 +18,7 @@ from kcompile.objects.dialects.reader import convention_of, upgraded
 from kcompile.objects.making import made_from
 from kcompile.objects.registry import known
 from kcompile.objects.structure import check_structure
+from kcompile.objects.user_code import culprit
 
 
 def model_from_config(

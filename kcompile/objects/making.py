@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kcompile.common.errors import DataTypeError, KCompileError, shown, unknown_name
-from kcompile.common.user_code import culprit
 from kcompile.objects.custom import CustomObjectScope, get_registered_name, in_force
 from kcompile.objects.registry import in_any_case, is_ours
+from kcompile.objects.user_code import culprit
 
 
 class FunctionName(str):

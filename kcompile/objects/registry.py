@@ -25,27 +25,28 @@ HOMES: dict[str, tuple[str, ...]] = {
 KINDS = tuple(kind for kind in HOMES if kind != "backend")
 """The kinds of what files can name."""
 
+_ORDER = tuple(HOMES)
 _tables: dict[str, dict[str, Any]] = {kind: {} for kind in HOMES}
-_kinds: dict[type, str] = {}
-_ours: set[Any] = set()
+_kinds: dict[Any, str] = {}
+"""What is ours: classes, with all from which they derive, and functions."""
+
 _loaded: set[str] = set()
 
 
 def register(kind: str, table: Mapping[str, Any]) -> None:
     """Add the classes and functions of a family to those of its kind, by the names that files have for them."""
     _tables[kind].update(table)
-    for item in table.values():
-        if isinstance(item, type):
-            _kinds.setdefault(item, kind)
-            claim(item)
-        else:
-            _ours.add(item)
+    claim(kind, *table.values())
 
 
-def claim(*classes: type) -> None:
-    """Note classes as ours, with those from which they derive; for the few that no file can name."""
-    for cls in classes:
-        _ours.update(base for base in cls.__mro__ if base is not object)
+def claim(kind: str, *items: Any) -> None:
+    """Note classes (with those from which they derive) and functions as ours; for the few that no file can name.
+
+    What is of several kinds is of the first: layers are the base of metrics too, and losses serve as metrics.
+    """
+    for item in items:
+        for own in item.__mro__[:-1] if isinstance(item, type) else (item,):
+            _kinds[own] = min(kind, _kinds.get(own, kind), key=_ORDER.index)
 
 
 def known(kind: str) -> Mapping[str, Any]:
@@ -84,11 +85,6 @@ def in_any_case(name: str, table: Mapping[str, Any], configured: bool = False) -
     return next(iter(wanted or found), None)
 
 
-def kind_of(item: Any) -> str | None:
-    """The kind of a class that files can name; ``None`` for anything else, a user's class that derives from it too."""
-    return _kinds.get(item) if isinstance(item, type) and is_ours(item) else None
-
-
 def kind_of_key(key: str) -> str | None:
     """The kind of what a configuration holds under a key, as far as the key tells."""
     for kind in ("initializer", "regularizer", "constraint", "activation"):
@@ -99,25 +95,30 @@ def kind_of_key(key: str) -> str | None:
     return {"optimizer": "optimizer", "optimizer_config": "optimizer"}.get(key)
 
 
-# ---- what is a user's own
+# ---- what is ours, and what is a user's own
+
+
+def kind_of(item: Any) -> str | None:
+    """The kind of a class or function of ours; ``None`` for all else, such as a user's class that derives from ours."""
+    if item is object or not isinstance(item, Hashable):
+        return None
+    if item not in _kinds:
+        for kind in KINDS:
+            known(kind)
+    return _kinds.get(item)
 
 
 def is_ours(item: Any) -> bool:
-    """Whether a class or function is one of this package, and not a user's that derives from it or stands beside it."""
-    if item is object or not isinstance(item, Hashable):
-        return False
-    if item not in _ours:
-        for kind in KINDS:
-            known(kind)
-    return item in _ours
+    """Whether a class or function is one of this package."""
+    return kind_of(item) is not None
 
 
 def our_base(cls: type) -> type:
-    """The class itself, or the first from which it derives, that is ours."""
-    return next(base for base in cls.__mro__ if is_ours(base))
+    """The class itself, or the first from which it derives, that is ours; ``object`` if none is."""
+    return next((base for base in cls.__mro__ if is_ours(base)), object)
 
 
 def users_own(cls: type, name: str) -> bool:
-    """Whether a user wrote what a class has under a name: as a class of ours has it, it counts as ours."""
+    """Whether a user wrote what a class has under a name, and it is not of a class of ours from which that derives."""
     definer = next((base for base in cls.__mro__ if name in vars(base)), object)
     return definer is not object and not is_ours(definer)

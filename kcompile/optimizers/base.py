@@ -11,7 +11,7 @@ from kcompile.backend import math as m
 from kcompile.backend.nn import switch
 from kcompile.common import config
 from kcompile.common.errors import DataTypeError, KCompileError, check_number, did_you_mean
-from kcompile.engine.refused_hooks import refuse_hooks
+from kcompile.objects.refused_hooks import refuse_hooks
 from kcompile.optimizers.applying import ApplyingMethods
 from kcompile.symbolic.functions import gradients
 from kcompile.symbolic.tensor import Array, Tensor

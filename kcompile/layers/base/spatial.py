@@ -21,6 +21,7 @@ class SpatialLayer(Layer):
             for one spatial axis, as in Keras 2.
     """
 
+    _takes_one_tensor = True
     rank: int
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:

@@ -35,6 +35,8 @@ class Dense(Layer):
         TypeError: ``units`` is not an integer, or an unknown argument.
     """
 
+    _takes_one_tensor = True
+
     def __init__(
         self,
         units: int,
@@ -123,6 +125,8 @@ class Activation(Layer):
         activation: name or function.
     """
 
+    _takes_one_tensor = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
@@ -144,6 +148,8 @@ class ActivityRegularization(Layer):
     Args:
         l1, l2: the factors.
     """
+
+    _takes_one_tensor = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -167,6 +173,8 @@ class Masking(Layer):
     Args:
         mask_value: marks a step to be skipped.
     """
+
+    _takes_one_tensor = True
 
     def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -29,6 +29,8 @@ class Dropout(Layer):
         ValueError: ``rate`` is outside 0 to 1.
     """
 
+    _takes_one_tensor = True
+
     def __init__(
         self,
         rate: float,

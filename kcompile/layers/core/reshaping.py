@@ -23,6 +23,8 @@ class Flatten(Layer):
             follow fit both formats.
     """
 
+    _takes_one_tensor = True
+
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = K.normalize_data_format(data_format)
@@ -50,6 +52,8 @@ class Reshape(Layer):
     Raises:
         ValueError: two sizes are -1, or a size is not positive; on a call, the numbers of elements differ.
     """
+
+    _takes_one_tensor = True
 
     def __init__(self, target_shape: int | Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -90,6 +94,8 @@ class Permute(Layer):
         ValueError: ``dims`` does not name each axis once.
     """
 
+    _takes_one_tensor = True
+
     def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dims = tuple(check_positive_int("Permute", "dims", axis) for axis in dims)
@@ -118,6 +124,8 @@ class RepeatVector(Layer):
     Raises:
         ValueError: ``n`` is not positive.
     """
+
+    _takes_one_tensor = True
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

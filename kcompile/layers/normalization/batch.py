@@ -44,6 +44,8 @@ class BatchNormalization(Layer):
         ValueError: an argument out of range, or (when called) an axis that the input lacks or whose size is unknown.
     """
 
+    _takes_one_tensor = True
+
     def __init__(
         self,
         axis: int | Sequence[int] = -1,

@@ -20,6 +20,7 @@ from kcompile.layers.recurrent.states import KeepsStates
 from kcompile.objects.configs import layer_from_config
 from kcompile.objects.custom import CustomObjectScope
 from kcompile.objects.making import serialize_keras_object
+from kcompile.objects.registry import is_ours
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, learning_phase
 
@@ -327,7 +328,7 @@ class RNN(KeepsStates):
 
     def _clone(self) -> Any:
         cells = [self.cell, *getattr(self.cell, "cells", ())]
-        own = {type(cell).__name__: type(cell) for cell in cells if not type(cell).__module__.startswith("kcompile.")}
+        own = {type(cell).__name__: type(cell) for cell in cells if not is_ours(type(cell))}
         with CustomObjectScope(own):
             return super()._clone()
 

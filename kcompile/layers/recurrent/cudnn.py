@@ -72,7 +72,7 @@ class _CuDNNLSTMCell(_CuDNNWeights, LSTMCell):
         return initializer
 
 
-claim(_CuDNNGRUCell, _CuDNNLSTMCell)
+claim("layer", _CuDNNGRUCell, _CuDNNLSTMCell)
 
 
 class CuDNNGRU(Recurrent):

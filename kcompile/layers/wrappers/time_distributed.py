@@ -15,6 +15,7 @@ from kcompile.engine.notes import made_now, with_sublayers
 from kcompile.ir.ops.arrays.shaping import reshape
 from kcompile.ir.substitution import substitute
 from kcompile.layers.wrappers.wrapper import Wrapper, build_inside, calls_inside
+from kcompile.objects.registry import our_base
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Shape = tuple[int | None, ...]
@@ -220,8 +221,7 @@ def _is_stateful(layer: Layer) -> bool:
 
 def _is_users(layer: Layer) -> bool:
     """Whether the layer is of a class that a user derived from ``Layer`` itself."""
-    ours = next(base for base in type(layer).__mro__ if base.__module__.startswith("kcompile."))
-    return ours is Layer and type(layer) is not Layer
+    return our_base(type(layer)) is Layer and type(layer) is not Layer
 
 
 def _without_steps(shape: Shape) -> Shape:

@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
+from kcompile.objects.registry import is_ours
+
 KEY = "kcompile_convention"
 """Under what a layer's entry in the configuration of a model tells what is unusual; other readers skip it."""
 
@@ -122,7 +124,7 @@ def _tree(layer: Holder) -> tuple[list[Any], bool]:
 
 def _matters(layer: Holder) -> bool:
     """Whether conventions change what the layer does: it has regularizers, or is a user's own and may get some."""
-    own = not type(layer).__module__.startswith("kcompile.")
+    own = not is_ours(type(layer))
     return own or any(key.endswith("_regularizer") and value is not None for key, value in vars(layer).items())
 
 

@@ -113,7 +113,7 @@ class _Writer:
     def described_model(self, model: Network) -> dict[str, Any]:
         config = model.get_config()  # refuses what has no configuration
         name = type(model).__name__
-        builtin = type(model).__module__.startswith("kcompile.")
+        builtin = known.is_ours(type(model))
         if not builtin and not describes_layers(model, config):
             written: dict[str, Any] = self.value(
                 {"class_name": name, "config": config}, "layer", f"model {model.name!r}"
@@ -234,7 +234,7 @@ class _Writer:
         written: dict[str, Any] = self.value(
             {"class_name": name, "config": layer_config(layer)}, "layer", f"layer {layer.name!r} ({name})"
         )
-        if not type(layer).__module__.startswith("kcompile."):
+        if not known.is_ours(type(layer)):
             written.update(module=type(layer).__module__, registered_name=get_registered_name(type(layer)))
         if self.frozen and "trainable" in written["config"]:
             written["config"]["trainable"] = False  # in Keras 3 each layer says so itself

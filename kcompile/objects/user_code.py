@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from types import FrameType
 
+from kcompile.objects.registry import kind_of, our_base
+
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -22,13 +24,11 @@ def culprit(error: BaseException) -> str | None:
 
 def _described(frame: FrameType) -> str | None:
     """The layer or function whose code a frame runs, if it is a user's."""
-    from kcompile.engine.layer import Layer
-
     if frame.f_code.co_filename.startswith(_PACKAGE):
         return None
     owner = frame.f_locals.get("self", frame.f_locals.get("cls"))
     kind = owner if isinstance(owner, type) else type(owner)
-    if isinstance(owner, Layer) or (isinstance(owner, type) and issubclass(owner, Layer)):
+    if kind_of(our_base(kind)) in ("layer", "metric"):
         name = None if isinstance(owner, type) else getattr(owner, "name", None)
         title = f"layer {name!r} ({kind.__name__})" if name else f"layer class {kind.__name__}"
         return f"{title}, in {frame.f_code.co_name}"

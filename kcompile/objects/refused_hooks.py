@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 
 from kcompile.common.errors import KCompileError
+from kcompile.objects.registry import users_own
 
 _SHAPES = "output shapes come from tracing call; define compute_output_shape where that fails"
 _GRAPH = "a layer is traced through its call method"
@@ -87,8 +88,7 @@ def refuse_ignored_call(cls: type) -> None:
     Raises:
         ValueError: it does.
     """
-    call = getattr(cls, "call", None)
-    if not getattr(call, "__module__", "kcompile.").startswith("kcompile."):
+    if users_own(cls, "call"):
         raise KCompileError(
             f"{cls.__name__} overrides call, which nothing calls here: what its __init__ gives to super().__init__ "
             "says what runs; leave one of them out (a model of inputs and outputs can be an attribute of one with call)"
