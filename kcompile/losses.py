@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.backend import nn
 from kcompile.common import config
 from kcompile.common.absent_names import absent
@@ -40,69 +40,71 @@ class Reduction:
 
 def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
     """mean((y_pred - y_true)^2)."""
-    return m.mean(m.square(as_float(y_pred) - y_true), axis=-1)
+    return tensor_math.mean(tensor_math.square(as_float(y_pred) - y_true), axis=-1)
 
 
 def root_mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
     """sqrt(mean((y_pred - y_true)^2)) of each sample."""
-    return m.sqrt(mean_squared_error(y_true, y_pred))
+    return tensor_math.sqrt(mean_squared_error(y_true, y_pred))
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
     """``mean(|y_pred - y_true|)``."""
-    return m.mean(m.abs(as_float(y_pred) - y_true), axis=-1)
+    return tensor_math.mean(tensor_math.abs(as_float(y_pred) - y_true), axis=-1)
 
 
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
     """``100 * mean(|y_true - y_pred| / |y_true|)``, with ``|y_true|`` at least epsilon."""
     y_true = as_float(y_true)
-    return 100.0 * m.mean(m.abs((y_true - y_pred) / m.maximum(m.abs(y_true), config.epsilon())), axis=-1)
+    return 100.0 * tensor_math.mean(
+        tensor_math.abs((y_true - y_pred) / tensor_math.maximum(tensor_math.abs(y_true), config.epsilon())), axis=-1
+    )
 
 
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
     """mean((log(y_pred + 1) - log(y_true + 1))^2), both at least epsilon."""
     small = config.epsilon()
-    first = m.log(m.maximum(as_float(y_pred), small) + 1.0)
-    second = m.log(m.maximum(as_float(y_true), small) + 1.0)
-    return m.mean(m.square(first - second), axis=-1)
+    first = tensor_math.log(tensor_math.maximum(as_float(y_pred), small) + 1.0)
+    second = tensor_math.log(tensor_math.maximum(as_float(y_true), small) + 1.0)
+    return tensor_math.mean(tensor_math.square(first - second), axis=-1)
 
 
 def _signs(y_true: Any) -> Tensor:
     """Labels 0 and 1 as -1 and 1, if all labels of the batch are 0 or 1."""
     y_true = as_float(y_true)
-    binary = m.all(m.logical_or(m.equal(y_true, 0.0), m.equal(y_true, 1.0)))
+    binary = tensor_math.all(tensor_math.logical_or(tensor_math.equal(y_true, 0.0), tensor_math.equal(y_true, 1.0)))
     return nn.switch(binary, 2.0 * y_true - 1.0, y_true)
 
 
 def hinge(y_true: Any, y_pred: Any) -> Tensor:
     """mean(max(1 - y_true * y_pred, 0)) for labels -1 and 1; 0 and 1 are converted."""
-    return m.mean(m.maximum(1.0 - _signs(y_true) * y_pred, 0.0), axis=-1)
+    return tensor_math.mean(tensor_math.maximum(1.0 - _signs(y_true) * y_pred, 0.0), axis=-1)
 
 
 def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
     """mean(max(1 - y_true * y_pred, 0)^2) for labels -1 and 1; 0 and 1 are converted."""
-    return m.mean(m.square(m.maximum(1.0 - _signs(y_true) * y_pred, 0.0)), axis=-1)
+    return tensor_math.mean(tensor_math.square(tensor_math.maximum(1.0 - _signs(y_true) * y_pred, 0.0)), axis=-1)
 
 
 def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
     """max(0, 1 + the largest score of a wrong class - the score of the right one)."""
     y_true = as_float(y_true)
-    positive = m.sum(y_true * y_pred, axis=-1)
-    negative = m.max((1.0 - y_true) * y_pred, axis=-1)
-    return m.maximum(0.0, negative - positive + 1.0)
+    positive = tensor_math.sum(y_true * y_pred, axis=-1)
+    negative = tensor_math.max((1.0 - y_true) * y_pred, axis=-1)
+    return tensor_math.maximum(0.0, negative - positive + 1.0)
 
 
 def logcosh(y_true: Any, y_pred: Any) -> Tensor:
     """mean(log(cosh(y_pred - y_true)))."""
     x = as_float(y_pred) - y_true
-    return m.mean(x + nn.softplus(-2.0 * x) - math.log(2.0), axis=-1)
+    return tensor_math.mean(x + nn.softplus(-2.0 * x) - math.log(2.0), axis=-1)
 
 
 def huber_loss(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
     """Quadratic up to ``delta``, linear beyond (Huber, 1964)."""
-    error = m.abs(as_float(y_pred) - y_true)
-    quadratic = m.minimum(error, delta)
-    return m.mean(0.5 * m.square(quadratic) + delta * (error - quadratic), axis=-1)
+    error = tensor_math.abs(as_float(y_pred) - y_true)
+    quadratic = tensor_math.minimum(error, delta)
+    return tensor_math.mean(0.5 * tensor_math.square(quadratic) + delta * (error - quadratic), axis=-1)
 
 
 def categorical_crossentropy(
@@ -128,25 +130,25 @@ def binary_crossentropy(
     y_true = as_float(y_true)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    return m.mean(nn.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
+    return tensor_math.mean(nn.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
 
 
 def kullback_leibler_divergence(y_true: Any, y_pred: Any) -> Tensor:
     """sum(y_true * log(y_true / y_pred)), both limited to [epsilon, 1]."""
-    y_true = m.clip(as_float(y_true), config.epsilon(), 1.0)
-    y_pred = m.clip(as_float(y_pred), config.epsilon(), 1.0)
-    return m.sum(y_true * m.log(y_true / y_pred), axis=-1)
+    y_true = tensor_math.clip(as_float(y_true), config.epsilon(), 1.0)
+    y_pred = tensor_math.clip(as_float(y_pred), config.epsilon(), 1.0)
+    return tensor_math.sum(y_true * tensor_math.log(y_true / y_pred), axis=-1)
 
 
 def poisson(y_true: Any, y_pred: Any) -> Tensor:
     """mean(y_pred - y_true * log(y_pred + epsilon))."""
     y_pred = as_float(y_pred)
-    return m.mean(y_pred - y_true * m.log(y_pred + config.epsilon()), axis=-1)
+    return tensor_math.mean(y_pred - y_true * tensor_math.log(y_pred + config.epsilon()), axis=-1)
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
     """The negative cosine of the angle between target and prediction."""
-    return -m.sum(nn.l2_normalize(y_true, axis) * nn.l2_normalize(y_pred, axis), axis=axis)
+    return -tensor_math.sum(nn.l2_normalize(y_true, axis) * nn.l2_normalize(y_pred, axis), axis=axis)
 
 
 mse = MSE = mean_squared_error
@@ -191,15 +193,15 @@ class Loss:
         values = self._values(y_true, y_pred, sample_weight is not None)
         mask = y_pred.keras_mask
         if mask is not None and values.ndim >= mask.ndim:
-            kept = m.cast(mask, values.dtype)
+            kept = tensor_math.cast(mask, values.dtype)
             if self.reduction not in ("none", "sum"):
-                kept = kept / m.maximum(m.mean(kept), config.epsilon())
+                kept = kept / tensor_math.maximum(tensor_math.mean(kept), config.epsilon())
             values = values * weights_for(values, kept, self.name)
         if sample_weight is not None:
             values = values * weights_for(values, sample_weight, self.name)
         if self.reduction == "none":
             return values
-        return m.sum(values) if self.reduction == "sum" else m.mean(values)
+        return tensor_math.sum(values) if self.reduction == "sum" else tensor_math.mean(values)
 
     def _values(self, y_true: Tensor, y_pred: Tensor, weighted: bool) -> Tensor:
         """A value per sample or step."""

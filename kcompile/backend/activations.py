@@ -6,7 +6,7 @@ from typing import Any
 
 from kcompile.backend.numbers import finite
 from kcompile.ir.ops.elementwise import activations, comparison, rectifiers
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.products import softmax as softmax_ops
 from kcompile.symbolic.tensor import Tensor, as_float, promote
 
@@ -18,18 +18,22 @@ def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: 
     if off and from_zero and finite(max_value) and max_value >= 0:  # type: ignore[operator]
         return Tensor(rectifiers.capped_relu(value, max_value))  # type: ignore[arg-type]
     if off and from_zero:
-        y = e.relu(value)
+        y = elementwise.relu(value)
     elif off and finite(threshold):
         y = rectifiers.thresholded_relu(value, threshold)
     elif off:
-        y = e.where(comparison.greater(value, threshold), value, 0)
+        y = elementwise.where(comparison.greater(value, threshold), value, 0)
     elif from_zero and finite(alpha):
         y = rectifiers.leaky_relu(value, alpha)
     else:
-        slope, shifted = promote(alpha, Tensor(e.sub(value, threshold)))
-        y = e.where(comparison.greater_equal(value, threshold), value, e.mul(slope, shifted))
+        slope, shifted = promote(alpha, Tensor(elementwise.sub(value, threshold)))
+        y = elementwise.where(comparison.greater_equal(value, threshold), value, elementwise.mul(slope, shifted))
     if max_value is not None:
-        y = e.minimum(y, max_value) if threshold <= max_value else e.maximum(e.minimum(y, max_value), 0)
+        y = (
+            elementwise.minimum(y, max_value)
+            if threshold <= max_value
+            else elementwise.maximum(elementwise.minimum(y, max_value), 0)
+        )
     return Tensor(y)
 
 
@@ -43,8 +47,8 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     value = as_float(x).value
     if finite(alpha):
         return Tensor(activations.elu(value, alpha))
-    negative = e.mul(e.sub(e.exp(e.minimum(value, 0)), 1), alpha)
-    return Tensor(e.where(comparison.greater(value, 0), value, negative))
+    negative = elementwise.mul(elementwise.sub(elementwise.exp(elementwise.minimum(value, 0)), 1), alpha)
+    return Tensor(elementwise.where(comparison.greater(value, 0), value, negative))
 
 
 def selu(x: Any) -> Tensor:
@@ -54,7 +58,7 @@ def selu(x: Any) -> Tensor:
 
 def sigmoid(x: Any) -> Tensor:
     """1 / (1 + exp(-x))."""
-    return Tensor(e.sigmoid(as_float(x).value))
+    return Tensor(elementwise.sigmoid(as_float(x).value))
 
 
 def hard_sigmoid(x: Any) -> Tensor:
@@ -89,17 +93,17 @@ def mish(x: Any) -> Tensor:
 
 def tanh(x: Any) -> Tensor:
     """The hyperbolic tangent."""
-    return Tensor(e.tanh(as_float(x).value))
+    return Tensor(elementwise.tanh(as_float(x).value))
 
 
 def softplus(x: Any) -> Tensor:
     """log(1 + exp(x))."""
-    return Tensor(e.softplus(as_float(x).value))
+    return Tensor(elementwise.softplus(as_float(x).value))
 
 
 def softsign(x: Any) -> Tensor:
     """``x / (1 + |x|)``."""
-    return Tensor(e.softsign(as_float(x).value))
+    return Tensor(elementwise.softsign(as_float(x).value))
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
@@ -114,4 +118,4 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 
 def erf(x: Any) -> Tensor:
     """The error function."""
-    return Tensor(e.erf(as_float(x).value))
+    return Tensor(elementwise.erf(as_float(x).value))

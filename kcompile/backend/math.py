@@ -10,7 +10,7 @@ from kcompile.common import config
 from kcompile.common.errors import KCompileError
 from kcompile.ir.ops.arrays import cumulative, multiplied, reduction, shaping
 from kcompile.ir.ops.elementwise import comparison
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.elementwise.rectifiers import limited
 from kcompile.ir.ops.products import linalg
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, binary, promote, reduce_axes
@@ -20,7 +20,7 @@ Axis = int | Sequence[int] | None
 
 def cast(x: Any, dtype: str) -> Tensor:
     """``x`` in another element type."""
-    return Tensor(e.cast(as_tensor(x).value, dtype))
+    return Tensor(elementwise.cast(as_tensor(x).value, dtype))
 
 
 def cast_to_floatx(x: Any) -> Any:
@@ -35,52 +35,52 @@ def cast_to_floatx(x: Any) -> Any:
 
 def abs(x: Any) -> Tensor:
     """``|x|``."""
-    return Tensor(e.absolute(as_tensor(x).value))
+    return Tensor(elementwise.absolute(as_tensor(x).value))
 
 
 def square(x: Any) -> Tensor:
     """x * x."""
-    return Tensor(e.square(as_tensor(x).value))
+    return Tensor(elementwise.square(as_tensor(x).value))
 
 
 def sqrt(x: Any) -> Tensor:
     """The square root; negative numbers count as zero, as in Keras."""
-    return Tensor(e.sqrt(e.maximum(as_float(x).value, 0)))
+    return Tensor(elementwise.sqrt(elementwise.maximum(as_float(x).value, 0)))
 
 
 def exp(x: Any) -> Tensor:
     """e to the power of x."""
-    return Tensor(e.exp(as_float(x).value))
+    return Tensor(elementwise.exp(as_float(x).value))
 
 
 def log(x: Any) -> Tensor:
     """The natural logarithm."""
-    return Tensor(e.log(as_float(x).value))
+    return Tensor(elementwise.log(as_float(x).value))
 
 
 def sin(x: Any) -> Tensor:
     """The sine."""
-    return Tensor(e.sin(as_float(x).value))
+    return Tensor(elementwise.sin(as_float(x).value))
 
 
 def cos(x: Any) -> Tensor:
     """The cosine."""
-    return Tensor(e.cos(as_float(x).value))
+    return Tensor(elementwise.cos(as_float(x).value))
 
 
 def sign(x: Any) -> Tensor:
     """-1, 0 or 1."""
-    return Tensor(e.sign(as_tensor(x).value))
+    return Tensor(elementwise.sign(as_tensor(x).value))
 
 
 def round(x: Any) -> Tensor:
     """To the nearest whole number, halves to even."""
-    return Tensor(e.round_even(as_float(x).value))
+    return Tensor(elementwise.round_even(as_float(x).value))
 
 
 def pow(x: Any, a: Any) -> Tensor:
     """x to the power of a."""
-    return binary(e.power, x, a)
+    return binary(elementwise.power, x, a)
 
 
 def clip(x: Any, min_value: Any = None, max_value: Any = None) -> Tensor:
@@ -94,15 +94,15 @@ def clip(x: Any, min_value: Any = None, max_value: Any = None) -> Tensor:
         if low.dtype == high.dtype == value.dtype:
             return Tensor(limited(value, min_value, max_value))
     if min_value is not None:
-        result = binary(e.maximum, result, min_value)
-    return result if max_value is None else binary(e.minimum, result, max_value)
+        result = binary(elementwise.maximum, result, min_value)
+    return result if max_value is None else binary(elementwise.minimum, result, max_value)
 
 
 def stop_gradient(variables: Any) -> Any:
     """The value itself; gradients stop here. Lists are handled item by item."""
     if isinstance(variables, (list, tuple)):
         return [stop_gradient(x) for x in variables]
-    return Tensor(e.stop_gradient(as_tensor(variables).value))
+    return Tensor(elementwise.stop_gradient(as_tensor(variables).value))
 
 
 # ---- two operands
@@ -110,12 +110,12 @@ def stop_gradient(variables: Any) -> Any:
 
 def maximum(x: Any, y: Any) -> Tensor:
     """The larger of the two, elementwise."""
-    return binary(e.maximum, x, y)
+    return binary(elementwise.maximum, x, y)
 
 
 def minimum(x: Any, y: Any) -> Tensor:
     """The smaller of the two, elementwise."""
-    return binary(e.minimum, x, y)
+    return binary(elementwise.minimum, x, y)
 
 
 def equal(x: Any, y: Any) -> Tensor:
@@ -169,7 +169,7 @@ def logical_not(x: Any) -> Tensor:
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over ``axis`` (``None``: all); of bool, how many are true."""
     value = as_tensor(x).value
-    value = e.cast(value, "int32") if value.dtype == "bool" else value
+    value = elementwise.cast(value, "int32") if value.dtype == "bool" else value
     return Tensor(reduction.reduce_sum(value, reduce_axes(axis), keepdims))
 
 
@@ -210,13 +210,13 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether any element is true (not zero), along ``axis`` (``None``: all)."""
-    value = e.cast(as_tensor(x).value, "bool")
+    value = elementwise.cast(as_tensor(x).value, "bool")
     return Tensor(reduction.reduce_any(value, reduce_axes(axis), keepdims))
 
 
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all elements are true (not zero), along ``axis`` (``None``: all)."""
-    value = e.cast(as_tensor(x).value, "bool")
+    value = elementwise.cast(as_tensor(x).value, "bool")
     return Tensor(reduction.reduce_all(value, reduce_axes(axis), keepdims))
 
 
@@ -256,7 +256,7 @@ def dot(x: Any, y: Any) -> Tensor:
     """
     a, b = promote(x, y)
     if a.rank == 0 or b.rank == 0:
-        return Tensor(e.mul(a, b))
+        return Tensor(elementwise.mul(a, b))
     if b.rank == 2:
         return Tensor(linalg.matmul(a, b))
     contracted = (b.rank - 2,) if b.rank > 1 else (0,)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcompile import ir
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.backend.activations import softplus
 from kcompile.common import config
 from kcompile.common.errors import KCompileError
 from kcompile.ir.ops.arrays import indexing, reduction, shaping
 from kcompile.ir.ops.elementwise import comparison
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.products import softmax as softmax_ops
 from kcompile.ir.ops.shapes.sizes import dims_vector
 from kcompile.ir.ops.spatial import normalization
@@ -36,7 +36,7 @@ def _logits_of(output: Tensor, axis: int, from_logits: bool) -> ir.Value | None:
 
 def _before_activation(output: Tensor) -> ir.Value:
     """Logits where a user says that ``output`` is: what softmax or sigmoid are applied to, if it is their result."""
-    if isinstance(output.value.op, (softmax_ops.Softmax, e.Sigmoid)):
+    if isinstance(output.value.op, (softmax_ops.Softmax, elementwise.Sigmoid)):
         return output.value.node.inputs[0]
     return output.value
 
@@ -54,9 +54,9 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     if logits is not None:
         log_p = softmax_ops.log_softmax(logits, axis)
     else:
-        p = output / m.sum(output, axis=axis, keepdims=True)
-        log_p = m.log(m.clip(p, config.epsilon(), 1.0 - config.epsilon())).value
-    return -m.sum(target * Tensor(log_p), axis=axis)
+        p = output / tensor_math.sum(output, axis=axis, keepdims=True)
+        log_p = tensor_math.log(tensor_math.clip(p, config.epsilon(), 1.0 - config.epsilon())).value
+    return -tensor_math.sum(target * Tensor(log_p), axis=axis)
 
 
 def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
@@ -67,18 +67,18 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     """
     output = as_float(output)
     axis = axis % output.ndim
-    labels = e.cast(as_tensor(target).value, "int64")
+    labels = elementwise.cast(as_tensor(target).value, "int64")
     if labels.rank == output.ndim:
         labels = shaping.squeeze(labels, [axis])
     logits = _logits_of(output, axis, from_logits)
     if logits is not None:
         log_p = softmax_ops.log_softmax(logits, axis)
     else:
-        log_p = m.log(m.clip(output, config.epsilon(), 1.0 - config.epsilon())).value
-        log_p = e.sub(log_p, reduction.logsumexp(log_p, [axis], True))
+        log_p = tensor_math.log(tensor_math.clip(output, config.epsilon(), 1.0 - config.epsilon())).value
+        log_p = elementwise.sub(log_p, reduction.logsumexp(log_p, [axis], True))
     places = shaping.expand_dims(indexing.from_front(labels, log_p.shape[axis]), axis)
     picked = indexing.gather_elements(log_p, places, axis)
-    return Tensor(e.neg(shaping.squeeze(picked, [axis])))
+    return Tensor(elementwise.neg(shaping.squeeze(picked, [axis])))
 
 
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
@@ -89,22 +89,22 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     """
     target, output = (Tensor(v) for v in promote(target, as_float(output)))
     logits = _before_activation(output) if from_logits else None
-    if logits is None and isinstance(output.value.op, e.Sigmoid):
+    if logits is None and isinstance(output.value.op, elementwise.Sigmoid):
         logits = output.value.node.inputs[0]
     if logits is not None:
         x = Tensor(logits)
         # max(x, 0) - x * t + log(1 + exp(-|x|)), written with softplus: its gradient is sigmoid(x) - t.
         return softplus(x) - x * target
     small = config.epsilon()
-    p = m.clip(output, small, 1.0 - small)
-    return -(target * m.log(p + small) + (1.0 - target) * m.log(1.0 - p + small))
+    p = tensor_math.clip(output, small, 1.0 - small)
+    return -(target * tensor_math.log(p + small) + (1.0 - target) * tensor_math.log(1.0 - p + small))
 
 
 def l2_normalize(x: Any, axis: int | None = None) -> Tensor:
     """``x`` scaled to length 1 along ``axis``; a vector shorter than 1e-6 is scaled by 1e6."""
     x = as_float(x)
-    total = m.sum(m.square(x), axis=axis, keepdims=True)
-    return x / m.sqrt(m.maximum(total, 1e-12))
+    total = tensor_math.sum(tensor_math.square(x), axis=axis, keepdims=True)
+    return x / tensor_math.sqrt(tensor_math.maximum(total, 1e-12))
 
 
 def in_top_k(predictions: Any, targets: Any, k: int) -> Tensor:
@@ -115,11 +115,11 @@ def in_top_k(predictions: Any, targets: Any, k: int) -> Tensor:
     Shapes: predictions ``(batch, classes)``, targets ``(batch,)``; the result is bool ``(batch,)``.
     """
     p = as_float(predictions).value
-    labels = e.cast(as_tensor(targets).value, "int64")
+    labels = elementwise.cast(as_tensor(targets).value, "int64")
     classes = dims_vector([p.shape[1]])
     there = comparison.logical_and(comparison.greater_equal(labels, 0), comparison.less(labels, classes))
-    mine = indexing.gather_elements(p, shaping.expand_dims(e.where(there, labels, 0), 1), 1)
-    better = reduction.reduce_sum(e.cast(comparison.greater(p, mine), "int32"), [1])
+    mine = indexing.gather_elements(p, shaping.expand_dims(elementwise.where(there, labels, 0), 1), 1)
+    better = reduction.reduce_sum(elementwise.cast(comparison.greater(p, mine), "int32"), [1])
     finite = comparison.logical_not(comparison.is_nan(shaping.squeeze(mine, [1])))
     return Tensor(comparison.logical_and(comparison.logical_and(comparison.less(better, k), finite), there))
 
@@ -179,7 +179,7 @@ def normalize_batch_in_training(
     kept = [i for i in range(x.ndim) if i not in axes]
     if len(kept) == 1 and (vectors := _channel_vectors(x, kept[0], (1.0, gamma), (0.0, beta))):
         return _tensors(normalization.batch_norm_training(x.value, *vectors, kept[0], epsilon))
-    mean, variance = m.mean(x, axes), m.var(x, axes)
+    mean, variance = tensor_math.mean(x, axes), tensor_math.var(x, axes)
     spread = [_spread(v, x, axes) for v in (mean, variance, beta, gamma)]
     return batch_normalization(x, *spread, epsilon=epsilon), mean, variance
 
@@ -198,7 +198,7 @@ def batch_normalization(
         _spread(v, x, axes) if v is not None and as_tensor(v).ndim == 1 and x.ndim > 1 else v
         for v in (mean, var, beta, gamma)
     )
-    scale = 1.0 / m.sqrt(as_tensor(var) + epsilon)
+    scale = 1.0 / tensor_math.sqrt(as_tensor(var) + epsilon)
     scale = scale if gamma is None else scale * gamma
     y = (x - mean) * scale
     return y if beta is None else y + beta
@@ -223,7 +223,7 @@ def _channel_vectors(x: Tensor, axis: int, *parameters: tuple[float, Any]) -> li
         broadcast = tuple(size if i == axis else 1 for i in range(x.ndim))
         if value.shape != (size,) and value.shape != broadcast:
             return None
-        vectors.append(e.cast(shaping.reshape(value, (size,)), x.dtype))
+        vectors.append(elementwise.cast(shaping.reshape(value, (size,)), x.dtype))
     return vectors
 
 
@@ -253,7 +253,7 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Tensor:
             value = shaping.reshape(value, (value.shape[0],) + (1,) * (x.ndim - 2))
         else:
             value = shaping.transpose(value, (bias.ndim - 1, *range(bias.ndim - 1)))
-    return Tensor(e.add(*common_dtype(x.value, value)))
+    return Tensor(elementwise.add(*common_dtype(x.value, value)))
 
 
 Branch = Callable[[], Tensor]

@@ -12,7 +12,7 @@ import numpy as np
 
 from kcompile import ir
 from kcompile.common import config
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.elementwise import random as random_ops
 from kcompile.runtime.random_state import shared_counter
 from kcompile.symbolic.sizes import as_dims
@@ -47,8 +47,8 @@ def _counter_value() -> ir.Value:
     value, number = shared_counter(), _step.get()
     if number is None:
         return value
-    offset = e.mul(e.cast(e.add(number, 1), "uint32"), ir.constant(_STEP, "uint32"))
-    return e.add(value, offset)
+    offset = elementwise.mul(elementwise.cast(elementwise.add(number, 1), "uint32"), ir.constant(_STEP, "uint32"))
+    return elementwise.add(value, offset)
 
 
 def stream_of(seed: Any) -> int:
@@ -86,7 +86,7 @@ def truncated_normal(
 def random_binomial(shape: Any, p: float = 0.0, dtype: str | None = None, seed: Any = None) -> Tensor:
     """1 with probability ``p``, else 0; new ones at each run."""
     u = random_uniform(shape, seed=seed)
-    return Tensor(e.cast((u < p).value, dtype or config.floatx()))
+    return Tensor(elementwise.cast((u < p).value, dtype or config.floatx()))
 
 
 def random_uniform_variable(

@@ -11,7 +11,7 @@ from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, che
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.ir.ops.arrays import cumulative, shaping
 from kcompile.ir.ops.elementwise import comparison
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.shapes.reshaping import Expand, Reshape
 from kcompile.ir.substitution import substitute
@@ -119,9 +119,9 @@ def valid_steps(mask: Any, input_length: Any, sequence: ir.Value, time_major: bo
         if trailing:
             value = shaping.squeeze(value, [2])
         value = value if time_major else swapped(value)
-        return e.cast(value, "bool")
+        return elementwise.cast(value, "bool")
     if input_length is not None and _is_per_sample(input_length):
-        lengths = e.cast(as_tensor(input_length).value, "int64")
+        lengths = elementwise.cast(as_tensor(input_length).value, "int64")
         return comparison.less(shaping.expand_dims(shaping.iota(sequence.shape[0]), 1), lengths)
     return None
 
@@ -166,7 +166,7 @@ class _Step:
                     f"rnn: state {i} has the shape {_sizes(value.shape)} before a step and {_sizes(y.shape)} after "
                     "it; it must stay the same (check the cell's state_size)"
                 )
-        new = [e.cast(y, value.dtype) for y, value in zip(new, before, strict=True)]
+        new = [elementwise.cast(y, value.dtype) for y, value in zip(new, before, strict=True)]
         return [as_tensor(y).value for y in flatten(self._output)], new
 
     def output(self, values: Sequence[ir.Value]) -> Any:
@@ -181,7 +181,7 @@ def where_valid(valid: ir.Value, x: ir.Value, other: ir.Value | float) -> ir.Val
     """``x`` where ``valid``, which has the leading axes of ``x``, else ``other``."""
     while valid.rank < x.rank:
         valid = shaping.expand_dims(valid, valid.rank)
-    return e.where(valid, x, other)
+    return elementwise.where(valid, x, other)
 
 
 def outputs_of_states(
@@ -208,7 +208,7 @@ def outputs_of_states(
 
 def _seen(valid: ir.Value, backwards: bool) -> ir.Value:
     """``(time, batch)``: whether a valid step has come, counting the present one."""
-    return comparison.greater(cumulative.cumsum(e.cast(valid, "int32"), 0, reverse=backwards), 0)
+    return comparison.greater(cumulative.cumsum(elementwise.cast(valid, "int32"), 0, reverse=backwards), 0)
 
 
 def is_zero(x: ir.Value) -> bool:

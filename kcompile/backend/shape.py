@@ -10,7 +10,7 @@ from kcompile.common import config
 from kcompile.common.errors import KCompileError
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import indexing, shaping
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.spatial import enlarging
 from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype
@@ -63,7 +63,7 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     first = values[0]
     for value in values[1:]:
         first, _ = common_dtype(first, value)
-    values = [e.cast(value, first.dtype) for value in values]
+    values = [elementwise.cast(value, first.dtype) for value in values]
     return Tensor(shaping.concat(values, axis % first.rank if first.rank else axis))
 
 
@@ -222,4 +222,4 @@ def map_fn(fn: Any, elems: Any, name: str | None = None, dtype: str | None = Non
         return [], [as_tensor(fn(Tensor(items[0]))).value]
 
     _, (stacked,) = scan(lambda *operands: body((), operands), [], [value])
-    return Tensor(e.cast(stacked, dtype) if dtype else stacked, name)
+    return Tensor(elementwise.cast(stacked, dtype) if dtype else stacked, name)

@@ -125,15 +125,15 @@ class OpLayer(Layer):
 
 def _logits(x: Tensor, activation: str | None) -> ir.Value:
     """The tensor itself, or of what it is the sigmoid or softmax (but for a constant in each row)."""
-    from kcompile.backend import math as m
+    from kcompile.backend import math as tensor_math
     from kcompile.common import config
 
     if activation is None:
         return x.value
     if isinstance(x.value.op, Sigmoid if activation == "sigmoid" else Softmax):
         return x.value.node.inputs[0]
-    p = m.clip(x, config.epsilon(), 1 - config.epsilon())
-    return (m.log(p) - m.log(1 - p)).value if activation == "sigmoid" else m.log(p).value
+    p = tensor_math.clip(x, config.epsilon(), 1 - config.epsilon())
+    return (tensor_math.log(p) - tensor_math.log(1 - p)).value if activation == "sigmoid" else tensor_math.log(p).value
 
 
 def wrap_operations(x: Tensor) -> Tensor:

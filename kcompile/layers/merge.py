@@ -9,7 +9,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, ShapeError, check_flag, check_int, check_one_of
 from kcompile.engine.layer import Layer
-from kcompile.layers.base import joined_masks as jm
+from kcompile.layers.base.joined_masks import ALL, ANY, concatenated, elementwise, extreme, product, rules_differ
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]
@@ -29,9 +29,9 @@ class _Join(Layer):
     masks_matter = False
     """Whether it was called with masks for which ``all`` and ``any`` differ."""
 
-    def __init__(self, *, joined_masks: str = jm.ALL, **kwargs: Any) -> None:
+    def __init__(self, *, joined_masks: str = ALL, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.joined_masks = check_one_of(type(self).__name__, "joined_masks", joined_masks, (jm.ALL, jm.ANY))
+        self.joined_masks = check_one_of(type(self).__name__, "joined_masks", joined_masks, (ALL, ANY))
         self.supports_masking = True
 
     def _shapes(self, shapes: Any) -> list[Shape]:
@@ -55,7 +55,7 @@ class _Join(Layer):
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        own = {"joined_masks": jm.ANY} if self.joined_masks == jm.ANY and self.masks_matter else {}
+        own = {"joined_masks": ANY} if self.joined_masks == ANY and self.masks_matter else {}
         return {**super().get_config(), **own}
 
 
@@ -77,15 +77,15 @@ class _Merge(_Join):
             while x.ndim < rank:
                 x = K.expand_dims(x, 1)
             aligned.append(x)
-        if mask is None or self.joined_masks == jm.ALL or all(item is None for item in mask):
+        if mask is None or self.joined_masks == ALL or all(item is None for item in mask):
             return self._combine(aligned)
         return self._combine_masked(aligned, mask)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The steps that count in all inputs (or in any, see ``joined_masks``)."""
         left_out = type(self)._combine_masked is not _Merge._combine_masked and any(m is not None for m in mask or ())
-        self.masks_matter = self.masks_matter or left_out or jm.rules_differ(mask or ())
-        return jm.elementwise(mask or (), self.joined_masks)
+        self.masks_matter = self.masks_matter or left_out or rules_differ(mask or ())
+        return elementwise(mask or (), self.joined_masks)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         shapes = self._shapes(input_shape)
@@ -125,7 +125,7 @@ class Multiply(_Merge):
         return functools.reduce(lambda x, y: x * y, tensors)
 
     def _combine_masked(self, tensors: Sequence[Tensor], masks: Sequence[Any]) -> Tensor:
-        return jm.product(tensors, masks)
+        return product(tensors, masks)
 
 
 class Average(_Merge):
@@ -142,7 +142,7 @@ class Maximum(_Merge):
         return functools.reduce(K.maximum, tensors)
 
     def _combine_masked(self, tensors: Sequence[Tensor], masks: Sequence[Any]) -> Tensor:
-        return jm.extreme(K.maximum, tensors, masks)
+        return extreme(K.maximum, tensors, masks)
 
 
 class Minimum(_Merge):
@@ -152,7 +152,7 @@ class Minimum(_Merge):
         return functools.reduce(K.minimum, tensors)
 
     def _combine_masked(self, tensors: Sequence[Tensor], masks: Sequence[Any]) -> Tensor:
-        return jm.extreme(K.minimum, tensors, masks)
+        return extreme(K.minimum, tensors, masks)
 
 
 class Concatenate(_Join):
@@ -194,8 +194,8 @@ class Concatenate(_Join):
         return tuple(joined)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        self.masks_matter = self.masks_matter or jm.rules_differ(mask or ())
-        return jm.concatenated(inputs, mask or (), self.axis, self.joined_masks)
+        self.masks_matter = self.masks_matter or rules_differ(mask or ())
+        return concatenated(inputs, mask or (), self.axis, self.joined_masks)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

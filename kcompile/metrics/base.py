@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.backend.nn import switch
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.layer import Layer
@@ -200,10 +200,10 @@ class Reduce(Metric):
         values = as_float(values)
         if sample_weight is not None:
             values, weights = weighted(values, sample_weight)
-            number: Any = m.sum(weights)
+            number: Any = tensor_math.sum(weights)
         else:
             number = Tensor(_size_of(values))
-        updates: list[Update] = [(self.total, self.total + m.sum(values))]
+        updates: list[Update] = [(self.total, self.total + tensor_math.sum(values))]
         if self.count is not None:
             updates.append((self.count, self.count + number))
         return updates
@@ -289,7 +289,7 @@ def weighted(values: Tensor, sample_weight: Any) -> tuple[Tensor, Tensor]:
     if value.rank == values.ndim + 1 and value.shape[-1] == 1:
         value = shaping.squeeze(value, [value.rank - 1])
     if value.rank > values.ndim:
-        values = m.mean(values)
+        values = tensor_math.mean(values)
         return values * Tensor(value), Tensor(value)
     if value.rank < values.ndim:
         value = shaping.reshape(value, (*value.shape, *(1,) * (values.ndim - value.rank)))
@@ -300,7 +300,7 @@ def weighted(values: Tensor, sample_weight: Any) -> tuple[Tensor, Tensor]:
 def divide_no_nan(x: Any, y: Any) -> Tensor:
     """x / y, and 0 where y is 0."""
     y = as_float(y)
-    zero = m.equal(y, 0.0)
+    zero = tensor_math.equal(y, 0.0)
     return switch(zero, as_float(x) * 0.0, as_float(x) / switch(zero, y + 1.0, y))
 
 

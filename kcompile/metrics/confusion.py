@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.backend import nn
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, check_one_of, check_positive_int
 from kcompile.ir.ops.arrays import indexing, shaping
 from kcompile.ir.ops.elementwise import comparison
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.products import linalg
 from kcompile.metrics.base import Metric, Update, divide_no_nan, weighted
 from kcompile.symbolic.target_shapes import matched
@@ -44,7 +44,7 @@ def confusion(
     if top_k is not None:
         best, _ = indexing.top_k(y_pred.value, top_k)
         least = shaping.slice_axes(best, [best.rank - 1], [top_k - 1], [top_k])
-        y_pred = Tensor(e.where(comparison.greater_equal(y_pred.value, least), y_pred.value, NEVER))
+        y_pred = Tensor(elementwise.where(comparison.greater_equal(y_pred.value, least), y_pred.value, NEVER))
     if class_id is not None:
         y_true, y_pred = y_true[..., class_id], y_pred[..., class_id]
     w = Tensor(weighted(y_pred, sample_weight)[1].value) if sample_weight is not None else None
@@ -62,7 +62,7 @@ def confusion(
     found = {}
     for name in wanted:
         a, b = sides[name]
-        found[name] = m.sum(m.cast(m.logical_and(a, b), config.floatx()) * factor, axis=1)
+        found[name] = tensor_math.sum(tensor_math.cast(tensor_math.logical_and(a, b), config.floatx()) * factor, axis=1)
     return found
 
 
@@ -222,9 +222,9 @@ class AUC(_Counts):
         if self.summation_method == "interpolation":
             heights = (left + right) / 2.0
         else:
-            choose = m.minimum if self.summation_method == "minoring" else m.maximum
+            choose = tensor_math.minimum if self.summation_method == "minoring" else tensor_math.maximum
             heights = choose(left, right)
-        return m.sum((x[:-1] - x[1:]) * heights)
+        return tensor_math.sum((x[:-1] - x[1:]) * heights)
 
     def get_config(self) -> dict[str, Any]:
         own = {
@@ -239,12 +239,12 @@ def _interpolated_pr(tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
     """The area under the curve whose true and false positives are interpolated linearly between thresholds."""
     p = tp + fp
     gained, taken = tp[:-1] - tp[1:], p[:-1] - p[1:]
-    slope = divide_no_nan(gained, m.maximum(taken, 0.0))
+    slope = divide_no_nan(gained, tensor_math.maximum(taken, 0.0))
     intercept = tp[1:] - slope * p[1:]
-    both = m.logical_and(p[:-1] > 0.0, p[1:] > 0.0)
-    ratio = nn.switch(both, divide_no_nan(p[:-1], m.maximum(p[1:], 0.0)), tp[1:] * 0.0 + 1.0)
-    area = slope * (gained + intercept * m.log(ratio))
-    return m.sum(divide_no_nan(area, m.maximum(tp[1:] + fn[1:], 0.0)))
+    both = tensor_math.logical_and(p[:-1] > 0.0, p[1:] > 0.0)
+    ratio = nn.switch(both, divide_no_nan(p[:-1], tensor_math.maximum(p[1:], 0.0)), tp[1:] * 0.0 + 1.0)
+    area = slope * (gained + intercept * tensor_math.log(ratio))
+    return tensor_math.sum(divide_no_nan(area, tensor_math.maximum(tp[1:] + fn[1:], 0.0)))
 
 
 class _AtThreshold(_Counts):
@@ -270,7 +270,7 @@ class _AtThreshold(_Counts):
         return divide_no_nan(tp, tp + fn), divide_no_nan(tn, tn + fp)
 
     def _at(self, fixed: Tensor, asked: Tensor) -> Tensor:
-        nearest = m.argmin(m.abs(fixed - self.rate), axis=0)
+        nearest = tensor_math.argmin(tensor_math.abs(fixed - self.rate), axis=0)
         return Tensor(indexing.gather(asked.value, nearest.value, 0))
 
 
@@ -329,19 +329,21 @@ class MeanIoU(Metric):
         y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
         w = None if sample_weight is None else weighted(as_float(y_pred), sample_weight)[1]
         hot = [
-            indexing.one_hot(shaping.reshape(e.cast(x.value, "int64"), (-1,)), self.num_classes, config.floatx())
+            indexing.one_hot(
+                shaping.reshape(elementwise.cast(x.value, "int64"), (-1,)), self.num_classes, config.floatx()
+            )
             for x in (y_true, y_pred)
         ]
         if w is not None:
-            hot[0] = e.mul(hot[0], shaping.reshape(w.value, (-1, 1)))
+            hot[0] = elementwise.mul(hot[0], shaping.reshape(w.value, (-1, 1)))
         return [(self.total_cm, self.total_cm + Tensor(linalg.matmul(hot[0], hot[1], True)))]
 
     def result(self) -> Tensor:
         matrix = Tensor(self.total_cm.value)
-        both = m.sum(matrix * np.eye(self.num_classes, dtype=config.floatx()), axis=0)
-        union = m.sum(matrix, axis=0) + m.sum(matrix, axis=1) - both
-        present = m.sum(m.cast(m.not_equal(union, 0.0), config.floatx()))
-        return divide_no_nan(m.sum(divide_no_nan(both, union)), present)
+        both = tensor_math.sum(matrix * np.eye(self.num_classes, dtype=config.floatx()), axis=0)
+        union = tensor_math.sum(matrix, axis=0) + tensor_math.sum(matrix, axis=1) - both
+        present = tensor_math.sum(tensor_math.cast(tensor_math.not_equal(union, 0.0), config.floatx()))
+        return divide_no_nan(tensor_math.sum(divide_no_nan(both, union)), present)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_classes": self.num_classes}

@@ -6,30 +6,32 @@ from collections.abc import Callable
 from typing import Any
 
 from kcompile import losses
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.backend import nn
 from kcompile.common import config
 from kcompile.common.errors import check_number
 from kcompile.ir.ops.arrays import shaping
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Tensor:
     """Whether prediction and target are equal."""
     y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
-    return m.cast(m.equal(y_true, y_pred), config.floatx())
+    return tensor_math.cast(tensor_math.equal(y_true, y_pred), config.floatx())
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Tensor:
     """The fraction of columns whose prediction lies on the target's side of the threshold."""
-    decided = m.cast(m.greater(as_float(y_pred), threshold), config.floatx())
-    return m.mean(m.equal(as_float(y_true), decided), axis=-1)
+    decided = tensor_math.cast(tensor_math.greater(as_float(y_pred), threshold), config.floatx())
+    return tensor_math.mean(tensor_math.equal(as_float(y_true), decided), axis=-1)
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
     """Whether the largest prediction is at the target's class."""
-    return m.cast(m.equal(m.argmax(y_true, axis=-1), m.argmax(y_pred, axis=-1)), config.floatx())
+    return tensor_math.cast(
+        tensor_math.equal(tensor_math.argmax(y_true, axis=-1), tensor_math.argmax(y_pred, axis=-1)), config.floatx()
+    )
 
 
 def _labels(y_true: Any, y_pred: Tensor) -> Tensor:
@@ -44,14 +46,14 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
     """Whether the largest prediction is at the class whose number is the target."""
     y_pred = as_tensor(y_pred)
     labels = _labels(y_true, y_pred)
-    best = m.argmax(y_pred, axis=-1)
-    return m.cast(m.equal(m.cast(labels, "int64"), best), config.floatx())
+    best = tensor_math.argmax(y_pred, axis=-1)
+    return tensor_math.cast(tensor_math.equal(tensor_math.cast(labels, "int64"), best), config.floatx())
 
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
     """Whether the target's class is among the ``k`` largest predictions."""
     y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
-    return _in_top_k(m.argmax(y_true, axis=-1), y_pred, k)
+    return _in_top_k(tensor_math.argmax(y_true, axis=-1), y_pred, k)
 
 
 def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
@@ -64,38 +66,38 @@ def _in_top_k(labels: Tensor, y_pred: Tensor, k: int) -> Tensor:
     value = y_pred.value
     flat = Tensor(shaping.reshape(value, (-1, value.shape[-1])))
     hit = nn.in_top_k(flat, Tensor(shaping.reshape(labels.value, (-1,))), k)
-    found = e.cast(hit.value, config.floatx())
+    found = elementwise.cast(hit.value, config.floatx())
     return Tensor(shaping.reshape(found, value.shape[:-1]))
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
     """The cosine of the angle between target and prediction (the loss of this name is its negative)."""
-    return m.sum(nn.l2_normalize(y_true, axis) * nn.l2_normalize(y_pred, axis), axis=axis)
+    return tensor_math.sum(nn.l2_normalize(y_true, axis) * nn.l2_normalize(y_pred, axis), axis=axis)
 
 
 def matthews_correlation(y_true: Any, y_pred: Any) -> Tensor:
     """Matthews' correlation coefficient of binary predictions over a batch (Keras 1)."""
-    predicted = m.round(m.clip(as_float(y_pred), 0, 1))
-    actual = m.round(m.clip(as_float(y_true), 0, 1))
-    tp = m.sum(actual * predicted)
-    tn = m.sum((1 - actual) * (1 - predicted))
-    fp = m.sum((1 - actual) * predicted)
-    fn = m.sum(actual * (1 - predicted))
-    spread = m.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    predicted = tensor_math.round(tensor_math.clip(as_float(y_pred), 0, 1))
+    actual = tensor_math.round(tensor_math.clip(as_float(y_true), 0, 1))
+    tp = tensor_math.sum(actual * predicted)
+    tn = tensor_math.sum((1 - actual) * (1 - predicted))
+    fp = tensor_math.sum((1 - actual) * predicted)
+    fn = tensor_math.sum(actual * (1 - predicted))
+    spread = tensor_math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     return (tp * tn - fp * fn) / (spread + config.epsilon())
 
 
 def precision(y_true: Any, y_pred: Any) -> Tensor:
     """The fraction of positive predictions that are right, over a batch (Keras 1)."""
-    predicted = m.round(m.clip(as_float(y_pred), 0, 1))
-    right = m.sum(m.round(m.clip(as_float(y_true) * y_pred, 0, 1)))
-    return right / (m.sum(predicted) + config.epsilon())
+    predicted = tensor_math.round(tensor_math.clip(as_float(y_pred), 0, 1))
+    right = tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true) * y_pred, 0, 1)))
+    return right / (tensor_math.sum(predicted) + config.epsilon())
 
 
 def recall(y_true: Any, y_pred: Any) -> Tensor:
     """The fraction of positive targets that are found, over a batch (Keras 1)."""
-    right = m.sum(m.round(m.clip(as_float(y_true) * y_pred, 0, 1)))
-    return right / (m.sum(m.round(m.clip(as_float(y_true), 0, 1))) + config.epsilon())
+    right = tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true) * y_pred, 0, 1)))
+    return right / (tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true), 0, 1))) + config.epsilon())
 
 
 def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
@@ -107,8 +109,8 @@ def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
     square = check_number("fbeta_score", "beta", beta, minimum=0) ** 2
     p, r = precision(y_true, y_pred), recall(y_true, y_pred)
     score = (1 + square) * (p * r) / (square * p + r + config.epsilon())
-    positives = m.sum(m.round(m.clip(as_float(y_true), 0, 1)))
-    return nn.switch(m.equal(positives, 0.0), score * 0.0, score)
+    positives = tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true), 0, 1)))
+    return nn.switch(tensor_math.equal(positives, 0.0), score * 0.0, score)
 
 
 def fmeasure(y_true: Any, y_pred: Any) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kcompile import losses
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.common.signatures import bound_arguments, with_signature
 from kcompile.metrics import functions
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Update, divide_no_nan
@@ -89,11 +89,11 @@ class RootMeanSquaredError(Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
         """Add the squared errors of a batch."""
         y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
-        errors = m.square(as_float(y_pred) - y_true)
+        errors = tensor_math.square(as_float(y_pred) - y_true)
         return self._added(errors, sample_weight)
 
     def result(self) -> Tensor:
-        return m.sqrt(super().result())
+        return tensor_math.sqrt(super().result())
 
     def value(self) -> float:
         return float(super().value() ** 0.5)
@@ -113,9 +113,9 @@ class MeanRelativeError(Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
         """Add the relative errors of a batch."""
         y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
-        error = m.abs(as_float(y_true) - y_pred)
+        error = tensor_math.abs(as_float(y_true) - y_pred)
         normalizer, error = matched(as_float(self.normalizer), error, "any", self.name)
-        relative = divide_no_nan(error, normalizer + m.abs(error) * 0.0)
+        relative = divide_no_nan(error, normalizer + tensor_math.abs(error) * 0.0)
         return self._added(relative, sample_weight)
 
     def get_config(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.backend.nn import switch
 from kcompile.common import config
 from kcompile.common.errors import DataTypeError, KCompileError, check_number, did_you_mean
@@ -104,7 +104,7 @@ class Optimizer(ApplyingMethods):
         """The learning rate of this step, decayed."""
         if self.initial_decay == 0:
             return self._lr
-        return self._lr / (1.0 + self._decay * m.cast(self.iterations, self._decay.dtype))
+        return self._lr / (1.0 + self._decay * tensor_math.cast(self.iterations, self._decay.dtype))
 
     # -- gradients
 
@@ -127,17 +127,17 @@ class Optimizer(ApplyingMethods):
         """Gradients within the limits of ``clipnorm`` and its kin."""
         limit = self.clipnorm or self.global_clipnorm
         if limit:
-            total = m.sum(m.square(grads[0]))
+            total = tensor_math.sum(tensor_math.square(grads[0]))
             for g in grads[1:]:
-                total = total + m.sum(m.square(g))
-            norm = m.sqrt(total)
+                total = total + tensor_math.sum(tensor_math.square(g))
+            norm = tensor_math.sqrt(total)
             grads = [switch(norm >= limit, g * (limit / norm), g) for g in grads]
         if self.clipnorm_each:
-            norms = [m.sqrt(m.sum(m.square(g))) for g in grads]
+            norms = [tensor_math.sqrt(tensor_math.sum(tensor_math.square(g))) for g in grads]
             limit = self.clipnorm_each
             grads = [switch(norm >= limit, g * (limit / norm), g) for g, norm in zip(grads, norms, strict=True)]
         if self.clipvalue:
-            grads = [m.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
+            grads = [tensor_math.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         return grads
 
     def get_updates(self, loss: Any, params: Any, *more: Any) -> list[Update]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.common import config
 from kcompile.common.errors import check_number
 from kcompile.ir.ops.elementwise import functions as elementwise
@@ -88,18 +88,18 @@ class RMSprop(Optimizer):
 
         def rule(p: Variable, g: Tensor) -> tuple[Tensor, list[Update]]:
             slot = self.slot("accumulator", p, rest)
-            a = slot * self.rho + m.square(g)
+            a = slot * self.rho + tensor_math.square(g)
             slots = [(slot, a)]
             spread = a
             if self.centered:
                 mean = self.slot("mean", p, rest)
                 mean_new = mean * self.rho + g
                 slots.append((mean, mean_new))
-                spread = a - m.square(mean_new) * rest
+                spread = a - tensor_math.square(mean_new) * rest
             if self.momentum == 0 and self.epsilon_in_root:
                 return p - g * lr / _root(spread + self.epsilon / rest), slots
             if self.momentum == 0:
-                root_of = m.sqrt if self.centered else _root  # rounding may leave a variance below zero
+                root_of = tensor_math.sqrt if self.centered else _root  # rounding may leave a variance below zero
                 return p - g * lr / (root_of(spread) + small), slots
             # With momentum tf.keras' kernel has epsilon inside the root.
             moving = self.slot("momentum", p)
@@ -145,7 +145,7 @@ class Adagrad(Optimizer):
             slot = self.slot("accumulator", p)
             if not known and self.initial_accumulator_value:
                 slot.storage.write(slot.storage.read() + self.initial_accumulator_value)
-            a = slot + m.square(g)
+            a = slot + tensor_math.square(g)
             root = _root(a + self.epsilon) if self.epsilon_in_root else _root(a) + self.epsilon
             return p - g * lr / root, [(slot, a)]
 
@@ -179,9 +179,9 @@ class Adadelta(Optimizer):
 
         def rule(p: Variable, g: Tensor) -> tuple[Tensor, list[Update]]:
             squares, steps = self.slot("accumulator", p), self.slot("delta_accumulator", p)
-            a = squares * self.rho + m.square(g) * rest
+            a = squares * self.rho + tensor_math.square(g) * rest
             step = g * _root(steps + self.epsilon) / _root(a + self.epsilon)
-            d = steps * self.rho + m.square(step) * rest
+            d = steps * self.rho + tensor_math.square(step) * rest
             return p - step * lr, [(squares, a), (steps, d)]
 
         return rule
@@ -212,20 +212,20 @@ class Adam(Optimizer):
         # The slots hold m / (1 - beta_1) and v / (1 - beta_2), which saves three passes over memory per weight.
         rest_1, rest_2 = 1 - self.beta_1, 1 - self.beta_2
         root = math.sqrt(rest_2)
-        t = m.cast(self.iterations, self._lr.dtype) + 1.0
-        correction = m.sqrt(1.0 - m.pow(self.beta_2, t)) / (1.0 - m.pow(self.beta_1, t))
+        t = tensor_math.cast(self.iterations, self._lr.dtype) + 1.0
+        correction = tensor_math.sqrt(1.0 - tensor_math.pow(self.beta_2, t)) / (1.0 - tensor_math.pow(self.beta_1, t))
         rate = self.rate() * correction * (rest_1 / root)
         small = self.epsilon / root
 
         def rule(p: Variable, g: Tensor) -> tuple[Tensor, list[Update]]:
             first, second = self.slot("m", p, rest_1), self.slot("v", p, rest_2)
             m_new = first * self.beta_1 + g
-            v_new = second * self.beta_2 + m.square(g)
+            v_new = second * self.beta_2 + tensor_math.square(g)
             slots = [(first, m_new), (second, v_new)]
             spread = v_new
             if self.amsgrad:
                 largest = self.slot("vhat", p, rest_2)
-                spread = m.maximum(largest, v_new)
+                spread = tensor_math.maximum(largest, v_new)
                 slots.append((largest, spread))
             return p - m_new * rate / (_root(spread) + small), slots
 
@@ -257,13 +257,13 @@ class Adamax(Optimizer):
 
     def prepare(self, updates: list[Update]) -> Rule:
         rest = 1 - self.beta_1
-        t = m.cast(self.iterations, self._lr.dtype) + 1.0
-        rate = self.rate() / (1.0 - m.pow(self.beta_1, t)) * rest
+        t = tensor_math.cast(self.iterations, self._lr.dtype) + 1.0
+        rate = self.rate() / (1.0 - tensor_math.pow(self.beta_1, t)) * rest
 
         def rule(p: Variable, g: Tensor) -> tuple[Tensor, list[Update]]:
             first, norm = self.slot("m", p, rest), self.slot("u", p)
             m_new = first * self.beta_1 + g
-            u_new = m.maximum(norm * self.beta_2, m.abs(g))
+            u_new = tensor_math.maximum(norm * self.beta_2, tensor_math.abs(g))
             return p - m_new * rate / (u_new + self.epsilon), [(first, m_new), (norm, u_new)]
 
         return rule
@@ -292,7 +292,7 @@ class Nadam(Optimizer):
         self.schedule_decay = check_number("Nadam", "schedule_decay", schedule_decay, minimum=0)
 
     def prepare(self, updates: list[Update]) -> Rule:
-        t = m.cast(self.iterations, self._lr.dtype) + 1.0
+        t = tensor_math.cast(self.iterations, self._lr.dtype) + 1.0
         now = self._momentum(t)
         after = self._momentum(t + 1.0)
         product = self.scalar("m_schedule", 1.0)
@@ -302,7 +302,7 @@ class Nadam(Optimizer):
         rest_1, rest_2 = 1 - self.beta_1, 1 - self.beta_2
         # The scalars of m_bar = (1 - now) * g / (1 - schedule) + after * m / (1 - schedule_next), times the rate.
         root = math.sqrt(rest_2)
-        correction = m.sqrt(1.0 - m.pow(self.beta_2, t))
+        correction = tensor_math.sqrt(1.0 - tensor_math.pow(self.beta_2, t))
         scale = self.rate() * correction / root
         by_gradient = (1.0 - now) / (1.0 - schedule) * scale
         by_average = after / (1.0 - schedule_next) * rest_1 * scale
@@ -311,14 +311,14 @@ class Nadam(Optimizer):
         def rule(p: Variable, g: Tensor) -> tuple[Tensor, list[Update]]:
             first, second = self.slot("m", p, rest_1), self.slot("v", p, rest_2)
             m_new = first * self.beta_1 + g
-            v_new = second * self.beta_2 + m.square(g)
+            v_new = second * self.beta_2 + tensor_math.square(g)
             step = (g * by_gradient + m_new * by_average) / (_root(v_new) + small)
             return p - step, [(first, m_new), (second, v_new)]
 
         return rule
 
     def _momentum(self, t: Tensor) -> Tensor:
-        return self.beta_1 * (1.0 - 0.5 * m.pow(0.96, t * self.schedule_decay))
+        return self.beta_1 * (1.0 - 0.5 * tensor_math.pow(0.96, t * self.schedule_decay))
 
     def get_config(self) -> dict[str, Any]:
         own = {

@@ -11,7 +11,7 @@ import numpy as np
 from kcompile import ir
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.tracebacks import short_traceback
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.loops.control import LearningPhase
 from kcompile.ir.substitution import substitute
 from kcompile.passes.algebra.specialize import specialize_inference
@@ -156,7 +156,7 @@ def build_graph(
             leaves.append(leaf)
     pairs = [pair if isinstance(pair, tuple) else tuple(pair) for pair in updates]
     results = [as_tensor(x).value for x in outputs]
-    new = {x.variable: e.cast(as_tensor(value).value, x.dtype) for x, value in pairs}
+    new = {x.variable: elementwise.cast(as_tensor(value).value, x.dtype) for x, value in pairs}
     values = [*results, *new.values()]
     if counter is None:
         counter = shared_counter()
@@ -169,7 +169,7 @@ def build_graph(
     count = counter.op
     assert isinstance(count, ir.Variable)
     if count not in new and any(node.op is count for node in ir.toposort(values)):
-        new[count] = e.add(counter, 1)
+        new[count] = elementwise.add(counter, 1)
         values.append(new[count])
     labels = output_names or [f"output_{i}" for i in range(len(results))]
     named = dict(zip(labels, values, strict=False))

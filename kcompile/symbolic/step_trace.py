@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from kcompile import ir
 from kcompile.common import config
 from kcompile.common.errors import ShapeError
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.substitution import Resolver
 from kcompile.passes.autodiff import gradients as differentiate
 from kcompile.symbolic.choice import chosen
@@ -92,7 +92,7 @@ class StepTrace:
     def append(self, pair: tuple[Variable, Any], /) -> None:
         """Assign: from now on, the variable is that value."""
         variable, value = pair
-        new = e.cast(as_tensor(value).value, variable.dtype)
+        new = elementwise.cast(as_tensor(value).value, variable.dtype)
         if new is variable.value:
             return
         if new.shape != variable.leaf.shape:

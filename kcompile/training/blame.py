@@ -10,7 +10,7 @@ import numpy as np
 from kcompile import ir
 from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.elementwise import arithmetic
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.spatial import normalization
 from kcompile.symbolic.tensor import Array
 
@@ -42,7 +42,7 @@ def cause(model: Model, step: Step, batch: Sequence[Array]) -> str | None:
     graph = step.graph
     nodes = [node for node in graph.nodes() if node.inputs]
     values = [value for node in nodes for value in node.outputs if value.type.is_float]
-    flags = _run(graph, [reduction.reduce_sum(e.mul(value, 0.0)) for value in values], batch)
+    flags = _run(graph, [reduction.reduce_sum(elementwise.mul(value, 0.0)) for value in values], batch)
     bad = {value for value, flag in zip(values, flags, strict=True) if not np.isfinite(flag)}
     order = {node: i for i, node in enumerate(nodes)}
     lost = next((value for value in (*graph.outputs.values(), *graph.updates.values()) if value in bad), None)
@@ -92,19 +92,19 @@ def _trouble(node: ir.Node, operands: Sequence[Array], result: Array) -> tuple[s
     """What an operation does that makes no number of numbers, and what helps."""
     bad = ~np.isfinite(result)
     op = node.op
-    if isinstance(op, (arithmetic.Div, e.Mod, e.Reciprocal)):
+    if isinstance(op, (arithmetic.Div, elementwise.Mod, elementwise.Reciprocal)):
         divisor = _at(operands[-1], bad)
         if (np.abs(divisor) < np.finfo(np.float32).tiny).any():  # smaller numbers count as 0
-            if isinstance(node.inputs[-1].op, e.Sqrt):
+            if isinstance(node.inputs[-1].op, elementwise.Sqrt):
                 return "takes the derivative of a square root at 0, which is infinite", ROOT
             above = _at(operands[0], bad) if len(operands) > 1 else np.ones_like(divisor)
             return f"divides {'0 ' if (above == 0).any() else ''}by 0", DIVISION
-    if isinstance(op, e.Log) and (_at(operands[0], bad) < np.finfo(np.float32).tiny).any():
+    if isinstance(op, elementwise.Log) and (_at(operands[0], bad) < np.finfo(np.float32).tiny).any():
         negative = (_at(operands[0], bad) < 0).any()
         return f"takes the logarithm of {'a negative number' if negative else '0'}", LOGARITHM
-    if isinstance(op, e.Sqrt):
+    if isinstance(op, elementwise.Sqrt):
         return "takes the square root of a negative number", ROOT
-    if isinstance(op, e.Pow):
+    if isinstance(op, elementwise.Pow):
         base, exponent = (_at(x, bad) for x in operands)
         if ((base == 0) & (exponent < 0)).any():
             return "raises 0 to a negative power", DIVISION
@@ -116,7 +116,7 @@ def _trouble(node: ir.Node, operands: Sequence[Array], result: Array) -> tuple[s
             return "takes the square root of a negative number", "its variance is negative: look at its weights"
         if (below < np.finfo(np.float32).tiny).any():
             return "divides by a variance of 0", "give it an epsilon above 0"
-    if isinstance(op, (e.Asin, e.Acos)):
+    if isinstance(op, (elementwise.Asin, elementwise.Acos)):
         return f"takes the {type(op).__name__.lower()} of a number outside -1..1", "clip its argument with K.clip"
     if op.regions:
         return "makes infinities or NaN of numbers in a loop", f"look at its steps, or {OVERFLOW}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.common.errors import DataError, unknown_name
 from kcompile.ir.ops.arrays import shaping
 from kcompile.symbolic.tensor import Tensor, as_tensor
@@ -113,7 +113,7 @@ class CompiledLoss:
             total = term if total is None else total + term
         for extra in regularization_losses or []:
             x = as_tensor(extra)
-            x = m.mean(x) if x.ndim else x
+            x = tensor_math.mean(x) if x.ndim else x
             total = x if total is None else total + x
         total = as_tensor(0.0) if total is None else total
         self._total.update_state(total, size)
@@ -141,7 +141,7 @@ class CompiledMetrics:
         matched = self._containers.matched(y_true, y_pred, sample_weight)
         several = len(self._containers.model._compiled.outputs) > 1
         for plan, y, output, w in matched:
-            mask = None if output.keras_mask is None else m.cast(output.keras_mask, output.dtype)
+            mask = None if output.keras_mask is None else tensor_math.cast(output.keras_mask, output.dtype)
             weights = None if w is None else as_tensor(w)
             both = weights if mask is None else mask if weights is None else spread(weights, mask.ndim) * mask
             for group, factor in ((plan.metrics, mask), (plan.weighted_metrics, both)):

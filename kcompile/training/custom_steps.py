@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.data.standardize import FeedSpec, ModelData
 from kcompile.engine.inference_graph import without_idle_counters
 from kcompile.engine.notes import calls_in, with_sublayers
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.substitution import Resolver
 from kcompile.symbolic.functions import build_graph
 from kcompile.symbolic.step_trace import Assigned, Differentiated, StepTrace
@@ -182,7 +182,7 @@ class OwnStep:
             f"{self.name} of model {model.name!r}", lambda: self._run(function, form), lambda logs: list(logs.values())
         )
         self.names = tuple(self.logs)
-        objectives = [m.mean(x) if x.ndim else x for x in self.trace.objectives]
+        objectives = [tensor_math.mean(x) if x.ndim else x for x in self.trace.objectives]
         self.objective = functools.reduce(lambda a, b: a + b, objectives) if objectives else as_tensor(0.0)
 
     def _run(self, function: Callable[[Any], Any], form: Form) -> tuple[StepTrace, dict[str, Tensor]]:
@@ -201,8 +201,8 @@ class OwnStep:
                 x = as_tensor(value)
             except (TypeError, ValueError) as error:
                 raise DataTypeError(f"{owner}: log {key!r} must be a number or a tensor, got {shown(value)}") from error
-            x = Tensor(e.cast(x.value, "float32")) if x.value.type.is_float or x.dtype == "bool" else x
-            found[f"{prefix}{key}"] = m.mean(x) if x.ndim else x
+            x = Tensor(elementwise.cast(x.value, "float32")) if x.value.type.is_float or x.dtype == "bool" else x
+            found[f"{prefix}{key}"] = tensor_math.mean(x) if x.ndim else x
         return found
 
     def compile(self) -> Step:

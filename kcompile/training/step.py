@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile import ir
-from kcompile.backend import math as m
+from kcompile.backend import math as tensor_math
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.engine.inference_graph import Update, merge, state_updates, without_idle_counters
@@ -19,7 +19,7 @@ from kcompile.engine.network import is_state
 from kcompile.engine.notes import belongs
 from kcompile.ir.dims import names_in
 from kcompile.ir.ops.arrays import reduction, shaping
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.ir.substitution import substitute
@@ -84,7 +84,7 @@ class StepGraph:
             term = loss if isinstance(plan.weight, float) and plan.weight == 1 else loss * plan.weight
             total = term if total is None else total + term
         for loss in self.model.losses:
-            term = m.mean(loss) if loss.ndim else loss
+            term = tensor_math.mean(loss) if loss.ndim else loss
             total = term if total is None else total + term
         if total is None and (training or not model.metrics):
             raise KCompileError(
@@ -101,7 +101,7 @@ class StepGraph:
         updates: list[Update] = []
         for plan, y, w in zip(self.model._compiled.outputs, self.y, self.w, strict=True):
             output = self.model.outputs[plan.index]
-            mask = None if output.keras_mask is None else m.cast(output.keras_mask, output.dtype)
+            mask = None if output.keras_mask is None else tensor_math.cast(output.keras_mask, output.dtype)
             with ir.scope(f"metrics/{plan.name}"):
                 for metric in plan.metrics:
                     updates += called("metric", metric, metric.symbolic_update, plan.name, y, output, mask)
@@ -188,7 +188,9 @@ def with_update_sum(graph: ir.Graph, params: Sequence[Variable]) -> ir.Graph:
     small = [value for value in updated if math.prod(value.type.static_shape) <= SUMMED] or updated
     if not small:
         return graph
-    total = functools.reduce(lambda a, b: e.add(a, e.cast(b, a.dtype)), map(reduction.reduce_sum, small))
+    total = functools.reduce(
+        lambda a, b: elementwise.add(a, elementwise.cast(b, a.dtype)), map(reduction.reduce_sum, small)
+    )
     return ir.Graph(graph.inputs, {**graph.outputs, UPDATE_SUM: total}, graph.updates, graph.name)
 
 
@@ -200,20 +202,20 @@ def output_loss(plan: OutputPlan, output: Tensor, y: Tensor, w: Tensor | None) -
         if losses.calls_itself(plan.loss):  # Loss.__call__ takes the mask from the output itself
             whole = functools.partial(plan.loss, sample_weight=w) if w is not None else plan.loss
             values = as_tensor(called("loss", plan.loss, whole, plan.name, y, output))
-            return m.mean(values) if values.ndim else values
+            return tensor_math.mean(values) if values.ndim else values
         values = called("loss", plan.loss, losses.per_sample(plan.loss, w is not None), plan.name, y, output)
         if values.ndim == 0:  # a user's own loss: one number for all samples, which have their weights in common
-            return values if w is None else values * m.mean(w)
+            return values if w is None else values * tensor_math.mean(w)
         mask = output.keras_mask
         if mask is not None and values.ndim >= mask.ndim:
-            valid = m.cast(mask, values.dtype)
+            valid = tensor_math.cast(mask, values.dtype)
             # The mean goes over the entries that the mask keeps.
-            valid = valid / m.maximum(m.mean(valid), config.epsilon())
+            valid = valid / tensor_math.maximum(tensor_math.mean(valid), config.epsilon())
             w = valid if w is None else spread(w, valid.ndim) * valid
         if w is not None:
             values = values * spread(w, values.ndim)
         reduction = losses.reduction_of(plan.loss)
-        return m.sum(values) if reduction == "sum" else m.mean(values)
+        return tensor_math.sum(values) if reduction == "sum" else tensor_math.mean(values)
 
 
 def called(kind: str, owner: Any, function: Callable[..., Any], output: str, *arguments: Any) -> Any:
@@ -236,7 +238,7 @@ def spread(w: Tensor, rank: int) -> Tensor:
     """Weights with trailing axes of size 1, to multiply values of ``rank`` axes."""
     value = w.value
     if value.rank > rank:
-        return m.mean(w, axis=list(range(rank, value.rank)))
+        return tensor_math.mean(w, axis=list(range(rank, value.rank)))
     return Tensor(shaping.reshape(value, (*value.shape, *(1,) * (rank - value.rank)))) if value.rank < rank else w
 
 

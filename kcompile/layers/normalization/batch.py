@@ -14,7 +14,7 @@ from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import comparison
-from kcompile.ir.ops.elementwise import functions as e
+from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
@@ -165,7 +165,7 @@ class BatchNormalization(Layer):
         """The learning phase, but always inference while the layer is not trainable."""
         if not isinstance(phase, Tensor):
             return self._switch
-        return Tensor(comparison.logical_and(e.cast(phase.value, "bool"), self._switch.value))
+        return Tensor(comparison.logical_and(elementwise.cast(phase.value, "bool"), self._switch.value))
 
     def _unbiased(self, variance: Tensor, inputs: Tensor, over: list[int]) -> Tensor:
         """What the moving variance follows; see the class."""
@@ -175,7 +175,7 @@ class BatchNormalization(Layer):
         count = ir.dims.product(inputs.value.shape[axis] for axis in over)
         if isinstance(count, int):
             return variance * (count / max(count - 1, 1))
-        n = Tensor(e.cast(shaping.reshape(shaping.dims_vector((count,)), ()), variance.dtype))
+        n = Tensor(elementwise.cast(shaping.reshape(shaping.dims_vector((count,)), ()), variance.dtype))
         return variance * (n / K.maximum(n - 1, 1))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

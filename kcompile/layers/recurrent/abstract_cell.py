@@ -7,7 +7,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
-from kcompile.layers.recurrent import states as st
+from kcompile.layers.recurrent.states import state_shapes, zero_state
 
 
 class AbstractRNNCell(Layer):
@@ -36,5 +36,5 @@ class AbstractRNNCell(Layer):
         """Zeros for that input, or that batch size."""
         if batch_size is None:
             batch_size = inputs.value.shape[0]
-        zeros = [st.zero_state(batch_size, shape, dtype or K.floatx()) for shape in st.state_shapes(self)]
+        zeros = [zero_state(batch_size, shape, dtype or K.floatx()) for shape in state_shapes(self)]
         return pack(self.state_size, zeros) if is_nested(self.state_size) else zeros[0]

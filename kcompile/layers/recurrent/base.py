@@ -15,8 +15,19 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
-from kcompile.layers.recurrent import states as st
-from kcompile.layers.recurrent.states import KeepsStates
+from kcompile.layers.recurrent.states import (
+    KeepsStates,
+    check_cell,
+    differs_by_phase,
+    forget_masks,
+    given_states,
+    output_form,
+    runs_over_time,
+    size_as_shape,
+    state_form,
+    state_shapes,
+    takes,
+)
 from kcompile.objects.configs import layer_from_config
 from kcompile.objects.custom import CustomObjectScope
 from kcompile.objects.making import serialize_keras_object
@@ -78,7 +89,7 @@ class RNN(KeepsStates):
             from kcompile.layers.recurrent.stacked import StackedRNNCells
 
             cell = StackedRNNCells(cell)
-        st.check_cell(owner, cell)
+        check_cell(owner, cell)
         if {"input_dim", "input_length"} & set(kwargs):
             sample = (kwargs.pop("input_length", None), kwargs.pop("input_dim", None))
             kwargs.setdefault("input_shape", sample)
@@ -132,7 +143,7 @@ class RNN(KeepsStates):
 
     def _split(self, inputs: Any, initial_state: Any, constants: Any) -> tuple[Any, list[Any], list[Any]]:
         """Input (possibly nested), states and constants of a call, from the list of all or from arguments."""
-        states, constants = st.given_states(initial_state), as_list(constants)
+        states, constants = given_states(initial_state), as_list(constants)
         if not isinstance(inputs, list):
             return inputs, states, constants
         count = 1 if inputs and is_nested(inputs[0]) else self._num_inputs
@@ -168,7 +179,7 @@ class RNN(KeepsStates):
         def run(training: Any) -> Any:
             return self._run(x, states, masks[0] if masks else None, training, constants)
 
-        last, outputs, after = by_phase(run, training) if st.differs_by_phase(self.cell) else run(training)
+        last, outputs, after = by_phase(run, training) if differs_by_phase(self.cell) else run(training)
         if self.stateful:
             assert self._states is not None
             self.add_update(list(zip(self._states, flatten(after), strict=True)))
@@ -179,10 +190,10 @@ class RNN(KeepsStates):
 
     def _run(self, x: Any, states: Any, mask: Any, training: Any, constants: Sequence[Any]) -> tuple[Any, Any, Any]:
         """Last output, all outputs, last states, for a fixed learning phase."""
-        st.forget_masks(self.cell)
+        forget_masks(self.cell)
         if not constants and (found := self._over_time(x, states, mask, training)) is not None:
             return found
-        st.forget_masks(self.cell)
+        forget_masks(self.cell)
         before = _notes(self.cell)
         results = K.rnn(
             self._step(training, len(constants)),
@@ -205,7 +216,7 @@ class RNN(KeepsStates):
     def _over_time(self, x: Any, states: Any, mask: Any, training: Any) -> tuple[Any, Any, Any] | None:
         """As :meth:`_run`, by a cell that knows how to run over all steps at once."""
         cell = self.cell
-        if not isinstance(x, Tensor) or not st.runs_over_time(cell):
+        if not isinstance(x, Tensor) or not runs_over_time(cell):
             return None
         sequence = time_first(K.cast(x, cell.dtype).value, self.time_major)
         valid = valid_steps(mask, None, sequence, self.time_major)
@@ -219,14 +230,14 @@ class RNN(KeepsStates):
             ys.value, after[own].value, first[own].value, valid, self.go_backwards, self.zero_output_for_mask
         )
         outputs = outputs if self.time_major else swapped(outputs)
-        return Tensor(last), Tensor(outputs), pack(st.state_form(cell), after)
+        return Tensor(last), Tensor(outputs), pack(state_form(cell), after)
 
     def _step(self, training: Any, count: int) -> Callable[[Any, Any], tuple[Any, Any]]:
         """The cell as a step function of ``K.rnn``; ``count`` is the number of constants after the states."""
         cell = self.cell
         call = cell if callable(cell) and not isinstance(cell, Layer) else cell.call
-        arguments = {"training": training} if st.takes(call, "training") else {}
-        if count and not st.takes(call, "constants"):
+        arguments = {"training": training} if takes(call, "training") else {}
+        if count and not takes(call, "constants"):
             raise KCompileError(
                 f"{self._label} got constants, but call of its cell {type(cell).__name__} has no argument constants"
             )
@@ -277,17 +288,17 @@ class RNN(KeepsStates):
         before = (batch,)
         if self.return_sequences:
             before = (self._steps(shape), batch) if self.time_major else (batch, self._steps(shape))
-        found = [(*before, *st.size_as_shape(size)) for size in flatten(st.output_form(self.cell))]
+        found = [(*before, *size_as_shape(size)) for size in flatten(output_form(self.cell))]
         if self.return_state:
-            found += [(batch, *s) for s in st.state_shapes(self.cell)]
+            found += [(batch, *s) for s in state_shapes(self.cell)]
         return found if self.return_state or len(found) > 1 else found[0]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         masks = flatten(mask)
         passed = masks[0] if masks and self.return_sequences else None
-        outputs = [passed] * len(flatten(st.output_form(self.cell)))
+        outputs = [passed] * len(flatten(output_form(self.cell)))
         if self.return_state:
-            return outputs + [None] * len(st.state_shapes(self.cell))
+            return outputs + [None] * len(state_shapes(self.cell))
         return outputs if len(outputs) > 1 else passed
 
     # -- configuration

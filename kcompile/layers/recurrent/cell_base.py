@@ -11,7 +11,7 @@ from kcompile.common.errors import ShapeError, check_flag, check_fraction, check
 from kcompile.common.nest import flatten, is_nested
 from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
 from kcompile.layers.base.weight_options import WeightOptions
-from kcompile.layers.recurrent import states as st
+from kcompile.layers.recurrent.states import zero_state
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
@@ -124,7 +124,7 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
         """Zeros for that input, or that batch size."""
         if batch_size is None:
             batch_size = inputs.value.shape[0]
-        states = [st.zero_state(batch_size, (size,), dtype or K.floatx()) for size in flatten(self.state_size)]
+        states = [zero_state(batch_size, (size,), dtype or K.floatx()) for size in flatten(self.state_size)]
         return states if is_nested(self.state_size) else states[0]
 
     def _project(self, x: Tensor, masks: Any) -> Tensor:

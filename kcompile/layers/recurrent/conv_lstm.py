@@ -11,7 +11,6 @@ from kcompile.common.lists import is_shape_list
 from kcompile.common.nest import flatten
 from kcompile.common.window_sizes import conv_output_length
 from kcompile.engine.layer import Shape
-from kcompile.layers.recurrent import states as st
 from kcompile.layers.recurrent.base import RNN
 from kcompile.layers.recurrent.conv_lstm_cells import (
     ConvLSTM1DCell,
@@ -20,6 +19,7 @@ from kcompile.layers.recurrent.conv_lstm_cells import (
     ConvLSTMCell,
     zero_image,
 )
+from kcompile.layers.recurrent.states import state_variables, taken_by
 from kcompile.layers.recurrent.step import Recurrent, cell_arguments
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
@@ -95,7 +95,7 @@ class ConvRNN(RNN):
         image = inputs[0] if self.time_major else inputs[:, 0]
         own = getattr(self.cell, "get_initial_state", None)
         if own is not None:
-            return flatten(own(**st.taken_by(own, {"inputs": image, "dtype": image.dtype})))
+            return flatten(own(**taken_by(own, {"inputs": image, "dtype": image.dtype})))
         return [zero_image(self.cell, image, image.dtype) for _ in flatten(self.cell.state_size)]
 
     def _check_states(self, states: Sequence[Any]) -> None:
@@ -121,7 +121,7 @@ class ConvRNN(RNN):
                 f"got states of shape {shape}; give the first layer batch_input_shape=(batch, time, ...)"
             )
         zeros = [K.constant(0, shape=[int(n or 0) for n in shape]) for _ in flatten(self.cell.state_size)]
-        return st.state_variables(self.name, self._state_names, zeros)
+        return state_variables(self.name, self._state_names, zeros)
 
 
 class ConvRNN2D(ConvRNN):

@@ -9,8 +9,16 @@ from kcompile import ir
 from kcompile.common.errors import DataTypeError, check_flag, shown
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.layer import Layer
-from kcompile.layers.recurrent import states as st
 from kcompile.layers.recurrent.cell_base import OverTime
+from kcompile.layers.recurrent.states import (
+    check_cell,
+    differs_by_phase,
+    first_states,
+    output_form,
+    runs_over_time,
+    size_as_shape,
+    taken_by,
+)
 from kcompile.objects.configs import layer_from_config
 from kcompile.objects.making import serialize_keras_object
 from kcompile.symbolic.tensor import Tensor
@@ -31,7 +39,7 @@ class StackedRNNCells(Layer):
         if not isinstance(cells, (list, tuple)) or not cells:
             raise DataTypeError(f"StackedRNNCells: cells must be a list of cells, got {shown(cells)}")
         for cell in cells:
-            st.check_cell("StackedRNNCells", cell)
+            check_cell("StackedRNNCells", cell)
         super().__init__(**kwargs)
         self.cells = list(cells)
         self.reverse_state_order = check_flag("StackedRNNCells", "reverse_state_order", reverse_state_order)
@@ -48,12 +56,12 @@ class StackedRNNCells(Layer):
     @property
     def output_size(self) -> Any:
         """That of the last cell."""
-        return st.output_form(self.cells[-1])
+        return output_form(self.cells[-1])
 
     @property
     def differs_by_phase(self) -> bool:
         """Whether one of the cells does."""
-        return any(map(st.differs_by_phase, self.cells))
+        return any(map(differs_by_phase, self.cells))
 
     @property
     def output_state(self) -> int:
@@ -66,7 +74,7 @@ class StackedRNNCells(Layer):
         for cell in self.cells:
             if isinstance(cell, Layer) and not cell.built:
                 cell._build([input_shape], nested=False)
-            input_shape = map_structure(lambda size: (batch, *st.size_as_shape(size)), st.output_form(cell))
+            input_shape = map_structure(lambda size: (batch, *size_as_shape(size)), output_form(cell))
         self.built = True
 
     def get_initial_state(self, inputs: Any = None, batch_size: Any = None, dtype: str | None = None) -> Any:
@@ -80,7 +88,7 @@ class StackedRNNCells(Layer):
         y, after = inputs, []
         for cell, before in zip(self.cells, own, strict=True):
             call = cell if callable(cell) and not isinstance(cell, Layer) else cell.call
-            arguments = st.taken_by(call, {"training": training, "constants": constants})
+            arguments = taken_by(call, {"training": training, "constants": constants})
             with ir.scope(getattr(cell, "name", "cell")):
                 y, new = call(y, list(before) if is_nested(before) else [before], **arguments)
             after.append(flatten(new))
@@ -90,7 +98,7 @@ class StackedRNNCells(Layer):
         self, x: Tensor, states: Sequence[Tensor], valid: Any, training: Any, backwards: bool, unroll: bool
     ) -> OverTime | None:
         """All steps of the first cell, then all of the next; ``None`` if one of the cells has no such way."""
-        if not all(st.runs_over_time(cell) for cell in self.cells):
+        if not all(runs_over_time(cell) for cell in self.cells):
             return None
         own = [flatten(part) for part in pack(self.state_size, states)]
         after: list[list[Tensor]] = []
@@ -113,5 +121,5 @@ class StackedRNNCells(Layer):
 
 
 def _first_states(cell: Any, size: Any, dtype: str) -> Any:
-    found = st.first_states(cell, size, dtype)
+    found = first_states(cell, size, dtype)
     return found if is_nested(cell.state_size) else found[0]

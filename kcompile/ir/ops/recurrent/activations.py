@@ -12,9 +12,27 @@ import numpy as np
 
 from kcompile.ir.core import Array, Value, apply, constant
 from kcompile.ir.errors import IRError
-from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.elementwise.activations import Elu, elu, hard_sigmoid
 from kcompile.ir.ops.elementwise.comparison import greater, less, logical_and
+from kcompile.ir.ops.elementwise.functions import (
+    Relu,
+    Sigmoid,
+    Softplus,
+    Softsign,
+    Tanh,
+    absolute,
+    add,
+    cast,
+    exp,
+    mul,
+    neg,
+    relu,
+    sigmoid,
+    softplus,
+    softsign,
+    sub,
+    tanh,
+)
 from kcompile.ir.ops.elementwise.rectifiers import LeakySlope, leaky_relu
 from kcompile.ir.ops.shapes.reshaping import expand
 
@@ -38,9 +56,9 @@ class Activation:
         ``y`` gets from elsewhere.
         """
         if self.relative is None or extra is not None:
-            through = e.mul(g, other)
-            return e.mul(through if extra is None else e.add(through, extra), self.slope(y))
-        return e.mul(e.mul(g_other, other), self.relative(y))
+            through = mul(g, other)
+            return mul(through if extra is None else add(through, extra), self.slope(y))
+        return mul(mul(g_other, other), self.relative(y))
 
 
 def activation_named(name: str) -> Activation:
@@ -65,7 +83,7 @@ def _hard_sigmoid(slope: float) -> Activation:
         return hard_sigmoid(x, slope)
 
     def derivative(y: Value) -> Value:
-        return e.mul(e.cast(logical_and(greater(y, 0), less(y, 1)), y.dtype), slope)
+        return mul(cast(logical_and(greater(y, 0), less(y, 1)), y.dtype), slope)
 
     return Activation(evaluate, of_value, derivative)
 
@@ -86,17 +104,15 @@ def _rectifier(slope: float) -> Activation:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(e.Tanh.compute, e.tanh, lambda y: e.sub(1, e.mul(y, y))),
-    "sigmoid": Activation(e.Sigmoid.compute, e.sigmoid, lambda y: e.mul(y, e.sub(1, y)), lambda y: e.sub(1, y)),
-    "relu": Activation(e.Relu.compute, e.relu, lambda y: e.cast(greater(y, 0), y.dtype)),
+    "tanh": Activation(Tanh.compute, tanh, lambda y: sub(1, mul(y, y))),
+    "sigmoid": Activation(Sigmoid.compute, sigmoid, lambda y: mul(y, sub(1, y)), lambda y: sub(1, y)),
+    "relu": Activation(Relu.compute, relu, lambda y: cast(greater(y, 0), y.dtype)),
     "linear": Activation(lambda x: x, lambda x: x, lambda y: expand(constant(1, y.dtype), y.shape)),
     "hard_sigmoid": _hard_sigmoid(0.2),
     "hard_sigmoid_v3": _hard_sigmoid(1 / 6),
     "elu": Activation(Elu().evaluate, elu, lambda y: hard_sigmoid(y, 1.0, 1.0)),
     "leaky_relu": _rectifier(0.2),
-    "softsign": Activation(
-        e.Softsign.compute, e.softsign, lambda y: e.mul(e.sub(1, e.absolute(y)), e.sub(1, e.absolute(y)))
-    ),
-    "softplus": Activation(e.Softplus.compute, e.softplus, lambda y: e.sub(1, e.exp(e.neg(y)))),
+    "softsign": Activation(Softsign.compute, softsign, lambda y: mul(sub(1, absolute(y)), sub(1, absolute(y)))),
+    "softplus": Activation(Softplus.compute, softplus, lambda y: sub(1, exp(neg(y)))),
 }
 """``hard_sigmoid`` is that of Keras 2, ``hard_sigmoid_v3`` that of Keras 3; ``leaky_relu`` has Keras 3's slope 0.2."""
