@@ -12,7 +12,8 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.common.absent_names import absent
-from kcompile.common.errors import check_number, raise_unknown_argument
+from kcompile.common.errors import check_no_extra_arguments, check_number
+from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.objects.lookup import deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register
@@ -38,19 +39,12 @@ def _norm(w: Any, axis: Any) -> Any:
     return K.sqrt(K.sum(K.square(w), axis=axis, keepdims=True))
 
 
-def _old_names(owner: str, given: dict[str, Any], renamed: dict[str, str]) -> dict[str, Any]:
-    """Keras 1's arguments under their present names."""
-    for name in given:
-        if name not in renamed:
-            raise_unknown_argument(owner, name, [*renamed.values(), "axis"])
-    return {renamed[name]: value for name, value in given.items()}
-
-
 class MaxNorm(Constraint):
     """Scales weights down to a norm of at most ``max_value``. Keras 1's name of the argument is ``m``."""
 
+    @understands_keras_1
     def __init__(self, max_value: float = 2, axis: Any = 0, **kwargs: Any) -> None:
-        max_value = _old_names("MaxNorm", kwargs, {"m": "max_value"}).get("max_value", max_value)
+        check_no_extra_arguments("MaxNorm", kwargs, ["max_value", "axis"])
         self.max_value = check_number("MaxNorm", "max_value", max_value, minimum=0)
         self.axis = axis
 
@@ -91,13 +85,13 @@ class MinMaxNorm(Constraint):
         axis: see the module.
     """
 
+    @understands_keras_1
     def __init__(
         self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0, **kwargs: Any
     ) -> None:
-        old = _old_names("MinMaxNorm", kwargs, {"low": "min_value", "high": "max_value"})
-        self.min_value = check_number("MinMaxNorm", "min_value", old.get("min_value", min_value), minimum=0)
-        largest = old.get("max_value", max_value)
-        self.max_value = check_number("MinMaxNorm", "max_value", largest, minimum=self.min_value)
+        check_no_extra_arguments("MinMaxNorm", kwargs, ["min_value", "max_value", "rate", "axis"])
+        self.min_value = check_number("MinMaxNorm", "min_value", min_value, minimum=0)
+        self.max_value = check_number("MinMaxNorm", "max_value", max_value, minimum=self.min_value)
         self.rate = check_number("MinMaxNorm", "rate", rate)
         self.axis = axis
 

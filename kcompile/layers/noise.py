@@ -62,7 +62,7 @@ class GaussianNoise(Noise):
         ValueError: ``stddev`` is negative.
     """
 
-    @understands_keras_1({"sigma": "stddev"})
+    @understands_keras_1
     def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.stddev = check_number("GaussianNoise", "stddev", stddev, minimum=0)
@@ -91,7 +91,7 @@ class GaussianDropout(Noise):
         ValueError: ``rate`` is not in this range.
     """
 
-    @understands_keras_1({"p": "rate"})
+    @understands_keras_1
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.rate = check_fraction("GaussianDropout", "rate", rate)

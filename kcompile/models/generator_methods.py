@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from kcompile.common.arguments import arguments_of, legacy
+from kcompile.common.arguments import arguments_of
 from kcompile.common.errors import check_no_extra_arguments
 from kcompile.common.tracebacks import short_traceback
+from kcompile.objects.dialects.keras1_names import IN_SAMPLES
+from kcompile.objects.legacy_arguments import by_old_names
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
@@ -31,12 +33,12 @@ class GeneratorMethods:
         Keras 1 counted ``samples_per_epoch`` and ``nb_val_samples`` in samples: an epoch ended once that many had
         been drawn. Here they are turned into steps by the size of the first batch.
         """
-        epochs = legacy(kwargs, "nb_epoch", epochs)
-        max_queue_size = legacy(kwargs, "max_q_size", max_queue_size)
-        workers = legacy(kwargs, "nb_worker", workers)
-        use_multiprocessing = legacy(kwargs, "pickle_safe", use_multiprocessing)
-        generator, steps_per_epoch = _sample_steps(kwargs, "samples_per_epoch", generator, steps_per_epoch)
-        validation_data, validation_steps = _sample_steps(kwargs, "nb_val_samples", validation_data, validation_steps)
+        epochs, max_queue_size, workers, use_multiprocessing = by_old_names(
+            "fit_generator", kwargs, epochs=epochs, max_queue_size=max_queue_size, workers=workers,
+            use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+        generator, steps_per_epoch = _sample_steps(kwargs, "steps_per_epoch", generator, steps_per_epoch)
+        validation_data, validation_steps = _sample_steps(kwargs, "validation_steps", validation_data, validation_steps)
         check_no_extra_arguments("fit_generator", kwargs, arguments_of(GeneratorMethods.fit_generator))
         return self.fit(generator, epochs=epochs, verbose=verbose, callbacks=callbacks,
                         validation_data=validation_data, class_weight=class_weight, shuffle=shuffle,
@@ -50,10 +52,11 @@ class GeneratorMethods:
                            max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
                            verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
         """:meth:`evaluate` on a generator; ``val_samples`` as in :meth:`fit_generator`."""
-        max_queue_size = legacy(kwargs, "max_q_size", max_queue_size)
-        workers = legacy(kwargs, "nb_worker", workers)
-        use_multiprocessing = legacy(kwargs, "pickle_safe", use_multiprocessing)
-        generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
+        max_queue_size, workers, use_multiprocessing = by_old_names(
+            "evaluate_generator", kwargs, max_queue_size=max_queue_size, workers=workers,
+            use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+        generator, steps = _sample_steps(kwargs, "steps", generator, steps)
         check_no_extra_arguments("evaluate_generator", kwargs, arguments_of(GeneratorMethods.evaluate_generator))
         return self.evaluate(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
                              workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
@@ -63,17 +66,19 @@ class GeneratorMethods:
                           max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
                           verbose: int = 0, **kwargs: Any) -> Any:  # fmt: skip
         """:meth:`predict` on a generator; ``val_samples`` as in :meth:`fit_generator`."""
-        max_queue_size = legacy(kwargs, "max_q_size", max_queue_size)
-        workers = legacy(kwargs, "nb_worker", workers)
-        use_multiprocessing = legacy(kwargs, "pickle_safe", use_multiprocessing)
-        generator, steps = _sample_steps(kwargs, "val_samples", generator, steps)
+        max_queue_size, workers, use_multiprocessing = by_old_names(
+            "predict_generator", kwargs, max_queue_size=max_queue_size, workers=workers,
+            use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+        generator, steps = _sample_steps(kwargs, "steps", generator, steps)
         check_no_extra_arguments("predict_generator", kwargs, arguments_of(GeneratorMethods.predict_generator))
         return self.predict(generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
                             workers=workers, use_multiprocessing=use_multiprocessing, verbose=verbose)  # fmt: skip
 
 
-def _sample_steps(kwargs: dict[str, Any], old: str, source: Any, steps: int | None) -> tuple[Any, int | None]:
+def _sample_steps(kwargs: dict[str, Any], new: str, source: Any, steps: int | None) -> tuple[Any, int | None]:
     """Steps from Keras 1's number of samples, by the size of the first batch (which is put back)."""
+    old = IN_SAMPLES[new]
     if old not in kwargs:
         return source, steps
     samples = kwargs.pop(old)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcompile.common import config
-from kcompile.common.arguments import arguments_of, legacy
+from kcompile.common.arguments import arguments_of
 from kcompile.common.errors import check_no_extra_arguments
 from kcompile.common.tracebacks import short_traceback
 from kcompile.data.standardize import ModelData, standardize
+from kcompile.objects.legacy_arguments import by_old_names
 from kcompile.training import custom_prediction as own
 from kcompile.training import evaluation, fitting, prediction
 from kcompile.training.trainable_flags import warn_of_changed_flags
@@ -81,7 +82,7 @@ class LoopMethods:
                 not a number (see ``compile``).
         """
         self._require_compiled("fit")
-        epochs = legacy(kwargs, "nb_epoch", epochs)
+        (epochs,) = by_old_names("fit", kwargs, epochs=epochs)
         check_no_extra_arguments("fit", kwargs, arguments_of(LoopMethods.fit))
         warn_of_changed_flags(self)  # type: ignore[arg-type]  # a part of Model
         return fitting.fit(

@@ -30,6 +30,7 @@ from kcompile.layers.recurrent.states import (
 )
 from kcompile.objects.configs import layer_from_config
 from kcompile.objects.custom import CustomObjectScope
+from kcompile.objects.dialects.keras1_names import sample_shape
 from kcompile.objects.making import serialize_keras_object
 from kcompile.objects.registry import is_ours
 from kcompile.symbolic.tensor import Tensor, as_tensor
@@ -91,8 +92,7 @@ class RNN(KeepsStates):
             cell = StackedRNNCells(cell)
         check_cell(owner, cell)
         if {"input_dim", "input_length"} & set(kwargs):
-            sample = (kwargs.pop("input_length", None), kwargs.pop("input_dim", None))
-            kwargs.setdefault("input_shape", sample)
+            kwargs.setdefault("input_shape", sample_shape(kwargs, steps=True))
         super().__init__(**kwargs)
         self.cell = cell
         self.return_sequences = check_flag(owner, "return_sequences", return_sequences)

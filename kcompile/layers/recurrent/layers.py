@@ -4,53 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile import initializers
-from kcompile.common.errors import KCompileError, shown
 from kcompile.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell
-from kcompile.layers.recurrent.step import Recurrent, cell_arguments, implementation_of
-from kcompile.objects.legacy_arguments import Converted, understands_keras_1
-
-# ---- Keras 1
-
-_KERAS_1_NAMES = {
-    "output_dim": "units",
-    "init": "kernel_initializer",
-    "inner_init": "recurrent_initializer",
-    "W_regularizer": "kernel_regularizer",
-    "U_regularizer": "recurrent_regularizer",
-    "b_regularizer": "bias_regularizer",
-    "dropout_W": "dropout",
-    "dropout_U": "recurrent_dropout",
-}
-_KERAS_1_GATED_NAMES = {**_KERAS_1_NAMES, "inner_activation": "recurrent_activation"}
-
-
-def _no_implementation(owner: str, value: Any) -> Converted:
-    if value not in (0, 1, 2):
-        implementation_of(owner, value)
-    return None, value
-
-
-def _all_steps(owner: str, value: Any) -> Converted:
-    if value != -1:
-        raise KCompileError(
-            f"{owner}: truncate_gradient={shown(value)} of Keras 0 is not supported; gradients go through all steps: "
-            "leave it out, or cut the sequences"
-        )
-    return None, value
-
-
-def _forget_bias(owner: str, value: Any) -> Converted:
-    initial = initializers.get(value)
-    if isinstance(initial, (initializers.Ones, initializers.Zeros)):
-        return "unit_forget_bias", isinstance(initial, initializers.Ones)
-    raise KCompileError(
-        f"{owner}: forget_bias_init={shown(value)} of Keras 1 has no counterpart; use 'one', 'zero', or "
-        "bias_initializer with unit_forget_bias=False"
-    )
-
-
-_KERAS_1_VALUES = {"consume_less": implementation_of, "truncate_gradient": _all_steps}
+from kcompile.layers.recurrent.step import Recurrent, cell_arguments
+from kcompile.objects.legacy_arguments import understands_keras_1
 
 
 class SimpleRNN(Recurrent):
@@ -75,10 +31,7 @@ class SimpleRNN(Recurrent):
         ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
     """
 
-    @understands_keras_1(
-        _KERAS_1_NAMES,
-        {"consume_less": _no_implementation, "implementation": _no_implementation, "truncate_gradient": _all_steps},
-    )
+    @understands_keras_1
     def __init__(
         self,
         units: int,
@@ -144,7 +97,7 @@ class GRU(Recurrent):
         ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
     """
 
-    @understands_keras_1(_KERAS_1_GATED_NAMES, _KERAS_1_VALUES)
+    @understands_keras_1
     def __init__(
         self,
         units: int,
@@ -213,7 +166,7 @@ class LSTM(Recurrent):
         ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
     """
 
-    @understands_keras_1(_KERAS_1_GATED_NAMES, {**_KERAS_1_VALUES, "forget_bias_init": _forget_bias})
+    @understands_keras_1
     def __init__(
         self,
         units: int,

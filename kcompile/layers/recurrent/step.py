@@ -7,19 +7,11 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import regularizers
-from kcompile.common.errors import DataTypeError, KCompileError, check_int, check_one_of
+from kcompile.common.errors import DataTypeError, KCompileError, check_int
 from kcompile.common.nest import flatten
 from kcompile.layers.recurrent.base import RNN
-from kcompile.objects.legacy_arguments import Converted, understands_keras_1
+from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
-
-CONSUMED = {"cpu": 1, "mem": 1, "gpu": 2}
-"""``consume_less`` of Keras 1 as ``implementation``."""
-
-
-def implementation_of(owner: str, value: Any) -> Converted:
-    """The argument ``implementation`` for Keras 1's ``consume_less``."""
-    return "implementation", CONSUMED[check_one_of(owner, "consume_less", value, tuple(CONSUMED))]
 
 
 def cell_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +36,7 @@ class Recurrent(RNN):
 
     _ndim = 3
 
-    @understands_keras_1({}, {"consume_less": implementation_of})
+    @understands_keras_1
     def __init__(
         self,
         return_sequences: bool = False,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile.common.errors import KCompileError, shown
+from kcompile.objects.dialects.keras1_names import OF_STEPS, rows_of, sample_shape
 
 CLASSES = {
     "AtrousConvolution1D": "Conv1D", "AtrousConv1D": "Conv1D",
@@ -20,99 +21,42 @@ CLASSES = {
 }  # fmt: skip
 """Classes that later versions know under another name."""
 
-_UNCHANGED = ("Highway", "MaxoutDense", "SReLU", "ParametricSoftplus")  # Keras 2 left these as they were
-
-_ARGUMENTS = {
-    "nb_filter": "filters", "subsample": "strides", "subsample_length": "strides", "border_mode": "padding",
-    "atrous_rate": "dilation_rate", "dim_ordering": "data_format", "bias": "use_bias",
-    "W_regularizer": "kernel_regularizer", "b_regularizer": "bias_regularizer",
-    "U_regularizer": "recurrent_regularizer", "W_constraint": "kernel_constraint",
-    "b_constraint": "bias_constraint", "inner_init": "recurrent_initializer",
-    "inner_activation": "recurrent_activation", "dropout_W": "dropout", "dropout_U": "recurrent_dropout",
-    "filter_length": "kernel_size", "pool_length": "pool_size", "stride": "strides", "p": "rate", "sigma": "stddev",
-    "beta_init": "beta_initializer", "gamma_init": "gamma_initializer",
-}  # fmt: skip
-_OF_EMBEDDING = {
-    "W_regularizer": "embeddings_regularizer", "W_constraint": "embeddings_constraint",
-    "init": "embeddings_initializer",
-}  # fmt: skip
-_IMPLEMENTATIONS = {"cpu": 0, "mem": 1, "gpu": 2}
 _MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum"}
 
 
-def upgraded(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a layer under their later names.
+def upgraded(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a layer or constraint under their later names.
 
     Args:
-        name: the class, in its later spelling.
+        cls: the class, as it is here.
         config: its configuration; later spellings stay as they are.
 
     Raises:
         ValueError: an argument that no later layer has.
     """
-    new = dict(config)
-    if name in _UNCHANGED:
-        return new
+    new, name = dict(config), cls.__name__
     owner = f"layer {config.get('name')!r} ({name})"
-    _kernel_size(new)
-    if name == "Embedding":
-        _rename(new, _OF_EMBEDDING)
-    else:
-        if "output_dim" in new:
-            new["units"] = new.pop("output_dim")
-        if "init" in new:
-            init = new.pop("init")
-            keys = {
-                "PReLU": ["alpha_initializer"],
-                "SeparableConv2D": ["depthwise_initializer", "pointwise_initializer"],
-            }
-            new.update(dict.fromkeys(keys.get(name, ["kernel_initializer"]), init))
-    _rename(new, _ARGUMENTS)
-    if "input_dtype" in new and name == "InputLayer":
-        new["dtype"] = new.pop("input_dtype")
-    if "length" in new and name == "UpSampling1D":
-        new["size"] = new.pop("length")
-    if "forget_bias_init" in new:
-        # Only a start of 1 has a later spelling; the others concern new weights and are zero in every known file.
-        new["unit_forget_bias"] = new.pop("forget_bias_init") in ("one", "ones")
-    if "consume_less" in new:
-        new["implementation"] = _IMPLEMENTATIONS.get(new.pop("consume_less"), 0)
-    if new.get("mode", 0) not in (0, None) and name == "BatchNormalization":
-        raise KCompileError(f"{owner}: mode={new['mode']} of Keras 1 is not supported, only mode=0")
-    if name == "BatchNormalization":
-        new.pop("mode", None)
-    _input_shape(name, new)
+    for row in dict.fromkeys(rows_of(cls).values()):
+        if all(old in new for old in row.old):
+            value = row.value(owner, new, stored=True)
+            for old in row.old:
+                del new[old]
+            for now in row.new:
+                new.setdefault(now, value)
+    if name != "Embedding":
+        shape = sample_shape(new, OF_STEPS.get(name, False))
+        if shape[-1] is not None and new.keys().isdisjoint(_SHAPES):
+            new["batch_input_shape"] = [None, *shape]
     if name in ("Conv2DTranspose", "Conv3DTranspose") and "output_shape" in new:
         _check_output_shape(owner, new)
     for key, value in new.items():
-        old = isinstance(value, Mapping) and "class_name" not in value and isinstance(value.get("name"), str)
-        if old and key.endswith(("_regularizer", "_constraint")):
+        nameless = isinstance(value, Mapping) and "class_name" not in value and isinstance(value.get("name"), str)
+        if nameless and key.endswith(("_regularizer", "_constraint")):
             new[key] = {"class_name": value["name"], "config": {k: v for k, v in value.items() if k != "name"}}
     return new
 
 
-def _rename(config: dict[str, Any], names: Mapping[str, str]) -> None:
-    for old, new in names.items():
-        if old in config:
-            config.setdefault(new, config[old])
-            del config[old]
-
-
-def _kernel_size(config: dict[str, Any]) -> None:
-    for names in (("nb_row", "nb_col"), ("kernel_dim1", "kernel_dim2", "kernel_dim3")):
-        if all(name in config for name in names):
-            config["kernel_size"] = [config.pop(name) for name in names]
-
-
-def _input_shape(name: str, config: dict[str, Any]) -> None:
-    """``input_dim`` and ``input_length`` told a first layer its input shape."""
-    if name == "Embedding":
-        return
-    features, length = config.pop("input_dim", None), config.pop("input_length", None)
-    if features is None or any(key in config for key in ("batch_input_shape", "batch_shape", "input_shape")):
-        return
-    sequence = name in ("Conv1D", "LocallyConnected1D", "LSTM", "GRU", "SimpleRNN") or length is not None
-    config["batch_input_shape"] = [None, length, features] if sequence else [None, features]
+_SHAPES = ("batch_input_shape", "batch_shape", "input_shape")
 
 
 def _check_output_shape(owner: str, config: dict[str, Any]) -> None:

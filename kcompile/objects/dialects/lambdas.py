@@ -10,6 +10,7 @@ import base64
 import binascii
 import marshal
 import sys
+import traceback
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -91,9 +92,9 @@ STORED = "<a function stored in a file>"
 
 def of_stored_code(error: BaseException) -> bool:
     """Whether the code of a function that a file holds raised an error."""
-    traceback, place = error.__traceback__, ""
-    while traceback is not None:
-        traceback, place = traceback.tb_next, traceback.tb_frame.f_code.co_filename
+    place = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        place = frame.f_code.co_filename
     return place == STORED
 
 

@@ -194,8 +194,8 @@ class _Reader:
     def operation(self, data: Mapping[str, Any]) -> Operation | None:
         """What Keras 3 has an operation for; its HDF5 files tell no modules, but operations have fewer arguments."""
         module, config = data.get("module"), data.get("config")
-        is_3 = self.generation is Generation.KERAS_3 and isinstance(config, Mapping)
-        if is_3 and module is None and "trainable" not in config and "inbound_nodes" in data:
+        bare = isinstance(config, Mapping) and "trainable" not in config and "inbound_nodes" in data
+        if self.generation is Generation.KERAS_3 and module is None and bare:
             module = "keras.ops"
         return find_keras_3(module, data.get("class_name"))
 
@@ -223,7 +223,8 @@ class _Reader:
             return self.sequential(config)
         if isinstance(config.get("layers"), list) and "output_layers" in config:
             return self.functional(config)
-        config = keras1_configs.upgraded(name, config) if known.kind_of(found) == "layer" else dict(config)
+        kind = known.kind_of(found)
+        config = keras1_configs.upgraded(found, config) if kind in ("layer", "constraint") else dict(config)
         if name == "Lambda":
             return self.lambda_layer(config)
         if found is not None:
@@ -232,7 +233,7 @@ class _Reader:
                 CHANGES[name](config, self.generation)
             if name in JOINS and self.joined_masks != "all":
                 config.setdefault("joined_masks", self.joined_masks)
-        if known.kind_of(found) == "optimizer":
+        if kind == "optimizer":
             optimizers.in_ours(name, config, self.generation)
         if found is not None:
             config = {k: v for k, v in config.items() if not says_nothing(k, v, found)}
