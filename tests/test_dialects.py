@@ -2,17 +2,98 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import kcompile as keras
+from kcompile import constraints, losses, optimizers
 from kcompile import layers as L
-from kcompile import losses, optimizers
-from kcompile.objects.dialects import keras3_names
+from kcompile.objects.dialects import keras1_names, keras3_names
 from kcompile.objects.dialects import optimizers as optimizer_names
 from kcompile.objects.dialects.tables import Generation
+
+# ---- Keras 1
+
+VALUES: dict[str, Any] = {
+    "output_dim": 3, "init": "uniform", "inner_init": "zero", "inner_activation": "relu", "W_regularizer": "l2",
+    "U_regularizer": "l1", "b_regularizer": "l1", "W_constraint": "nonneg", "b_constraint": "unitnorm", "bias": False,
+    "p": 0.25, "sigma": 0.5, "dropout_W": 0.25, "dropout_U": 0.5, "dim_ordering": "th", "nb_filter": 2, "nb_row": 3,
+    "nb_col": 2, "kernel_dim1": 2, "kernel_dim2": 3, "kernel_dim3": 1, "filter_length": 3, "subsample_length": 2,
+    "subsample": 2, "atrous_rate": 2, "border_mode": "same", "pool_length": 3, "stride": 1, "length": 3, "m": 3.0,
+    "low": 0.5, "high": 1.5, "beta_init": "one", "gamma_init": "zero", "mode": 0, "dropout": 0.0,
+    "consume_less": "cpu", "forget_bias_init": "zero", "truncate_gradient": -1, "implementation": 1,
+}  # fmt: skip
+"""An argument of Keras 1 each."""
+
+NEEDED = ("output_dim", "nb_filter", "nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3", "filter_length",
+          "p", "sigma")  # fmt: skip
+"""What constructors must be told."""
+
+CALLS = [
+    (cls, row)
+    for cls, rows in keras1_names.ROWS.items()
+    for row in dict.fromkeys(rows)
+    if cls not in ("Recurrent", "InputLayer")  # the base of users' classes; read from files alone
+]
+
+
+def _class(name: str) -> Any:
+    return getattr(constraints if name in ("MaxNorm", "MinMaxNorm") else L, name)
+
+
+@pytest.mark.parametrize(("name", "row"), CALLS, ids=[f"{cls}-{'-'.join(row.old)}" for cls, row in CALLS])
+def test_a_call_and_a_file_of_keras_1_mean_the_same(name: str, row: keras1_names.Row) -> None:
+    cls = _class(name)
+    needed = [old for each in keras1_names.ROWS[name] for old in each.old if old in NEEDED]
+    arguments = {old: VALUES[old] for old in (*needed, *row.old)}
+    arguments |= {"input_dim": 7, "output_dim": 4} if name == "Embedding" else {}
+    with pytest.warns(UserWarning, match=f"{name}: .*'{row.old[0]}'.* Keras 1") as told:
+        called = cls(**arguments).get_config()
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        module = constraints if name in ("MaxNorm", "MinMaxNorm") else L
+        read = module.deserialize({"class_name": name, "config": arguments}).get_config()
+        told_now = {
+            new: each.value(name, arguments, stored=False)
+            for each in keras1_names.rows_of(cls).values()
+            if set(each.old) <= arguments.keys()
+            for new in each.new
+        }
+        rest = {key: value for key, value in arguments.items() if key not in keras1_names.rows_of(cls)}
+        now = cls(**rest, **told_now).get_config()
+    for config in (called, read, now):
+        config.pop("name", None)
+    assert called == read == now
+
+
+def test_what_a_first_layer_was_told_of_its_input() -> None:
+    for cls, told, shape in (
+        (L.Dense, {"output_dim": 2, "input_dim": 5}, (None, 5)),
+        (L.Conv1D, {"nb_filter": 2, "filter_length": 3, "input_dim": 5, "input_length": 9}, (None, 9, 5)),
+        (L.LSTM, {"output_dim": 2, "input_dim": 5}, (None, None, 5)),
+    ):
+        with pytest.warns(UserWarning, match="Keras 1"):
+            assert cls(**told).batch_input_shape == shape
+        assert L.deserialize({"class_name": cls.__name__, "config": told}).batch_input_shape == shape
+
+
+def test_subclasses_take_the_names_of_their_base() -> None:
+    class Mine(L.Conv2D):
+        pass
+
+    with pytest.warns(UserWarning, match=r"write Mine\(filters=2, kernel_size=\(3, 2\)\)"):
+        assert Mine(nb_filter=2, nb_row=3, nb_col=2).kernel_size == (3, 2)
+    with pytest.raises(TypeError, match="nb_row"):
+        Mine(2, 3, nb_row=3)
+    with pytest.raises(TypeError, match="nb_filter"):
+        L.DepthwiseConv2D(2, nb_filter=3)
+    with pytest.raises(ValueError, match="SpatialDropout1D"):
+        L.Embedding(3, 2, dropout=0.5)
+
 
 # ---- Keras 3
 

@@ -11,6 +11,7 @@ from kcompile.backend.activations import prelu
 from kcompile.common.errors import ShapeError, check_int, check_number
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
+from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]
@@ -60,6 +61,7 @@ class PReLU(_Elementwise):
         ValueError: on the first call, a size that is not shared is unknown.
     """
 
+    @understands_keras_1
     def __init__(
         self,
         alpha_initializer: Any = "zeros",

@@ -10,6 +10,7 @@ from kcompile import constraints, initializers, ir, regularizers
 from kcompile.common.errors import ShapeError, check_flag, check_positive_int
 from kcompile.engine.layer import Layer
 from kcompile.ir.ops.arrays.indexing import as_indices, from_front, gather, is_checked_outside
+from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Shape = tuple[int | None, ...]
@@ -34,6 +35,7 @@ class Embedding(Layer):
     _takes_one_tensor = True
     input_dtype = "int32"
 
+    @understands_keras_1
     def __init__(
         self,
         input_dim: int,

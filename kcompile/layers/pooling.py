@@ -11,6 +11,7 @@ from kcompile.common.errors import check_flag, check_int_tuple
 from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
+from kcompile.objects.legacy_arguments import understands_keras_1
 
 
 class Pooling(SpatialLayer):
@@ -21,6 +22,7 @@ class Pooling(SpatialLayer):
 
     mode: str
 
+    @understands_keras_1
     def __init__(
         self,
         pool_size: int | Sequence[int] = 2,
@@ -123,6 +125,7 @@ class GlobalPooling(SpatialLayer):
 
     mode: str
 
+    @understands_keras_1
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)
         self.keepdims = check_flag(type(self).__name__, "keepdims", keepdims)

@@ -14,6 +14,7 @@ from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec
 from kcompile.layers.base.spatial import WeightedSpatialLayer
+from kcompile.objects.legacy_arguments import understands_keras_1
 
 
 def noting_old_kernels(init: Callable[..., None]) -> Callable[..., None]:
@@ -36,6 +37,7 @@ def noting_old_kernels(init: Callable[..., None]) -> Callable[..., None]:
 class Conv(WeightedSpatialLayer):
     """Cross-correlation with learned kernels; see :class:`Conv2D`. Subclasses set ``rank``."""
 
+    @understands_keras_1
     @noting_old_kernels
     def __init__(
         self,

@@ -9,6 +9,7 @@ from kcompile import backend as K
 from kcompile.common.errors import check_positive_int, raise_unknown_argument
 from kcompile.engine.layer import Shape
 from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, noting_old_kernels
+from kcompile.objects.legacy_arguments import understands_keras_1
 
 _OF_CONV = {"groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"}
 
@@ -135,6 +136,7 @@ class DepthwiseConv2D(_DepthwiseConv, Conv2D):
 class _SeparableConv(_Depthwise):
     """See :class:`SeparableConv2D`."""
 
+    @understands_keras_1
     @noting_old_kernels
     def __init__(
         self,

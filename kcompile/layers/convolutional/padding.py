@@ -11,6 +11,7 @@ from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_int
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
+from kcompile.objects.legacy_arguments import understands_keras_1
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -46,6 +47,7 @@ def _forms(rank: int) -> str:
 class ZeroPadding(SpatialLayer):
     """Zeros around the spatial axes; see :class:`ZeroPadding2D`. Subclasses set ``rank``."""
 
+    @understands_keras_1
     def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)
         self.padding: Any = _pairs(type(self).__name__, "padding", padding, self.rank)
@@ -113,6 +115,7 @@ class ZeroPadding3D(ZeroPadding):
 class Cropping(SpatialLayer):
     """Removes elements at the ends of the spatial axes; see :class:`Cropping2D`. Subclasses set ``rank``."""
 
+    @understands_keras_1
     def __init__(self, cropping: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)
         self.cropping: Any = _pairs(type(self).__name__, "cropping", cropping, self.rank)
@@ -172,6 +175,7 @@ class Cropping2D(Cropping):
 
     rank = 2
 
+    @understands_keras_1
     def __init__(self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(cropping, data_format, **kwargs)
 
@@ -181,5 +185,6 @@ class Cropping3D(Cropping):
 
     rank = 3
 
+    @understands_keras_1
     def __init__(self, cropping: Any = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(cropping, data_format, **kwargs)

@@ -10,11 +10,13 @@ from kcompile.common.errors import KCompileError, check_int_tuple, raise_unknown
 from kcompile.common.window_sizes import deconv_length
 from kcompile.engine.layer import Layer, Shape
 from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, Conv3D
+from kcompile.objects.legacy_arguments import understands_keras_1
 
 
 class _Transposed(Conv):
     """See :class:`Conv2DTranspose`."""
 
+    @understands_keras_1
     def __init__(
         self,
         filters: int,

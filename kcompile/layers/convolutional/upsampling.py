@@ -9,11 +9,13 @@ from kcompile import backend as K
 from kcompile.common.errors import check_int_tuple, check_one_of
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
+from kcompile.objects.legacy_arguments import understands_keras_1
 
 
 class UpSampling(SpatialLayer):
     """Enlarges the spatial axes; see :class:`UpSampling2D`. Subclasses set ``rank``."""
 
+    @understands_keras_1
     def __init__(self, size: int | Sequence[int] = 2, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)
         self.size: Any = check_int_tuple(type(self).__name__, "size", size, self.rank)
@@ -36,6 +38,7 @@ class UpSampling1D(UpSampling):
 
     rank = 1
 
+    @understands_keras_1
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(size, "channels_last", **kwargs)
 
@@ -63,6 +66,7 @@ class UpSampling2D(UpSampling):
 
     rank = 2
 
+    @understands_keras_1
     def __init__(
         self,
         size: int | Sequence[int] = 2,

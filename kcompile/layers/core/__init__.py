@@ -12,6 +12,7 @@ from kcompile.engine.node import InputSpec
 from kcompile.layers.core.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from kcompile.layers.core.lambda_layer import Lambda
 from kcompile.layers.core.reshaping import Flatten, Permute, RepeatVector, Reshape
+from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 
 Shape = tuple[int | None, ...]
@@ -37,6 +38,7 @@ class Dense(Layer):
 
     _takes_one_tensor = True
 
+    @understands_keras_1
     def __init__(
         self,
         units: int,
@@ -51,8 +53,6 @@ class Dense(Layer):
         bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        if "input_dim" in kwargs:
-            kwargs["input_shape"] = (kwargs.pop("input_dim"),)
         super().__init__(**kwargs)
         self.units = check_positive_int("Dense", "units", units)
         self.activation = activations.get(activation)

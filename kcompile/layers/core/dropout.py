@@ -9,6 +9,7 @@ from kcompile import backend as K
 from kcompile.common.errors import ShapeError, check_fraction, check_int
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
+from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
@@ -31,6 +32,7 @@ class Dropout(Layer):
 
     _takes_one_tensor = True
 
+    @understands_keras_1
     def __init__(
         self,
         rate: float,
@@ -81,6 +83,7 @@ class SpatialDropout1D(Dropout):
         ValueError: ``rate`` is outside 0 to 1.
     """
 
+    @understands_keras_1
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, seed=seed, **kwargs)
         self.input_spec = InputSpec(ndim=3)
@@ -94,6 +97,7 @@ class _SpatialDropout(Dropout):
 
     _axes: int
 
+    @understands_keras_1
     def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, seed=seed, **kwargs)
         self.data_format = K.normalize_data_format(data_format)

@@ -15,6 +15,7 @@ from kcompile.engine.node import InputSpec
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as elementwise
+from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
@@ -46,6 +47,7 @@ class BatchNormalization(Layer):
 
     _takes_one_tensor = True
 
+    @understands_keras_1
     def __init__(
         self,
         axis: int | Sequence[int] = -1,

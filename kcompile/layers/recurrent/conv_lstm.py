@@ -21,6 +21,7 @@ from kcompile.layers.recurrent.conv_lstm_cells import (
 )
 from kcompile.layers.recurrent.states import state_variables, taken_by
 from kcompile.layers.recurrent.step import Recurrent, cell_arguments
+from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
@@ -149,6 +150,7 @@ class _ConvLSTM(ConvRNN, Recurrent):
     _cell: type[ConvLSTMCell]
     _state_names = ("h", "c")
 
+    @understands_keras_1
     def __init__(
         self,
         filters: int,
