@@ -1,4 +1,4 @@
-"""`CallbackList`: calls the hooks of all callbacks, and only the batch hooks that somebody overrides."""
+"""``CallbackList``: calls the hooks of all callbacks, and only the batch hooks that somebody overrides."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class CallbackList:
     """Several callbacks as one.
 
     Args:
-        callbacks: `Callback` instances (or objects with the same hooks), called in this order.
+        callbacks: ``Callback`` instances (or objects with the same hooks), called in this order.
         queue_length: accepted as in Keras 2.3: how many slow batches in a row lead to a warning.
 
     Raises:
         DataTypeError: an entry is a class, or nothing like a callback.
 
-    The training loop should ask `has_train_batch_begin` / `has_train_batch_end` (and `test`, `predict`)
+    The training loop should ask ``has_train_batch_begin`` / ``has_train_batch_end`` (and ``test``, ``predict``)
     before it builds logs: with no callback that overrides the hook there is nobody to read them.
     """
 
@@ -104,9 +104,9 @@ class CallbackList:
             raise first
 
     def abort(self, error: BaseException) -> None:
-        """Training ended by `error`: let every started callback clean up in on_train_end.
+        """Training ended by ``error``: let every started callback clean up in on_train_end.
 
-        Further exceptions become notes on `error`, which the caller re-raises.
+        Further exceptions become notes on ``error``, which the caller re-raises.
         """
         for callback in self._take_started():
             try:
@@ -116,7 +116,7 @@ class CallbackList:
 
     @contextmanager
     def training(self) -> Iterator[CallbackList]:
-        """`with callbacks.training():` runs on_train_begin before and on_train_end after the block, come what
+        """``with callbacks.training():`` runs on_train_begin before and on_train_end after the block, come what
         may.
         """
         try:

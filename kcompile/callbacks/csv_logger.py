@@ -1,4 +1,4 @@
-"""`CSVLogger`: one line of a CSV file per epoch."""
+"""``CSVLogger``: one line of a CSV file per epoch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CSVLogger(Callback):
         filename: path of the file. separator: one character. append: continue an existing file.
 
     Raises:
-        OSError: the file can't be written; raised before the first step.
+        OSError: the file cannot be written; raised before the first step.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):

@@ -1,4 +1,4 @@
-"""`History` and `BaseLogger`: what fit returns, and sample-weighted epoch averages."""
+"""``History`` and ``BaseLogger``: what fit returns, and sample-weighted epoch averages."""
 
 from __future__ import annotations
 

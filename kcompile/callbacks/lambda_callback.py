@@ -1,4 +1,4 @@
-"""`LambdaCallback`: a callback made of functions."""
+"""``LambdaCallback``: a callback made of functions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class LambdaCallback(Callback):
         on_epoch_begin, on_epoch_end: called with (epoch, logs). on_batch_begin, on_batch_end: with (batch,
             logs).
         on_train_begin, on_train_end: with (logs).
-        **kwargs: any other hook of `Callback` by name; other names become attributes.
+        **kwargs: any other hook of ``Callback`` by name; other names become attributes.
 
     Raises:
-        DataTypeError: a hook that doesn't exist, or that isn't callable.
+        DataTypeError: a hook that does not exist, or that is not callable.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`LearningRateScheduler` and `ReduceLROnPlateau`: callbacks that set the optimizer's learning rate."""
+"""``LearningRateScheduler`` and ``ReduceLROnPlateau``: callbacks that set the optimizer's learning rate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def get_learning_rate(model: Any) -> float:
     """The learning rate of the model's optimizer now.
 
     Raises:
-        DataError: the optimizer has no attribute `lr`.
+        DataError: the optimizer has no attribute ``lr``.
     """
     optimizer = getattr(model, "optimizer", None)
     rate = getattr(optimizer, "lr", None)
@@ -47,11 +47,11 @@ class LearningRateScheduler(Callback):
     """Sets the learning rate at the start of each epoch (Keras 2.3).
 
     Args:
-        schedule: `schedule(epoch)` or `schedule(epoch, lr)` that returns the new rate; epochs count from 0.
+        schedule: ``schedule(epoch)`` or ``schedule(epoch, lr)`` that returns the new rate; epochs count from 0.
         verbose: 1 prints the rate.
 
     Raises:
-        DataTypeError: `schedule` isn't callable, or returns no number.
+        DataTypeError: ``schedule`` is not callable, or returns no number.
         DataError: it returns NaN, infinity or a negative rate.
     """
 
@@ -91,7 +91,7 @@ class LearningRateScheduler(Callback):
 
 
 class ReduceLROnPlateau(Callback):
-    """Multiplies the learning rate by `factor` when a value stops improving (Keras 2.3).
+    """Multiplies the learning rate by ``factor`` when a value stops improving (Keras 2.3).
 
     Args:
         monitor: name of the value in the epoch logs.
@@ -99,7 +99,7 @@ class ReduceLROnPlateau(Callback):
         patience: epochs without improvement to wait for.
         verbose: 1 prints each change.
         mode: "min", "max" or "auto" (by the name).
-        min_delta: smaller changes are no improvement (Keras 1 name: `epsilon`).
+        min_delta: smaller changes are no improvement (Keras 1 name: ``epsilon``).
         cooldown: epochs to wait after a change before counting again.
         min_lr: lower bound of the rate.
 
@@ -167,7 +167,7 @@ class ReduceLROnPlateau(Callback):
                 self._reduce(epoch)
 
     def in_cooldown(self) -> bool:
-        """Whether the last change was less than `cooldown` epochs ago."""
+        """Whether the last change was less than ``cooldown`` epochs ago."""
         return self.cooldown_counter > 0
 
     def _reduce(self, epoch: int) -> None:

@@ -7,15 +7,15 @@ from typing import Any
 
 
 class BatchLogs(dict[str, Any]):
-    """`logs` of the batch hooks: a dict that reads the loss and metrics when first asked for one.
+    """``logs`` of the batch hooks: a dict that reads the loss and metrics when first asked for one.
 
     Its keys are those of tf.keras: the loss and the metrics. "batch" and "size", which Keras 2.3 puts beside them, are
-    there when asked for by name; `in`, `keys()` and `len()` read nothing.
+    there when asked for by name; ``in``, ``keys()`` and ``len()`` read nothing.
 
     Args:
         batch: number of the batch within its epoch. size: samples in it.
         names: names of the loss and the metrics, in order.
-        read: returns `{name: float}` for this batch (the loss of this batch, metrics so far: Keras 2.3).
+        read: returns ``{name: float}`` for this batch (the loss of this batch, metrics so far: Keras 2.3).
         read_averages: returns the averages over the epoch so far, as the progress bar shows them.
     """
 

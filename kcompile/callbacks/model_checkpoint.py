@@ -1,4 +1,4 @@
-"""`ModelCheckpoint`: saves the model while it trains."""
+"""``ModelCheckpoint``: saves the model while it trains."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class ModelCheckpoint(Callback):
     A file is replaced only once the new one is complete: a process that dies while it saves leaves the old one.
 
     Args:
-        filepath: path; may hold fields such as `{epoch:02d}` (counted from 1) and `{val_loss:.2f}`. A folder
-            that doesn't exist is created before the first step.
+        filepath: path; may hold fields such as ``{epoch:02d}`` (counted from 1) and ``{val_loss:.2f}``. A folder
+            that does not exist is created before the first step.
         monitor: name of the value that decides which epoch is best.
         verbose: 1 prints each save.
-        save_best_only: only save when `monitor` improved.
-        save_weights_only: `model.save_weights(path)` instead of `model.save(path)`.
+        save_best_only: only save when ``monitor`` improved.
+        save_weights_only: ``model.save_weights(path)`` instead of ``model.save(path)``.
         mode: "min", "max" or "auto" (by the name).
-        period: save at most every `period` epochs.
+        period: save at most every ``period`` epochs.
         save_freq: "epoch", or a number of batches after which to save, counted over epochs (tf.keras); values in
-            `filepath` and of `monitor` are then those of the epoch so far.
+            ``filepath`` and of ``monitor`` are then those of the epoch so far.
         initial_value_threshold: only values better than this are best.
 
     Attributes:
-        best: best value of `monitor` so far; kept when fit is called again, as in Keras.
+        best: best value of ``monitor`` so far; kept when fit is called again, as in Keras.
 
     Raises:
-        UnknownNameError: an unknown mode; a field in `filepath` that the logs don't have.
-        OSError: the folder can't be made, the file can't be written.
-        KCompileError: a model that can't be saved as a whole, said before the first step.
+        UnknownNameError: an unknown mode; a field in ``filepath`` that the logs do not have.
+        OSError: the folder cannot be made, the file cannot be written.
+        KCompileError: a model that cannot be saved as a whole, said before the first step.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class Monitor:
         min_delta: changes up to this size are no improvement.
 
     Raises:
-        UnknownNameError: a mode that doesn't exist. DataTypeError: a monitor that isn't a string.
+        UnknownNameError: a mode that does not exist. DataTypeError: a monitor that is not a string.
     """
 
     def __init__(self, owner: str, monitor: str, mode: str = "auto", min_delta: float = 0.0):
@@ -42,7 +42,7 @@ class Monitor:
         return float("-inf") if self.larger_is_better else float("inf")
 
     def improves(self, value: float, best: float | None = None) -> bool:
-        """Whether `value` is better than `best` (default: the best so far) by more than `min_delta`."""
+        """Whether ``value`` is better than ``best`` (default: the best so far) by more than ``min_delta``."""
         best = self.best if best is None else best
         if self.larger_is_better:
             return value > best + self.min_delta
@@ -62,9 +62,9 @@ class Monitor:
         )
 
     def value(self, callback: Callback, logs: Mapping[str, Any], consequence: str) -> float | None:
-        """The watched value of this epoch; None, with a warning, when it isn't there.
+        """The watched value of this epoch; None, with a warning, when it is not there.
 
-        No warning in epochs without validation (`validation_freq`), where its absence is expected.
+        No warning in epochs without validation (``validation_freq``), where its absence is expected.
         """
         found = logs.get(self.name)
         if found is None:

@@ -1,4 +1,4 @@
-"""`ProgbarLogger`: the output of fit, evaluate and predict on the screen."""
+"""``ProgbarLogger``: the output of fit, evaluate and predict on the screen."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Logs = Mapping[str, Any] | None
 class ProgbarLogger(Callback):
     """Prints progress in tf.keras' format; fit, evaluate and predict add one that counts steps unless verbose is 0.
 
-    Batch logs are only read when the bar is about to be drawn. Logs with a method `averages` (see
-    `BatchLogs`) give the averages so far themselves; others are averaged here, batch by batch, as Keras
+    Batch logs are only read when the bar is about to be drawn. Logs with a method ``averages`` (see
+    ``BatchLogs``) give the averages so far themselves; others are averaged here, batch by batch, as Keras
     does.
 
-    Reads from `params`: "verbose", "epochs", "metrics", "samples" or "steps" by `count_mode`, and, where samples are
-    counted, for the line "Train on 100 samples, validate on 20 samples", "validation_samples".
+    Reads from ``params``: "verbose", "epochs", "metrics", "samples" or "steps" by ``count_mode``, and, where samples
+    are counted, for the line "Train on 100 samples, validate on 20 samples", "validation_samples".
 
     Args:
         count_mode: "samples" (Keras 2.3) or "steps", what the bar counts.

@@ -1,4 +1,4 @@
-"""`RemoteMonitor`: sends the logs of each epoch to a web server."""
+"""``RemoteMonitor``: sends the logs of each epoch to a web server."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TIMEOUT_SECONDS = 10.0
 
 
 class RemoteMonitor(Callback):
-    """Posts the epoch's logs as JSON to `root + path` (Keras 2.3; uses urllib, not requests).
+    """Posts the epoch's logs as JSON to ``root + path`` (Keras 2.3; uses urllib, not requests).
 
-    A server that can't be reached leads to a warning, never to an error.
+    A server that cannot be reached leads to a warning, never to an error.
 
     Args:
         root: address of the server, "http://..." or "https://...". path: added to it.

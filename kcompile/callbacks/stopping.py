@@ -1,4 +1,4 @@
-"""`EarlyStopping` and `TerminateOnNaN`: ways to end training before the last epoch."""
+"""``EarlyStopping`` and ``TerminateOnNaN``: ways to end training before the last epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kcompile.common.errors import check_flag, check_int, check_number
 
 
 class EarlyStopping(Callback):
-    """Stops training when a value has not improved for `patience` epochs (Keras 2.3).
+    """Stops training when a value has not improved for ``patience`` epochs (Keras 2.3).
 
     Args:
         monitor: name of the value in the epoch logs.
@@ -24,7 +24,7 @@ class EarlyStopping(Callback):
         restore_best_weights: on stopping, go back to the weights of the best epoch.
 
     Attributes:
-        stopped_epoch: epoch (from 0) after which training was stopped, 0 if it wasn't. best: best value seen.
+        stopped_epoch: epoch (from 0) after which training was stopped, 0 if it was not. best: best value seen.
         best_weights: the weights of that epoch, when they are to be restored.
 
     Raises:
@@ -87,7 +87,7 @@ class EarlyStopping(Callback):
             print(f"Epoch {self.stopped_epoch + 1:05d}: early stopping")
 
     def get_monitor_value(self, logs: Mapping[str, Any] | None) -> float | None:
-        """The watched value in `logs`, or None with a warning that names what is available."""
+        """The watched value in ``logs``, or None with a warning that names what is available."""
         return self._watch.value(self, logs or {}, "early stopping skips this epoch")
 
 

@@ -1,8 +1,8 @@
 """Errors of the front end, and the checks that raise them.
 
 Every message is one sentence that names the argument or layer, what was expected, what was given and, where
-it helps, what to do. All errors subclass the built-in that a Keras user would catch (`ValueError`;
-`TypeError` for wrong types), and are raised before any state changes.
+it helps, what to do. All errors subclass the built-in that a Keras user would catch (``ValueError``;
+``TypeError`` for wrong types), and are raised before any state changes.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class KCompileError(ValueError):
 
 
 class ShapeError(KCompileError):
-    """A shape or rank that doesn't fit what a layer, loss or argument expects."""
+    """A shape or rank that does not fit what a layer, loss or argument expects."""
 
 
 class DataTypeError(KCompileError, TypeError):
-    """A value whose type or dtype can't be used; also caught by `except TypeError`."""
+    """A value whose type or dtype cannot be used; also caught by ``except TypeError``."""
 
 
 class NotReadyError(KCompileError, RuntimeError):
@@ -43,7 +43,7 @@ class NotReadyError(KCompileError, RuntimeError):
 
 
 class UninitializedError(NotReadyError, AttributeError):
-    """A layer or model whose class forgot `super().__init__()`; tf.keras raises RuntimeError, later."""
+    """A layer or model whose class forgot ``super().__init__()``; tf.keras raises RuntimeError, later."""
 
 
 class AbsentError(KCompileError, AttributeError):
@@ -65,11 +65,11 @@ class PlaceError(KCompileError, IndexError):
 
 
 class UnknownNameError(KCompileError):
-    """A name (of a loss, layer, input, argument, ...) that doesn't exist."""
+    """A name (of a loss, layer, input, argument, ...) that does not exist."""
 
 
 class DataError(KCompileError):
-    """Data whose values or counts can't be used: label out of range, sample counts that differ."""
+    """Data whose values or counts cannot be used: label out of range, sample counts that differ."""
 
 
 class NoNumberError(KCompileError):
@@ -100,7 +100,7 @@ def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
 
 
 def did_you_mean(name: Any, options: Iterable[Any]) -> str:
-    """Return `"; did you mean 'adam'?"` for the closest option, or an empty string when none is close."""
+    """Return ``"; did you mean 'adam'?"`` for the closest option, or an empty string when none is close."""
     candidates = [str(option) for option in options]
     wanted = str(name)
     lower = list(dict.fromkeys(candidate.lower() for candidate in candidates))
@@ -115,7 +115,7 @@ def did_you_mean(name: Any, options: Iterable[Any]) -> str:
 
 
 def listed(names: Iterable[Any], limit: int = 40) -> str:
-    """Join names for a message: `'a', 'b', 'c'`, cut after `limit`; `none` when there are none."""
+    """Join names for a message: ``'a', 'b', 'c'``, cut after ``limit``; ``none`` when there are none."""
     shown = [repr(name) for name in names]
     if not shown:
         return "none"
@@ -126,7 +126,7 @@ def listed(names: Iterable[Any], limit: int = 40) -> str:
 def unknown_name(kind: str, name: Any, options: Iterable[Any]) -> UnknownNameError:
     """Build the error for an unknown name.
 
-    `raise unknown_name("optimizer", "adamm", ["adam", "sgd"])` reads "Unknown optimizer 'adamm'; did you mean
+    ``raise unknown_name("optimizer", "adamm", ["adam", "sgd"])`` reads "Unknown optimizer 'adamm'; did you mean
     'adam'? Known: 'adam', 'sgd'."
     """
     known = sorted({str(option) for option in options})
@@ -138,9 +138,9 @@ def unknown_name(kind: str, name: Any, options: Iterable[Any]) -> UnknownNameErr
 
 
 def check_one_of(owner: str, argument: str, value: Any, options: Sequence[Any]) -> Any:
-    """Return `value` if it is one of `options`, else raise `UnknownNameError`.
+    """Return ``value`` if it is one of ``options``, else raise ``UnknownNameError``.
 
-    `check_one_of("Conv2D", "padding", "smae", ("same", "valid"))`.
+    ``check_one_of("Conv2D", "padding", "smae", ("same", "valid"))``.
     """
     for option in options:
         if type(option) is type(value) and option == value:
@@ -150,11 +150,11 @@ def check_one_of(owner: str, argument: str, value: Any, options: Sequence[Any]) 
 
 
 def check_int(owner: str, argument: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
-    """Return `value` as a Python int; accepts NumPy integers, refuses bools and floats.
+    """Return ``value`` as a Python int; accepts NumPy integers, refuses bools and floats.
 
     Raises:
-        DataTypeError: `value` is not an integer.
-        KCompileError: it lies outside `minimum..maximum`.
+        DataTypeError: ``value`` is not an integer.
+        KCompileError: it lies outside ``minimum..maximum``.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iu":
@@ -169,7 +169,7 @@ def check_int(owner: str, argument: str, value: Any, minimum: int | None = None,
 
 
 def check_positive_int(owner: str, argument: str, value: Any) -> int:
-    """Return `value` as an int of at least 1: `check_positive_int("Dense", "units", units)`."""
+    """Return ``value`` as an int of at least 1: ``check_positive_int("Dense", "units", units)``."""
     return check_int(owner, argument, value, minimum=1)
 
 
@@ -183,10 +183,10 @@ def check_number(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Return `value` as a finite Python float within the closed (`minimum`, `maximum`) and open bounds.
+    """Return ``value`` as a finite Python float within the closed (``minimum``, ``maximum``) and open bounds.
 
     Raises:
-        DataTypeError: `value` is not a real number.
+        DataTypeError: ``value`` is not a real number.
         KCompileError: it is NaN, infinite or out of bounds.
     """
     expected = _range_text("a number", minimum, maximum, above, below)
@@ -208,23 +208,23 @@ def check_number(
 
 
 def check_fraction(owner: str, argument: str, value: Any, *, below_one: bool = True) -> float:
-    """Return `value` as a float in [0, 1), or in [0, 1] with `below_one=False`."""
+    """Return ``value`` as a float in [0, 1), or in [0, 1] with ``below_one=False``."""
     if below_one:
         return check_number(owner, argument, value, 0.0, below=1.0)
     return check_number(owner, argument, value, 0.0, 1.0)
 
 
 def check_flag(owner: str, argument: str, value: Any) -> bool:
-    """Return `value` as a bool; accepts True, False, 0, 1 and their NumPy forms."""
+    """Return ``value`` as a bool; accepts True, False, 0, 1 and their NumPy forms."""
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Integral) and value in (0, 1)):
         return bool(value)
     raise DataTypeError(f"{owner}: {argument} must be True or False, got {shown(value)}.")
 
 
 def check_int_tuple(owner: str, argument: str, value: Any, length: int, minimum: int = 1) -> tuple[int, ...]:
-    """Return `value` as a tuple of `length` ints; a single int is repeated.
+    """Return ``value`` as a tuple of ``length`` ints; a single int is repeated.
 
-    `check_int_tuple("Conv2D", "kernel_size", 3, 2)` is `(3, 3)`.
+    ``check_int_tuple("Conv2D", "kernel_size", 3, 2)`` is ``(3, 3)``.
     """
     if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
         return (check_int(owner, argument, value, minimum),) * length
@@ -238,9 +238,9 @@ def check_int_tuple(owner: str, argument: str, value: Any, length: int, minimum:
 
 
 def check_shape(owner: str, argument: str, value: Any) -> tuple[int | None, ...]:
-    """Return `value` as a tuple of sizes, each an int of at least 1 or None; an int is a shape of one axis.
+    """Return ``value`` as a tuple of sizes, each an int of at least 1 or None; an int is a shape of one axis.
 
-    `check_shape("Input", "shape", (28, 28, 1))`.
+    ``check_shape("Input", "shape", (28, 28, 1))``.
     """
     if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
         return (check_int(owner, argument, value, 1),)
@@ -266,7 +266,7 @@ def check_dtype(owner: str, value: Any) -> str | None:
 
 
 def check_no_extra_arguments(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
-    """Refuse keyword arguments that the callee doesn't have: `Dense(activaton=...)`."""
+    """Refuse keyword arguments that the callee does not have: ``Dense(activaton=...)``."""
     options = list(allowed)
     for name in given:
         if name not in options:
@@ -274,7 +274,7 @@ def check_no_extra_arguments(owner: str, given: Iterable[str], allowed: Iterable
 
 
 def raise_unknown_argument(owner: str, name: str, options: Sequence[str]) -> NoReturn:
-    """Raise for one unknown keyword argument; a `KCompileError` that is also a `TypeError`."""
+    """Raise for one unknown keyword argument; a ``KCompileError`` that is also a ``TypeError``."""
     hint = did_you_mean(name, options)
     known = f" Known: {listed(sorted(options))}." if options else ""
     raise DataTypeError(f"{owner} has no argument {name!r}{hint or '.'}{known}")

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_LINE_INTERVAL = 5.0  # seconds between lines where a bar can't be redrawn in place (files, pipes, CI logs)
+_LINE_INTERVAL = 5.0  # seconds between lines where a bar cannot be redrawn in place (files, pipes, CI logs)
 
 
 class Progbar:
-    """Shows progress towards `target` on standard output.
+    """Shows progress towards ``target`` on standard output.
 
     On a terminal (and in notebooks) one line is redrawn; elsewhere a line is written at most every five
     seconds, and a last one when the target is reached.
@@ -20,7 +20,7 @@ class Progbar:
     Args:
         target: total number of steps, or None when unknown.
         width: width of the bar in characters.
-        verbose: 0 silent, 1 a bar, 2 one line at the end: `3/3 - 2s - loss: 0.5000 - 2s/epoch - 667ms/step`.
+        verbose: 0 silent, 1 a bar, 2 one line at the end: ``3/3 - 2s - loss: 0.5000 - 2s/epoch - 667ms/step``.
         interval: shortest time between two drawings, in seconds.
         stateful_metrics: names of values to show as they are; all others are averaged over the steps.
     """
@@ -48,7 +48,7 @@ class Progbar:
         self._last_drawn = 0.0 if self._redraws else self._start
 
     def due(self, current: int) -> bool:
-        """Whether `update(current)` would draw now; ask before collecting values that cost something to
+        """Whether ``update(current)`` would draw now; ask before collecting values that cost something to
         read.
         """
         finished = self.target is not None and current >= self.target
@@ -59,9 +59,9 @@ class Progbar:
     def update(
         self, current: int, values: Sequence[tuple[str, Any]] | None = None, finalize: bool | None = None
     ) -> None:
-        """Set the number of steps done, and add `(name, value of the steps since the last call)` pairs.
+        """Set the number of steps done, and add ``(name, value of the steps since the last call)`` pairs.
 
-        `finalize=True` draws and ends the line even if the target wasn't reached.
+        ``finalize=True`` draws and ends the line even if the target was not reached.
         """
         for name, value in values or ():
             if name in self.stateful_metrics:
@@ -85,7 +85,7 @@ class Progbar:
         self._last_drawn = now
 
     def add(self, n: int, values: Sequence[tuple[str, Any]] | None = None) -> None:
-        """Count `n` more steps; `values` as in `update`."""
+        """Count ``n`` more steps; ``values`` as in ``update``."""
         self.update(self._seen + n, values)
 
     def _line(self, current: int, elapsed: float) -> str:

@@ -1,8 +1,8 @@
 """User data -> native, C-contiguous NumPy arrays in the order of the model's inputs or outputs.
 
 Accepted: NumPy arrays of every layout (big-endian, Fortran order, negative strides, broadcast views, memmap,
-`np.matrix`), Python lists, pandas objects, SciPy sparse matrices, anything with `__array__` (PyTorch, JAX and
-TensorFlow tensors), and arrays on disk with `shape`, `dtype` and slicing (h5py, HDF5Matrix). Refused: object,
+``np.matrix``), Python lists, pandas objects, SciPy sparse matrices, anything with ``__array__`` (PyTorch, JAX and
+TensorFlow tensors), and arrays on disk with ``shape``, ``dtype`` and slicing (h5py, HDF5Matrix). Refused: object,
 text, complex, date and structured dtypes, and masked arrays that hide values.
 """
 
@@ -28,7 +28,7 @@ class FeedSpec:
 
     Attributes:
         name: the input's name, used in messages and as key of a data dictionary.
-        shape: the full shape, batch axis first; `None` is any size. `None` instead of a tuple: not checked.
+        shape: the full shape, batch axis first; ``None`` is any size. ``None`` instead of a tuple: not checked.
         dtype: dtype of the arrays delivered ("float32", "int32", ...).
         index_limit: set when the values index a table of that many rows (an Embedding reads this input).
         index_owner: name of that layer, for messages.
@@ -42,7 +42,7 @@ class FeedSpec:
 
 
 class LazyRows:
-    """Rows `start..stop` of an array-like on disk, read by slices only (h5py.Dataset, HDF5Matrix)."""
+    """Rows ``start..stop`` of an array-like on disk, read by slices only (h5py.Dataset, HDF5Matrix)."""
 
     def __init__(self, source: Any, start: int = 0, stop: int | None = None, column: bool = False):
         self.source = source
@@ -66,7 +66,7 @@ class LazyRows:
         return LazyRows(self.source, self.start + start, self.start + stop, self.column)
 
     def as_column(self) -> LazyRows:
-        """`(n,)` seen as `(n, 1)`."""
+        """``(n,)`` seen as ``(n, 1)``."""
         return LazyRows(self.source, self.start, self.stop, column=True)
 
 
@@ -74,7 +74,7 @@ Array = np.ndarray | LazyRows
 
 
 def is_array_like(value: Any) -> bool:
-    """Whether `value` counts as one array, rather than as a list of arrays or a nested Python list."""
+    """Whether ``value`` counts as one array, rather than as a list of arrays or a nested Python list."""
     return not isinstance(value, (list, tuple, dict, str, bytes)) and (
         hasattr(value, "__array__")
         or hasattr(value, "toarray")
@@ -92,7 +92,7 @@ def rank_of(value: Any) -> int:
 
 
 def to_array(value: Any, path: str, dtype: str = "float32", *, defer_cast: bool = False) -> Array:
-    """Convert one array-like to a native C-contiguous array of `dtype`.
+    """Convert one array-like to a native C-contiguous array of ``dtype``.
 
     Args:
         value: anything the module's docstring names.
@@ -101,10 +101,10 @@ def to_array(value: Any, path: str, dtype: str = "float32", *, defer_cast: bool 
         defer_cast: large arrays of narrow integers keep their dtype (the feeder converts them by chunks).
 
     Returns:
-        An array that shares memory with `value` where layout and dtype fit; `LazyRows` for data on disk.
+        An array that shares memory with ``value`` where layout and dtype fit; ``LazyRows`` for data on disk.
 
     Raises:
-        DataTypeError: dtype that isn't numeric or would lose its meaning; the message names dtype and column.
+        DataTypeError: dtype that is not numeric or would lose its meaning; the message names dtype and column.
         DataError: hidden values of a masked array; values outside an integer dtype.
         ShapeError: a ragged list, or a scalar where samples are needed.
     """
@@ -139,7 +139,7 @@ def raw_array(value: Any, path: str) -> Array:
 
 
 def cast(array: np.ndarray, wanted: np.dtype, path: str) -> np.ndarray:
-    """Convert to `wanted` in native byte order and C order, with a warning where finite values become inf."""
+    """Convert to ``wanted`` in native byte order and C order, with a warning where finite values become inf."""
     if array.dtype == wanted:
         return np.ascontiguousarray(array, dtype=wanted)
     if wanted.kind in "iu" and array.dtype.kind not in "b":
@@ -160,7 +160,7 @@ def order_by_name(
     kind: str,
     shapes: Sequence[tuple[int | None, ...] | None] | None = None,
 ) -> list[tuple[str, Any]]:
-    """Match user data with the model's inputs or outputs: `[(path for messages, value), ...]` in their order.
+    """Match user data with the model's inputs or outputs: ``[(path for messages, value), ...]`` in their order.
 
     A dict is matched by name, a list or tuple by position; a single array or a nested Python list of numbers
     is the data of a model with one input.
@@ -170,7 +170,7 @@ def order_by_name(
         names: names of the model's inputs ("input") or outputs ("output").
         argument: name of the argument: "x", "y".
         kind: "input" or "output".
-        shapes: their expected shapes, used to tell `[array]` from a list of samples.
+        shapes: their expected shapes, used to tell ``[array]`` from a list of samples.
 
     Raises:
         DataError: missing or extra keys, another number of arrays, a list in place of a dict.
@@ -211,7 +211,7 @@ def _order_mapping(data: Mapping[str, Any], names: Sequence[str], argument: str,
 
 
 def _single(data: Any, argument: str, shape: tuple[int | None, ...] | None) -> tuple[str, Any]:
-    """The one array of a model with one input: unwraps `[array]`, keeps a list of samples together."""
+    """The one array of a model with one input: unwraps ``[array]``, keeps a list of samples together."""
     if not isinstance(data, (list, tuple)) or len(data) != 1 or not is_array_like(data[0]):
         return argument, data
     inner = data[0]
@@ -278,7 +278,7 @@ def _as_ndarray(value: Any, path: str) -> np.ndarray:
         arrays = isinstance(value, list) and any(is_array_like(entry) for entry in value)
         hint = f"; for the one input {path!r} pass one array, and targets as y" if arrays and path == "x" else ""
         reason = str(error).split(". ")[0].rstrip(".")
-        raise DataTypeError(f"{path}: {_describe(value)} can't be read as an array ({reason}){hint}.") from error
+        raise DataTypeError(f"{path}: {_describe(value)} cannot be read as an array ({reason}){hint}.") from error
 
 
 def _pandas_array(value: Any, path: str) -> np.ndarray:
@@ -344,7 +344,7 @@ def _refuse_dtype(dtype: np.dtype, array: np.ndarray | None, path: str) -> None:
 
 
 def _first_bad(array: np.ndarray | None) -> str:
-    """Where the first entry that isn't a number is: `, column 2 holds 'red' (str) at row 0`."""
+    """Where the first entry that is not a number is: ``, column 2 holds 'red' (str) at row 0``."""
     if array is None or array.size == 0:
         return ""
     columns = array.reshape(len(array), -1)

@@ -21,11 +21,11 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What one model output's loss expects as `y`.
+    """What one model output's loss expects as ``y``.
 
     Attributes:
         name: the output's name.
-        shape: the output's full shape, batch axis first; `None` is any size. `None` instead of a tuple:
+        shape: the output's full shape, batch axis first; ``None`` is any size. ``None`` instead of a tuple:
             unknown.
         kind: how labels relate to the output:
             "same"         same shape as the output (mean squared error, hinge, ...);
@@ -35,7 +35,7 @@ class TargetSpec:
             "any"          a user's own loss: only the number of samples is checked.
         loss: the loss' name, for messages.
         dtype: dtype of the arrays delivered.
-        class_axis: axis of the classes in `shape` (1 for channels_first images with a sparse loss).
+        class_axis: axis of the classes in ``shape`` (1 for channels_first images with a sparse loss).
         sample_weight_mode: None or "temporal".
         outputs: the names of all outputs of the model, also of those that take no targets.
     """
@@ -56,26 +56,26 @@ class TargetSpec:
 
 
 def show_shape(shape: Sequence[int | None]) -> str:
-    """`(None, 3)` as a user reads it; a tuple's own repr."""
+    """``(None, 3)`` as a user reads it; a tuple's own repr."""
     return str(tuple(shape))
 
 
 def matches(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
-    """Whether `shape` fits `expected` beyond the batch axis, `None` being any size."""
+    """Whether ``shape`` fits ``expected`` beyond the batch axis, ``None`` being any size."""
     return len(shape) == len(expected) and all(
         want is None or have == want for have, want in zip(shape[1:], expected[1:], strict=True)
     )
 
 
 def with_column(array: Array, rank: int) -> Array:
-    """`(n,)` as `(n, 1)` when `rank` is 2 or more; anything else unchanged. Never copies."""
+    """``(n,)`` as ``(n, 1)`` when ``rank`` is 2 or more; anything else unchanged. Never copies."""
     if array.ndim != 1 or rank < 2:
         return array
     return array.as_column() if isinstance(array, LazyRows) else array[:, None]
 
 
 def with_rank_of(array: Array, shape: Shape) -> Array:
-    """`array` with a last axis of size 1 more, or less, where only that keeps its rank from that of `shape`."""
+    """``array`` with a last axis of size 1 more, or less, where only that keeps its rank from that of ``shape``."""
     if isinstance(array, LazyRows) or array.ndim == 1:
         return with_column(array, len(shape))
     if array.ndim == len(shape) - 1 and shape[-1] == 1:
@@ -84,7 +84,7 @@ def with_rank_of(array: Array, shape: Shape) -> Array:
 
 
 def check_input(array: Array, path: str, name: str, expected: Shape | None) -> Array:
-    """Return `array`, `(n,)` seen as `(n, 1)`, or raise `ShapeError` with both shapes and a fix."""
+    """Return ``array``, ``(n,)`` seen as ``(n, 1)``, or raise ``ShapeError`` with both shapes and a fix."""
     if expected is None:
         return array
     seen = with_column(array, len(expected))
@@ -115,7 +115,7 @@ def check_target(array: Array, path: str, spec: TargetSpec) -> Array:
 
     Raises:
         ShapeError: shapes differ; the message has both, and names the loss that would fit the labels.
-        DataError: values that can't be labels of this loss (class index out of range, NaN, fractions).
+        DataError: values that cannot be labels of this loss (class index out of range, NaN, fractions).
     """
     if spec.kind == "any" or spec.shape is None:
         return with_column(array, 2)
@@ -132,7 +132,7 @@ def check_target(array: Array, path: str, spec: TargetSpec) -> Array:
 def _shape_message(array: Array, path: str, spec: TargetSpec) -> str:
     assert spec.shape is not None
     given = tuple(array.shape)
-    message = f"{path}: target of shape {given} doesn't fit output {spec.name!r} of shape {show_shape(spec.shape)}" + (
+    message = f"{path}: target of shape {given} does not fit output {spec.name!r} of shape {show_shape(spec.shape)}" + (
         f" with loss {spec.loss!r}" if spec.loss else ""
     )
     classes = spec.shape[-1]
@@ -151,7 +151,7 @@ def _shape_message(array: Array, path: str, spec: TargetSpec) -> str:
 
 
 def _check_sparse(array: Array, path: str, spec: TargetSpec) -> Array:
-    """Class indices: `(n,)`, `(n, T)`, or the same with a last axis of 1; delivered with that axis."""
+    """Class indices: ``(n,)``, ``(n, T)``, or the same with a last axis of 1; delivered with that axis."""
     assert spec.shape is not None
     rank = len(spec.shape)
     axis = spec.class_axis % rank
@@ -177,7 +177,7 @@ def _check_sparse(array: Array, path: str, spec: TargetSpec) -> Array:
 
 
 def check_labels(labels: np.ndarray, classes: int, path: str = "y") -> None:
-    """Raise `DataError` unless every label is a whole number in `0..classes-1`.
+    """Raise ``DataError`` unless every label is a whole number in ``0..classes-1``.
 
     The message reads "y: label 3 outside 0..2 (3 classes) at sample 7".
     """
@@ -221,9 +221,9 @@ def _check_probabilities(labels: np.ndarray, path: str, spec: TargetSpec) -> Non
 
 
 def check_indices(array: np.ndarray, input_dim: int, layer_name: str, path: str = "x", first_sample: int = 0) -> None:
-    """Raise unless `array` holds whole numbers in `0..input_dim-1`: the rows of an Embedding.
+    """Raise unless ``array`` holds whole numbers in ``0..input_dim-1``: the rows of an Embedding.
 
-    `first_sample` is the number of the first row, when `array` is a part of the data.
+    ``first_sample`` is the number of the first row, when ``array`` is a part of the data.
 
     Raises:
         DataTypeError: 1.7 or NaN. DataError: out of range. Both name index, position and range.
@@ -263,7 +263,7 @@ def check_sample_counts(
     *,
     allow_empty: bool = False,
 ) -> int:
-    """Return the common number of samples of `(path, array)` pairs, or raise `DataError` with every count."""
+    """Return the common number of samples of ``(path, array)`` pairs, or raise ``DataError`` with every count."""
     arrays = [(path, array) for path, array in (*inputs, *targets, *weights) if array is not None]
     counts = {path: int(array.shape[0]) for path, array in arrays}
     if len(set(counts.values())) > 1:
@@ -280,10 +280,10 @@ def check_sample_counts(
 def split_point(samples: int, validation_split: Any) -> int:
     """Number of leading samples that stay for training; the rest, before any shuffling, is for validation.
 
-    Keras 2.3's rule: `int(samples * (1 - validation_split))`.
+    Keras 2.3's rule: ``int(samples * (1 - validation_split))``.
 
     Raises:
-        KCompileError: the fraction isn't in [0, 1), or one of the two parts would be empty.
+        KCompileError: the fraction is not in [0, 1), or one of the two parts would be empty.
     """
     fraction = check_number("fit", "validation_split", validation_split, 0.0, below=1.0)
     if fraction == 0.0:
@@ -299,17 +299,17 @@ def split_point(samples: int, validation_split: Any) -> int:
 
 
 def check_batch_size(owner: str, batch_size: Any, argument: str = "batch_size") -> int | None:
-    """Return `batch_size` as an int of at least 1, or None."""
+    """Return ``batch_size`` as an int of at least 1, or None."""
     return None if batch_size is None else check_int(owner, argument, batch_size, 1)
 
 
 def check_steps(owner: str, argument: str, steps: Any) -> int | None:
-    """Return `steps_per_epoch`, `steps` or `validation_steps` as an int of at least 1, or None."""
+    """Return ``steps_per_epoch``, ``steps`` or ``validation_steps`` as an int of at least 1, or None."""
     return None if steps is None else check_int(owner, argument, steps, 1)
 
 
 def check_epochs(epochs: Any, initial_epoch: Any = 0) -> tuple[int, int]:
-    """Return `(epochs, initial_epoch)`, with a warning when no epoch is left to run."""
+    """Return ``(epochs, initial_epoch)``, with a warning when no epoch is left to run."""
     last = check_int("fit", "epochs", epochs, 1)
     first = check_int("fit", "initial_epoch", initial_epoch, 0)
     if first >= last:
@@ -321,14 +321,14 @@ def check_epochs(epochs: Any, initial_epoch: Any = 0) -> tuple[int, int]:
 
 
 def check_verbose(owner: str, verbose: Any) -> int:
-    """Return `verbose` as 0, 1 or 2; `"auto"` is 1 and booleans count as 0 and 1."""
+    """Return ``verbose`` as 0, 1 or 2; ``"auto"`` is 1 and booleans count as 0 and 1."""
     if isinstance(verbose, (bool, np.bool_)):
         return int(verbose)
     return 1 if verbose == "auto" else check_int(owner, "verbose", verbose, 0, 2)
 
 
 def check_shuffle(shuffle: Any) -> bool | str:
-    """Return `shuffle` as True, False or "batch"."""
+    """Return ``shuffle`` as True, False or "batch"."""
     if isinstance(shuffle, str):
         if shuffle == "batch":
             return shuffle
@@ -339,14 +339,14 @@ def check_shuffle(shuffle: Any) -> bool | str:
 
 
 def check_validation_freq(validation_freq: Any) -> int | frozenset[int]:
-    """Return `validation_freq` as an int of at least 1, or the set of epochs (from 1) to validate after."""
+    """Return ``validation_freq`` as an int of at least 1, or the set of epochs (from 1) to validate after."""
     if isinstance(validation_freq, Collection) and not isinstance(validation_freq, (str, bytes)):
         return frozenset(check_int("fit", "validation_freq", epoch, 1) for epoch in validation_freq)
     return check_int("fit", "validation_freq", validation_freq, 1)
 
 
 def should_run_validation(validation_freq: Any, epoch: int) -> bool:
-    """Whether to validate after `epoch` (counted from 0): every n-th epoch, or the epochs listed from 1."""
+    """Whether to validate after ``epoch`` (counted from 0): every n-th epoch, or the epochs listed from 1."""
     if isinstance(validation_freq, int):
         return (epoch + 1) % validation_freq == 0
     return epoch + 1 in validation_freq
@@ -375,7 +375,7 @@ def warn_of_loss_and_activation(
     elif not from_logits and categorical and activation == "sigmoid":
         advice = (
             "this loss expects probabilities that sum to 1: use softmax, or loss='binary_crossentropy' for "
-            "labels that don't exclude each other"
+            "labels that do not exclude each other"
         )
     elif not from_logits and (categorical or loss == "binary_crossentropy") and activation == "linear":
         wanted = "softmax" if categorical else "sigmoid"

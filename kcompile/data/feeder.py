@@ -26,26 +26,26 @@ class ArrayFeeder:
     """Cuts arrays of equal length into batches, shuffled anew for each epoch.
 
     Args:
-        arrays: arrays `(n, ...)` (or `LazyRows`), fed side by side: inputs, targets, weights in any order.
+        arrays: arrays ``(n, ...)`` (or ``LazyRows``), fed side by side: inputs, targets, weights in any order.
         batch_size: samples per batch; the last batch of an epoch may be smaller.
         shuffle: True (samples), False, or "batch" (whole batches change places; the partial one stays last).
         dtypes: dtype to deliver per array; default: each array's own. Narrow integers are converted per
             chunk.
-        steps_per_execution: batches per group of `groups()`.
-        rng: object with `permutation(n)`; default the global `np.random`, as in Keras 2, so that
-            `np.random.seed(...)` makes fit reproducible. Drawn from once per pass over the data.
+        steps_per_execution: batches per group of ``groups()``.
+        rng: object with ``permutation(n)``; default the global ``np.random``, as in Keras 2, so that
+            ``np.random.seed(...)`` makes fit reproducible. Drawn from once per pass over the data.
         chunk_bytes: size of one gather buffer.
 
     Attributes:
         samples: number of samples. steps: batches in one pass. batch_size: as given.
 
-    A batch is a list of C-contiguous arrays in the order of `arrays`. Its memory is reused: a batch stays
+    A batch is a list of C-contiguous arrays in the order of ``arrays``. Its memory is reused: a batch stays
     valid while the next one is drawn, not longer. The full batches are the same list objects again and again,
-    so that whatever a caller derives from them (device bindings) can be kept by `id(batch)` while the feeder
+    so that whatever a caller derives from them (device bindings) can be kept by ``id(batch)`` while the feeder
     lives.
 
     Raises:
-        DataError: data on disk with `shuffle=True`.
+        DataError: data on disk with ``shuffle=True``.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ArrayFeeder:
         self.dtypes = [np.dtype(dtype) for dtype in dtypes] if dtypes else [array.dtype for array in self.arrays]
         if shuffle is True and any(isinstance(array, LazyRows) for array in self.arrays):
             raise DataError(
-                "fit: data on disk can't be read in random order; pass shuffle='batch' or shuffle=False, or "
+                "fit: data on disk cannot be read in random order; pass shuffle='batch' or shuffle=False, or "
                 "load it with np.asarray(x[:])."
             )
         self._buffers: list[Batch] = []
@@ -81,18 +81,18 @@ class ArrayFeeder:
         self._allocate(chunk_bytes)
 
     def epoch(self, steps: int | None = None) -> Iterator[Batch]:
-        """Yield the batches of one epoch: one pass over the data, or exactly `steps` batches.
+        """Yield the batches of one epoch: one pass over the data, or exactly ``steps`` batches.
 
-        With `steps` beyond one pass, the data are gone through again in a new order.
+        With ``steps`` beyond one pass, the data are gone through again in a new order.
         """
         for _, batch in self._cut(steps, 1):
             yield batch
 
     def groups(self, steps: int | None = None) -> Iterator[tuple[int, Batch]]:
-        """Yield `(k, arrays)` for `steps_per_execution`: arrays `(k, batch, ...)` that hold k batches.
+        """Yield ``(k, arrays)`` for ``steps_per_execution``: arrays ``(k, batch, ...)`` that hold k batches.
 
-        All groups of a pass have `k == steps_per_execution`, except the last full batches, which may be
-        fewer, and a partial batch, which comes alone as `(1, rest, ...)`.
+        All groups of a pass have ``k == steps_per_execution``, except the last full batches, which may be
+        fewer, and a partial batch, which comes alone as ``(1, rest, ...)``.
         """
         for count, batch in self._cut(steps, self.steps_per_execution):
             yield ((count, batch) if batch[0].ndim > self.arrays[0].ndim else (1, [array[None] for array in batch]))
@@ -101,7 +101,7 @@ class ArrayFeeder:
         return self.steps
 
     def row(self, row: int) -> int:
-        """The row in `arrays` of a row of the batch (or group of batches) that was handed out last."""
+        """The row in ``arrays`` of a row of the batch (or group of batches) that was handed out last."""
         row += self._at
         return row if self._pass is None else int(self._pass[row])
 
@@ -133,7 +133,7 @@ class ArrayFeeder:
                     return
 
     def _chunks(self) -> Iterator[tuple[Batch, int]]:
-        """Yield `(arrays, rows)`: stretches of the epoch in memory, all but the last a whole number of
+        """Yield ``(arrays, rows)``: stretches of the epoch in memory, all but the last a whole number of
         groups.
         """
         self._chunk_start = 0
@@ -153,7 +153,7 @@ class ArrayFeeder:
                 elif order is None:
                     np.copyto(buffer[:count], array[start : start + count], casting="unsafe")
                 elif array.dtype == buffer.dtype:
-                    # Any other mode makes `take` gather into a copy first.
+                    # Any other mode makes ``take`` gather into a copy first.
                     np.take(array, order[start : start + count], axis=0, out=buffer[:count], mode="clip")
                 else:
                     np.copyto(buffer[:count], array.take(order[start : start + count], axis=0), casting="unsafe")

@@ -1,4 +1,4 @@
-"""`to_categorical` and `normalize` (keras.utils.np_utils, 2.3)."""
+"""``to_categorical`` and ``normalize`` (keras.utils.np_utils, 2.3)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: str = "float32
     """Turn class indices into one-hot rows.
 
     Args:
-        y: whole numbers from 0, any shape `(...)`; a last axis of size 1 is dropped: `(n, 1)` counts as
-            `(n,)`.
+        y: whole numbers from 0, any shape ``(...)``; a last axis of size 1 is dropped: ``(n, 1)`` counts as
+            ``(n,)``.
         num_classes: number of columns; default the largest label + 1.
         dtype: dtype of the result.
 
     Returns:
-        An array `(..., num_classes)`.
+        An array ``(..., num_classes)``.
 
     Raises:
-        DataTypeError: labels that aren't whole numbers. DataError: a negative label, or one that is not below
-            `num_classes`; no labels and no `num_classes`.
+        DataTypeError: labels that are not whole numbers. DataError: a negative label, or one that is not below
+            ``num_classes``; no labels and no ``num_classes``.
     """
     labels = np.asarray(y)
     if labels.dtype.kind not in "biuf":
@@ -56,10 +56,10 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: str = "float32
 
 
 def normalize(x: Any, axis: int = -1, order: int | float = 2) -> np.ndarray:
-    """Divide `x` by its `order`-norm along `axis`; vectors of norm 0 stay 0.
+    """Divide ``x`` by its ``order``-norm along ``axis``; vectors of norm 0 stay 0.
 
     Raises:
-        DataTypeError: `x` isn't numeric. DataError: `axis` out of range.
+        DataTypeError: ``x`` is not numeric. DataError: ``axis`` out of range.
     """
     array = np.asarray(x)
     if array.dtype.kind not in "biufc":

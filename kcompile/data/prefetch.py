@@ -1,8 +1,8 @@
 """Ordered prefetching in threads or processes, with exceptions passed on unchanged.
 
 Each worker is a daemon thread; with processes, each thread drives a child process of its own over a pipe, so
-that a child that dies is noticed at once and a blocked one can be ended. Nothing here outlives `stop()`
-except a thread that is stuck inside the user's own code, and that one can't keep Python from exiting.
+that a child that dies is noticed at once and a blocked one can be ended. Nothing here outlives ``stop()``
+except a thread that is stuck inside the user's own code, and that one cannot keep Python from exiting.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class EndOfTasks(Exception):
 
 
 class Prefetcher:
-    """Computes `fetch(task)` ahead for each task and hands the results out in the order of the tasks.
+    """Computes ``fetch(task)`` ahead for each task and hands the results out in the order of the tasks.
 
     Args:
-        fetch: called with a task in a worker. A `StopIteration` from it ends the stream.
+        fetch: called with a task in a worker. A ``StopIteration`` from it ends the stream.
         tasks: any iterable; only advanced as results are consumed.
         workers: number of threads (at least 1).
         max_queue_size: how many results may be ahead of the consumer.
-        children: child processes, one per worker, that call `fetch` in place of the threads.
+        children: child processes, one per worker, that call ``fetch`` in place of the threads.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class Prefetcher:
         """Return the next result.
 
         Raises:
-            EndOfTasks: there is none. TimeoutError: none came within `timeout` seconds.
-            Exception: whatever `fetch` raised for this task, the same object.
+            EndOfTasks: there is none. TimeoutError: none came within ``timeout`` seconds.
+            Exception: whatever ``fetch`` raised for this task, the same object.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
@@ -96,7 +96,7 @@ class Prefetcher:
         raise value
 
     def stop(self, timeout: float = 1.0) -> None:
-        """End the workers; waits up to `timeout` seconds for those inside user code."""
+        """End the workers; waits up to ``timeout`` seconds for those inside user code."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -128,13 +128,13 @@ class Prefetcher:
 
 
 class ChildProcess:
-    """A process that answers `call(task)` with `function(task)`.
+    """A process that answers ``call(task)`` with ``function(task)``.
 
     Forked where the system forks safely (Linux), so that functions need not be picklable; elsewhere spawned.
 
     Args:
-        function: what to call; a generator is advanced by `next` (the task is ignored).
-        seed: seeds NumPy's global generator, so that children don't all draw the same augmentations.
+        function: what to call; a generator is advanced by ``next`` (the task is ignored).
+        seed: seeds NumPy's global generator, so that children do not all draw the same augmentations.
     """
 
     def __init__(self, function: Any, seed: int):
@@ -173,7 +173,7 @@ class ChildProcess:
         raise raised
 
     def end(self) -> None:
-        """Terminate the process; safe to call twice and while a thread waits in `call`."""
+        """Terminate the process; safe to call twice and while a thread waits in ``call``."""
         if self._process.is_alive():
             self._process.terminate()
             self._process.join(1.0)
@@ -189,7 +189,7 @@ def _serve(function: Any, connection: Any, seed: int, parent: int) -> None:
     np.random.seed(seed)
     advance = next if hasattr(function, "__next__") else None
     while True:
-        # A fork also inherits its siblings' pipes, so the parent's death doesn't always read as end of file.
+        # A fork also inherits its siblings' pipes, so the parent's death does not always read as end of file.
         while not connection.poll(1.0):
             if os.getppid() != parent:
                 return

@@ -1,4 +1,4 @@
-"""`Sequence` and the enqueuers that prepare its batches ahead of the training loop (keras.utils, 2.3)."""
+"""``Sequence`` and the enqueuers that prepare its batches ahead of the training loop (keras.utils, 2.3)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from kcompile.data.prefetch import ChildProcess, EndOfTasks, Prefetcher
 class Sequence:
     """Base class of data that come as numbered batches.
 
-    A subclass defines `__len__` (batches per epoch) and `__getitem__(index)`, which returns one whole batch:
-    `(x, y)`, `(x, y, sample_weight)`, or for predict also `x` alone. `on_epoch_end` may change the data
+    A subclass defines ``__len__`` (batches per epoch) and ``__getitem__(index)``, which returns one whole batch:
+    ``(x, y)``, ``(x, y, sample_weight)``, or for predict also ``x`` alone. ``on_epoch_end`` may change the data
     between epochs. Every batch is used exactly once per epoch, whatever the number of workers. Source: Keras
-    2.3; what Keras 3 calls `PyDataset` is the same here.
+    2.3; what Keras 3 calls ``PyDataset`` is the same here.
 
     Args:
-        workers, use_multiprocessing, max_queue_size: how `fit` runs it, unless `fit` is told otherwise.
+        workers, use_multiprocessing, max_queue_size: how ``fit`` runs it, unless ``fit`` is told otherwise.
     """
 
     use_sequence_api = True
-    # On the class, so that a subclass whose __init__ doesn't call this one's works too.
+    # On the class, so that a subclass whose __init__ does not call this one's works too.
     workers = 1
     use_multiprocessing = False
     max_queue_size = 10
@@ -41,7 +41,7 @@ class Sequence:
 
     @property
     def num_batches(self) -> int | None:
-        """Keras 3's name of the length; a subclass may define it in place of `__len__`."""
+        """Keras 3's name of the length; a subclass may define it in place of ``__len__``."""
         return len(self)
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ PyDataset = Sequence
 
 
 def is_sequence(data: Any) -> bool:
-    """Whether `data` is a `Sequence` or a `PyDataset`, ours or another Keras'."""
+    """Whether ``data`` is a ``Sequence`` or a ``PyDataset``, ours or another Keras'."""
     return bool(getattr(data, "use_sequence_api", False)) or (
         all(hasattr(data, name) for name in ("__getitem__", "on_epoch_end"))
         and (hasattr(data, "__len__") or hasattr(type(data), "num_batches"))
@@ -72,7 +72,7 @@ def is_sequence(data: Any) -> bool:
 
 
 def number_of_batches(sequence: Any) -> int | None:
-    """How many batches a `Sequence` has now; None: without end (Keras 3)."""
+    """How many batches a ``Sequence`` has now; None: without end (Keras 3)."""
     if hasattr(type(sequence), "num_batches"):
         count = sequence.num_batches
         return None if count is None else int(count)
@@ -80,7 +80,7 @@ def number_of_batches(sequence: Any) -> int | None:
 
 
 class SequenceEnqueuer:
-    """Common part of the enqueuers: `start`, `get`, `stop`, and a stream that goes on over all epochs.
+    """Common part of the enqueuers: ``start``, ``get``, ``stop``, and a stream that goes on over all epochs.
 
     Args:
         sequence: what to draw batches from.
@@ -98,11 +98,11 @@ class SequenceEnqueuer:
         self._lock = threading.Lock()
 
     def is_running(self) -> bool:
-        """Whether `start` was called and `stop` was not."""
+        """Whether ``start`` was called and ``stop`` was not."""
         return self._running
 
     def start(self, workers: int = 1, max_queue_size: int = 10) -> None:
-        """Begin to prepare batches: `workers` threads or processes (0: in the caller), `max_queue_size`
+        """Begin to prepare batches: ``workers`` threads or processes (0: in the caller), ``max_queue_size``
         ahead.
         """
         name = type(self).__name__
@@ -111,7 +111,7 @@ class SequenceEnqueuer:
         self._running = True
 
     def stop(self, timeout: float | None = None) -> None:
-        """End all workers, waiting at most `timeout` (default 1) seconds for a thread inside user code."""
+        """End all workers, waiting at most ``timeout`` (default 1) seconds for a thread inside user code."""
         self._running = False
         children, self._children = self._children, []
         if self._prefetcher is not None and children:
@@ -123,7 +123,7 @@ class SequenceEnqueuer:
             self._prefetcher = None
 
     def get(self) -> Iterator[Any]:
-        """Yield batches, for a `Sequence` without end. Ends with the generator, or with `stop()`."""
+        """Yield batches, for a ``Sequence`` without end. Ends with the generator, or with ``stop()``."""
         while self._running:
             try:
                 yield self.next_batch()
@@ -135,7 +135,7 @@ class SequenceEnqueuer:
 
         Raises:
             EndOfTasks: a generator came to its end.
-            TimeoutError: no batch within `timeout` seconds (needs at least one worker).
+            TimeoutError: no batch within ``timeout`` seconds (needs at least one worker).
             Exception: whatever the user's code raised, unchanged.
         """
         raise DataTypeError(f"{type(self).__name__} must define next_batch().")
@@ -158,17 +158,17 @@ class SequenceEnqueuer:
 
 
 class OrderedEnqueuer(SequenceEnqueuer):
-    """Batches of a `Sequence`, in order or in a new order for each epoch.
+    """Batches of a ``Sequence``, in order or in a new order for each epoch.
 
-    `on_epoch_end` of the sequence runs in the caller's thread, once the epoch's last batch was used; its
-    length is asked anew for each epoch, and processes are started anew if `on_epoch_end` may have changed the
+    ``on_epoch_end`` of the sequence runs in the caller's thread, once the epoch's last batch was used; its
+    length is asked anew for each epoch, and processes are started anew if ``on_epoch_end`` may have changed the
     data.
 
     Args:
-        sequence: a `Sequence`.
+        sequence: a ``Sequence``.
         use_multiprocessing: processes instead of threads.
         shuffle: draw the order of the batches at the start of each epoch.
-        rng: object with `permutation(n)` that draws it; default the global `np.random`.
+        rng: object with ``permutation(n)`` that draws it; default the global ``np.random``.
 
     Attributes:
         last_index: the number, in the sequence, of the batch that was handed out last.
@@ -185,7 +185,7 @@ class OrderedEnqueuer(SequenceEnqueuer):
 
     @property
     def epoch_finished(self) -> bool:
-        """Whether the last batch of the epoch was handed out and `finish_epoch` is due."""
+        """Whether the last batch of the epoch was handed out and ``finish_epoch`` is due."""
         return self._order is not None and self._length is not None and self._next >= self._length
 
     def next_batch(self, timeout: float | None = None) -> Any:
@@ -200,8 +200,8 @@ class OrderedEnqueuer(SequenceEnqueuer):
         return batch
 
     def finish_epoch(self, early: bool = False) -> None:
-        """Call the sequence's `on_epoch_end` if an epoch was completed; batches still due are not skipped, unless
-        it ends `early`.
+        """Call the sequence's ``on_epoch_end`` if an epoch was completed; batches still due are not skipped, unless
+        it ends ``early``.
         """
         if self._order is None or not (early or self.epoch_finished):
             return
@@ -218,7 +218,7 @@ class OrderedEnqueuer(SequenceEnqueuer):
             self._children = []
 
     def join_end_of_epoch(self) -> None:
-        """Keras' name for `finish_epoch`."""
+        """Keras' name for ``finish_epoch``."""
         self.finish_epoch()
 
     def _begin_epoch(self) -> None:
@@ -243,15 +243,15 @@ class GeneratorEnqueuer(SequenceEnqueuer):
     """Batches of a generator, prepared ahead.
 
     A generator can only make one step at a time, so threads beyond the first would wait: one is used,
-    whatever `workers` says, and the order is kept. With processes each worker runs its own copy of the
-    generator, so their batches are the same unless the generator draws from `np.random` (seeded differently
+    whatever ``workers`` says, and the order is kept. With processes each worker runs its own copy of the
+    generator, so their batches are the same unless the generator draws from ``np.random`` (seeded differently
     in each).
 
     Args:
         sequence: a generator or iterator.
         use_multiprocessing: processes instead of threads.
         wait_time: accepted for Keras 1; nothing waits any more, so only None is allowed in effect.
-        random_seed: seed of the first process, counted up for the others; default drawn from `np.random`.
+        random_seed: seed of the first process, counted up for the others; default drawn from ``np.random``.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """From what a user passes to fit, evaluate, predict and *_on_batch, to checked arrays in feeding order.
 
-`standardize` turns x, y, sample_weight and class_weight into `ModelData`; `training_data` resolves fit's
+``standardize`` turns x, y, sample_weight and class_weight into ``ModelData``; ``training_data`` resolves fit's
 validation_split and validation_data. The checks themselves live in data_checks (shapes, labels, arguments),
 data_adapters (dtypes and layouts) and data_weights; batches come from array_feeder and sequence_workers.
 """
@@ -52,11 +52,11 @@ class ModelData:
     """Checked data of one model: arrays in the order of its inputs and outputs.
 
     Attributes:
-        x: one array per input. y: one array per output, `[]` when there are no targets (predict).
-        weights: per output, weights `(n,)` or `(n, time)`, or None where every sample counts 1.
+        x: one array per input. y: one array per output, ``[]`` when there are no targets (predict).
+        weights: per output, weights ``(n,)`` or ``(n, time)``, or None where every sample counts 1.
         samples: number of samples.
         input_dtypes: dtype to deliver per input (an array of narrow integers may still be unconverted).
-        sources: what `arrays()` are called in messages, each with the rank that the user gave it.
+        sources: what ``arrays()`` are called in messages, each with the rank that the user gave it.
     """
 
     x: list[Array]
@@ -74,7 +74,7 @@ class ModelData:
         return [*self.x, *self.y, *(weights for weights in self.weights if weights is not None)]
 
     def dtypes(self) -> list[str]:
-        """Dtypes to deliver, in the order of `arrays()`."""
+        """Dtypes to deliver, in the order of ``arrays()``."""
         return [
             *self.input_dtypes,
             *self.target_dtypes,
@@ -82,7 +82,7 @@ class ModelData:
         ]
 
     def rows(self, start: int, stop: int) -> ModelData:
-        """Samples `start..stop` as views."""
+        """Samples ``start..stop`` as views."""
 
         def cut(array: Any) -> Any:
             if array is None:
@@ -98,7 +98,7 @@ class ModelData:
         )
 
     def feeder(self, batch_size: int, shuffle: bool | str = False, **options: Any) -> ArrayFeeder:
-        """An `ArrayFeeder` over `arrays()`; options as there."""
+        """An ``ArrayFeeder`` over ``arrays()``; options as there."""
         return ArrayFeeder(self.arrays(), batch_size, shuffle, dtypes=self.dtypes(), **options)
 
 
@@ -121,14 +121,14 @@ def standardize(
 
     Args:
         x: data for the inputs: an array, a list (by position) or a dict (by input name).
-        y: data for the outputs, same forms; ignored when `targets` is empty.
+        y: data for the outputs, same forms; ignored when ``targets`` is empty.
         sample_weight: weights per sample (or time step): an array, a list or a dict by output name.
         class_weight: dict {class: weight}, or a list or dict of these per output; multiplies sample_weight.
-        inputs: one `FeedSpec` per model input.
-        targets: one `TargetSpec` per output that has a loss; empty for predict.
+        inputs: one ``FeedSpec`` per model input.
+        targets: one ``TargetSpec`` per output that has a loss; empty for predict.
         prefix: put before the argument names in messages ("validation_data: ").
         allow_empty: accept zero samples (predict).
-        whole_data: False for a single batch of a generator: classes that don't occur in it are no news.
+        whole_data: False for a single batch of a generator: classes that do not occur in it are no news.
         floatx: dtype of the weights.
 
     Raises:
@@ -199,14 +199,14 @@ def training_data(
     targets: Sequence[TargetSpec],
     floatx: str = "float32",
 ) -> tuple[ModelData, ModelData | None]:
-    """Data for fit on arrays: `(training, validation or None)`.
+    """Data for fit on arrays: ``(training, validation or None)``.
 
-    `validation_data` (a tuple of 2 or 3) wins over `validation_split`, as in Keras; the split takes the last
+    ``validation_data`` (a tuple of 2 or 3) wins over ``validation_split``, as in Keras; the split takes the last
     samples, before any shuffling. Class weights do not apply to validation data given explicitly. A generator
-    as `validation_data` isn't handled here: see `BatchSource`.
+    as ``validation_data`` is not handled here: see ``BatchSource``.
 
     Raises:
-        DataError: a tuple of another length, a split that leaves a part empty; everything `standardize`
+        DataError: a tuple of another length, a split that leaves a part empty; everything ``standardize``
             raises.
     """
     fraction_given = not (isinstance(validation_split, (int, float)) and validation_split == 0)
@@ -227,10 +227,10 @@ def validation_arrays(
     targets: Sequence[TargetSpec],
     floatx: str = "float32",
 ) -> ModelData:
-    """`validation_data=(x, y)` or `(x, y, sample_weight)` as `ModelData`.
+    """``validation_data=(x, y)`` or ``(x, y, sample_weight)`` as ``ModelData``.
 
     Raises:
-        DataError: not a tuple or list of 2 or 3 entries; everything `standardize` raises.
+        DataError: not a tuple or list of 2 or 3 entries; everything ``standardize`` raises.
     """
     if isinstance(inputs, FreeSpecs):
         validation_data = (*unpack_x_y_sample_weight(validation_data),)
@@ -287,9 +287,9 @@ def standardized_batches(
 
 
 def steps_and_batch_size(samples: int, batch_size: int | None, steps: int | None, default: int = 32) -> tuple[int, int]:
-    """`(steps, batch_size)` of one epoch over arrays.
+    """``(steps, batch_size)`` of one epoch over arrays.
 
-    Without `steps`: all samples in batches of `batch_size` (default 32). With `steps` and no `batch_size`:
+    Without ``steps``: all samples in batches of ``batch_size`` (default 32). With ``steps`` and no ``batch_size``:
     the data are divided into that many batches (TensorFlow's Keras; Keras 2.3 fed all samples in every step).
     With both: that many batches of that size, whatever there are.
     """
@@ -307,7 +307,7 @@ def refuse_array_arguments(
     batch_size: Any = None,
     validation_split: Any = 0.0,
 ) -> None:
-    """Raise for arguments that make no sense beside a generator or Sequence as `x`."""
+    """Raise for arguments that make no sense beside a generator or Sequence as ``x``."""
     given = {
         "y": y is not None,
         "sample_weight": sample_weight is not None,
@@ -316,7 +316,7 @@ def refuse_array_arguments(
     for name, present in given.items():
         if present:
             why = "the generator decides it" if name == "batch_size" else "the generator yields it beside x"
-            raise DataError(f"{owner}: {name} can't be given when x is a generator or Sequence; {why}.")
+            raise DataError(f"{owner}: {name} cannot be given when x is a generator or Sequence; {why}.")
     if validation_split:
         raise DataError(
             f"{owner}: validation_split needs arrays, but x is a generator or Sequence; pass validation_data."
@@ -350,7 +350,7 @@ def _index_array(value: Any, path: str, spec: FeedSpec) -> Array:
 
 
 def _own_dtype(value: Any) -> str:
-    """A dtype that holds `value` without loss, for checks before the conversion."""
+    """A dtype that holds ``value`` without loss, for checks before the conversion."""
     dtype = getattr(value, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "iub":
         return "int64"
@@ -375,7 +375,7 @@ def _class_factor(labels: Array, table: Any, path: str, spec: TargetSpec, whole_
         labels = labels[:]
     if spec.sample_weight_mode == "temporal":
         raise ShapeError(
-            f"{path}: class weights and sample_weight_mode='temporal' can't be combined; put the class "
+            f"{path}: class weights and sample_weight_mode='temporal' cannot be combined; put the class "
             "weights into sample_weight."
         )
     return class_weights_of(labels, table, path, spec, whole_data=whole_data, dtype=floatx)

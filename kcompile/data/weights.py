@@ -1,6 +1,6 @@
-"""`sample_weight` and `class_weight` -> one weight array per output (Keras 2.3 rules).
+"""``sample_weight`` and ``class_weight`` -> one weight array per output (Keras 2.3 rules).
 
-A weight array is `(n,)`, or `(n, time)` in the mode "temporal"; `None` stands for "all ones", so that a
+A weight array is ``(n,)``, or ``(n, time)`` in the mode "temporal"; ``None`` stands for "all ones", so that a
 training step without weights needs no weight input.
 """
 
@@ -18,7 +18,7 @@ from kcompile.data.checks import TargetSpec
 
 
 def sample_weight_modes(mode: Any, output_names: Sequence[str]) -> list[str | None]:
-    """`compile`'s sample_weight_mode (None, "temporal", a list or a dict) as one mode per output."""
+    """``compile``'s sample_weight_mode (None, "temporal", a list or a dict) as one mode per output."""
     if isinstance(mode, Mapping):
         for key in mode:
             if key not in output_names:
@@ -43,7 +43,7 @@ def sample_weight_modes(mode: Any, output_names: Sequence[str]) -> list[str | No
 
 
 def order_weights(weights: Any, output_names: Sequence[str], argument: str) -> list[tuple[str, Any]]:
-    """Match `sample_weight` or `class_weight` with the outputs: `[(path, value or None), ...]`.
+    """Match ``sample_weight`` or ``class_weight`` with the outputs: ``[(path, value or None), ...]``.
 
     Accepts what Keras 2.3 does: one value for a model with one output, a list with one entry per output, a
     dict by output name (outputs left out have no weights).
@@ -83,9 +83,9 @@ def order_weights(weights: Any, output_names: Sequence[str], argument: str) -> l
 def check_sample_weight(
     value: Any, path: str, target_shape: tuple[int, ...], mode: str | None, dtype: str = "float32"
 ) -> np.ndarray:
-    """Return weights as `(n,)`, or `(n, time)` in the mode "temporal".
+    """Return weights as ``(n,)``, or ``(n, time)`` in the mode "temporal".
 
-    `(n, 1)` is accepted for `(n,)`; nothing is ever broadcast. The number of samples is checked together with
+    ``(n, 1)`` is accepted for ``(n,)``; nothing is ever broadcast. The number of samples is checked together with
     x, y.
 
     Raises:
@@ -126,15 +126,15 @@ def class_weights_of(
     whole_data: bool = True,
     dtype: str = "float32",
 ) -> np.ndarray:
-    """Weights `(n,)` looked up by each sample's class.
+    """Weights ``(n,)`` looked up by each sample's class.
 
     Args:
-        labels: the output's targets: class indices `(n,)`, `(n, 1)`, or one column per class (the largest
+        labels: the output's targets: class indices ``(n,)``, ``(n, 1)``, or one column per class (the largest
             counts).
         class_weight: dict {class: weight}.
         path: name for messages: "class_weight", "class_weight['a']".
         spec: the output's target; for a sparse loss one column means class indices.
-        whole_data: whether `labels` are all the data; only then is a class that never occurs worth a warning.
+        whole_data: whether ``labels`` are all the data; only then is a class that never occurs worth a warning.
 
     Raises:
         DataError: a class in the data without weight, a negative or non-finite weight; both lists are named.

@@ -1,6 +1,6 @@
 """Generators, Sequences and other iterables as a source of batches for the training loop.
 
-`BatchSource` draws from them through workers (kcompile.data.sequence), unpacks each batch, and says which
+``BatchSource`` draws from them through workers (kcompile.data.sequence), unpacks each batch, and says which
 batch it was when something is wrong with it.
 """
 
@@ -30,7 +30,7 @@ _MANY_BATCHES = 10_000
 
 
 def is_batch_source(data: Any) -> bool:
-    """Whether `data` yields batches: a Sequence, a generator, or an iterable such as PyTorch's DataLoader."""
+    """Whether ``data`` yields batches: a Sequence, a generator, or an iterable such as PyTorch's DataLoader."""
     if data is None or is_array_like(data) or isinstance(data, (list, tuple, dict, set, frozenset, str, bytes)):
         return False
     return is_sequence(data) or isinstance(data, Iterable) or hasattr(data, "__next__")
@@ -43,15 +43,15 @@ class BatchSource:
     A generator goes on from one epoch to the next, and cannot start again once it has ended.
 
     Args:
-        data: the source. A `Sequence` and an iterable with `__len__` know their number of batches.
+        data: the source. A ``Sequence`` and an iterable with ``__len__`` know their number of batches.
         argument: its name in messages ("x", "validation_data", "generator").
-        with_targets: fit and evaluate need `(x, y)` or `(x, y, sample_weight)`; predict takes x, alone or
-            first of a tuple. None: x, alone or with the rest, as a `train_step` of the user's own unpacks it.
+        with_targets: fit and evaluate need ``(x, y)`` or ``(x, y, sample_weight)``; predict takes x, alone or
+            first of a tuple. None: x, alone or with the rest, as a ``train_step`` of the user's own unpacks it.
         workers: threads or processes that prepare batches; 0 prepares them in the training loop itself.
         use_multiprocessing: processes instead of threads.
-        max_queue_size: batches to prepare ahead. A `PyDataset` says all three itself, where they are left as they are.
+        max_queue_size: batches to prepare ahead. A ``PyDataset`` says all three itself, where they are left as is.
         shuffle: a Sequence's batches come in a new order each epoch.
-        rng: object with `permutation(n)` that draws it; default the global `np.random`.
+        rng: object with ``permutation(n)`` that draws it; default the global ``np.random``.
         timeout: longest wait for one batch in seconds; None waits forever (Ctrl-C works).
         consequence: what follows from an early end, for the warning.
 
@@ -60,7 +60,7 @@ class BatchSource:
         ended: whether a generator came to its end.
 
     Raises:
-        DataTypeError: `data` yields no batches. DataError, DataTypeError for arguments out of range.
+        DataTypeError: ``data`` yields no batches. DataError, DataTypeError for arguments out of range.
     """
 
     def __init__(
@@ -135,14 +135,14 @@ class BatchSource:
             raise DataError(f"{self.argument}: {name} has {count} batches; expected at least one.")
 
     def epoch(self, steps: int | None = None, afresh: bool = False) -> Iterator[Unpacked]:
-        """Yield `(x, y, sample_weight)` of the next batches.
+        """Yield ``(x, y, sample_weight)`` of the next batches.
 
         Args:
             steps: how many; None: one pass over a Sequence or iterable, or what a generator still has.
             afresh: whether a Sequence or iterable starts with its first batch, wherever the last epoch stopped, so
                 that each validation sees the same data.
 
-        Stops early, with a warning and `exhausted` set, when the source ends.
+        Stops early, with a warning and ``exhausted`` set, when the source ends.
 
         Raises:
             DataError: a batch that is None or no tuple of 2 or 3; no batch at all.
@@ -192,7 +192,7 @@ class BatchSource:
         return f"batch {self.batches - 1} of {self.argument} (counted from 0 since the start)"
 
     def close(self) -> None:
-        """End all workers; the source can't be used afterwards."""
+        """End all workers; the source cannot be used afterwards."""
         self._enqueuer.stop()
 
     def __enter__(self) -> BatchSource:
@@ -269,7 +269,7 @@ def refuse_endless(argument: str, data: Any, steps: int | None, name: str) -> No
     """Raise for a source that never ends, where the number of steps is not given.
 
     Raises:
-        DataError: the argument `name` must be given.
+        DataError: the argument ``name`` must be given.
     """
     if steps is None and is_batch_source(data) and _is_endless(data):
         kind = "a generator" if inspect.isgenerator(data) else type(data).__name__
@@ -286,7 +286,7 @@ def _is_endless(data: Any) -> bool:
         return True
     if isinstance(data, itertools.repeat):
         return operator.length_hint(data, -1) < 0
-    if inspect.isgenerator(data):  # a function such as `while True: yield ...` holds no instruction that returns
+    if inspect.isgenerator(data):  # a function such as ``while True: yield ...`` holds no instruction that returns
         names = {instruction.opname for instruction in dis.get_instructions(data.gi_code)}
         return not names & {"RETURN_VALUE", "RETURN_CONST"}
     cardinality = getattr(data, "cardinality", None)  # of a tf.data.Dataset

@@ -287,7 +287,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
 
     def _called_once(self, inputs: Any, *args: Any, **kwargs: Any) -> tuple[Any, Node | None]:
         """The outputs, and the place of the call in the graph of layers."""
-        # 1. Arguments: positional ones by name; masks and the training flag where `call` takes them.
+        # 1. Arguments: positional ones by name; masks and the training flag where ``call`` takes them.
         names = _call_arguments(type(self))
         for name, value in zip(names[1:], args, strict=False):
             kwargs[name] = value

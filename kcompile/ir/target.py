@@ -11,7 +11,7 @@ class Target:
 
     ``portable`` allows standard ONNX operators only (what export writes); otherwise ``com.microsoft`` kernels of
     stock ONNX Runtime on ``provider`` (``cpu`` or ``cuda``) may be used. ``block`` is the channel block of the CPU's
-    blocked convolution kernels (16 with AVX-512, 8 with AVX2, 0: unknown, don't use them).
+    blocked convolution kernels (16 with AVX-512, 8 with AVX2, 0: unknown, do not use them).
     """
 
     provider: str = "cpu"

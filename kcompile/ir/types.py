@@ -136,7 +136,7 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     """The shape to which all of ``shapes`` broadcast.
 
     Raises:
-        IRError: they don't.
+        IRError: they do not.
     """
     rank = max((len(shape) for shape in shapes), default=0)
     result: list[Dim] = [1] * rank

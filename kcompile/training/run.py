@@ -143,7 +143,7 @@ class TrainingRun:
         model = self.model
         if is_batch_source(given):
             if self._validation_size is not None:
-                raise DataError("fit: validation_batch_size can't be given when validation_data yields batches.")
+                raise DataError("fit: validation_batch_size cannot be given when validation_data yields batches.")
             self._validation_source = self._opened(
                 given, "validation_data", consequence="nothing is validated any more, and epochs have no val_ entries"
             )

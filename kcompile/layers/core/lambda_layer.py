@@ -57,7 +57,7 @@ class Lambda(Layer):
         phase = K.learning_phase() if training is None else training
         if not K.is_tensor(phase):
             return self.function(inputs, training=bool(phase), **arguments)
-        # The function may branch on `training` in Python, so it is followed both ways.
+        # The function may branch on ``training`` in Python, so it is followed both ways.
         return K.in_train_phase(
             lambda: self.function(inputs, training=True, **arguments),
             lambda: self.function(inputs, training=False, **arguments),

@@ -94,7 +94,7 @@ class BatchNormalization(Layer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        # Graphs exist before `trainable` is set for good, so they read it from a switch.
+        # Graphs exist before ``trainable`` is set for good, so they read it from a switch.
         self._trainable = value
         if "_switch" in self.__dict__:
             self._switch.storage.write(np.asarray(bool(value)))
