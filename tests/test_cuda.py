@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import kcompile as keras
-from kcompile.runtime import session as runtime
+from kcompile.runtime import devices
 from kcompile.runtime.options import options
 
 pytestmark = [
     pytest.mark.cuda,
-    pytest.mark.skipif(not runtime.cuda_available(), reason="no CUDA device that ONNX Runtime can use"),
+    pytest.mark.skipif(not devices.cuda_available(), reason="no CUDA device that ONNX Runtime can use"),
 ]
 
 

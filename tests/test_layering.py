@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted(path for path in (ROOT / "kcompile").rglob("*.py") if "scripts" not in path.parts)
 # fmt: off
 HEAVY = {
-    "onnxruntime": ("runtime/session.py", "runtime/ort_format.py", "export/"),
+    "onnxruntime": ("runtime/session.py", "runtime/devices.py", "runtime/ort_format.py", "export/"),
     "onnx": ("passes/onnx/", "runtime/", "export/", "inspecting/", "saving/"),
     "h5py": ("saving/",),
 }

@@ -11,7 +11,7 @@ from kcompile.common.errors import KCompileError
 from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.elementwise import functions as e
 from kcompile.ir.ops.products import linalg
-from kcompile.runtime import session as runtime
+from kcompile.runtime import devices, storage
 from kcompile.runtime.executable import Executable
 from kcompile.runtime.options import configure, options
 from kcompile.runtime.storage import Storage, attach, changes, storage_of
@@ -124,16 +124,16 @@ def test_options_out_of_range(changes_: dict, message: str) -> None:
 
 
 def test_cuda_is_never_silently_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "cuda_available", lambda: False)
+    monkeypatch.setattr(devices, "cuda_available", lambda: False)
     with pytest.raises(KCompileError, match="device 'cuda' was asked for"):
         Executable(step()[0], device="cuda")
-    assert runtime.resolve_device("auto") == "cpu"
+    assert devices.resolve_device("auto") == "cpu"
 
 
 def test_state_on_a_device_has_its_shape_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a CUDA device holds, with OrtValues on the host in their place: scalars are scalars, not vectors of one."""
-    on_device = runtime.device_value
-    monkeypatch.setattr(runtime, "device_value", lambda array, device: on_device(array, "cpu"))
+    on_device = devices.device_value
+    monkeypatch.setattr(storage, "device_value", lambda array, device: on_device(array, "cpu"))
     graph, w, n = step()
     run = Executable(graph, device="cpu")
     for leaf in (w, n):

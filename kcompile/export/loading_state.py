@@ -15,7 +15,8 @@ from kcompile.engine.network import Network
 from kcompile.export.generations import MANIFEST, json_of
 from kcompile.export.training import FORMAT, read_state, state_names, training_graphs
 from kcompile.ir.core import Array, Variable
-from kcompile.runtime.storage import exclusive, storage_of
+from kcompile.runtime.guards import together
+from kcompile.runtime.storage import storage_of
 
 PREFIX = "state:"
 """What names begin with in files that hold other arrays too, such as losses."""
@@ -52,9 +53,10 @@ def load_state(model: Network, source: str | os.PathLike[str]) -> None:
     wanted = {names[variable]: variable for variable in used}
     arrays = _renamed(list(wanted), arrays)
     _check(model, place, wanted, arrays)
-    with exclusive:
-        for name, variable in wanted.items():
-            storage_of(variable).write(arrays[name])
+    storages = {name: storage_of(variable) for name, variable in wanted.items()}
+    with together(storages.values()):
+        for name, storage in storages.items():
+            storage.write(arrays[name])
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from kcompile.ir.core import Graph, Input, Variable
 from kcompile.ir.target import Target
 from kcompile.passes.onnx.emit import Emitted, Names, emit
 from kcompile.passes.pipelines import INFERENCE, run_pipeline
+from kcompile.runtime.guards import together
 from kcompile.runtime.onnx_files import pieces_of, place_weights
-from kcompile.runtime.storage import exclusive, storage_of
+from kcompile.runtime.storage import storage_of
 from kcompile.training import custom_steps
 from kcompile.training.step import StepGraph
 
@@ -74,7 +75,10 @@ def export_training(
     target = Target(opset=check_opset(opset))
     graphs = training_graphs(model, check_flag("export_training", "sample_weight", sample_weight), "export_training")
     labels = state_names(model, list(graphs.values()))
-    with exclusive:  # no training in another thread between the weights in the model and those in the state
+    used = dict.fromkeys(v for graph in graphs.values() for v in graph.variables())
+    with together(
+        map(storage_of, used)
+    ):  # no training in another thread between the weights in the model and those in the state
         values = {v: storage_of(v).read() for v in graphs["model"].variables()} if "model" in graphs else None
         emitted = {
             name: emit(graph, target, defaults=values if name == "model" else None, labels=labels)

@@ -16,8 +16,10 @@ from kcompile.ir.core import Graph
 from kcompile.ir.dims import SymbolicDim
 from kcompile.ir.target import Target
 from kcompile.runtime import session as runtime
+from kcompile.runtime.devices import resolve_device
+from kcompile.runtime.guards import together
 from kcompile.runtime.late import LateUpdates, place_of
-from kcompile.runtime.storage import Buffer, aligned_empty, exclusive, storage_of
+from kcompile.runtime.storage import Buffer, aligned_empty, storage_of
 
 if TYPE_CHECKING:
     from kcompile.passes.machinery.report import Report
@@ -52,6 +54,7 @@ class Executable:
         graph: the optimized graph.
         portable: the same before the passes for this machine alone, if it is to be kept.
         device: where it runs.
+        exclusive: what to hold while it runs and commits.
     """
 
     def __init__(
@@ -72,10 +75,12 @@ class Executable:
         from kcompile.passes.pipelines import INFERENCE, native_passes, run_pipeline
         from kcompile.passes.updates.late_updates import divide
 
-        self.device = runtime.resolve_device(device)
+        self.device = resolve_device(device)
         self._report = report or Report()
         if frozen:
-            graph = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
+            fixed = {v: storage_of(v) for v in graph.variables() if v not in graph.updates}
+            with together(fixed.values()):  # of one moment
+                graph = freeze(graph, {v: storage.read() for v, storage in fixed.items()})
         block = runtime.channel_block() if self.device == "cpu" and _has_convolution(graph) else 0
         target = Target(self.device, NATIVE[self.device], portable=False, block=block)
         portable = INFERENCE if pipeline is None else pipeline
@@ -113,8 +118,10 @@ class Executable:
         own = [storage for _, storage, _ in (*self._state, *self._updates)]
         late = self._late.storages if self._late else []
         self._storages = list({id(storage): storage for storage in (*own, *late)}.values())
-        for storage in self._storages:
-            storage.move(self.device)
+        self.exclusive = together(self._storages)
+        with self.exclusive:
+            for storage in self._storages:
+                storage.move(self.device)
         self._only: tuple[np.dtype[Any], tuple[Any, ...]] | None = None
         if len(self._types) == 1 and self._types[0].rank and not self._storages:
             (only,) = self._types
@@ -145,7 +152,7 @@ class Executable:
         arrays = [self._check(i, feed) for i, feed in enumerate(feeds)]
         if not self._storages:
             return self.run(arrays)
-        with exclusive:
+        with self.exclusive:
             results = self.run(arrays)
             self.commit()
             pairs = zip(results, self._static, strict=True)
@@ -155,7 +162,7 @@ class Executable:
         """Run on C-contiguous arrays of the right types, without keeping the new state.
 
         Outputs whose shape is known are valid until the next run. Where there is state, and other threads, the caller
-        holds :data:`~kcompile.runtime.storage.exclusive` until it has committed.
+        holds :attr:`exclusive` until it has committed.
         """
         if self._aborts_if_empty and not all(feed.size for feed in feeds):
             return self._interpreted(feeds)

@@ -11,7 +11,7 @@ import os
 from typing import Any
 from weakref import WeakSet
 
-from kcompile.runtime.storage import exclusive
+from kcompile.runtime.guards import hold_all, release_all
 
 _sessions: WeakSet[Any] = WeakSet()
 
@@ -41,7 +41,7 @@ def _in_child() -> None:
     for session in list(_sessions):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
     _sessions.clear()
-    exclusive.release()
+    release_all()
 
 
 def _leave_at_once() -> None:
@@ -52,4 +52,4 @@ def _leave_at_once() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=exclusive.acquire, after_in_parent=exclusive.release, after_in_child=_in_child)
+    os.register_at_fork(before=hold_all, after_in_parent=release_all, after_in_child=_in_child)

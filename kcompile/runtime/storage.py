@@ -7,9 +7,10 @@ step whose loss turns out not to be a number is undone by not committing it. A v
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
-import threading
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,11 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from kcompile.ir.core import Variable
 from kcompile.ir.types import TensorType
+from kcompile.runtime.devices import device_value
+from kcompile.runtime.guards import NOBODYS, Guard
 
 Array = NDArray[Any]
-
-exclusive = threading.RLock()
-"""Held while a run reads or writes variables: threads may predict with one model, also while another one trains it."""
 
 ALIGNMENT = 64  # a cache line, and a full AVX-512 register
 
@@ -47,8 +47,6 @@ class Buffer:
             self.pointer: int = array.ctypes.data
             self.ortvalue: Any = None
         else:
-            from kcompile.runtime.session import device_value
-
             self.array = None
             self.ortvalue = device_value(array, device)
             self.pointer = 0
@@ -79,17 +77,23 @@ class _Clock:
     """Counts the changes of all storages."""
 
     now = 0
+    numbers = itertools.count(1)  # each is drawn once, whatever threads do
+
+    @classmethod
+    def tick(cls) -> int:
+        cls.now = number = next(cls.numbers)
+        return number
 
 
 def changes() -> int:
-    """A number that grows with every change of any storage: while it stands still, no weight has changed."""
+    """A number that becomes another one with every change of any storage: while it stands still, no weight changes."""
     return _Clock.now
 
 
 class Storage:
-    """The value of one variable. ``version`` changes with every write or commit."""
+    """The value of one variable. ``version`` grows with every write or commit, which happen behind its ``guard``."""
 
-    __slots__ = ("__weakref__", "current", "dtype", "shape", "spare", "version")
+    __slots__ = ("__weakref__", "current", "dtype", "guard", "shape", "spare", "version")
 
     def __init__(self, value: ArrayLike, dtype: str) -> None:
         array = np.asarray(value)
@@ -99,12 +103,21 @@ class Storage:
         memory[...] = array
         self.current = Buffer(memory)
         self.spare: Buffer | None = None
-        _Clock.now += 1
-        self.version = _Clock.now
+        self.guard: Guard = NOBODYS
+        self.version = _Clock.tick()
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Inside, nobody else reads or writes the value."""
+        while True:
+            with (guard := self.guard).lock:
+                if self.guard is guard:  # it got one of its own otherwise
+                    yield
+                    return
 
     def read(self) -> Array:
         """A copy of the value on the host."""
-        with exclusive:
+        with self._exclusive():
             return self.current.read()
 
     def write(self, value: ArrayLike) -> None:
@@ -116,14 +129,13 @@ class Storage:
         array = np.asarray(value, dtype=self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"cannot assign an array of shape {array.shape} to a variable of shape {self.shape}")
-        with exclusive:
+        with self._exclusive():
             self.current.write(array)
             self.rewritten()
 
     def rewritten(self) -> None:
         """The current buffer has new contents."""
-        _Clock.now += 1
-        self.version = _Clock.now
+        self.version = _Clock.tick()
 
     def move(self, device: str) -> None:
         """Put the value on ``device`` (``cpu`` or ``cuda``); later reads still return host copies."""
@@ -141,8 +153,7 @@ class Storage:
     def keep(self, buffer: Buffer) -> None:
         """``buffer``, which was the spare one, holds the value from now on; doing it twice is doing it once."""
         if self.current is not buffer:
-            _Clock.now += 1
-            self.version = _Clock.now
+            self.version = _Clock.tick()
             self.current, self.spare = buffer, self.current
 
 

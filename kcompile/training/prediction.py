@@ -23,7 +23,8 @@ from kcompile.data.standardize import (
 )
 from kcompile.data.workers import refuse_endless
 from kcompile.engine.inference_graph import predict_graph
-from kcompile.runtime.storage import changes, exclusive, storage_of
+from kcompile.runtime.guards import together
+from kcompile.runtime.storage import changes, storage_of
 from kcompile.symbolic.tensor import Array
 from kcompile.training import custom_prediction as own
 from kcompile.training.evaluation import loop_callbacks
@@ -47,13 +48,14 @@ class Predictor:
         self.graph = graph
         self._specs = specs
         self._live: Executable | None = None
-        self._frozen: Executable | None = None
-        self._frozen_at = -1
+        self._frozen: tuple[Executable, int] | None = None
+        """And up to which change of any variable its weights are known to be those of now."""
         self._seen_at = -1
         # Not only the weights: a Lambda may read a K.variable.
         self._storages = [
             storage_of(variable) for variable in self.graph.variables() if variable not in self.graph.updates
         ]
+        self._exclusive = together(map(storage_of, self.graph.variables()))
 
     @classmethod
     def of(cls, model: Model) -> Predictor:
@@ -65,9 +67,9 @@ class Predictor:
         if self._specs is not None:
             check_batch(self._specs, len(arrays[0]))
         now, frozen = changes(), self._frozen
-        if frozen is not None and now == self._frozen_at and not self.graph.updates:
-            return frozen.run(arrays)
-        with exclusive:
+        if frozen is not None and now == frozen[1] and not self.graph.updates:
+            return frozen[0].run(arrays)
+        with self._exclusive:
             chosen = self._choose(now)
         return chosen(*arrays)
 
@@ -76,18 +78,18 @@ class Predictor:
         from kcompile.runtime.executable import Executable
 
         version = max((s.version for s in self._storages), default=0)
-        if self._frozen is not None and version <= self._frozen_at:
-            self._frozen_at = now
-            return self._frozen
+        if self._frozen is not None and version <= self._frozen[1]:
+            self._frozen = self._frozen[0], now
+            return self._frozen[0]
         if self._seen_at < version and self._seen_at >= 0:
             self._frozen = None
             if self._live is None:
                 self._live = Executable(self.graph)
             self._seen_at = now
             return self._live
-        self._frozen = Executable(self.graph, frozen=True)
-        self._frozen_at = self._seen_at = now
-        return self._frozen
+        self._frozen = Executable(self.graph, frozen=True), now
+        self._seen_at = now
+        return self._frozen[0]
 
 
 def predict(model: Model, x: Any, **a: Any) -> Any:

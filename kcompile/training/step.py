@@ -23,7 +23,6 @@ from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.ir.substitution import substitute
-from kcompile.runtime.storage import exclusive
 from kcompile.symbolic.functions import build_graph
 from kcompile.symbolic.tensor import Array, Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, placeholder
@@ -292,7 +291,7 @@ class Step:
         size = batch[0].shape[leading]
         key = (size, *(batch[i].shape[leading + axis] for i, axis, _ in self._free)) if self._free else size
         executable = self._by_size.get(key) or self._executable_for(size, key)
-        with exclusive:
+        with executable.exclusive:
             results = executable.run(batch)
             good = keep == "always" or (
                 _finite(results[0]) and (keep == "loss" or not self._sums or _finite(results[-1]))
