@@ -7,9 +7,10 @@ import pytest
 
 import kcompile as keras
 from kcompile import layers
-from kcompile.training.step import MAX_SIZES, USUAL_SIZES, Step
+from kcompile.ir.costs import FIXED_BATCHES
+from kcompile.training.step import MAX_SIZES, Step
 
-SAMPLES = 5 * USUAL_SIZES + 3
+SAMPLES = 5 * FIXED_BATCHES + 3
 
 
 def model(**arguments: int) -> keras.models.Sequential:
@@ -46,10 +47,10 @@ def trained(batch_size: int, fixed: bool = True, **arguments: int) -> tuple[list
 
 
 def test_a_usual_size_has_its_own_model_and_computes_the_same() -> None:
-    usual, step = trained(USUAL_SIZES)
-    general, other = trained(USUAL_SIZES, fixed=False)
+    usual, step = trained(FIXED_BATCHES)
+    general, other = trained(FIXED_BATCHES, fixed=False)
     assert {size: executable.graph.dim_names() for size, executable in step._by_size.items()} == {
-        USUAL_SIZES: set(),
+        FIXED_BATCHES: set(),
         3: {"batch"},
     }
     assert [executable.graph.dim_names() for executable in other._by_size.values()] == [{"batch"}] * 2
@@ -57,7 +58,7 @@ def test_a_usual_size_has_its_own_model_and_computes_the_same() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)  # ten steps of Adam
 
 
-@pytest.mark.parametrize("batch_size", [USUAL_SIZES, USUAL_SIZES + 1])
+@pytest.mark.parametrize("batch_size", [FIXED_BATCHES, FIXED_BATCHES + 1])
 def test_steps_per_execution_change_no_bit(batch_size: int) -> None:
     one, _ = trained(batch_size)
     many, _ = trained(batch_size, steps_per_execution=2)
@@ -68,7 +69,7 @@ def test_steps_per_execution_change_no_bit(batch_size: int) -> None:
 def test_models_of_many_sizes_are_not_kept() -> None:
     network = model()
     x, y = data()
-    sizes = [USUAL_SIZES * n for n in (1, 2, 3, 4, 5)]
+    sizes = [FIXED_BATCHES * n for n in (1, 2, 3, 4, 5)]
     for size in sizes:
         network.train_on_batch(x[:size], y[:size])
     compiled = {id(executable): executable.graph.dim_names() for executable in step_of(network)._by_size.values()}
@@ -126,7 +127,7 @@ def test_images_that_are_too_small_are_refused_by_the_name_of_a_layer() -> None:
     network = keras.models.Sequential([reads, layers.GlobalAveragePooling2D()])
     network.compile("sgd", "mse")
     weights = network.get_weights()
-    for batch in (3, 8, USUAL_SIZES):
+    for batch in (3, 8, FIXED_BATCHES):
         with pytest.raises(keras.errors.KCompileError, match="state is unchanged: Conv 'reads/"):
             network.train_on_batch(np.zeros((batch, 1, 2, 3), np.float32), np.zeros((batch, 16), np.float32))
     for ours, theirs in zip(network.get_weights(), weights, strict=True):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcompile.common.errors import KCompileError
+from kcompile.ir import costs
 from kcompile.ir.core import Graph
 from kcompile.ir.dims import SymbolicDim
 from kcompile.ir.target import Target
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 MAX_BINDINGS = 8
-LITTLE_WORK = 80_000_000
-"""Floating point operations, of which moving a byte counts for five: 0.6 milliseconds of one core. Programs with less
-are a tenth to a fifth slower with two threads than with one, on a quiet machine too."""
 
 
 class Executable:
@@ -308,7 +306,7 @@ def has_little_work(graph: Graph) -> bool:
     if not all(value.type.is_static for value in graph.inputs) or any(node.op.regions for node in graph.nodes()):
         return False
     work = work_of_graph(graph)
-    return work.flops + 5 * work.bytes < LITTLE_WORK
+    return work.flops + costs.FLOPS_PER_BYTE * work.bytes < costs.LITTLE_WORK
 
 
 def _has_convolution(graph: Graph) -> bool:

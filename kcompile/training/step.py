@@ -17,6 +17,7 @@ from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.engine.inference_graph import Update, merge, state_updates, without_idle_counters
 from kcompile.engine.network import is_state
 from kcompile.engine.notes import belongs
+from kcompile.ir import costs
 from kcompile.ir.dims import names_in
 from kcompile.ir.ops.arrays import reduction, shaping
 from kcompile.ir.ops.elementwise import functions as elementwise
@@ -37,15 +38,6 @@ if TYPE_CHECKING:
 
 UPDATE_SUM = "update_sum"
 """The output of a training step that tells whether the new weights are numbers."""
-
-SUMMED = 20_000
-"""The largest weight, in elements, that takes part in :data:`UPDATE_SUM`."""
-
-USUAL_SIZES = 16
-"""Batches whose size is a multiple of this are trained on by a model for that size."""
-
-FEW_SIZES = (1, 2, 4, 8)
-"""And batches of these sizes, in which large images come."""
 
 MAX_SIZES = 4
 """So many sizes of a step have models of their own."""
@@ -184,7 +176,7 @@ def with_update_sum(graph: ir.Graph, params: Sequence[Variable]) -> ir.Graph:
     large kernels too would cost a pass over memory (9 % of a step of a multilayer perceptron).
     """
     updated = [graph.updates[p.variable] for p in params if p.variable in graph.updates]
-    small = [value for value in updated if math.prod(value.type.static_shape) <= SUMMED] or updated
+    small = [value for value in updated if math.prod(value.type.static_shape) <= costs.SUMMED] or updated
     if not small:
         return graph
     total = functools.reduce(
@@ -333,7 +325,8 @@ class Step:
 
     def _sizes(self, size: int, key: int | tuple[int, ...]) -> dict[str, int]:
         """The sizes by name that a model of its own would know; none where it would not be worth it."""
-        sizes = {"batch": size} if size > 0 and (size % USUAL_SIZES == 0 or size in FEW_SIZES) else {}
+        usual = size > 0 and (size % costs.FIXED_BATCHES == 0 or size in costs.FEW_FIXED_BATCHES)
+        sizes = {"batch": size} if usual else {}
         if isinstance(key, tuple):
             for (_, _, name), extent in zip(self._free, key[1:], strict=True):
                 if sizes.setdefault(name, extent) != extent or extent == 0:

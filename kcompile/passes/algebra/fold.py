@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from kcompile.ir import costs
 from kcompile.ir.core import (
     Array,
     Constant,
@@ -21,12 +22,6 @@ from kcompile.ir.interpret import evaluate
 from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
-
-SIZE_LIMIT = 64 * 2**20
-"""No array of more bytes than this is made."""
-
-GROWTH_LIMIT = 4096
-"""Results may take so many bytes more than the operands: a broadcast is cheaper to compute than to store."""
 
 
 def fold(graph: Graph) -> Graph:
@@ -68,4 +63,4 @@ def _small(node: Node, operand_bytes: int) -> bool:
     total = sum(
         int(np.prod(value.type.static_shape, dtype=np.int64)) * np.dtype(value.dtype).itemsize for value in node.outputs
     )
-    return total <= SIZE_LIMIT and total <= operand_bytes + GROWTH_LIMIT
+    return total <= costs.FOLDED and total <= operand_bytes + costs.FOLDED_GROWTH

@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 
+from kcompile.ir import costs
 from kcompile.ir.core import (
     Array,
     Graph,
@@ -28,19 +29,6 @@ from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.fusion.fuse import vector_along
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions
-
-FEW_OUTPUTS, MANY_OUTPUTS = 4, 16
-"""Up to so many output channels the transposed kind is faster, and from so many on the plain one, each by about a half.
-Between them both are equally fast, and a convolution stays what it is. One to three output channels are images."""
-
-FEW_INPUTS, SOME_INPUTS = 4, 8
-"""Up to so many input channels the product of a transposed convolution is nearly empty, and it always slower; from so
-many on it may be faster."""
-
-
-LARGEST_TABLE = 1 << 24
-"""So many numbers (64 MB) may be added up to the result of a transposed convolution; more only if they are no more
-than twice the input, so that large images, and those of unknown size, do not take much more memory than before."""
 
 
 def convolution_kinds(graph: Graph) -> Graph:
@@ -83,7 +71,7 @@ def _plain(op: ConvInputGrad, x: Value, w: Value, *bias: Value) -> Value | None:
     if weights is None:
         return None
     outputs, channels = weights.shape[-2:]
-    if outputs < MANY_OUTPUTS and channels > FEW_INPUTS:
+    if outputs < costs.MANY_OUTPUTS and channels > costs.FEW_INPUTS:
         return None
     counts = spatial_sizes(x.shape, op.data_format)
     pads: Pads = tuple(map(_pads, op.sizes, counts, weights.shape, op.dilations, op.pads))
@@ -100,11 +88,11 @@ def _transposed(op: Conv, y: Value, x: Value, w: Value, *bias: Value) -> Value |
     if weights is None:
         return None
     *kernel, channels, outputs = weights.shape
-    if outputs > FEW_OUTPUTS or channels < SOME_INPUTS or prod(kernel) == 1:
+    if outputs > costs.FEW_OUTPUTS or channels < costs.SOME_INPUTS or prod(kernel) == 1:
         return None
     table, counts = outputs * prod(kernel), spatial_sizes(x.shape, op.data_format)
     pixels = [count for count in counts if isinstance(count, int)]
-    if table > 2 * channels and (len(pixels) < len(counts) or table * prod(pixels) > LARGEST_TABLE):
+    if table > 2 * channels and (len(pixels) < len(counts) or table * prod(pixels) > costs.TABLE_OF_TRANSPOSED):
         return None
     reaches = [span(size, dilation) - 1 for size, dilation in zip(kernel, op.dilations, strict=True)]
     pads: Pads = tuple((reach - a, reach - b) for reach, (a, b) in zip(reaches, op.pads, strict=True))

@@ -16,12 +16,6 @@ from kcompile.ir.ops.spatial.convolution import (
 from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.types import TensorType
 
-MOST_PADDING = 4 / 3
-"""Blocked tensors have at most so many times the elements of the plain ones."""
-
-UNKNOWN_BATCH = 8
-"""So many images are expected where any number may come: what is lost with more is small beside their own time."""
-
 
 def channels_of(type: TensorType) -> int:
     """The number of channels of a channels-first float32 image; 0 if it is none, or has an unknown number."""
@@ -32,7 +26,8 @@ def channels_of(type: TensorType) -> int:
 def elements(type: TensorType) -> int:
     """The number of elements, with few images where their number is unknown; 0 if another size is."""
     first, *sizes = type.shape
-    known = [size for size in (first if isinstance(first, int) else UNKNOWN_BATCH, *sizes) if isinstance(size, int)]
+    images = first if isinstance(first, int) else costs.UNKNOWN_BATCH
+    known = [size for size in (images, *sizes) if isinstance(size, int)]
     return math.prod(known) if len(known) == type.rank else 0
 
 
@@ -55,7 +50,7 @@ class Kernels:
     def fits(self, type: TensorType) -> bool:
         """Whether tensors of this type may be blocked from op to op: little of their blocked form is padding."""
         channels = channels_of(type)
-        return channels >= self.block and padded(channels, self.block) <= MOST_PADDING * channels
+        return channels >= self.block and padded(channels, self.block) <= costs.MOST_PADDING * channels
 
     def convolves(self, node: Node) -> bool:
         """Whether the blocked kernels can do this convolution or gradient at all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from kcompile.ir import costs
 from kcompile.ir.core import (
     Graph,
     Node,
@@ -23,9 +24,6 @@ from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions
 
-BATCH = 16
-"""So many images are expected at least where it matters."""
-
 
 def scale_filters(graph: Graph) -> Graph:
     """Batch norm with given statistics as a factor of the filter before it and a bias.
@@ -42,7 +40,7 @@ def scale_filters(graph: Graph) -> Graph:
         y, (x, w, *bias) = inputs[0], inputs[0].node.inputs
         conv = inputs[0].op
         size, filters = product(y.shape[1:]), w.type.size
-        smaller = isinstance(size, int) and isinstance(filters, int) and filters <= BATCH * size
+        smaller = isinstance(size, int) and isinstance(filters, int) and filters <= costs.LEAST_BATCH * size
         along = node.op.axis == channel_axis(y.rank, conv.data_format)
         if uses[node.inputs[0]] > 1 or not smaller or not along or constant_of(w) is not None:
             return None

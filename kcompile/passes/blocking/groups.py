@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from kcompile.ir import costs
 from kcompile.ir.core import (
     Graph,
     Node,
@@ -32,9 +33,6 @@ from kcompile.ir.rebuilding import rebuild
 from kcompile.passes.blocking.convolutions import Kernels
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import in_regions
-
-MANY_GROUPS = 32
-"""So many groups of whole blocks at most have their filter gradients computed one after the other."""
 
 
 def depthwise(node: Node) -> bool:
@@ -110,7 +108,7 @@ def _whole_blocks(node: Node, block: int) -> bool:
     filters = node.outputs[0] if isinstance(node.op, ConvWeightGrad) else node.inputs[1]
     inner, out = filters.type.static_shape[-2:]
     whole = inner % block == 0 and out % (node.op.groups * block) == 0
-    return whole and (node.op.groups <= MANY_GROUPS or not isinstance(node.op, ConvWeightGrad))
+    return whole and (node.op.groups <= costs.MANY_GROUPS or not isinstance(node.op, ConvWeightGrad))
 
 
 def wanted_blocked(node: Node) -> Sequence[Value]:

@@ -16,20 +16,16 @@ from kcompile.ir.ops.arrays.shaping import reshape, transpose
 from kcompile.ir.ops.arrays.slicing import concat, pad, slice_axes
 from kcompile.ir.ops.blocked.base import padded
 from kcompile.ir.ops.blocked.blocked import BlockedConvWeightGrad
-from kcompile.ir.ops.blocked.tiles import USUAL_BATCH, WindowSum, cheapest_tiling
+from kcompile.ir.ops.blocked.tiles import WindowSum, cheapest_tiling
 from kcompile.ir.ops.blocked.upright import upright_sum
 from kcompile.ir.ops.products.linalg import MatMul
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
-from kcompile.ir.ops.spatial.convolution_weight_lowering import TABLE_LIMIT
 from kcompile.ir.ops.spatial.spatial import span
 from kcompile.ir.types import TensorType
 
 TILES, EXCHANGED, WINDOWS = "tiles", "exchanged", "windows"
 """Tiles of the gradient, which is the filter, on tiles of the input; the same with their parts exchanged; a matrix
 product with a table of windows."""
-
-WINDOW_LIMIT = 16_000_000
-"""So many numbers may a table of windows hold."""
 
 
 def cheapest_way(node: Node, block: int) -> str:
@@ -44,7 +40,7 @@ def seconds_by_way(op: ConvWeightGrad, x: TensorType, g: TensorType, block: int)
     """What each way takes that can compute the filter gradient."""
     batch = x.shape[0] if isinstance(x.shape[0], int) else None
     (channels, *sizes), (outputs, *windows) = (_known(type.shape[1:]) for type in (x, g))
-    images = USUAL_BATCH if batch is None else batch
+    images = costs.USUAL_SIZE if batch is None else batch
     pixels, positions = math.prod(sizes), math.prod(windows)
     rows = math.prod(op.kernel) * channels
     table = rows * positions * images
@@ -59,7 +55,7 @@ def seconds_by_way(op: ConvWeightGrad, x: TensorType, g: TensorType, block: int)
         converted = images * (pixels * padded(channels, block) + positions * outputs)
         seconds[EXCHANGED] = cheapest_tiling(upright_sum(exchanged))[0] + costs.copies(converted)
     # Blocked gradients are multiplied as they are; of others, a table is made where it is small for each image.
-    if table <= WINDOW_LIMIT and (outputs % block == 0 or rows * positions <= TABLE_LIMIT):
+    if table <= costs.TABLE_OF_BATCH and (outputs % block == 0 or rows * positions <= costs.TABLE_OF_IMAGE):
         seconds[WINDOWS] = costs.window_table(table, rows, outputs)
     return seconds
 

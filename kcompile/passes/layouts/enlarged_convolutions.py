@@ -27,9 +27,6 @@ from kcompile.passes.blocking.weight_gradients import seconds_by_way
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions
 
-CLEARLY = 0.75
-"""The filter gradient with strides must take so much of the time of the other one: estimates of both are rough."""
-
 Pair = tuple[int, ...]
 """A number for each of the two axes of images."""
 
@@ -116,7 +113,7 @@ def _filter_gradient(
     taps = tuple(k + s - 1 for k, s in zip(op.kernel, like.strides, strict=True))
     made = ConvWeightGrad(like.strides, like.pads, like.dilations, 1, like.data_format, taps)
     known = all(isinstance(size, int) for size in (*enlarged.shape[1:], *g.shape[1:]))
-    if not known or _seconds(made, g, x, block) > CLEARLY * _seconds(op, enlarged, g, block):
+    if not known or _seconds(made, g, x, block) > costs.CLEARLY * _seconds(op, enlarged, g, block):
         return None
     fired("filter gradient of an enlarged image")
     dw = transpose(apply(made, g, x), (0, 1, 3, 2))

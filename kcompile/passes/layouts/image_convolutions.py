@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import reduce
 from math import prod
 
+from kcompile.ir import costs
 from kcompile.ir.core import Node, Value, apply, constant, constant_of
 from kcompile.ir.ops.arrays.shaping import concat, reshape, slice_axes, transpose
 from kcompile.ir.ops.elementwise.functions import add, maximum, mul
@@ -27,9 +28,6 @@ from kcompile.ir.ops.spatial.pooling import (
 from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import Pads, static_pads
 from kcompile.ir.types import TensorType
-
-FEW_CHANNELS = 8
-"""From so many channels on they fill the vectors of the kernel that computes filter gradients."""
 
 
 def gains(node: Node, block: int, is_image: bool) -> bool:
@@ -137,7 +135,7 @@ def weight_grad_of_volumes(op: ConvWeightGrad, deep: int, count: int, x: Value, 
     flat = ConvWeightGrad(*of_slices(op), tuple(kernel))
     _, channels, *_ = x.shape
     _, out, *_ = g.shape
-    if op.strides[0] == 1 and isinstance(channels, int) and channels >= FEW_CHANNELS:
+    if op.strides[0] == 1 and isinstance(channels, int) and channels >= costs.FEW_CHANNELS:
         dw = apply(flat, x, depth_windows(g, count, deep, 1, [-offset for offset in met]))
         return transpose(reshape(dw, (*kernel, channels, taps, out)), (3, 0, 1, 2, 4))
     dw = apply(flat, depth_windows(x, deep, count, op.strides[0], met), g)

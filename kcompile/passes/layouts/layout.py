@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kcompile.ir import costs
 from kcompile.ir.core import (
     Constant,
     Graph,
@@ -34,9 +35,6 @@ from kcompile.ir.ops.spatial.spatial import SpatialOp, to_channels_first
 from kcompile.passes.machinery.flops import elements
 from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses, in_regions
-
-TYPICAL_SIZE = 32
-"""What a symbolic size counts for where the cost of transposes is compared."""
 
 MOST_STEPS = 20
 """So far back is looked for something that can be had in another order at no cost."""
@@ -222,7 +220,7 @@ class _Walk:
             else:
                 free = (value, permutation) in self.asked or self.moves_for_free(value, permutation)
                 free = free or _only_moves_ones(value, permutation)
-            total += 0 if free else elements(value, {}, TYPICAL_SIZE)
+            total += 0 if free else elements(value, {}, costs.USUAL_SIZE)
         return total
 
 

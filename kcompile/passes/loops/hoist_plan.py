@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kcompile.ir import costs
 from kcompile.ir.core import (
     Graph,
     Leaf,
@@ -19,14 +20,8 @@ from kcompile.ir.ops.elementwise.functions import Add, Sub
 from kcompile.ir.ops.loops.regions import region_input
 from kcompile.ir.ops.loops.scan import Scan
 from kcompile.ir.rebuilding import bind_graph
-from kcompile.passes.layouts.layout import TYPICAL_SIZE
 from kcompile.passes.machinery.flops import elements
 from kcompile.passes.machinery.rewrite import count_uses
-
-SMALL = 1024
-"""A tensor of so many elements (of a usual batch) takes a kernel less time than being called: in a loop over 80 steps
-of an LSTM, forward and backward, moving all cheap ops out saved 15 % for states of 8 x 32, 7 % for 32 x 32, and cost
-5 % for 32 x 128."""
 
 Terms = list[tuple[int, Value]]
 """What a step adds to a sum (sign 1) or takes from it (-1)."""
@@ -213,14 +208,14 @@ def _before(plan: Plan, body: Graph) -> set[Value]:
     for node in nodes:
         changing = [value for value in node.inputs if value not in plan.invariant]
         size = sum(_size(value) for value in node.outputs)
-        small = size <= SMALL and size <= sum(map(_size, changing))
+        small = size <= costs.HOISTED and size <= sum(map(_size, changing))
         if small or (node.op.free and node.inputs[0] in found):
             found.update(node.outputs)
     return found
 
 
 def _size(value: Value) -> int:
-    return elements(value, {}, TYPICAL_SIZE)
+    return elements(value, {}, costs.USUAL_SIZE)
 
 
 def _sunk(plan: Plan, late: Sequence[Node], exits: Sequence[Value], terms: Sequence[Value]) -> list[Node]:

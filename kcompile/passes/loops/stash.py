@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from kcompile.ir import costs
 from kcompile.ir.core import (
     Graph,
     Leaf,
@@ -25,9 +26,6 @@ from kcompile.passes.machinery.rewrite import has_regions, in_regions
 
 SIZES = known({})
 """Of one sample, one step: what is compared grows alike with symbolic sizes."""
-
-READ_COST, STORE_COST = 1.0, 2.0
-"""Elements moved for each one that is read, and for each one that is stored first."""
 
 
 def stash(graph: Graph) -> Graph:
@@ -94,7 +92,8 @@ def _worth_reading(earlier: Scan, later: Scan, same: dict[Value, Value]) -> dict
         own = node.op.cost(node, SIZES) + sum(cost.get(x, 0) for x in node.inputs)
         for value in node.outputs:
             cost[value] = own
-            store = value.type.elements(SIZES) * (READ_COST if value in shared and same[value] in there else STORE_COST)
+            stored = value in shared and same[value] in there
+            store = value.type.elements(SIZES) * (costs.READ if stored else costs.STORED)
             if value in demanded and own > store:
                 wanted[value] = same[value]
                 cost[value] = 0

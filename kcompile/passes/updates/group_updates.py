@@ -12,15 +12,11 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+from kcompile.ir import costs
 from kcompile.ir.core import Graph, Node, Op, Value, Variable, apply, constant_of, scope
 from kcompile.ir.ops.arrays.shaping import concat, reshape, split
 from kcompile.ir.ops.elementwise.base import Elementwise
 from kcompile.passes.machinery.report import fired
-
-NODE_COST, PART_COST, COPY_COST = 0.35, 0.1, 2e-4
-"""Microseconds that a kernel call takes in ONNX Runtime (CPU, one core), each part of a concat or split, and
-copying an element. With these, vectors (biases, batch norm) are run together and matrices are not: each of
-their parts takes a reshape, which is a kernel call of its own."""
 
 Operand = int | Value
 """In a chain: the number of a step, or a scalar that all variables share."""
@@ -55,19 +51,20 @@ class Chain:
     def gain(self) -> float:
         """Microseconds saved by computing this chain as part of another's."""
         parts = len(self.leaves) + len(self.results)
-        reshaped = NODE_COST if len(self.shape) != 1 else 0
-        return NODE_COST * self.computations - parts * (PART_COST + reshaped + COPY_COST * math.prod(self.shape))
+        reshaped = costs.CALL if len(self.shape) != 1 else 0
+        part = costs.PART + reshaped + costs.CACHED_COPY * math.prod(self.shape)
+        return costs.CALL * self.computations - parts * part
 
 
 def group_updates(graph: Graph) -> Graph:
     """Run the elementwise updates of small variables together, where they differ by shape only."""
     groups: dict[Hashable, list[Chain]] = defaultdict(list)
     for chain in update_chains(graph):
-        if chain.gain > NODE_COST:
+        if chain.gain > costs.CALL:
             groups[chain.key].append(chain)
     updates = dict(graph.updates)
     for chains in groups.values():
-        overhead = NODE_COST * (chains[0].computations + len(chains[0].leaves) + len(chains[0].results))
+        overhead = costs.CALL * (chains[0].computations + len(chains[0].leaves) + len(chains[0].results))
         if sum(chain.gain for chain in chains) > overhead:
             with scope("grouped_updates"):
                 updates.update(_run_together(chains))

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kcompile.ir import costs
 from kcompile.ir.core import Op, Value, apply
 from kcompile.ir.ops.arrays.indexing import ScatterAdd
 from kcompile.ir.ops.arrays.shaping import split
@@ -17,9 +18,6 @@ from kcompile.ir.ops.arrays.sorted_rows import add_sorted_rows, sorted_rows
 from kcompile.ir.ops.elementwise.arithmetic import Abs, Add, Div, Mul, Neg, Sub
 from kcompile.ir.ops.elementwise.functions import neg
 from kcompile.passes.updates.group_updates import Chain, Operand
-
-SPARSE = 4
-"""A gradient is sparse if it has at most one row in so many."""
 
 
 @dataclass
@@ -84,7 +82,7 @@ def _is_sparse(leaf: Value, rows: int) -> bool:
     if not isinstance(leaf.op, ScatterAdd):
         return False
     indices = leaf.node.inputs[0].type
-    return indices.is_static and 1 < math.prod(indices.static_shape) * SPARSE <= rows
+    return indices.is_static and 1 < math.prod(indices.static_shape) * costs.SPARSE <= rows
 
 
 def _kinds(chain: Chain, gradient: int) -> list[int] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from kcompile.ir import costs
 from kcompile.ir.core import Graph, Op, Value, Variable, apply, scope
 from kcompile.ir.ops.arrays.shaping import slice_axes
 from kcompile.ir.ops.arrays.variable_part import part_of
@@ -18,18 +19,6 @@ from kcompile.passes.machinery.report import fired
 from kcompile.passes.machinery.rewrite import count_uses
 from kcompile.passes.updates.group_updates import Chain, update_chains
 from kcompile.passes.updates.sparse_updates import find_sparse_steps
-
-LARGE = 120_000
-"""Variables of at least so many elements are split."""
-
-PART = 50_000
-"""About so many elements make a part: weights, slots and the numbers in between fit into a second-level cache."""
-
-LEAST_STEPS = 4
-"""Shorter chains gain nothing."""
-
-ALIGNED = 16
-"""Parts have a multiple of so many rows, so that they start where vector instructions like it."""
 
 
 def split_updates(graph: Graph) -> Graph:
@@ -50,10 +39,10 @@ def split_updates(graph: Graph) -> Graph:
 def _part_height(chain: Chain) -> int:
     """The rows of a part; 0: the chain is not worth splitting."""
     size = math.prod(chain.shape)
-    if size < LARGE or chain.computations < LEAST_STEPS:
+    if size < costs.SPLIT_UPDATES or chain.computations < costs.SPLIT_STEPS:
         return 0
     width = size // chain.shape[0]
-    height = max(PART // width // ALIGNED, 1) * ALIGNED
+    height = max(costs.PART_OF_UPDATE // width // costs.ALIGNED_ROWS, 1) * costs.ALIGNED_ROWS
     return height if 2 * height <= chain.shape[0] else 0
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kcompile.ir import costs
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim, product
 from kcompile.ir.types import TensorType
 
 ELEMENTS_ON_ONE_THREAD = 180_000
-_MOST_NODES = 64
-_PASSES_BY_COLUMNS = 4
-"""How often summing by columns writes the whole table, in the time of nodes that copy it."""
+"""So many are not shared out among threads, with a margin. No matter of speed: sums would be lost."""
 
 
 def lower_scatter_nd_add(
@@ -35,7 +34,7 @@ def lower_scatter_nd_add(
             return b.op("ScatterND", x, indices, updates, reduction="add")
         per_node = max(1, ELEMENTS_ON_ONE_THREAD // width)
         count = -(-rows // per_node)
-        if count <= _MOST_NODES:
+        if count <= costs.MOST_SCATTERS:
             sizes = [per_node] * (count - 1) + [rows - per_node * (count - 1)]
             updates_type = x_type.with_shape((*indices_type.shape[:-1], *slice_shape))
             index_parts = _parts(b, b.reshape(indices, indices_type, (rows, depth)), sizes)
@@ -56,8 +55,8 @@ def sum_rows(b: Builder, zeros: str, x_type: TensorType, column: str, rows: Dim,
     column_type = TensorType("int64", (rows, 1))
     if b.target.provider == "cpu" and isinstance(rows, int) and isinstance(width, int) and isinstance(size, int):
         count = -(-rows * width // ELEMENTS_ON_ONE_THREAD)
-        own, columns, chain = size + count * rows, _PASSES_BY_COLUMNS * size, count * size
-        if 1 < count <= _MOST_NODES and min(own, columns) < chain:
+        own, columns, chain = size + count * rows, costs.COLUMN_PASSES * size, count * size
+        if 1 < count <= costs.MOST_SCATTERS and min(own, columns) < chain:
             if own < columns:
                 return _by_own_rows(b, zeros, x_type, column, rows, updates)
             if count <= width:

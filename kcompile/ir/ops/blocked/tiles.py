@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from kcompile.ir import costs
 from kcompile.ir.ops.spatial.spatial import span
 
-USUAL_BATCH = 32
-"""What a symbolic batch counts for."""
-
 Pair = tuple[int, int]
 
 
@@ -112,7 +109,7 @@ def _tilings(problem: WindowSum) -> Iterator[Tiling]:
 
 def _seconds(problem: WindowSum, tiling: Tiling) -> float:
     """For the convolution and what is copied before it."""
-    images = problem.batch if problem.batch is not None else USUAL_BATCH
+    images = problem.batch if problem.batch is not None else costs.USUAL_SIZE
     if not tiling.plain:
         images = -(-images // tiling.images) * tiling.images
     tiles, (rows, columns), (far_down, far_across) = images * tiling.count, tiling.tile, problem.reach

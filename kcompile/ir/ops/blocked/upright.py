@@ -12,9 +12,6 @@ from kcompile.ir.types import TensorType
 
 GradientOp = TypeVar("GradientOp", bound=BlockedFilterGradient)
 
-MOST_WASTE = 1.15
-"""So much more may be computed for rows of a result that end in the middle of a vector."""
-
 
 def upright(op: GradientOp, x: TensorType, g: TensorType) -> tuple[GradientOp, TensorType, TensorType]:
     """The same gradient, of an image of one column if that is cheaper; in memory nothing changes.
@@ -42,7 +39,7 @@ def upright_sum(row: WindowSum) -> WindowSum:
 
 def stands(channels: int, kernel: int, dilation: int) -> bool:
     """Whether a column is cheaper than a row."""
-    return dilation > 1 or kernel * whole(channels) <= MOST_WASTE * whole(channels * kernel)
+    return dilation > 1 or kernel * whole(channels) <= costs.MOST_WASTE * whole(channels * kernel)
 
 
 def whole(positions: int) -> int:

@@ -7,18 +7,13 @@ from math import gcd
 
 import numpy as np
 
+from kcompile.ir import costs
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim, floor_divide
 from kcompile.ir.ops.blocked.base import BlockedFilterGradient
 from kcompile.ir.ops.blocked.lowering import DOMAIN, integers
 from kcompile.ir.ops.blocked.tiles import Tiling, WindowSum, cheapest_tiling
 from kcompile.ir.types import TensorType
-
-MOST_GROUPS = 8
-"""Into so many groups at most the tiles are divided, each with a sum of its own, to share the work among threads."""
-
-GROUP_BYTES = 1_000_000
-"""So large may the sums of all groups be together."""
 
 
 def conv_weight_grad(
@@ -85,9 +80,9 @@ def _plan(op: BlockedFilterGradient, x_type: TensorType, g_type: TensorType) -> 
     missing: Dim = floor_divide(batch + tiling.images - 1, tiling.images) * tiling.images - batch
     rounds = -(-known // tiling.images) if known is not None else -1
     turns = tiling.count // together
-    allowed = max(GROUP_BYTES // (4 * outputs * channels * kernel[0] * problem.reach[1]), 1)
+    allowed = max(costs.SUMS_OF_GROUPS // (4 * outputs * channels * kernel[0] * problem.reach[1]), 1)
     # A group is a run of neighbouring tiles: a part of the rounds, or of the turns of the only round.
-    shared = gcd(rounds if rounds > 1 else turns if rounds == 1 else 1, MOST_GROUPS)
+    shared = gcd(rounds if rounds > 1 else turns if rounds == 1 else 1, costs.SHARES)
     while shared > allowed:
         shared //= 2
     return _Plan(problem, tiling, missing, rounds, turns, together, shared)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from kcompile.ir import costs
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply
 from kcompile.ir.dims import Dim, Size, product
 from kcompile.ir.errors import IRError
@@ -85,17 +86,13 @@ class MatMul(Op):
         return b.op("MatMul", *swapped)
 
     def _narrow(self, x: TensorType, y: TensorType) -> bool:
-        """Whether ``x.T @ y`` is better computed as ``(y.T @ x).T``.
-
-        The kernel of ONNX Runtime's CPU provider transposes its left operand again for each 128 columns of the right
-        one. For 2,560 rows and a result of 128 x 512 (the gradient of an LSTM's weights) the detour saves a quarter.
-        """
+        """Whether ``x.T @ y`` is better computed as ``(y.T @ x).T``."""
         if not self.transpose_x or self.transpose_y or x.rank != 2 or y.rank != 2 or x.dtype != "float32":
             return False
         if not (x.is_static and y.is_static):
             return False
         (inner, rows), (_, columns) = x.static_shape, y.static_shape
-        return columns >= 3 * rows and inner >= 4 * columns and inner * rows * columns >= 2**22
+        return costs.product_turned(rows, inner, columns)
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]] | None:
         """Leading axes may move; the matrices stay on the last two."""

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kcompile.ir import costs
 from kcompile.ir.core import Array, Builder, Gradients, Node, Op, Permutation, Value, apply
 from kcompile.ir.dims import Dim, as_integers, divide_exactly, product
 from kcompile.ir.errors import IRError
 from kcompile.ir.ops.shapes.axes import check_permutation, inverse, normalize_axes, normalize_axis
 from kcompile.ir.ops.shapes.moving import Moving
 from kcompile.ir.types import TensorType, same_dim
-
-MULTIPLIED = 256
-"""Up to so many repetitions of each element are a product with ones."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ class Expand(Moving):
             kept -= 1
         tail = [dim for dim in self.shape[kept:] if isinstance(dim, int)]
         same = len(x) == len(self.shape) == kept + len(tail) and x[:kept] == self.shape[:kept]
-        return tuple(tail) if same and 2 <= math.prod(tail) <= MULTIPLIED else ()
+        return tuple(tail) if same and 2 <= math.prod(tail) <= costs.REPEATED else ()
 
     def permuted(self, node: Node, permutation: Permutation) -> tuple[Op, tuple[Permutation | None, ...]]:
         shape = tuple(self.shape[axis] for axis in permutation)

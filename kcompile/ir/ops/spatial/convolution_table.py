@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from kcompile.ir import costs
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import IRError
@@ -18,9 +19,6 @@ from kcompile.ir.types import TensorType
 
 WITHOUT_KERNEL = ("float64",)
 """Element types that ONNX Runtime's CPU cannot convolve."""
-
-FEW_COLUMNS = 8
-"""A product of many rows by fewer columns than this is faster the other way round."""
 
 
 def needed(op: Convolution, x_type: TensorType, provider: str) -> bool:
@@ -126,7 +124,7 @@ def conv_weight_grad(b: Builder, op: FilterGradient, x_type: TensorType, g_type:
     table = window_table(b, op, x_type, op.kernel, counts, x)
     gradient = b.reshape(g, g_type, (batch, groups, out // groups, prod(counts)))
     rows, columns = prod(op.kernel) * channels // groups, out // groups
-    turned = columns < min(rows, FEW_COLUMNS)
+    turned = columns < min(rows, costs.FEW_COLUMNS)
     left, right = (gradient, table) if turned else (table, gradient)
     if b.target.portable or x_type.dtype != "float32":
         products = b.op("MatMul", left, b.op("Transpose", right, perm=[0, 1, 3, 2]))

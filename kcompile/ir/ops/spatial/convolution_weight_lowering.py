@@ -7,18 +7,13 @@ from math import prod
 
 from numpy import ndindex
 
+from kcompile.ir import costs
 from kcompile.ir.core import Builder
 from kcompile.ir.dims import product
 from kcompile.ir.ops.spatial import convolution_table as table
 from kcompile.ir.ops.spatial.convolution_base import FilterGradient
 from kcompile.ir.ops.spatial.spatial import lower_pad, padded_type, span, static_pads
 from kcompile.ir.types import TensorType
-
-TABLE_LIMIT = 500_000
-"""So many elements per image may a table of windows have."""
-
-GROUP_LIMIT = 4
-"""With more groups the matrix products with a table are too small to pay."""
 
 
 def conv_weight_grad(
@@ -32,13 +27,13 @@ def conv_weight_grad(
         channels = x_type.with_shape(x_type.shape[1:2]).static_shape[0]
         windows = prod(g_type.with_shape(g_type.shape[2:]).static_shape)
         copied = prod(op.kernel) * channels * windows if max(op.kernel) > 1 else 0
-        small = copied <= TABLE_LIMIT
-        if (small and op.groups <= GROUP_LIMIT) or x_type.dtype in table.WITHOUT_KERNEL:
+        small = copied <= costs.TABLE_OF_IMAGE
+        if (small and op.groups <= costs.GROUPS_IN_TABLE) or x_type.dtype in table.WITHOUT_KERNEL:
             return table.conv_weight_grad(b, op, x_type, g_type, x, g)
         if op.groups == 1 and len(op.kernel) == 2:
             return side_by_side(b, op, x_type, g_type, x, g)
     table.check_kernel(x_type, b.target.provider)
-    if b.target.provider == "cpu" and op.groups <= GROUP_LIMIT:
+    if b.target.provider == "cpu" and op.groups <= costs.GROUPS_IN_TABLE:
         return by_positions(b, op, x_type, g_type, x, g)
     return with_roles_swapped(b, op, types, output, x, g)
 

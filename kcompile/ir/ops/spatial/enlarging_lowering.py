@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kcompile.ir import costs
 from kcompile.ir.core import Builder, Graph, input_value
 from kcompile.ir.dims import Dim
 from kcompile.ir.ops.shapes.kernel_types import narrowed, widened
@@ -11,9 +12,6 @@ from kcompile.ir.types import TensorType
 
 RESIZED = ("float16", "float32", "int32", "int8", "uint8")
 """Element types that ONNX Runtime's Resize takes on every device; for float16 it casts by itself on a CPU."""
-
-SMALL = 64
-"""The gradient of interpolation is two matrix products for images that are no larger than this when enlarged."""
 
 FAST_RANK = 4
 """ONNX Runtime resizes tensors with more axes ten times as slowly."""
@@ -90,7 +88,7 @@ def linear_grad(b: Builder, factors: tuple[int, ...], g_type: TensorType, x_type
         g_type, x_type = permuted_type(g_type, order), permuted_type(x_type, order)
     value = input_value("g", g_type.dtype, g_type.shape)
     sizes = g_type.with_shape(g_type.shape[2:])
-    if sizes.is_static and max(sizes.static_shape) <= SMALL:
+    if sizes.is_static and max(sizes.static_shape) <= costs.RESIZED_BY_PRODUCTS:
         dx = interpolation.by_products(value, factors[2:])
     elif g_type.dtype == "float64":
         dx = interpolation.interpolated_grad(value, factors)

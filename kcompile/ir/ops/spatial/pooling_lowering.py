@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kcompile.ir import costs
 from kcompile.ir.core import Array, Builder
 from kcompile.ir.dims import as_integers, product
 from kcompile.ir.errors import IRError
@@ -13,9 +14,6 @@ from kcompile.ir.ops.spatial.enlarging_lowering import nearest
 from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import Pads, balanced, lower_pad, offsets, padded_type, static_pads
 from kcompile.ir.types import TensorType
-
-WIDEST_BLOCK = 16
-"""Channels that ONNX Runtime's blocked kernels take together, with AVX-512; with AVX2 they take 8."""
 
 
 def lowest(dtype: str) -> float:
@@ -100,7 +98,7 @@ def slow_kernel(b: Builder, x_type: TensorType) -> bool:
     channels = x_type.shape[1]
     if b.target.provider != "cpu" or b.target.opset < 19 or x_type.dtype != "float32" or not isinstance(channels, int):
         return False
-    return x_type.rank != 4 or channels % WIDEST_BLOCK != 0
+    return x_type.rank != 4 or channels % costs.PORTABLE_BLOCK != 0
 
 
 def as_convolution(

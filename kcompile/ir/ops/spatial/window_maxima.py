@@ -11,6 +11,7 @@ from functools import reduce
 
 import numpy as np
 
+from kcompile.ir import costs
 from kcompile.ir.core import Value
 from kcompile.ir.dims import product
 from kcompile.ir.ops.arrays.shaping import concat, pad, reshape, slice_axes
@@ -21,20 +22,14 @@ from kcompile.ir.ops.spatial.pooling_base import Pooling
 from kcompile.ir.ops.spatial.spatial import integers, spatial_sizes
 from kcompile.ir.types import TensorType
 
-WIDE, WIDEST = 8, 16
-"""Windows along one axis, and along several: every place in a window takes its own nodes."""
-
-SMALL = 8192
-"""Elements from which on few nodes matter less than fast ones."""
-
 
 def compares_runs(op: Pooling, x: TensorType) -> bool:
     """Whether the gradient of ``op`` for ``x`` is found so: sizes are known, windows leave no gaps and are small."""
     sizes = spatial_sizes(x.shape, op.data_format)
     if not all(isinstance(dim, int) for dim in (*sizes, *(dim for pair in op.pads for dim in pair))):
         return False
-    few = isinstance(x.size, int) and x.size < SMALL
-    widest = max(WIDE, min(WIDEST, math.prod(op.window) // WIDE))
+    few = isinstance(x.size, int) and x.size < costs.COMPARED
+    widest = max(costs.WIDE, min(costs.WIDEST, math.prod(op.window) // costs.WIDE))
     axes = zip(integers(sizes), op.window, op.strides, map(integers, op.pads), strict=True)
     return not few and all(
         stride <= size <= min(widest, length) and max(pads) < length for length, size, stride, pads in axes
