@@ -235,7 +235,7 @@ def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
 def _lazy_rows(value: Any) -> LazyRows | None:
     if isinstance(value, LazyRows):
         return value
-    on_disk = type(value).__module__.split(".")[0] == "h5py" or type(value).__name__ == "HDF5Matrix"
+    on_disk = type(value).__module__.split(".")[0] == "h5py" or getattr(type(value), "on_disk", False) is True
     return LazyRows(value) if on_disk and getattr(value, "shape", None) else None
 
 

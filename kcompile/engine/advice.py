@@ -11,12 +11,14 @@ from kcompile.symbolic.tensor import Tensor
 def on_axes(x: Tensor, expected: int) -> str:
     """For a layer that takes ``expected`` axes and gets ``x``."""
     got = len(x.shape)
-    before = x.keras_history[0] if x.keras_history else None
+    before, node_index, _ = x.keras_history or (None, 0, 0)
+    calls = [] if before is None else before.inbound_nodes[node_index : node_index + 1]  # none while it is being called
+    is_input = any(each is x for call in calls for each in call.input_tensors)  # an input comes from itself
     if getattr(before, "return_sequences", None) is False and got == expected - 1:
         return f"; give the layer before it, {before.name!r}, return_sequences=True"
-    if type(before).__name__ == "InputLayer" and got == expected + 1:
+    if is_input and got == expected + 1:
         return without_samples(tuple(x.shape)[1:])
-    if type(before).__name__ == "InputLayer" and (expected, got) == (3, 2):
+    if is_input and (expected, got) == (3, 2):
         return f"; the shape of its input is (steps, features), without the samples, not {tuple(x.shape)[1:]}"
     if expected == 4 and got == 3:
         return "; add a channel axis, for example with Reshape or x[..., None]"

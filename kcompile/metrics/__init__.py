@@ -34,6 +34,8 @@ from kcompile.losses import (
     squared_hinge,
 )
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
+from kcompile.metrics.chosen import ChosenMetric as _ChosenMetric
+from kcompile.metrics.chosen import is_word as _is_word
 from kcompile.metrics.confusion import (
     AUC,
     FalseNegatives,
@@ -120,12 +122,10 @@ def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) ->
     Raises:
         ValueError: an unknown name.
     """
-    from kcompile.metrics.chosen import ChosenMetric, is_word  # no metrics that a name could mean
-
     if isinstance(identifier, Metric):
         return identifier
-    if is_word(identifier) and identifier not in in_force():
-        return ChosenMetric(identifier, output_shape, loss)
+    if _is_word(identifier) and identifier not in in_force():
+        return _ChosenMetric(identifier, output_shape, loss)
     found = get(identifier)
     if isinstance(found, Metric):
         return found

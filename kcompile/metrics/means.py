@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from kcompile import losses
 from kcompile.backend import math as tensor_math
 from kcompile.common.signatures import bound_arguments, with_signature
@@ -119,8 +121,6 @@ class MeanRelativeError(Mean):
         return self._added(relative, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
-        import numpy as np
-
         return {**super().get_config(), "normalizer": np.asarray(self.normalizer).tolist()}
 
 

@@ -7,6 +7,7 @@ nothing is ever imported by name.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -83,8 +84,8 @@ def made_from(
         return found() if isinstance(found, type) else found
     if hasattr(found, "from_config"):
         with CustomObjectScope(custom_objects or {}):
-            return _made(lambda: found.from_config(dict(config)), printable_module_name, short, config)
-    return _made(lambda: found(**config), printable_module_name, short, config)
+            return _made(found.from_config, found, printable_module_name, short, config)
+    return _made(lambda arguments: found(**arguments), found, printable_module_name, short, config)
 
 
 def _name_and_config(identifier: Any, kind: str) -> tuple[str, Mapping[str, Any] | None]:
@@ -100,18 +101,29 @@ def _name_and_config(identifier: Any, kind: str) -> tuple[str, Mapping[str, Any]
     return name, config
 
 
-def _made(make: Callable[[], Any], kind: str, name: str, config: Mapping[str, Any]) -> Any:
+def _made(make: Callable[[Any], Any], found: Any, kind: str, name: str, config: Mapping[str, Any]) -> Any:
     try:
-        return make()
+        return make(dict(config))
     except TypeError as error:
         if isinstance(error, KCompileError) or culprit(error) is not None:
             raise  # also one that the user's own code raised
-        hint = ""
-        if "missing" in str(error):
-            hint = "; its get_config must return what its __init__ takes"
-        elif kind == "layer" and "unexpected keyword argument" in str(error):
-            hint = "; its __init__ must take **kwargs and hand them to super().__init__"
+        hint = _hint(found, kind, config)
         raise DataTypeError(f"{kind} {name!r} cannot be made from {shown(dict(config))}: {error}{hint}") from error
+
+
+def _hint(found: Any, kind: str, config: Mapping[str, Any]) -> str:
+    """What is wrong with the arguments of a class, as far as its signature shows it."""
+    try:
+        takes = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):  # some built-in classes have no signature
+        return ""
+    named = [each for each in takes if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    if any(each.default is each.empty and each.name not in config for each in named):
+        return "; its get_config must return what its __init__ takes"
+    takes_others = any(each.kind is each.VAR_KEYWORD for each in takes)
+    if kind == "layer" and not takes_others and config.keys() - {each.name for each in named}:
+        return "; its __init__ must take **kwargs and hand them to super().__init__"
+    return ""
 
 
 def names_of(namespace: Mapping[str, Any], base: type) -> dict[str, type]:

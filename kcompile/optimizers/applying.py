@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kcompile import initializers
 from kcompile.common.errors import DataTypeError, KCompileError, listed, shown, warn
+from kcompile.objects.registry import users_own
 from kcompile.symbolic.concrete import evaluated
 from kcompile.symbolic.gradient_tape import GradientTape
 from kcompile.symbolic.step_trace import updates_of
@@ -104,9 +106,9 @@ class ApplyingMethods:
             raise KCompileError(f"{type(self).__name__}.apply needs trainable_variables in its first call")
         found, variables = self._checked_pairs(zip(grads, variables, strict=True))
         clipped = self.clipped([as_tensor(g) for g in found])
-        if _overridden(self, "update_step"):
+        if users_own(type(self), "update_step"):
             self._run(lambda: self._update_each(clipped, variables))
-        elif _overridden(self, "get_updates"):
+        elif users_own(type(self), "get_updates"):
             self._assign(self._own_updates(clipped, variables))
         else:
             self._assign(self.updates_for(clipped, variables))
@@ -157,7 +159,7 @@ class ApplyingMethods:
 
     def steps_by_hooks(self) -> bool:
         """Whether a subclass defines one of :data:`HOOKS`."""
-        return any(_overridden(self, hook) for hook in HOOKS)
+        return any(users_own(type(self), hook) for hook in HOOKS)
 
     def updates_by_hooks(self, loss: Tensor, params: Sequence[Variable]) -> list[Update]:
         """The updates of one step as the hooks of a subclass make it."""
@@ -197,8 +199,6 @@ class ApplyingMethods:
             if initial_value is not None:
                 slot.assign(np.asarray(initial_value))
             elif initializer not in (None, "zeros"):
-                from kcompile import initializers
-
                 slot.assign(np.asarray(initializers.get(initializer)(tuple(variable.shape))))
         return slot
 
@@ -206,8 +206,6 @@ class ApplyingMethods:
         self, shape: Any = (), initializer: Any = "zeros", dtype: Any = None, name: str | None = None
     ) -> Variable:
         """State of any shape, as Keras 3 makes it."""
-        from kcompile import initializers
-
         with at_once():
             value = np.asarray(initializers.get(initializer)(tuple(shape)))
             label = name or f"variable_{len(self._slots)}"
@@ -250,9 +248,3 @@ class ApplyingMethods:
                 extra.assign(value)
             self._rule = None
         self.iterations.assign(self.iterations + 1)
-
-
-def _overridden(optimizer: Any, name: str) -> bool:
-    from kcompile.optimizers.base import Optimizer
-
-    return getattr(type(optimizer), name) is not getattr(Optimizer, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,8 +71,6 @@ class Optimizer(ApplyingMethods):
 
     @classmethod
     def _hyper_names(cls) -> list[str]:
-        import inspect
-
         return [n for n in inspect.signature(cls.__init__).parameters if n not in ("self", "kwargs")]
 
     # -- numbers that can be changed while training goes on

@@ -10,8 +10,10 @@ from kcompile.common.window_sizes import convert_kernel
 from kcompile.engine.layer import Layer
 from kcompile.engine.layer_weights import assign_all
 from kcompile.engine.network import Network
+from kcompile.layers import Conv1D, Conv2D, Conv2DTranspose, Conv3D
+from kcompile.objects.registry import our_base
 
-_CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose")
+_CONVOLUTIONS = (Conv1D, Conv2D, Conv3D, Conv2DTranspose)
 
 
 def convert_all_kernels_in_model(model: Network) -> None:
@@ -38,8 +40,7 @@ def _all_layers(model: Network) -> Iterator[Any]:
 
 def _is_convolution(layer: Layer) -> bool:
     """Whether it is one of Keras' plain convolutions; separable ones were never mirrored."""
-    first = next((cls.__name__ for cls in type(layer).__mro__ if "Conv" in cls.__name__), "")
-    return first in _CONVOLUTIONS and layer.built
+    return our_base(type(layer)) in _CONVOLUTIONS and layer.built
 
 
 def convert_dense_weights_data_format(

@@ -12,6 +12,8 @@ from typing import Any
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.common.limits import DamagedFileError, UnsafeFileError
 from kcompile.engine.network import Network
+from kcompile.losses import LossFunctionWrapper
+from kcompile.metrics import MeanMetricWrapper
 from kcompile.objects.configs import sentences
 from kcompile.objects.custom import CustomObjectScope, get_registered_name, in_force
 from kcompile.objects.dialects.keras3_names import LOSSES
@@ -102,7 +104,7 @@ def _described(item: Any) -> Any:
         return get_registered_name(item)
     config = plain(item.get_config())
     function = getattr(item, "_fn", None) or getattr(item, "fn", None)
-    if type(item).__name__ in ("MeanMetricWrapper", "LossFunctionWrapper") and function is not None:
+    if type(item) in (MeanMetricWrapper, LossFunctionWrapper) and function is not None:
         config["fn"] = _described(function)
     return {"class_name": get_registered_name(type(item)), "config": config}
 

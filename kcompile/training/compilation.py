@@ -16,6 +16,7 @@ from kcompile.engine.added_metrics import AddedMetric, added_metrics
 from kcompile.engine.advice import on_loss_name
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
+from kcompile.layers import Dropout, Permute, Reshape, Softmax
 from kcompile.metrics.by_output import check_used_once, metric_lists
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
@@ -185,13 +186,13 @@ def _last_activation(output: Tensor) -> str | None:
                 return None
             x = layer.outputs[tensor_index]
             continue
-        if type(layer).__name__ == "Softmax":
+        if isinstance(layer, Softmax):
             return "softmax"
         if hasattr(layer, "activation"):
             return str(getattr(layer.activation, "__name__", "")) or None
-        if type(layer).__name__ not in ("Reshape", "Permute", "Dropout"):
+        if not isinstance(layer, (Reshape, Permute, Dropout)):
             return None
-        (x,) = layer._inbound_nodes[node_index].input_tensors
+        (x,) = layer.inbound_nodes[node_index].input_tensors
     return None
 
 

@@ -18,6 +18,23 @@ import numpy as np
 from kcompile.common.errors import KCompileError
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
+from kcompile.layers import (
+    GRU,
+    LSTM,
+    Conv1D,
+    Conv1DTranspose,
+    Conv2D,
+    Conv2DTranspose,
+    Conv3D,
+    Conv3DTranspose,
+    ConvLSTM2D,
+    CuDNNGRU,
+    CuDNNLSTM,
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+)
 from kcompile.symbolic.tensor import Array
 
 Arrays = list[Array]
@@ -119,7 +136,7 @@ def _of_model(model: Network, arrays: Arrays, origin: Origin) -> Arrays:
 def _stored_count(layer: Layer, kind: str, origin: Origin, gates_apart: bool) -> int:
     """How many of a layer's weights the file has."""
     count = len(getattr(layer, f"{kind}_weights"))
-    gates = {"LSTM": 4, "GRU": 3}.get(_kind(layer), 1)
+    gates = {LSTM: 4, GRU: 3}.get(_kind(layer), 1)
     return count * gates if gates_apart and count == 3 else count
 
 
@@ -218,7 +235,7 @@ def _lstm(layer: Any, arrays: Arrays, origin: Origin) -> Arrays:
         return arrays
     units = arrays[1].shape[0]
     from_cudnn = arrays[2].shape == (8 * units,)
-    for_cudnn = _kind(layer) == "CuDNNLSTM"
+    for_cudnn = _kind(layer) is CuDNNLSTM
     if from_cudnn == for_cudnn:
         return arrays
     kernels = _cudnn_kernels(arrays, 4, from_cudnn)
@@ -234,7 +251,7 @@ def _gru(layer: Any, arrays: Arrays, origin: Origin) -> Arrays:
     units = arrays[1].shape[0]
     forms = {(6 * units,): "CuDNNGRU", (2, 3 * units): "GRU(reset_after=True)", (3 * units,): "GRU(reset_after=False)"}
     found = forms.get(arrays[2].shape)
-    wanted = _kind(layer)
+    wanted = _kind(layer).__name__
     if wanted == "GRU":
         wanted = f"GRU(reset_after={bool(getattr(layer, 'reset_after', False))})"
     if found is None or found == wanted:
@@ -267,28 +284,28 @@ def _unchanged(layer: Any, arrays: Arrays, origin: Origin) -> Arrays:
     return arrays
 
 
-_CONVERTERS: dict[str, Converter] = {
-    "Conv1D": _convolution_1d,
-    "Conv2D": _convolution(channels_first=(2, 3, 1, 0)),
-    "Conv3D": _convolution(channels_first=(2, 3, 4, 1, 0)),
-    "Conv2DTranspose": _convolution(channels_first=(2, 3, 0, 1), channels_last=(0, 1, 3, 2)),
-    "SeparableConv2D": _separable,
-    "DepthwiseConv2D": _unchanged,
-    "SeparableConv1D": _unchanged,
-    "DepthwiseConv1D": _unchanged,
-    "Conv1DTranspose": _unchanged,
-    "Conv3DTranspose": _unchanged,
-    "ConvLSTM2D": _recurrent_convolution,
-    "LSTM": _lstm,
-    "CuDNNLSTM": _lstm,
-    "GRU": _gru,
-    "CuDNNGRU": _gru,
+_CONVERTERS: dict[type, Converter] = {
+    Conv1D: _convolution_1d,
+    Conv2D: _convolution(channels_first=(2, 3, 1, 0)),
+    Conv3D: _convolution(channels_first=(2, 3, 4, 1, 0)),
+    Conv2DTranspose: _convolution(channels_first=(2, 3, 0, 1), channels_last=(0, 1, 3, 2)),
+    SeparableConv2D: _separable,
+    DepthwiseConv2D: _unchanged,
+    SeparableConv1D: _unchanged,
+    DepthwiseConv1D: _unchanged,
+    Conv1DTranspose: _unchanged,
+    Conv3DTranspose: _unchanged,
+    ConvLSTM2D: _recurrent_convolution,
+    LSTM: _lstm,
+    CuDNNLSTM: _lstm,
+    GRU: _gru,
+    CuDNNGRU: _gru,
 }
 
 
-def _kind(layer: Layer) -> str:
+def _kind(layer: Layer) -> type:
     """The class, or the first base class, that has a layout of its own."""
-    return next((cls.__name__ for cls in type(layer).__mro__ if cls.__name__ in _CONVERTERS), "")
+    return next((cls for cls in type(layer).__mro__ if cls in _CONVERTERS), object)
 
 
 def _converter(layer: Layer) -> Converter:

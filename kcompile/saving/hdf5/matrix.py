@@ -27,6 +27,7 @@ class HDF5Matrix:
         ValueError: it is no HDF5 file, has no such array, stores it outside, or ``start`` and ``end`` do not fit.
     """
 
+    on_disk = True  # for kcompile.data, which reads such data by slices
     _open: dict[Any, tuple[Any, Any]] = {}
     """Open files and their roots, by path and time of change: several matrices of a file share one."""
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from kcompile.common.errors import KCompileError
 from kcompile.common.limits import DamagedFileError
-from kcompile.optimizers.base import Optimizer
+from kcompile.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, Optimizer, RMSprop
 from kcompile.saving.hdf5.files import StoredArray, StoredGroup
 from kcompile.saving.hdf5.weights import LoadedWeights, write_arrays
 from kcompile.symbolic.tensor import Array
@@ -28,21 +28,21 @@ from kcompile.symbolic.variable import Variable
 GROUP = "optimizer_weights"
 CORRECTIONS = "kcompile_optimizer_corrections"
 
-_SLOTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "SGD": {"momentum": ("momentum", "m")},
-    "RMSprop": {
+_SLOTS: dict[type[Optimizer], dict[str, tuple[str, ...]]] = {
+    SGD: {"momentum": ("momentum", "m")},
+    RMSprop: {
         "accumulator": ("rms", "velocity", "accumulator"),
         "momentum": ("momentum",),
         "mean": ("mg", "average_gradient"),
     },
-    "Adagrad": {"accumulator": ("accumulator",)},
-    "Adadelta": {
+    Adagrad: {"accumulator": ("accumulator",)},
+    Adadelta: {
         "accumulator": ("accum_grad", "accumulated_grad", "accumulator"),
         "delta_accumulator": ("accum_var", "accumulated_delta_var", "delta_accumulator"),
     },
-    "Adam": {"m": ("m", "momentum"), "v": ("v", "velocity"), "vhat": ("vhat", "velocity_hat")},
-    "Adamax": {"m": ("m", "momentum"), "u": ("v", "u", "norm")},
-    "Nadam": {"m": ("m", "momentum"), "v": ("v", "velocity")},
+    Adam: {"m": ("m", "momentum"), "v": ("v", "velocity"), "vhat": ("vhat", "velocity_hat")},
+    Adamax: {"m": ("m", "momentum"), "u": ("v", "u", "norm")},
+    Nadam: {"m": ("m", "momentum"), "v": ("v", "velocity")},
 }
 """For each optimizer its kinds of slots in the order of files, with their names in files; ours is written first."""
 
@@ -80,7 +80,7 @@ def state_of(optimizer: Optimizer, params: Sequence[Variable]) -> State:
 
 def _kinds(optimizer: Optimizer) -> Mapping[str, tuple[str, ...]]:
     """The kinds of slots of Keras' own optimizers; of a user's class those of its base."""
-    return next((_SLOTS[cls.__name__] for cls in type(optimizer).__mro__ if cls.__name__ in _SLOTS), {})
+    return next((_SLOTS[cls] for cls in type(optimizer).__mro__ if cls in _SLOTS), {})
 
 
 # ---- writing
