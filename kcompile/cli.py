@@ -125,14 +125,15 @@ def add_convert_arguments(convert: argparse.ArgumentParser) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from kcompile import demo
+    from kcompile import demo  # late: for this command only
 
     return demo.run(options.epochs, options.folder, options.threads, options.verbose)
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from kcompile import inspecting
-    from kcompile.common.errors import KCompileError
+    from kcompile import inspecting  # late: for this command only
+    from kcompile.common.errors import KCompileError  # late: it imports NumPy, which help and version do not need
+    from kcompile.converting import sources  # late: for this command only
 
     path, separator, name = options.what.rpartition(":")
     if separator and path.endswith(".py"):
@@ -141,8 +142,6 @@ def _inspect(options: argparse.Namespace) -> int:
         return 0
     if options.what.endswith(".py"):
         raise KCompileError(f"name the function that returns the model: {options.what}:FUNCTION")
-    from kcompile.converting import sources
-
     path = options.what.lower()
     if path.endswith((*sources.MODELS, *sources.CONFIGS)) or options.arch or Path(options.what).is_dir():
         custom_objects = sources.custom_objects_of(options.custom_objects) if options.custom_objects else {}
@@ -165,7 +164,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from kcompile.converting import command
+    from kcompile.converting import command  # late: for this command only
 
     return command.run(options)
 

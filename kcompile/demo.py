@@ -8,15 +8,19 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcompile.common.errors import KCompileError
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
+from kcompile import Input, Model
+from kcompile.callbacks import LearningRateScheduler
+from kcompile.common.errors import KCompileError, check_positive_int
+from kcompile.datasets import digits as data
+from kcompile.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from kcompile.runtime.executable import Executable
+from kcompile.runtime.options import configure
+from kcompile.training.step import StepGraph
 
 Array = NDArray[Any]
 Data = tuple[Array, Array]
@@ -45,8 +49,6 @@ def digits() -> tuple[Data, Data, Data]:
     Images are float32 ``(samples, 8, 8, 1)`` from 0 to 1, labels uint8 ``(samples,)``. What the curves show while the
     network is trained is not what it is judged by.
     """
-    from kcompile.datasets import digits as data
-
     (x_train, y_train), (x_test, y_test) = data.load_data()
     scale = np.float32(1 / 16)
     x, y = x_train[..., None] * scale, y_train
@@ -55,9 +57,6 @@ def digits() -> tuple[Data, Data, Data]:
 
 def build() -> Model:
     """A small convolutional network, compiled."""
-    from kcompile import Input, Model
-    from kcompile.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-
     image = Input((8, 8, 1), name="image")
     x: Any = image
     for filters, pooled in ((32, False), (32, True), (64, True)):
@@ -92,10 +91,6 @@ def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0, 
         OSError: the folder cannot be written.
         ValueError: the number of epochs or threads is out of range.
     """
-    from kcompile.callbacks import LearningRateScheduler
-    from kcompile.common.errors import check_positive_int
-    from kcompile.runtime.options import configure
-
     check_positive_int("demo", "epochs", epochs)
     configure(threads=threads, device="cpu")  # as the process that it is compared with
     root = Path(folder)
@@ -128,9 +123,6 @@ def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0, 
 
 def what_was_won(model: Model, train: Data) -> str:
     """In a sentence: operators and time of a training step, before and after the passes."""
-    from kcompile.runtime.executable import Executable
-    from kcompile.training.step import StepGraph
-
     x, y = train[0][:32], train[1][:32, None].astype(np.float32)
     batch = [np.ascontiguousarray(x), y]
     step = model._step(True, [y], [None])
@@ -154,7 +146,8 @@ def what_was_won(model: Model, train: Data) -> str:
 def compare_inference(model: Model, x: Array, root: Path) -> list[str]:
     """How the exported inference graph differs from ``predict``: nothing if it is right."""
     (name,) = model.input_names
-    np.savez(root / "images.npz", **{name: x})
+    images: dict[str, Any] = {name: x}
+    np.savez(root / "images.npz", **images)
     outputs = run_script("run_model.py", root, "model.onnx", "images.npz", "predictions.npz")
     difference = relative_difference(outputs[model.output_names[0]], model.predict(x))
     what = f"model.onnx in a fresh process (only onnxruntime and numpy), {len(x)} images"

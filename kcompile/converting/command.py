@@ -15,6 +15,7 @@ from kcompile.common.errors import KCompileError
 from kcompile.converting.convert import Conversion, convert_files
 from kcompile.converting.report import FileReport
 from kcompile.converting.sources import custom_objects_of
+from kcompile.passes.onnx.opsets import OPSETS
 
 WIDTH = 30
 
@@ -28,8 +29,6 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         OSError, ValueError: the arguments do not fit; nothing was done.
     """
-    from kcompile.export.inference import OPSETS
-
     sources = [Path(source) for source in options.sources]
     if options.weights and len(sources) > 1:
         raise KCompileError("--weights takes one SRC; convert architectures with weights of their own one by one")

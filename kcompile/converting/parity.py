@@ -14,8 +14,13 @@ import numpy as np
 
 from kcompile.common.errors import KCompileError, listed
 from kcompile.converting.rounding import moved
+from kcompile.engine.inference_graph import predict_graph
 from kcompile.export.samples import free_sizes, random_feeds, with_numbers
+from kcompile.ir import bind_graph
 from kcompile.ir.interpret import interpret
+from kcompile.passes.machinery.flops import work_of_graph
+from kcompile.runtime.session import Session
+from kcompile.runtime.storage import storage_of
 
 if TYPE_CHECKING:
     from kcompile.ir.core import Array, Graph, Variable
@@ -109,10 +114,6 @@ def check_parity(
         NotCheckedError: the model is too large to be interpreted; a ValueError.
         ValueError: no sizes of free axes were found that it takes, or ONNX Runtime refuses the file.
     """
-    from kcompile.engine.inference_graph import predict_graph
-    from kcompile.runtime.session import Session
-    from kcompile.runtime.storage import storage_of
-
     graph = predict_graph(model)
     state = {variable: storage_of(variable).read() for variable in graph.variables()}
     cases = _cases(model, graph, fixed or {}, kind)
@@ -143,8 +144,6 @@ def _outputs(graph: Graph, case: _Case, state: Mapping[Variable, Array]) -> list
 
 def _cases(model: Model, graph: Graph, fixed: Mapping[str, int], kind: str) -> list[_Case]:
     """Sizes that the model takes, with inputs; fewer of them if NumPy takes long."""
-    from kcompile.passes.machinery.flops import work_of_graph
-
     free = [name for name in free_sizes(model) if name not in fixed]
     lengths = [dict.fromkeys(free, size) for size in _lengths(graph, free, fixed)] if free else [{}]
     choices = (
@@ -209,8 +208,6 @@ def _candidates() -> Iterator[int]:
 
 def _refusal(graph: Graph, sizes: Mapping[str, int]) -> str:
     """Why the graph does not take these sizes, or gives nothing for them; empty if it does."""
-    from kcompile.ir import bind_graph
-
     try:
         bound = bind_graph(graph, dict(sizes))
     except ValueError as error:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kcompile.ir.core import Array, Graph, Input, Leaf, Node, Op, Value, Variable
 from kcompile.ir.dims import Dim
-from kcompile.ir.interpret import bind, evaluate, match_sizes
+from kcompile.ir.interpret import evaluate, match_sizes
 from kcompile.ir.ops.arrays.indexing import Gather, GatherElements, GatherNd
 from kcompile.ir.ops.arrays.reduction import ReduceMean, ReduceSum
 from kcompile.ir.ops.arrays.slicing import Concat, Pad, Slice, Split
@@ -28,6 +28,7 @@ from kcompile.ir.ops.shapes.reshaping import Expand, Reshape, Transpose
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad
 from kcompile.ir.ops.spatial.normalization_base import Normalization
 from kcompile.ir.ops.spatial.pooling import AveragePool, MaxPool
+from kcompile.ir.rebuilding import bind
 
 EXACT = (Concat, Expand, Gather, GatherElements, GatherNd, MaxPool, Pad, Reshape, Slice, Split, Transpose)
 """What moves numbers only."""
@@ -86,8 +87,9 @@ def _magnitude(op: Op, operands: list[Array], result: Array) -> Array:
             return np.abs(operands[0]) + np.abs(operands[1])
         found = evaluate(op, *(np.abs(array) for array in operands))[0]
         return np.asarray(found, result.dtype)
+    magnitude = np.abs(result)
     if isinstance(op, OF_ONE):
-        return np.maximum(np.abs(result), 1.0)
-    if isinstance(op, Normalization):
-        return np.maximum(np.abs(result), np.abs(result).max(initial=0.0) / 8)
-    return np.abs(result)
+        magnitude = np.maximum(magnitude, 1.0)
+    elif isinstance(op, Normalization):
+        magnitude = np.maximum(magnitude, magnitude.max(initial=0.0) / 8)
+    return magnitude

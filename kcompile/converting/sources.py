@@ -6,13 +6,17 @@ import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kcompile import models
 from kcompile.common.errors import KCompileError, listed
+from kcompile.common.limits import CONFIG_BYTES, check_size
 from kcompile.common.ways import of_a_command
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
+from kcompile.inspecting import load_model_function
+from kcompile.inspecting.models import run_file
+from kcompile.models.model import Model
+from kcompile.saving import load_model
+from kcompile.saving.text import read_json
 
 CONFIGS = (".json", ".yaml", ".yml")
 MODELS = (".h5", ".hdf5", ".keras")
@@ -54,8 +58,6 @@ def _load(
         OSError: a file cannot be read.
         ValueError: it is not what it should be.
     """
-    from kcompile.saving import load_model
-
     suffix = path.suffix.lower()
     if path.is_dir():
         if (path / "manifest.json").exists():
@@ -76,7 +78,7 @@ def _load(
             raise KCompileError(
                 f"{str(path)!r} is an architecture, and --arch gives another one; give the weights instead"
             )
-        model = architecture(str(path), custom_objects, safe_mode)
+        model: Model = architecture(str(path), custom_objects, safe_mode)
         model.load_weights(weights)
         return model
     if weights is not None:
@@ -89,7 +91,8 @@ def _load(
         return model
     if suffix not in MODELS:
         raise KCompileError(f"{str(path)!r} is none of the kinds {listed([*MODELS, *CONFIGS])}")
-    return load_model(path, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
+    loaded: Model = load_model(path, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
+    return loaded
 
 
 def architecture(place: str, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True) -> Model:
@@ -99,10 +102,6 @@ def architecture(place: str, custom_objects: Mapping[str, Any] | None = None, sa
         OSError: the file cannot be read.
         ValueError: it holds no architecture, or the function gives no model.
     """
-    from kcompile import models
-    from kcompile.inspecting import load_model_function
-    from kcompile.saving.text import read_json
-
     file, separator, function = place.rpartition(":")
     if separator and file.endswith(".py"):
         return load_model_function(file, function)
@@ -128,8 +127,6 @@ def text_of(path: Path) -> str:
         OSError: it cannot be read.
         ValueError: it is too large, or not UTF-8.
     """
-    from kcompile.common.limits import CONFIG_BYTES, check_size
-
     check_size(repr(str(path)), path.stat().st_size, CONFIG_BYTES)
     try:
         return path.read_text(encoding="utf-8")
@@ -144,8 +141,6 @@ def custom_objects_of(path: str) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: it fails.
     """
-    from kcompile.inspecting.models import run_file
-
     module = run_file(path)
     listed_there = getattr(module, "custom_objects", None)
     if isinstance(listed_there, dict):

@@ -19,8 +19,9 @@ from kcompile.export.checked_indices import check_indices
 from kcompile.export.notes import notes
 from kcompile.export.quantization import Int8Report, quantized
 from kcompile.export.sizes import Dims, sizes_of
+from kcompile.ir.rebuilding import bind_graph
 from kcompile.ir.target import Target
-from kcompile.passes.algebra.specialize import bind_graph, freeze
+from kcompile.passes.algebra.specialize import freeze
 from kcompile.passes.fusion.half import half
 from kcompile.passes.onnx.emit import Emitted, emit
 from kcompile.passes.onnx.opsets import OPSETS

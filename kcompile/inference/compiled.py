@@ -139,8 +139,8 @@ class CompiledModel:
         arrays = [np.asarray(x) for x in inputs]
         samples = {name: array.shape[:1] for name, array in zip(names, arrays, strict=True)}
         if () in samples.values() or len(set(samples.values())) > 1:  # a single sample would be broadcast
-            given = ", ".join(f"{name!r} has shape {array.shape}" for name, array in zip(names, arrays, strict=True))
-            raise DataError(f"inputs need as many samples each, on their first axis; {given}")
+            shapes = ", ".join(f"{name!r} has shape {array.shape}" for name, array in zip(names, arrays, strict=True))
+            raise DataError(f"inputs need as many samples each, on their first axis; {shapes}")
         return arrays
 
     def _arranged(self, outputs: list[Array]) -> Any:

@@ -10,15 +10,23 @@ import types
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, listed
+from kcompile.engine.inference_graph import graph_name, predict_graph, require_built
 from kcompile.inspecting.tables import section, table
-
-if TYPE_CHECKING:
-    from kcompile.ir import Graph
-    from kcompile.models.model import Model
-    from kcompile.passes.machinery.report import Report
+from kcompile.ir import Graph
+from kcompile.ir.core import Constant, Leaf
+from kcompile.ir.text import print_graph
+from kcompile.models.model import Model
+from kcompile.passes import pipelines
+from kcompile.passes.algebra.specialize import freeze
+from kcompile.passes.machinery.flops import work_of_graph
+from kcompile.passes.machinery.report import Report
+from kcompile.passes.pipelines import INFERENCE, TRAINING, run_pipeline
+from kcompile.runtime.storage import storage_of
+from kcompile.training import custom_steps
+from kcompile.training.step import StepGraph
 
 
 def load_model_function(path: str, name: str) -> Model:
@@ -30,8 +38,6 @@ def load_model_function(path: str, name: str) -> Model:
         OSError: the file cannot be read.
         ValueError: the file or the function fails, has no such name, or gives no model.
     """
-    from kcompile.models.model import Model
-
     module = run_file(path)
     if not hasattr(module, name):
         hint = did_you_mean(name, vars(module))
@@ -87,10 +93,6 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
     Raises:
         ValueError: the model is not built or not compiled, or there is no such pass.
     """
-    from kcompile.engine.inference_graph import require_built
-    from kcompile.ir.text import print_graph
-    from kcompile.passes.machinery.report import Report
-
     require_built(model)
     if training:
         model._require_compiled("inspecting its training step")
@@ -118,21 +120,12 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
 
 
 def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
-    from kcompile.engine.inference_graph import graph_name, predict_graph
-    from kcompile.passes.algebra.specialize import freeze
-    from kcompile.passes.pipelines import INFERENCE, run_pipeline
-    from kcompile.runtime.storage import storage_of
-
     graph = predict_graph(model, graph_name(model.name))
     frozen = freeze(graph, {v: storage_of(v).read() for v in graph.variables() if v not in graph.updates})
     return graph, run_pipeline(frozen, INFERENCE, report=report)
 
 
 def _training(model: Model, report: Report) -> tuple[Graph, Graph]:
-    from kcompile.passes.pipelines import TRAINING, run_pipeline
-    from kcompile.training import custom_steps
-    from kcompile.training.step import StepGraph
-
     if custom_steps.own_steps(model):
         own = custom_steps.known_step(model, True)
         return own.plain(), run_pipeline(own._graph(own._outputs(), report), TRAINING, report=report)
@@ -145,8 +138,6 @@ def _training(model: Model, report: Report) -> tuple[Graph, Graph]:
 @contextlib.contextmanager
 def _dumping(passes: str | None, training: bool) -> Iterator[None]:
     """Inside, pipelines print the IR after these passes."""
-    from kcompile.passes import pipelines
-
     if passes is None:
         yield
         return
@@ -183,8 +174,6 @@ def _operators(before: Graph, after: Graph) -> str:
 
 def count_operators(graph: Graph) -> Counter[str]:
     """How often each operator occurs, in regions too; inputs, variables and constants are none."""
-    from kcompile.ir.core import Constant, Leaf
-
     found: Counter[str] = Counter()
     for node in graph.nodes():
         if not isinstance(node.op, (Leaf, Constant)):
@@ -195,8 +184,6 @@ def count_operators(graph: Graph) -> Counter[str]:
 
 
 def _work(before: Graph, after: Graph) -> str:
-    from kcompile.passes.machinery.flops import work_of_graph
-
     work = [work_of_graph(before), work_of_graph(after)]
     return table(
         [

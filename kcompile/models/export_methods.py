@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common.arguments import arguments_of
 from kcompile.common.errors import check_no_extra_arguments
 from kcompile.common.tracebacks import short_traceback
+from kcompile.engine.network import Network
 
 if TYPE_CHECKING:
     from kcompile.export import ExportReport, TrainingReport
 
 
-class ExportMethods:
-    """``export``, ``to_onnx``, ``export_training`` and ``load_state`` of :class:`~kcompile.models.model.Model`."""
+class ExportMethods(Network):
+    """``export``, ``to_onnx``, ``export_training`` and ``load_state``."""
 
     @short_traceback
     def export(self, path: Any, **options: Any) -> ExportReport:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common.arguments import arguments_of
 from kcompile.common.errors import check_no_extra_arguments
 from kcompile.common.tracebacks import short_traceback
+from kcompile.models.loop_methods import LoopMethods
 from kcompile.objects.dialects.keras1_names import IN_SAMPLES
 from kcompile.objects.legacy_arguments import by_old_names
 
@@ -15,12 +16,8 @@ if TYPE_CHECKING:
     from kcompile.callbacks import History
 
 
-class GeneratorMethods:
-    """``fit_generator`` and its kin; a part of :class:`~kcompile.models.model.Model`."""
-
-    fit: Any
-    evaluate: Any
-    predict: Any
+class GeneratorMethods(LoopMethods):
+    """``fit_generator`` and its kin."""
 
     @short_traceback
     def fit_generator(self, generator: Any, steps_per_epoch: int | None = None, epochs: int = 1, verbose: int = 1,

@@ -24,7 +24,6 @@ from kcompile.engine.index_limits import index_limits
 from kcompile.engine.network import Network
 from kcompile.models.export_methods import ExportMethods
 from kcompile.models.generator_methods import GeneratorMethods
-from kcompile.models.loop_methods import LoopMethods
 from kcompile.models.saving_methods import SavingMethods
 from kcompile.models.step_methods import StepMethods
 from kcompile.symbolic.tensor import Array, Tensor
@@ -41,9 +40,7 @@ if TYPE_CHECKING:
     from kcompile.callbacks import History
 
 
-class Model(
-    StepMethods, SavingMethods, ExportMethods, LoopMethods, GeneratorMethods, ExecutionOptions, LossWeighting, Network
-):
+class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, ExecutionOptions, LossWeighting, Network):
     """A network that can be trained.
 
     ``Model(inputs, outputs)`` groups the layers between tensors; a subclass that defines ``call`` builds its graph

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ from kcompile.common.nest import flatten
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
+from kcompile.engine.network_config import sequential_config, sequential_from_config
 from kcompile.models.model import Model
+from kcompile.objects.configs import reading
 from kcompile.objects.refused_hooks import refuse_ignored_call
 from kcompile.objects.registry import is_ours
 from kcompile.symbolic.tensor import Array, Tensor
@@ -28,6 +31,8 @@ class Sequential(Model):
     """
 
     _one_input = True
+    _start: Tensor | None = None  # the input
+    _end: Tensor | None = None  # the output of the last layer, once the input is known
 
     @short_traceback
     def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None, **kwargs: Any) -> None:
@@ -87,10 +92,10 @@ class Sequential(Model):
         if shape is not None:
             self._start = Input(batch_shape=shape, dtype=_first_dtype(layer), name=f"{layer.name}_input")
             self._end = self._start
-        if getattr(self, "_end", None) is not None:
+        if self._end is not None:
             self._end = _applied(layer, self._end)  # before anything changes: an error leaves the model as it was
         self._stack.append(layer)
-        if getattr(self, "_end", None) is not None:
+        if self._end is not None:
             self._refresh()
 
     def pop(self) -> None:
@@ -103,7 +108,7 @@ class Sequential(Model):
             raise DataTypeError(f"model {self.name!r} has no layers to remove")
         layer = self._stack.pop()
         node = None
-        if getattr(self, "_end", None) is not None:
+        if self._end is not None and self._end.keras_history is not None:
             nodes, index = layer._inbound_nodes, self._end.keras_history[1]
             node = nodes.pop() if index == len(nodes) - 1 else nodes[index]
         if not self.layers:
@@ -150,8 +155,6 @@ class Sequential(Model):
 
     def predict_proba(self, x: Any, batch_size: int = 32, verbose: int = 0) -> Array:
         """:meth:`predict`, with a warning if the outputs are no probabilities."""
-        import warnings
-
         p: Array = self.predict(x, batch_size=batch_size, verbose=verbose)
         if p.size and (p.min() < 0 or p.max() > 1):
             warnings.warn(
@@ -162,8 +165,6 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         """The layers in Keras 2's form."""
-        from kcompile.engine.network_config import sequential_config
-
         return sequential_config(self)
 
     @classmethod
@@ -172,9 +173,6 @@ class Sequential(Model):
 
         A subclass with a ``get_config`` of its own gets that back as arguments.
         """
-        from kcompile.engine.network_config import sequential_from_config
-        from kcompile.objects.configs import reading
-
         with reading("the configuration does not describe a model"):
             if not is_ours(cls) and isinstance(config, dict) and "layers" not in config:
                 return cls(**config)

@@ -12,6 +12,7 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.network import Network
 from kcompile.saving.hdf5.files import MAGIC, check_regular
 from kcompile.saving.targets import check_group, check_open, write_file
+from kcompile.saving.training_config import training_config
 
 _KINDS: dict[bytes, str] = {
     b"": "an empty file",
@@ -67,7 +68,8 @@ def save_model(
         _check_ending(filepath, "save")
     kind = _format(filepath, save_format)
     if kind != "h5":
-        from kcompile.saving.archive.archives import TF_KERAS, archive_bytes
+        from kcompile.saving.archive.archives import archive_bytes
+        from kcompile.saving.archive.configs import TF_KERAS
 
         data = archive_bytes(model, include_optimizer, TF_KERAS if kind == "tf_keras" else None)
     else:
@@ -82,7 +84,6 @@ def check_saving(model: Network, filepath: Any) -> None:
         ValueError, NotImplementedError: as :func:`save_model`.
     """
     from kcompile.saving.hdf5.models import model_config
-    from kcompile.saving.training_config import training_config
 
     _check_ending(filepath, "save")
     if _format(filepath, None) == "h5":

@@ -22,7 +22,7 @@ _HEADER_BYTES = 10_000
 
 def npz_bytes(model: Network) -> bytes:
     """All weights of ``model`` in the order of ``get_weights``; equal names are told apart by a number."""
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Any] = {}
     for weight in model.weights:
         name, number = weight.label, 0
         while name in arrays:

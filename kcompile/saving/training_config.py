@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kcompile import losses, metrics, optimizers
 from kcompile.common.errors import KCompileError, UnknownNameError, did_you_mean, shown, warn
 from kcompile.common.limits import DamagedFileError, UnsafeFileError
 from kcompile.engine.network import Network
 from kcompile.losses import LossFunctionWrapper
 from kcompile.metrics import MeanMetricWrapper
-from kcompile.objects.configs import sentences
+from kcompile.metrics.chosen import is_word
+from kcompile.objects import registry as known
+from kcompile.objects.configs import read, sentences
 from kcompile.objects.custom import CustomObjectScope, get_registered_name, in_force
 from kcompile.objects.dialects.keras3_names import LOSSES
 from kcompile.objects.dialects.optimizers import for_all, from_all
+from kcompile.objects.dialects.reader import Generation, generation_of, unknown_names
 from kcompile.objects.plain import plain
 from kcompile.optimizers import Nadam
 from kcompile.saving.metric_words import as_understood, chosen_by_shape
@@ -167,10 +171,6 @@ def compile_arguments(
     Raises:
         ValueError: an unknown optimizer, loss or metric, or an option of the optimizer that ours does not have.
     """
-    from kcompile import losses, metrics, optimizers
-    from kcompile.objects.configs import read
-    from kcompile.objects.dialects.reader import Generation, generation_of
-
     if not isinstance(config, Mapping):
         raise DamagedFileError(f"the training configuration must be a dictionary, got {shown(config)}")
 
@@ -240,11 +240,6 @@ def _known_name(name: str, kind: str) -> str:
     Raises:
         UnknownNameError: it does not stand for anything, with what to do for a function of the user's own.
     """
-    from kcompile import losses, metrics
-    from kcompile.metrics.chosen import is_word
-    from kcompile.objects import registry as known
-    from kcompile.objects.dialects.reader import unknown_names
-
     if name in in_force() or (kind == "metric" and is_word(name)):
         return name
     try:
@@ -279,8 +274,6 @@ def _without_output_names(metrics: Any, output_names: Sequence[str]) -> None:
 
 def _made(item: Any, deserialize: Callable[[Any], Any]) -> Any:
     """The object of a configuration."""
-    from kcompile import losses, metrics
-
     options = item.get("config") if isinstance(item, Mapping) else None
     wrapper = {"MeanMetricWrapper": metrics.MeanMetricWrapper, "LossFunctionWrapper": losses.LossFunctionWrapper}
     if isinstance(options, Mapping) and "fn" in options and item["class_name"] in wrapper:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -59,18 +59,23 @@ def parse(text: str | None, where: str) -> dict[str, Any]:
         state = json.loads(text)
     except (ValueError, RecursionError):
         raise DamagedFileError(f"{where} is damaged: it is not JSON") from None
-    good = isinstance(state, dict) and all(_is_count(state.get(key, 0)) for key in ("random_steps", "step_seed"))
-    seeds = state.get("seeds", {}) if good else None
-    good = good and isinstance(seeds, dict)
-    good = good and all(isinstance(s, list) and all(_is_count(x) and x < 2**31 for x in s) for s in seeds.values())
-    shuffling = state.get("shuffling", [0, 0]) if good else None
-    good = good and isinstance(shuffling, list) and len(shuffling) == 2 and all(_is_count(x) for x in shuffling)
-    for key in ("frozen_models", "training_inside"):
-        paths = state.get(key, []) if good else None
-        good = good and isinstance(paths, list) and all(isinstance(path, str) for path in paths)
-    if not good:
+    if not _is_state(state):
         raise DamagedFileError(f"{where} is damaged: it does not hold the state of a model")
     return state
+
+
+def _is_state(found: Any) -> TypeGuard[dict[str, Any]]:
+    if not isinstance(found, dict) or not all(_is_count(found.get(key, 0)) for key in ("random_steps", "step_seed")):
+        return False
+    seeds, shuffling = found.get("seeds", {}), found.get("shuffling", [0, 0])
+    return (
+        isinstance(seeds, dict)
+        and all(isinstance(s, list) and all(_is_count(x) and x < 2**31 for x in s) for s in seeds.values())
+        and isinstance(shuffling, list)
+        and len(shuffling) == 2
+        and all(_is_count(x) for x in shuffling)
+        and all(_is_list_of_paths(found.get(key, [])) for key in ("frozen_models", "training_inside"))
+    )
 
 
 def convention_in(state: Mapping[str, Any], config: Any, keras_version: str | None) -> Convention | None:
@@ -80,8 +85,12 @@ def convention_in(state: Mapping[str, Any], config: Any, keras_version: str | No
     return Convention(sums_activity=True, frees_frozen=True) if state.get("version") == 1 else None
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
+
+
+def _is_list_of_paths(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(path, str) for path in value)
 
 
 def restore(model: Network, state: Mapping[str, Any]) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from kcompile.common.errors import KCompileError, listed, warn
 from kcompile.common.limits import WEIGHTS_OF_A_LAYER, DamagedFileError
 from kcompile.engine.input_layer import InputLayer
@@ -85,7 +87,7 @@ def _children(layer: Layer, config: Any, layout: Layout, seen: set[int]) -> Iter
     """The layers inside a layer: their place in the file, and their configuration if the file has one."""
     inner = config.get("config") if isinstance(config, Mapping) else None
     backwards = layout is Layout.TF_KERAS
-    attributes = {k: v for k, v in vars(layer).items() if k not in internal_names(type(layer))}
+    attributes = {k: v for k, v in vars(layer).items() if k not in internal_names(type(layer))}  # type: ignore[arg-type]  # mypy#11470
     if isinstance(layer, Network) and layer._functional and not layer._subclassed and not backwards:
         yield from _contained("layers", *_in_order_of_file(layer, inner), layout, seen)
     elif isinstance(layer, Network) and layout is not Layout.ATTRIBUTES:
@@ -193,8 +195,6 @@ def write_weights(group: Any, model: Network, states: bool = True, layout: Layou
         write_arrays(place, arrays)
         if getattr(part.layer, "_seeds", None) is not None and part.path:
             # Keras 3 expects the state of the layer's random numbers; ours are kept elsewhere.
-            import numpy as np
-
             seeds = np.array([part.layer._seeds.first, 0], "uint32")
             write_arrays(group.create_group(f"{part.path}/seed_generator/vars"), [seeds])
 

@@ -257,7 +257,7 @@ class StoredArray:
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return int(math.prod(self.shape) * self.dtype.itemsize)
 
     def read(self) -> Array:
         """The values, in this machine's byte order.

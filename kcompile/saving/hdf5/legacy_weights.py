@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.errors import KCompileError
+from kcompile.common.window_sizes import convert_kernel
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.layers import (
@@ -193,8 +194,6 @@ def _recurrent_convolution(layer: Any, arrays: Arrays, origin: Origin) -> Arrays
 
 
 def _mirrored(kernel: Array, origin: Origin) -> Array:
-    from kcompile.common.window_sizes import convert_kernel
-
     mirrored: Array = convert_kernel(kernel) if origin.mirrors_kernels else kernel
     return mirrored
 

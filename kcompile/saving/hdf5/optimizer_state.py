@@ -66,8 +66,8 @@ class State:
 def state_of(optimizer: Optimizer, params: Sequence[Variable]) -> State:
     """All state of ``optimizer`` for these weights, which is made if it does not exist yet."""
     rule = optimizer.prepare([])
-    for param in params:
-        rule(param, param)  # any tensor of its shape: only the slots are wanted
+    for weight in params:
+        rule(weight, weight)  # any tensor of its shape: only the slots are wanted
     scalars = {name: v for (name, param), v in optimizer._slots.items() if param is None}
     found: dict[str, dict[Variable, Variable]] = {}
     for (name, param), variable in optimizer._slots.items():
@@ -278,7 +278,7 @@ class _Parts:
             return _number(self.scalars[name])
         steps = 0 if self.iterations is None else int(_number(self.iterations))
         if name == "m_schedule" and hasattr(self.optimizer, "schedule_decay"):
-            return np.float32(_momentum_schedule(self.optimizer, steps))
+            return np.asarray(_momentum_schedule(self.optimizer, steps), np.float32)
         raise KCompileError(f"{self.file}: {name} of {type(self.optimizer).__name__} is missing")
 
 
@@ -299,7 +299,7 @@ def _momentum_schedule(optimizer: Any, steps: int) -> float:
     for step in range(1, steps + 1):
         lacking = 0.5 * 0.96 ** (step * optimizer.schedule_decay)
         if lacking < 2**-54:  # files can tell any number of steps
-            return product * optimizer.beta_1 ** (steps - step + 1)
+            return float(product * optimizer.beta_1 ** (steps - step + 1))
         product *= optimizer.beta_1 * (1 - lacking)
         if product == 0:
             break

@@ -217,8 +217,10 @@ def _in_order(model: Network, stored: dict[str, _Stored], group: StoredGroup) ->
 def _flattened(model: Network) -> list[Layer]:
     found: list[Layer] = []
     for layer in model.layers:
-        is_stack = isinstance(layer, Network) and layer.stack_of_layers is not None
-        found += _flattened(layer) if is_stack else [layer]
+        if isinstance(layer, Network) and layer.stack_of_layers is not None:
+            found += _flattened(layer)
+        else:
+            found.append(layer)
     return found
 
 
