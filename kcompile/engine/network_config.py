@@ -250,7 +250,7 @@ ADDED = "kcompile_added"
 """Under what a Sequential model tells the layers beside its stack; other readers skip it."""
 
 
-def added_to(model: Sequential) -> list[Layer]:
+def added_to(model: Network) -> list[Layer]:
     """The layers beside the stack, which lead to added losses and metrics."""
     if not model._added:
         return []

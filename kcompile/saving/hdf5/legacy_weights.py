@@ -137,7 +137,8 @@ def _of_model(model: Network, arrays: Arrays, origin: Origin) -> Arrays:
 def _stored_count(layer: Layer, kind: str, origin: Origin, gates_apart: bool) -> int:
     """How many of a layer's weights the file has."""
     count = len(getattr(layer, f"{kind}_weights"))
-    gates = {LSTM: 4, GRU: 3}.get(_kind(layer), 1)
+    several: dict[type, int] = {LSTM: 4, GRU: 3}
+    gates = several.get(_kind(layer), 1)
     return count * gates if gates_apart and count == 3 else count
 
 
