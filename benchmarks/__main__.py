@@ -1,4 +1,4 @@
-"""`python -m benchmarks fit|predict|grid|busy|compile|import|files`: measure kcompile and its peers side by side."""
+"""`python -m benchmarks fit|predict|grid|busy|threads|compile|import|files`: kcompile and its peers side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import busy, files, grid, models, peers, report, shapes
+from benchmarks import busy, files, grid, models, peers, report, shapes, threads
 from benchmarks.driver import PeerError, measure, progress, started
 from benchmarks.peers import Peer
 from benchmarks.report import Result, number
@@ -93,6 +93,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="VARIABLE=VALUE",
         help="one more setting: environment variables, with spaces between them (may be given again)",
     )
+    paired = commands.add_parser("threads", help="two models that train in two threads, and one after the other")
+    choice = f"default: {' '.join(threads.NAMES)}"
+    paired.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
+    paired.add_argument("--rounds", type=positive, default=5, help="turns (default: 5)")
+    paired.add_argument("--seconds", type=float, default=3, help="length of one turn (default: 3)")
+    paired.add_argument("--timeout", type=float, default=300, help="seconds to wait for an answer (default: 300)")
+    paired.add_argument("--json", metavar="FILE", help="write all raw numbers here as well")
     build = commands.add_parser("compile", parents=[shared], help="time from nothing to the first step")
     choice = f"default: {' '.join(DEPTHS)}"
     build.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
@@ -167,6 +174,8 @@ def machine(arguments: argparse.Namespace) -> str:
         name = found[0] if found else name
     if arguments.command == "busy":
         place = f"{os.cpu_count()} processors, {arguments.processes} busy processes"
+    elif arguments.command == "threads":
+        place = f"{os.cpu_count()} processors, one thread for each model"
     else:
         place = "pinned to " + ("1 core" if arguments.threads == 1 else f"{arguments.threads} cores")
     return f"{name}, {platform.system()}, {place}, {arguments.rounds} rounds"
@@ -245,6 +254,12 @@ def run_busy(arguments: argparse.Namespace) -> list[busy.Times]:
     return times
 
 
+def run_threads(arguments: argparse.Namespace) -> list[threads.Times]:
+    """Measure pairs of models in threads."""
+    limits = {"rounds": arguments.rounds, "seconds": arguments.seconds, "timeout": arguments.timeout}
+    return [threads.measure(model, **limits) for model in arguments.models or threads.NAMES]
+
+
 def render(command: str, results: list[Result]) -> str:
     """The tables of a command."""
     match command:
@@ -274,6 +289,9 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.command == "busy":
             times = run_busy(arguments)
             printed, raw = busy.table(times), [asdict(one) for one in times]
+        elif arguments.command == "threads":
+            pairs = run_threads(arguments)
+            printed, raw = threads.table(pairs), [asdict(one) for one in pairs]
         elif arguments.command == "files":
             peers.cores(arguments.threads)
             compared = files.run(arguments, peers.parse(arguments.peers, "files"))

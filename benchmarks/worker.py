@@ -53,6 +53,10 @@ def make_task(request: dict[str, Any]) -> Task:
         from benchmarks import pytorch
 
         return pytorch.Training(model, threads)
+    if request["task"] == "threads":
+        from benchmarks import threads as pairs
+
+        return pairs.TwoModels(model, import_module(KINDS[name].module))
     from benchmarks import training
 
     if request["task"] == "short fit":

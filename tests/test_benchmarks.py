@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import busy, grid, models, peers, report, shapes
+from benchmarks import busy, grid, models, peers, report, shapes, threads
 from benchmarks.__main__ import main, parser
 from benchmarks.driver import PeerError, started
 from benchmarks.grid_kcompile import Program
@@ -215,6 +215,20 @@ def test_busy_processes_end_with_the_measurement(task, figures, tmp_path, capsys
     ]  # fmt: skip
     assert all(list(one["rounds"]) == figures for one in results)
     assert f"| {busy.ALONE}" in capsys.readouterr().out
+
+
+def test_two_threads_are_compared_with_one(tmp_path, capsys):
+    file = tmp_path / "raw.json"
+    assert main(["threads", "mlp_small", "--rounds", "2", "--seconds", "0", "--json", str(file)]) == 0
+    (times,) = json.loads(file.read_text())["results"]
+    assert list(times["rounds"]) == [name for way in threads.WAYS for name in (way, f"{way}, processor")]
+    assert all(len(found) == 2 and min(found) > 0 for found in times["rounds"].values())
+    assert "| mlp_small" in capsys.readouterr().out
+
+
+def test_ratios_of_threads_are_those_within_rounds():
+    times = threads.Times("mlp", {"one after the other": [4.0, 8.0, 3.0], "two threads": [2.0, 6.0, 1.0]})
+    assert times.ratio("two threads", "one after the other") == 0.5
 
 
 def test_needed_distributions_are_followed():
