@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile import backend
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.monitor import Monitor
 from kcompile.common.errors import DataError, DataTypeError, check_int, check_number, raise_unknown_argument, warn
@@ -27,8 +28,6 @@ def get_learning_rate(model: Any) -> float:
         raise DataError(f"The optimizer {type(optimizer).__name__} has no attribute 'lr' to read or set.")
     if isinstance(rate, (int, float, np.number, np.ndarray)):
         return float(rate)
-    from kcompile import backend  # late: callbacks can be used without a model
-
     return float(backend.get_value(rate))
 
 
@@ -38,8 +37,6 @@ def set_learning_rate(model: Any, value: float) -> None:
     if rate is None or isinstance(rate, (int, float, np.number, np.ndarray)):
         model.optimizer.lr = value
         return
-    from kcompile import backend
-
     backend.set_value(rate, value)
 
 

@@ -45,8 +45,8 @@ class RemoteMonitor(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         import urllib.error  # late: 35 ms that few programs need
-        import urllib.parse
-        import urllib.request
+        import urllib.parse  # late: as that
+        import urllib.request  # late: as that
 
         message = {"epoch": epoch, **{name: _plain(value) for name, value in (logs or {}).items()}}
         text = json.dumps(message)

@@ -253,7 +253,7 @@ def check_shape(owner: str, argument: str, value: Any) -> tuple[int | None, ...]
 
 def check_dtype(owner: str, value: Any) -> str | None:
     """Return the name of an element type, or None for None."""
-    from kcompile.ir.types import SHORT_NAMES
+    from kcompile.ir.types import SHORT_NAMES  # late: with it comes all of ir, which data sets and doors do not need
 
     if value is None:
         return None

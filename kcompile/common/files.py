@@ -114,7 +114,7 @@ def _remove_leftovers(folder: Path, prefix: str) -> None:
 def _lock(file: Any) -> bool:
     """Whether the file could be locked, until it is closed; never where the system has no such locks."""
     try:
-        import fcntl
+        import fcntl  # late: not every system has it
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (ImportError, OSError):

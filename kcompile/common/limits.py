@@ -6,6 +6,8 @@ memory is allocated for it. Loaders take them as arguments where a user may have
 
 from __future__ import annotations
 
+import os
+
 from kcompile.common.errors import KCompileError
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
@@ -118,8 +120,6 @@ def free_memory() -> int:
     except (OSError, ValueError, IndexError):
         pass
     try:
-        import os
-
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return 2**62

@@ -204,7 +204,7 @@ def _digest(path: Path) -> str:
 def _locked(root: Path) -> Iterator[None]:
     """Inside, no other process writes a set here; never where the system has no such locks."""
     try:
-        import fcntl
+        import fcntl  # late: not every system has it
 
         descriptor = os.open(root, os.O_RDONLY)
     except (ImportError, OSError):
