@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile import constraints, initializers, regularizers
 from kcompile.backend.activations import prelu
 from kcompile.common.errors import ShapeError, check_int, check_number
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
+from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 
@@ -49,7 +49,7 @@ class LeakyReLU(_Elementwise):
         return {**super().get_config(), "alpha": self.alpha}
 
 
-class PReLU(_Elementwise):
+class PReLU(WeightOptions, _Elementwise):
     """``x`` above 0, ``alpha * x`` below, where ``alpha`` is learned; He et al. (2015).
 
     Args:
@@ -71,9 +71,7 @@ class PReLU(_Elementwise):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
+        self._set_weight_options("alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
         axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes
         self.shared_axes = None if axes is None else [check_int("PReLU", "shared_axes", axis) for axis in axes]
 
@@ -86,13 +84,7 @@ class PReLU(_Elementwise):
                 f"{rank - 1} of the input shape {input_shape}"
             )
         shape = tuple(1 if axis in shared else size for axis, size in enumerate(input_shape) if axis > 0)
-        self.alpha = self.add_weight(
-            "alpha",
-            shape,
-            initializer=self.alpha_initializer,
-            regularizer=self.alpha_regularizer,
-            constraint=self.alpha_constraint,
-        )
+        self.alpha = self._add_weight_of("alpha", shape)
         self.input_spec = InputSpec(
             ndim=rank, axes={axis: input_shape[axis] for axis in range(1, rank) if axis not in shared}
         )
@@ -102,13 +94,7 @@ class PReLU(_Elementwise):
         return prelu(inputs, self.alpha)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "alpha_initializer": initializers.serialize(self.alpha_initializer),
-            "alpha_regularizer": regularizers.serialize(self.alpha_regularizer),
-            "alpha_constraint": constraints.serialize(self.alpha_constraint),
-            "shared_axes": self.shared_axes,
-        }
+        return {**super().get_config(), **self._weight_config("alpha"), "shared_axes": self.shared_axes}
 
 
 class ELU(_Elementwise):

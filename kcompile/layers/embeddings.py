@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile import constraints, initializers, ir, regularizers
+from kcompile import ir, regularizers
 from kcompile.common.errors import ShapeError, check_flag, check_positive_int
-from kcompile.engine.layer import Layer
 from kcompile.ir.ops.arrays.indexing import as_indices, from_front, gather, is_checked_outside
+from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Shape = tuple[int | None, ...]
 
 
-class Embedding(Layer):
+class Embedding(WeightOptions):
     """The rows of a table at the given indices: ``(batch, ...)`` of integers to ``(batch, ..., output_dim)``.
 
     Args:
@@ -53,24 +53,16 @@ class Embedding(Layer):
         super().__init__(**kwargs)
         self.input_dim = check_positive_int("Embedding", "input_dim", input_dim)
         self.output_dim = check_positive_int("Embedding", "output_dim", output_dim)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self._set_weight_options("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.mask_zero = check_flag("Embedding", "mask_zero", mask_zero)
         self.supports_masking = self.mask_zero
         self.input_length = input_length
         self.index_limit = self.input_dim
 
     def build(self, input_shape: Shape) -> None:
-        self.embeddings = self.add_weight(
-            "embeddings",
-            (self.input_dim, self.output_dim),
-            initializer=self.embeddings_initializer,
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-            dtype=self.dtype if self.dtype.startswith("float") else K.floatx(),  # else it is that of the indices
-        )
+        dtype = self.dtype if self.dtype.startswith("float") else K.floatx()  # else it is that of the indices
+        self.embeddings = self._add_weight_of("embeddings", (self.input_dim, self.output_dim), dtype=dtype)
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -111,10 +103,7 @@ class Embedding(Layer):
             **super().get_config(),
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
-            "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
-            "embeddings_regularizer": regularizers.serialize(self.embeddings_regularizer),
-            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
-            "embeddings_constraint": constraints.serialize(self.embeddings_constraint),
+            **self._weight_config("embeddings", activity_regularizer=True),
             "mask_zero": self.mask_zero,
             "input_length": self.input_length,
         }

@@ -104,9 +104,7 @@ class Conv(WeightedSpatialLayer):
                 f"{tuple(input_shape)}"
             )
         self._check_input(input_shape)
-        self.kernel = self._add_weight_of(
-            "kernel", "kernel", (*self.kernel_size, channels // self.groups, self.filters)
-        )
+        self.kernel = self._add_weight_of("kernel", (*self.kernel_size, channels // self.groups, self.filters))
         self._finish_build(channels, self.filters)
 
     def _check_input(self, input_shape: Sequence[int | None]) -> None:
@@ -114,7 +112,7 @@ class Conv(WeightedSpatialLayer):
             self._check_windows(input_shape, self.kernel_size, self.dilation_rate)
 
     def _finish_build(self, channels: int, filters: int) -> None:
-        self.bias = self._add_weight_of("bias", "bias", (filters,)) if self.use_bias else None
+        self.bias = self._add_weight_of("bias", (filters,)) if self.use_bias else None
         self.input_spec = InputSpec(ndim=self.rank + 2, axes={self._channel_axis: channels})
         self.built = True
 

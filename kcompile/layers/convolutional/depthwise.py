@@ -28,7 +28,7 @@ class _Depthwise(Conv):
         channels = self._known_channels(input_shape)
         self._check_input(input_shape)
         shape = (*self.kernel_size, channels, self.depth_multiplier)
-        self.depthwise_kernel = self._add_weight_of("depthwise", "depthwise_kernel", shape)
+        self.depthwise_kernel = self._add_weight_of("depthwise", shape, "depthwise_kernel")
         return channels
 
     def get_config(self) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class _SeparableConv(_Depthwise):
     def build(self, input_shape: Any) -> None:
         channels = self._build_depthwise(input_shape)
         shape = (*(1,) * self.rank, channels * self.depth_multiplier, self.filters)
-        self.pointwise_kernel = self._add_weight_of("pointwise", "pointwise_kernel", shape)
+        self.pointwise_kernel = self._add_weight_of("pointwise", shape, "pointwise_kernel")
         self._finish_build(channels, self.filters)
 
     def call(self, inputs: Any) -> Any:

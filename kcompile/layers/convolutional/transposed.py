@@ -72,7 +72,7 @@ class _Transposed(Conv):
 
     def build(self, input_shape: Any) -> None:
         channels = self._known_channels(input_shape)
-        self.kernel = self._add_weight_of("kernel", "kernel", (*self.kernel_size, self.filters, channels))
+        self.kernel = self._add_weight_of("kernel", (*self.kernel_size, self.filters, channels))
         self._finish_build(channels, self.filters)
 
     def _check_input(self, input_shape: Sequence[int | None]) -> None:

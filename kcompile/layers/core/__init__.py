@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile import activations, constraints, initializers, regularizers
+from kcompile import activations, regularizers
 from kcompile import backend as K
 from kcompile.common.errors import ShapeError, check_flag, check_number, check_positive_int
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
+from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.layers.core.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from kcompile.layers.core.lambda_layer import Lambda
 from kcompile.layers.core.reshaping import Flatten, Permute, RepeatVector, Reshape
@@ -18,7 +19,7 @@ from kcompile.symbolic.tensor import Tensor
 Shape = tuple[int | None, ...]
 
 
-class Dense(Layer):
+class Dense(WeightOptions):
     """``activation(x @ kernel + bias)`` over the last axis.
 
     Shapes: ``(batch, ..., features)`` to ``(batch, ..., units)``; the kernel is ``(features, units)``.
@@ -57,13 +58,9 @@ class Dense(Layer):
         self.units = check_positive_int("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = check_flag("Dense", "use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self._set_weight_options("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._set_weight_options("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
 
@@ -74,22 +71,8 @@ class Dense(Layer):
                 f"layer {self.name!r} (Dense) needs to know the size of the last axis of its input, "
                 f"got {input_shape}; give it in Input(shape=...)"
             )
-        self.kernel = self.add_weight(
-            "kernel",
-            (features, self.units),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                "bias",
-                (self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        self.kernel = self._add_weight_of("kernel", (features, self.units))
+        self.bias = self._add_weight_of("bias", (self.units,)) if self.use_bias else None
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
         self.built = True
 
@@ -108,13 +91,7 @@ class Dense(Layer):
             "units": self.units,
             "activation": activations.serialize(self.activation),
             "use_bias": self.use_bias,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
-            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
-            "kernel_constraint": constraints.serialize(self.kernel_constraint),
-            "bias_constraint": constraints.serialize(self.bias_constraint),
+            **self._weight_config("kernel", "bias", activity_regularizer=True),
         }
 
 

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from kcompile import backend as K
-from kcompile import constraints, initializers, ir, regularizers
+from kcompile import ir
 from kcompile.common.errors import KCompileError, ShapeError, check_flag, check_int, check_number
-from kcompile.engine.layer import Layer, Shape
+from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as elementwise
+from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
 
-class BatchNormalization(Layer):
+class BatchNormalization(WeightOptions):
     """Normalizes each channel to mean 0 and variance 1, then scales and shifts it; Ioffe and Szegedy (2015).
 
     Training uses the mean and variance of the batch, over all axes but ``axis``, and moves the weights
@@ -77,14 +78,10 @@ class BatchNormalization(Layer):
         self.center = check_flag(owner, "center", center)
         self.scale = check_flag(owner, "scale", scale)
         check_flag(owner, "synchronized", synchronized)
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
-        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
+        self._set_weight_options("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self._set_weight_options("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
+        self._set_weight_options("moving_mean", moving_mean_initializer)
+        self._set_weight_options("moving_variance", moving_variance_initializer)
         self.supports_masking = True
         self._switch = Variable(bool(self.trainable), "bool", f"{self.name}/trainable", "hyper", trainable=False)
 
@@ -115,29 +112,11 @@ class BatchNormalization(Layer):
                 f"{where} needs a known size of axis {self.axis}, got input shape {tuple(input_shape)}; "
                 "give it in Input(shape=...)"
             )
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                name="gamma",
-                shape=(channels,),
-                initializer=self.gamma_initializer,
-                regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint,
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                name="beta",
-                shape=(channels,),
-                initializer=self.beta_initializer,
-                regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint,
-            )
-        self.moving_mean = self.add_weight(
-            name="moving_mean", shape=(channels,), initializer=self.moving_mean_initializer, trainable=False
-        )
-        self.moving_variance = self.add_weight(
-            name="moving_variance", shape=(channels,), initializer=self.moving_variance_initializer, trainable=False
-        )
+        shape = (channels,)
+        self.gamma = self._add_weight_of("gamma", shape) if self.scale else None
+        self.beta = self._add_weight_of("beta", shape) if self.center else None
+        self.moving_mean = self._add_weight_of("moving_mean", shape, trainable=False)
+        self.moving_variance = self._add_weight_of("moving_variance", shape, trainable=False)
         self.input_spec = InputSpec(ndim=rank, axes={self.axis: channels})
         self.built = True
 
@@ -191,12 +170,5 @@ class BatchNormalization(Layer):
             "epsilon": self.epsilon,
             "center": self.center,
             "scale": self.scale,
-            "beta_initializer": initializers.serialize(self.beta_initializer),
-            "gamma_initializer": initializers.serialize(self.gamma_initializer),
-            "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
-            "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
-            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
-            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
-            "beta_constraint": constraints.serialize(self.beta_constraint),
-            "gamma_constraint": constraints.serialize(self.gamma_constraint),
+            **self._weight_config("beta", "gamma", only_initialized=("moving_mean", "moving_variance")),
         }

@@ -112,13 +112,13 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
                 f"{tuple(input_shape)}; give it in Input(shape=...)"
             )
         size = self.gates * self.units
-        self.kernel = self._add_weight_of("kernel", "kernel", (features, size))
-        self.recurrent_kernel = self._add_weight_of("recurrent", "recurrent_kernel", (self.units, size))
+        self.kernel = self._add_weight_of("kernel", (features, size))
+        self.recurrent_kernel = self._add_weight_of("recurrent", (self.units, size), "recurrent_kernel")
         self.bias = self._add_bias(size) if self.use_bias else None
         self.built = True
 
     def _add_bias(self, size: int) -> Any:
-        return self._add_weight_of("bias", "bias", (size,))
+        return self._add_weight_of("bias", (size,))
 
     def get_initial_state(self, inputs: Any = None, batch_size: Any = None, dtype: str | None = None) -> Any:
         """Zeros for that input, or that batch size."""

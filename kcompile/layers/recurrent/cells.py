@@ -152,7 +152,7 @@ class GRUCell(RecurrentCell):
         self.state_size = self.units
 
     def _add_bias(self, size: int) -> Any:
-        return self._add_weight_of("bias", "bias", (2, size) if self.reset_after else (size,))
+        return self._add_weight_of("bias", (2, size) if self.reset_after else (size,))
 
     def _input_bias(self) -> Any:
         return self.bias[0] if self.bias is not None and self.reset_after else self.bias
@@ -264,7 +264,7 @@ class LSTMCell(RecurrentCell):
         self.state_size = (self.units, self.units)
 
     def _add_bias(self, size: int) -> Any:
-        return self._add_weight_of("bias", "bias", (size,), self._forgetting() if self.unit_forget_bias else None)
+        return self._add_weight_of("bias", (size,), initializer=self._forgetting() if self.unit_forget_bias else None)
 
     def _forgetting(self) -> Callable[..., Any]:
         """The initializer of the bias with ones for the forget gate."""

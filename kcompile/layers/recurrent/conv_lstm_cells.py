@@ -75,14 +75,14 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
         channels = self._known_channels(input_shape)
         self._check_input(input_shape)
         size = self.gates * self.filters
-        self.kernel = self._add_weight_of("kernel", "kernel", (*self.kernel_size, channels, size))
+        self.kernel = self._add_weight_of("kernel", (*self.kernel_size, channels, size))
         self.recurrent_kernel = self._add_weight_of(
-            "recurrent", "recurrent_kernel", (*self.kernel_size, self.filters, size)
+            "recurrent", (*self.kernel_size, self.filters, size), "recurrent_kernel"
         )
         self.bias = None
         if self.use_bias:
             self.bias = self._add_weight_of(
-                "bias", "bias", (size,), self._forgetting() if self.unit_forget_bias else None
+                "bias", (size,), initializer=self._forgetting() if self.unit_forget_bias else None
             )
         self.built = True
 

@@ -54,12 +54,14 @@ class _CuDNNWeights:
 
 class _CuDNNGRUCell(_CuDNNWeights, GRUCell):
     def _add_bias(self, size: int) -> Any:
-        return self._add_weight_of("bias", "bias", (2 * size,))
+        return self._add_weight_of("bias", (2 * size,))
 
 
 class _CuDNNLSTMCell(_CuDNNWeights, LSTMCell):
     def _add_bias(self, size: int) -> Any:
-        return self._add_weight_of("bias", "bias", (2 * size,), self._forgetting() if self.unit_forget_bias else None)
+        return self._add_weight_of(
+            "bias", (2 * size,), initializer=self._forgetting() if self.unit_forget_bias else None
+        )
 
     def _input_bias(self) -> Any:
         return super()._input_bias() + self._recurrent_bias()  # both are added to the same sums
