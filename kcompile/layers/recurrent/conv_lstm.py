@@ -11,6 +11,7 @@ from kcompile.common.lists import is_shape_list
 from kcompile.common.nest import flatten
 from kcompile.common.window_sizes import conv_output_length
 from kcompile.engine.layer import Shape
+from kcompile.layers.recurrent.arguments import takes_arguments_of
 from kcompile.layers.recurrent.base import RNN
 from kcompile.layers.recurrent.conv_lstm_cells import (
     ConvLSTM1DCell,
@@ -20,7 +21,7 @@ from kcompile.layers.recurrent.conv_lstm_cells import (
     zero_image,
 )
 from kcompile.layers.recurrent.states import state_variables, taken_by
-from kcompile.layers.recurrent.step import Recurrent, cell_arguments
+from kcompile.layers.recurrent.step import Recurrent
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
@@ -147,52 +148,19 @@ class ConvRNN2D(ConvRNN):
 class _ConvLSTM(ConvRNN, Recurrent):
     """What convolutional LSTMs share."""
 
-    _cell: type[ConvLSTMCell]
     _state_names = ("h", "c")
 
     @understands_keras_1
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "hard_sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        return_sequences: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        *,
-        return_state: bool = False,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        cell = self._cell(
-            filters, kernel_size, strides, padding, data_format, dilation_rate, activation, recurrent_activation,
-            use_bias, kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, seed=seed, **cell_arguments(kwargs),
-        )  # fmt: skip
-        super().__init__(
-            cell=cell, activity_regularizer=activity_regularizer, return_sequences=return_sequences,
-            return_state=return_state, go_backwards=go_backwards, stateful=stateful, **kwargs,
-        )  # fmt: skip
+    @takes_arguments_of(
+        ConvLSTMCell,
+        after={
+            "bias_regularizer": ["activity_regularizer"],
+            "bias_constraint": ["return_sequences", "go_backwards", "stateful"],
+        },
+        by_name=["return_state"],
+    )
+    def __init__(self, cell: ConvLSTMCell, **kwargs: Any) -> None:
+        super().__init__(cell=cell, **kwargs)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:

@@ -12,14 +12,20 @@ from typing import Any
 import numpy as np
 
 from kcompile import backend as K
+from kcompile.layers.recurrent.arguments import takes_arguments_of
 from kcompile.layers.recurrent.cells import GRUCell, LSTMCell
-from kcompile.layers.recurrent.step import Recurrent, cell_arguments
+from kcompile.layers.recurrent.step import Recurrent
 from kcompile.objects.registry import claim
 
-_FIXED = (
-    "activation", "recurrent_activation", "use_bias", "dropout", "recurrent_dropout", "implementation", "reset_after",
-)  # fmt: skip
+_FIXED = {
+    "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "dropout": 0.0, "recurrent_dropout": 0.0,
+    "implementation": 2, "reset_after": True, "seed": None,
+}  # fmt: skip
 """What these layers have no choice about."""
+
+_AFTER = {
+    "bias_regularizer": ["activity_regularizer"], "bias_constraint": ["return_sequences", "return_state", "stateful"],
+}  # fmt: skip
 
 
 class _CuDNNWeights:
@@ -94,36 +100,11 @@ class CuDNNGRU(Recurrent):
     """
 
     _state_names = ("h",)
+    _cell = _CuDNNGRUCell
 
-    def __init__(
-        self,
-        units: int,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        stateful: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        cell = _CuDNNGRUCell(
-            units, kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint, reset_after=True, **cell_arguments(kwargs),
-        )  # fmt: skip
-        super().__init__(
-            return_sequences, return_state, stateful=stateful, cell=cell,
-            activity_regularizer=activity_regularizer, **kwargs,
-        )  # fmt: skip
+    @takes_arguments_of(GRUCell, _AFTER, fixed=_FIXED)
+    def __init__(self, cell: _CuDNNGRUCell, **kwargs: Any) -> None:
+        super().__init__(cell=cell, **kwargs)
 
 
 class CuDNNLSTM(Recurrent):
@@ -144,34 +125,8 @@ class CuDNNLSTM(Recurrent):
     """
 
     _state_names = ("h", "c")
+    _cell = _CuDNNLSTMCell
 
-    def __init__(
-        self,
-        units: int,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        stateful: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        cell = _CuDNNLSTMCell(
-            units, kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer, unit_forget_bias=unit_forget_bias,
-            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, **cell_arguments(kwargs),
-        )  # fmt: skip
-        super().__init__(
-            return_sequences, return_state, stateful=stateful, cell=cell,
-            activity_regularizer=activity_regularizer, **kwargs,
-        )  # fmt: skip
+    @takes_arguments_of(LSTMCell, _AFTER, fixed=_FIXED)
+    def __init__(self, cell: _CuDNNLSTMCell, **kwargs: Any) -> None:
+        super().__init__(cell=cell, **kwargs)

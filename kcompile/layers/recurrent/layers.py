@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from kcompile.layers.recurrent.arguments import RUN, takes_arguments_of
 from kcompile.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell
-from kcompile.layers.recurrent.step import Recurrent, cell_arguments
+from kcompile.layers.recurrent.step import Recurrent
 from kcompile.objects.legacy_arguments import understands_keras_1
 
 
@@ -31,44 +32,13 @@ class SimpleRNN(Recurrent):
         ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
     """
 
-    @understands_keras_1
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        *,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        cell = SimpleRNNCell(
-            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, seed=seed, **cell_arguments(kwargs),
-        )  # fmt: skip
-        super().__init__(
-            return_sequences, return_state, go_backwards, stateful, unroll, cell=cell,
-            activity_regularizer=activity_regularizer, **kwargs,
-        )  # fmt: skip
-
+    _cell = SimpleRNNCell
     _state_names = ("h",)
+
+    @understands_keras_1
+    @takes_arguments_of(SimpleRNNCell, after={"bias_regularizer": ["activity_regularizer"], "recurrent_dropout": RUN})
+    def __init__(self, cell: SimpleRNNCell, **kwargs: Any) -> None:
+        super().__init__(cell=cell, **kwargs)
 
 
 class GRU(Recurrent):
@@ -97,48 +67,13 @@ class GRU(Recurrent):
         ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
     """
 
-    @understands_keras_1
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        implementation: int = 2,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        reset_after: bool = False,
-        *,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        cell = GRUCell(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
-            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, implementation, reset_after, seed=seed,
-            **cell_arguments(kwargs),
-        )  # fmt: skip
-        super().__init__(
-            return_sequences, return_state, go_backwards, stateful, unroll, cell=cell,
-            activity_regularizer=activity_regularizer, **kwargs,
-        )  # fmt: skip
-
+    _cell = GRUCell
     _state_names = ("h",)
+
+    @understands_keras_1
+    @takes_arguments_of(GRUCell, after={"bias_regularizer": ["activity_regularizer"], "implementation": RUN})
+    def __init__(self, cell: GRUCell, **kwargs: Any) -> None:
+        super().__init__(cell=cell, **kwargs)
 
 
 class LSTM(Recurrent):
@@ -166,45 +101,10 @@ class LSTM(Recurrent):
         ValueError: ``units`` is not positive, a rate is not in [0, 1); on a call, see :class:`RNN`.
     """
 
-    @understands_keras_1
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        implementation: int = 2,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        *,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        cell = LSTMCell(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer,
-            kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dropout, implementation,
-            seed=seed, **cell_arguments(kwargs),
-        )  # fmt: skip
-        super().__init__(
-            return_sequences, return_state, go_backwards, stateful, unroll, cell=cell,
-            activity_regularizer=activity_regularizer, **kwargs,
-        )  # fmt: skip
-
+    _cell = LSTMCell
     _state_names = ("h", "c")
+
+    @understands_keras_1
+    @takes_arguments_of(LSTMCell, after={"bias_regularizer": ["activity_regularizer"], "implementation": RUN})
+    def __init__(self, cell: LSTMCell, **kwargs: Any) -> None:
+        super().__init__(cell=cell, **kwargs)

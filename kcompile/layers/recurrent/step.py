@@ -9,14 +9,10 @@ from kcompile import backend as K
 from kcompile import regularizers
 from kcompile.common.errors import DataTypeError, KCompileError, check_int
 from kcompile.common.nest import flatten
+from kcompile.engine.layer import Layer
 from kcompile.layers.recurrent.base import RNN
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
-
-
-def cell_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """What the cell takes of a layer's own arguments. Whether it is trained, the layer alone says, also later on."""
-    return {key: kwargs[key] for key in ("dtype",) if key in kwargs}
 
 
 class Recurrent(RNN):
@@ -35,6 +31,8 @@ class Recurrent(RNN):
     """
 
     _ndim = 3
+    _cell: type[Layer]
+    """Makes the cell, in classes that have one."""
 
     @understands_keras_1
     def __init__(
