@@ -61,8 +61,8 @@ def input_grad(pads, dilations, sizes, strides=ONE, channels=None):
     return lambda g, w: back(apply(op, to(g), w), channels)
 
 
-def weight_grad(strides, pads, kernel, dilations=ONE):
-    op = BlockedConvWeightGrad(strides, pads, dilations, BLOCK, kernel)
+def weight_grad(strides, pads, kernel, dilations=ONE, parts=1):
+    op = BlockedConvWeightGrad(strides, pads, dilations, BLOCK, kernel, parts)
     return lambda x, g: apply(op, x, to(g))  # x is channels-last
 
 
@@ -198,6 +198,18 @@ EXAMPLES = [
         "one row of few channels",
     ),
     row("blocked_conv_weight_grad", weight_grad(ONE, SAME, (3, 3)), [floats(2, 6, 5, BLOCK), image]),
+    row(
+        "blocked_conv_weight_grad",
+        weight_grad(ONE, SAME, (3, 3), parts=3),
+        [floats(3, 40, 30, BLOCK), floats(1, 2 * BLOCK, 40, 30)],
+        "an image whose channels lie in parts",
+    ),
+    row(
+        "blocked_conv_weight_grad",
+        weight_grad((2, 1), ((0, 1), (1, 0)), (3, 2), (1, 3), parts=2),
+        [floats(2, 9, 11, 4), floats(1, BLOCK, 4, 9)],
+        "parts, strides and dilation",
+    ),
     row(
         "blocked_conv_weight_grad",
         weight_grad(ONE, VALID, (3, 3)),

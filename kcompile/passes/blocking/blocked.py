@@ -306,10 +306,12 @@ class _Walk:
                 x, g = inputs
                 match cheapest_way(node, self.block):
                     case "tiles":
-                        return by_tiles(op, channels_last(x), self.to_blocked(g), channels_of(g.type), self.block)
+                        image, parts = as_it_lies(x, self.block)
+                        return by_tiles(op, image, self.to_blocked(g), channels_of(g.type), self.block, parts)
                     case "exchanged":
-                        image = channels_last(g)
-                        return by_exchanged_tiles(op, self.to_blocked(x), image, channels_of(x.type), self.block)
+                        image, parts = as_it_lies(g, self.block)
+                        outputs = channels_of(x.type)
+                        return by_exchanged_tiles(op, self.to_blocked(x), image, outputs, self.block, parts)
                 if blocked_input and is_product_of_pixels(node):
                     return product_of_pixels(channels_last(x), channels_last(g))
                 if not blocked_input or not self.kernels.whole(g.type):
@@ -397,6 +399,15 @@ def channels_last(value: Value) -> Value:
     # ONNX Runtime joins the transpose of four axes with a reshape behind it to one that takes twenty times as long.
     turned = transpose(reshape(value, (batch, channels, width)), (0, 2, 1))
     return reshape(turned, (batch, 1, width, channels))
+
+
+def as_it_lies(value: Value, block: int) -> tuple[Value, int]:
+    """A channels-last image, or the parts that a single, blocked one has in memory; and the number of parts."""
+    channels = channels_of(value.type)
+    if value.shape[0] != 1 or not is_blocked(value) or channels % block or channels == block:
+        return channels_last(value), 1
+    parts = reshape(inner(value), (channels // block, block, *value.shape[2:]))
+    return apply(FromBlocked(block, channels_last=True), parts), channels // block
 
 
 def transposed_from(value: Value, permutation: Permutation) -> Value | None:

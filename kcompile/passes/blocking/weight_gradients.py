@@ -96,30 +96,31 @@ def product_of_pixels(x: Value, g: Value) -> Value:
     return reshape(dw, (1, 1, *dw.shape))
 
 
-def by_tiles(op: ConvWeightGrad, x: Value, g: Value, outputs: int, block: int) -> Value:
-    """The filter gradient from a channels-last ``x`` and a blocked ``g`` of so many outputs."""
+def by_tiles(op: ConvWeightGrad, x: Value, g: Value, outputs: int, block: int, parts: int = 1) -> Value:
+    """The filter gradient from a channels-last ``x``, or the parts of one, and a blocked ``g`` of so many outputs."""
     channels, padded_outputs, *windows = x.type.with_shape((x.shape[3], *g.shape[1:])).static_shape
     kernel, strides, dilations = _pair(op.kernel), _pair(op.strides), _pair(op.dilations)
     tiles = WindowSum(None, _pair(windows), channels, padded_outputs, kernel, strides, dilations, block)
     if not _columns_lie_apart(tiles):
-        return _first(apply(BlockedConvWeightGrad(strides, op.pads, dilations, block, kernel), x, g), outputs)
+        return _first(apply(BlockedConvWeightGrad(strides, op.pads, dilations, block, kernel, parts), x, g), outputs)
     around = pad(x, [(0, 0), *op.pads, (0, 0)])
     width = (windows[1] - 1) * strides[1] + 1
-    each = BlockedConvWeightGrad(strides, ((0, 0), (0, 0)), (dilations[0], 1), block, (kernel[0], 1))
+    each = BlockedConvWeightGrad(strides, ((0, 0), (0, 0)), (dilations[0], 1), block, (kernel[0], 1), parts)
     found = []
     for start in range(0, kernel[1] * dilations[1], dilations[1]):
         found.append(apply(each, slice_axes(around, (2,), (start,), (start + width,), (1,)), g))
     return _first(concat(found, 1), outputs)
 
 
-def by_exchanged_tiles(op: ConvWeightGrad, x: Value, g: Value, channels: int, block: int) -> Value:
-    """The filter gradient from a blocked ``x`` of so many channels and a channels-last ``g``, for strides of 1.
+def by_exchanged_tiles(op: ConvWeightGrad, x: Value, g: Value, channels: int, block: int, parts: int = 1) -> Value:
+    """The filter gradient from a blocked ``x`` of so many channels and a channels-last ``g`` or its parts, for strides
+    of 1.
 
     Each pixel of the input is a window on the gradient, which it meets in reversed order.
     """
     pads = _exchanged_pads(op)
     assert pads is not None
-    dw = _first(apply(BlockedConvWeightGrad((1, 1), pads, op.dilations, block, op.kernel), g, x), channels)
+    dw = _first(apply(BlockedConvWeightGrad((1, 1), pads, op.dilations, block, op.kernel, parts), g, x), channels)
     height, width, outputs, _ = dw.type.static_shape
     backwards = constant(np.arange(height * width)[::-1].astype(np.int64))
     turned = gather(reshape(dw, (height * width, outputs, channels)), backwards)

@@ -110,9 +110,10 @@ class BlockedInputGradient(BlockedWindows, abstract=True):
 
 
 class BlockedFilterGradient(BlockedWindows, abstract=True):
-    """The gradient with respect to a filter of spatial sizes ``kernel``."""
+    """The gradient with respect to a filter of spatial sizes ``kernel``; the input may lie in ``parts``."""
 
     kernel: tuple[int, ...]
+    parts: int
 
     def flops(self, node: Node, size: Size) -> int:
         return filter_gradient_flops(node, size, self.kernel)

@@ -197,25 +197,36 @@ class BlockedConvInputGrad(BlockedInputGradient):
 
 @dataclass(frozen=True)
 class BlockedConvWeightGrad(BlockedFilterGradient):
-    """The filter gradient of a convolution from a channels-last input and a blocked gradient."""
+    """The filter gradient of a convolution from a channels-last input and a blocked gradient.
+
+    The channels of a single image may lie in ``parts``, one behind the other: (parts, height, width, channels / parts).
+    So a blocked image lies in memory.
+    """
 
     strides: tuple[int, ...]
     pads: Pads
     dilations: tuple[int, ...]
     block: int
     kernel: tuple[int, ...]
+    parts: int = 1
 
     def plain_op(self) -> ConvWeightGrad:
         """The op on plain tensors."""
         return ConvWeightGrad(self.strides, self.pads, self.dilations, 1, "channels_first", self.kernel)
 
     def infer(self, x: TensorType, g: TensorType) -> TensorType:  # type: ignore[override]
-        if x.rank != 4:
-            raise IRError(f"needs a channels-last image, got {x}")
-        return self.plain_op().infer(x.with_shape((x.shape[0], x.shape[3], *x.shape[1:3])), self.check(g))
+        if x.rank != 4 or (self.parts > 1 and x.shape[0] != self.parts):
+            raise IRError(f"needs a channels-last image, or the {self.parts} parts of one, got {x}")
+        batch, *sizes, channels = x.shape
+        if self.parts > 1:
+            batch, channels = 1, channels * self.parts
+        return self.plain_op().infer(x.with_shape((batch, channels, *sizes)), self.check(g))
 
     def evaluate(self, *arrays: Array) -> Array:
-        return self.plain_op().evaluate(arrays[0].transpose(0, 3, 1, 2), self.plain(arrays[1]))
+        x = arrays[0].transpose(0, 3, 1, 2)
+        if self.parts > 1:
+            x = x.reshape(1, -1, *x.shape[2:])
+        return self.plain_op().evaluate(x, self.plain(arrays[1]))
 
     def lower(self, b: Builder, node: Node, *names: str) -> str:
         op, x, g = upright(self, node.inputs[0].type, node.inputs[1].type)

@@ -21,7 +21,10 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class WindowSum:
-    """A filter gradient: a sum over ``windows`` down and across on each image of a batch (``None``: of any size)."""
+    """A filter gradient: a sum over ``windows`` down and across on each image of a batch (``None``: of any size).
+
+    The input may have ``parts`` with so many channels each, which are convolved like images.
+    """
 
     batch: int | None
     windows: Pair
@@ -31,6 +34,7 @@ class WindowSum:
     strides: Pair
     dilations: Pair
     block: int
+    parts: int = 1
 
     @property
     def reach(self) -> Pair:
@@ -118,8 +122,8 @@ def _seconds(problem: WindowSum, tiling: Tiling) -> float:
     outputs = -(-problem.outputs // problem.block)
     padded = outputs * problem.block
     positions = far_across * problem.channels
-    x, g = tiles * height * width * problem.channels, tiles * rows * columns * padded
-    flops = 2.0 * tiles * rows * columns * problem.kernel[0] * positions * padded
+    x, g = tiles * height * width * problem.channels * problem.parts, tiles * rows * columns * padded
+    flops = 2.0 * problem.parts * tiles * rows * columns * problem.kernel[0] * positions * padded
     filter_bytes = 4 * rows * columns * min(padded, costs.FILTER_BLOCKS * problem.block)
     if tiling.plain:
         # The kernel uses only a few numbers of each line of the cache that it reads.
@@ -133,7 +137,7 @@ def _seconds(problem: WindowSum, tiling: Tiling) -> float:
             seconds += costs.copies(g)
     if (far_down, far_across) != (1, 1) or problem.batch != images:  # padding
         pixels = math.prod(problem.windows) * math.prod(problem.strides)
-        seconds += costs.copies(images * pixels * problem.channels)
+        seconds += costs.copies(images * pixels * problem.channels * problem.parts)
     if tiling.count > 1:
         few = tiling.grid[1] > 1 and problem.channels < problem.block
         seconds += costs.copies(x, costs.SMALL_COPY_RATE if few else costs.COPY_RATE)

@@ -39,14 +39,14 @@ def conv_weight_grad(
     width = line // channels - (tile[1] - 1) * op.strides[1]
     blocks = plan.problem.outputs // size
     if plan.groups > 1:
-        y = b.op("Reshape", y, integers(b, [plan.groups, -1]))
-        y = b.op("ReduceSum", y, integers(b, [0]), keepdims=0)
-    y = b.op("Reshape", y, integers(b, [blocks, -1, width, channels, size]))
+        y = b.op("Reshape", y, integers(b, [op.parts, plan.groups, -1]))
+        y = b.op("ReduceSum", y, integers(b, [1]), keepdims=0)
+    y = b.op("Reshape", y, integers(b, [op.parts, blocks, -1, width, channels, size]))
     if width != op.kernel[1] or tall != (tile[0] - 1) * op.strides[0] + plan.problem.reach[0]:
-        bounds = [0, 0], [op.kernel[0], plan.problem.reach[1]], [1, 2], [1, op.dilations[1]]
+        bounds = [0, 0], [op.kernel[0], plan.problem.reach[1]], [2, 3], [1, op.dilations[1]]
         y = b.op("Slice", y, *(integers(b, item) for item in bounds))
-    y = b.op("Transpose", y, perm=[1, 2, 3, 0, 4])
-    return b.op("Reshape", y, integers(b, [*op.kernel, channels, plan.problem.outputs]))
+    y = b.op("Transpose", y, perm=[2, 3, 0, 4, 1, 5])
+    return b.op("Reshape", y, integers(b, [*op.kernel, op.parts * channels, plan.problem.outputs]))
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class _Plan:
 def _plan(op: BlockedFilterGradient, x_type: TensorType, g_type: TensorType) -> _Plan:
     outputs, down, across = g_type.with_shape(g_type.shape[1:]).static_shape
     channels = x_type.with_shape(x_type.shape[3:]).static_shape[0]
-    batch = x_type.shape[0]
+    batch: Dim = 1 if op.parts > 1 else x_type.shape[0]
     known = batch if isinstance(batch, int) else None
     kernel, strides, dilations = ((item[0], item[1]) for item in (op.kernel, op.strides, op.dilations))
-    problem = WindowSum(known, (down, across), channels, outputs, kernel, strides, dilations, op.block)
+    problem = WindowSum(known, (down, across), channels, outputs, kernel, strides, dilations, op.block, op.parts)
     _, tiling = cheapest_tiling(problem)
     if tiling.plain:
         return _Plan(problem, tiling, 0, 1, 1, 1, 1)
@@ -91,7 +91,7 @@ def _plan(op: BlockedFilterGradient, x_type: TensorType, g_type: TensorType) -> 
 def _tiles_of_input(
     b: Builder, op: BlockedFilterGradient, plan: _Plan, x_type: TensorType, x: str
 ) -> tuple[str, int, int]:
-    """The input as (1, tiles, rows of a tile, columns and channels), blocked; and the last two sizes."""
+    """The input as (parts, tiles, rows of a tile, columns and channels), blocked; and the last two sizes."""
     height, width, channels = x_type.with_shape(x_type.shape[1:]).static_shape
     grid, tile = plan.tiling.grid, plan.tiling.tile
     (top, _), (left, _) = op.pads
@@ -135,7 +135,7 @@ def _tiles_of_input(
     if plan.tiling.images > 1 and plan.turns > 1:
         x = b.op("Reshape", x, integers(b, [plan.rounds, plan.tiling.images, plan.turns, plan.together, tall * line]))
         x = b.op("Transpose", x, perm=[0, 2, 1, 3, 4])
-    x = b.op("Reshape", x, integers(b, [1, -1, tall, line]))
+    x = b.op("Reshape", x, integers(b, [op.parts, -1, tall, line]))
     return x if plan.tiling.plain else b.op("ReorderInput", x, domain=DOMAIN), tall, line
 
 
