@@ -33,60 +33,14 @@ from kcompile.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
+from kcompile.metrics import confusion, functions, means
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
 from kcompile.metrics.chosen import ChosenMetric as _ChosenMetric
 from kcompile.metrics.chosen import is_word as _is_word
-from kcompile.metrics.confusion import (
-    AUC,
-    FalseNegatives,
-    FalsePositives,
-    MeanIoU,
-    Precision,
-    Recall,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
-    TrueNegatives,
-    TruePositives,
-)
-from kcompile.metrics.functions import (
-    FUNCTIONS,
-    accuracy,
-    binary_accuracy,
-    categorical_accuracy,
-    cosine_similarity,
-    fbeta_score,
-    fmeasure,
-    matthews_correlation,
-    precision,
-    recall,
-    sparse_categorical_accuracy,
-    sparse_top_k_categorical_accuracy,
-    top_k_categorical_accuracy,
-)
-from kcompile.metrics.means import (
-    Accuracy,
-    BinaryAccuracy,
-    BinaryCrossentropy,
-    CategoricalAccuracy,
-    CategoricalCrossentropy,
-    CategoricalHinge,
-    CosineSimilarity,
-    Hinge,
-    KLDivergence,
-    LogCoshError,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanRelativeError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    Poisson,
-    RootMeanSquaredError,
-    SparseCategoricalAccuracy,
-    SparseCategoricalCrossentropy,
-    SparseTopKCategoricalAccuracy,
-    SquaredHinge,
-    TopKCategoricalAccuracy,
-)
+from kcompile.metrics.confusion import *
+from kcompile.metrics.functions import *
+from kcompile.metrics.functions import FUNCTIONS, accuracy, cosine_similarity
+from kcompile.metrics.means import *
 from kcompile.objects.custom import in_force
 from kcompile.objects.lookup import deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
@@ -152,20 +106,11 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
 __getattr__ = absent(__name__)
 
 __all__ = [
-    "ACC", "AUC", "KLD", "MAE", "MAPE", "MSE", "MSLE", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy",
-    "CategoricalAccuracy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity",
-    "FalseNegatives", "FalsePositives", "Hinge", "KLDivergence", "LogCoshError", "Mean",
-    "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanIoU", "MeanMetricWrapper",
-    "MeanRelativeError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric", "Poisson",
-    "Precision", "Recall", "RootMeanSquaredError", "SensitivityAtSpecificity", "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy", "SpecificityAtSensitivity",
-    "SquaredHinge", "Sum", "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives", "acc", "accuracy",
-    "binary_accuracy", "binary_crossentropy", "categorical_accuracy", "categorical_crossentropy",
-    "categorical_hinge", "cosine", "cosine_proximity", "cosine_similarity", "deserialize", "fbeta_score",
-    "fmeasure", "get", "hinge", "kld", "kullback_leibler_divergence", "logcosh", "mae", "mape",
-    "matthews_correlation", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error",
-    "mean_squared_logarithmic_error", "mse", "msle", "poisson", "precision", "recall", "resolve",
-    "root_mean_squared_error", "serialize", "sparse_categorical_accuracy",
-    "sparse_categorical_crossentropy", "sparse_top_k_categorical_accuracy", "squared_hinge",
-    "top_k_categorical_accuracy",
+    *confusion.__all__, *functions.__all__, *means.__all__,
+    "ACC", "KLD", "MAE", "MAPE", "MSE", "MSLE", "Mean", "MeanMetricWrapper", "Metric", "Sum", "acc",
+    "binary_crossentropy", "categorical_crossentropy", "categorical_hinge", "cosine", "cosine_proximity",
+    "deserialize", "get", "hinge", "kld", "kullback_leibler_divergence", "logcosh", "mae", "mape",
+    "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error",
+    "mean_squared_logarithmic_error", "mse", "msle", "poisson", "resolve", "root_mean_squared_error", "serialize",
+    "sparse_categorical_crossentropy", "squared_hinge",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from kcompile import losses
 from kcompile.backend import math as tensor_math
@@ -14,19 +14,39 @@ from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
 
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+"""The functions of this file by name."""
 
+_KINDS: dict[Any, str] = {}
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def takes(targets: str) -> Callable[[Function], Function]:
+    """Register a metric function, and what targets it takes, in the words of :func:`kcompile.losses.target_kind`."""
+
+    def register(function: Function) -> Function:
+        FUNCTIONS[function.__name__] = function
+        _KINDS[function] = targets
+        return function
+
+    return register
+
+
+@takes("same")
 def accuracy(y_true: Any, y_pred: Any) -> Tensor:
     """Whether prediction and target are equal."""
     y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
     return tensor_math.cast(tensor_math.equal(y_true, y_pred), config.floatx())
 
 
+@takes("same")
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Tensor:
     """The fraction of columns whose prediction lies on the target's side of the threshold."""
     decided = tensor_math.cast(tensor_math.greater(as_float(y_pred), threshold), config.floatx())
     return tensor_math.mean(tensor_math.equal(as_float(y_true), decided), axis=-1)
 
 
+@takes("categorical")
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
     """Whether the largest prediction is at the target's class."""
     return tensor_math.cast(
@@ -42,6 +62,7 @@ def _labels(y_true: Any, y_pred: Tensor) -> Tensor:
     return y_true
 
 
+@takes("sparse")
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
     """Whether the largest prediction is at the class whose number is the target."""
     y_pred = as_tensor(y_pred)
@@ -50,12 +71,14 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
     return tensor_math.cast(tensor_math.equal(tensor_math.cast(labels, "int64"), best), config.floatx())
 
 
+@takes("categorical")
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
     """Whether the target's class is among the ``k`` largest predictions."""
     y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
     return _in_top_k(tensor_math.argmax(y_true, axis=-1), y_pred, k)
 
 
+@takes("sparse")
 def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
     """Whether the class whose number is the target is among the ``k`` largest predictions."""
     y_pred = as_tensor(y_pred)
@@ -70,11 +93,13 @@ def _in_top_k(labels: Tensor, y_pred: Tensor, k: int) -> Tensor:
     return Tensor(shaping.reshape(found, value.shape[:-1]))
 
 
+@takes("same")
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
     """The cosine of the angle between target and prediction (the loss of this name is its negative)."""
     return tensor_math.sum(nn.l2_normalize(y_true, axis) * nn.l2_normalize(y_pred, axis), axis=axis)
 
 
+@takes("same")
 def matthews_correlation(y_true: Any, y_pred: Any) -> Tensor:
     """Matthews' correlation coefficient of binary predictions over a batch (Keras 1)."""
     predicted = tensor_math.round(tensor_math.clip(as_float(y_pred), 0, 1))
@@ -87,6 +112,7 @@ def matthews_correlation(y_true: Any, y_pred: Any) -> Tensor:
     return (tp * tn - fp * fn) / (spread + config.epsilon())
 
 
+@takes("same")
 def precision(y_true: Any, y_pred: Any) -> Tensor:
     """The fraction of positive predictions that are right, over a batch (Keras 1)."""
     predicted = tensor_math.round(tensor_math.clip(as_float(y_pred), 0, 1))
@@ -94,12 +120,14 @@ def precision(y_true: Any, y_pred: Any) -> Tensor:
     return right / (tensor_math.sum(predicted) + config.epsilon())
 
 
+@takes("same")
 def recall(y_true: Any, y_pred: Any) -> Tensor:
     """The fraction of positive targets that are found, over a batch (Keras 1)."""
     right = tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true) * y_pred, 0, 1)))
     return right / (tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true), 0, 1))) + config.epsilon())
 
 
+@takes("same")
 def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
     """The weighted harmonic mean of precision and recall over a batch (Keras 1); 0 without positive targets.
 
@@ -113,23 +141,19 @@ def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
     return nn.switch(tensor_math.equal(positives, 0.0), score * 0.0, score)
 
 
+@takes("same")
 def fmeasure(y_true: Any, y_pred: Any) -> Tensor:
     """:func:`fbeta_score` with beta 1."""
     return fbeta_score(y_true, y_pred, beta=1)
 
 
-_KINDS: dict[Any, str] = {
-    accuracy: "same",
-    binary_accuracy: "same",
-    categorical_accuracy: "categorical",
-    sparse_categorical_accuracy: "sparse",
-    top_k_categorical_accuracy: "categorical",
-    sparse_top_k_categorical_accuracy: "sparse",
-    **dict.fromkeys((cosine_similarity, matthews_correlation, precision, recall, fbeta_score, fmeasure), "same"),
-}
-FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _KINDS}
-
-
 def target_kind(function: Any) -> str:
     """What targets a metric function takes, in the words of :func:`kcompile.losses.target_kind`."""
     return _KINDS.get(losses.function_of(function)) or losses.target_kind(function)
+
+
+__all__ = [
+    "accuracy", "binary_accuracy", "categorical_accuracy", "cosine_similarity", "fbeta_score", "fmeasure",
+    "matthews_correlation", "precision", "recall", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]  # fmt: skip

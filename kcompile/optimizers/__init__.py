@@ -8,15 +8,17 @@ from typing import Any
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, KCompileError
 from kcompile.objects.lookup import deserialized, lookup
-from kcompile.objects.making import serialize_keras_object
+from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register
+from kcompile.optimizers import rules
 from kcompile.optimizers.base import Optimizer
+from kcompile.optimizers.rules import *
 from kcompile.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
 
 sgd, rmsprop, adagrad, adadelta, adam, adamax, nadam = SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam
 
-_CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam)
-register("optimizer", {**{cls.__name__: cls for cls in _CLASSES}, **{cls.__name__.lower(): cls for cls in _CLASSES}})
+_CLASSES = names_of(vars(rules), Optimizer)
+register("optimizer", {**_CLASSES, **{name.lower(): cls for name, cls in _CLASSES.items()}})
 
 
 def serialize(optimizer: Optimizer) -> Any:
@@ -66,6 +68,6 @@ class TFOptimizer:
 __getattr__ = absent(__name__)
 
 __all__ = [
-    "SGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Nadam", "Optimizer", "RMSprop", "TFOptimizer", "adadelta",
-    "adagrad", "adam", "adamax", "deserialize", "get", "nadam", "rmsprop", "serialize", "sgd",
+    *rules.__all__, "Optimizer", "TFOptimizer", "adadelta", "adagrad", "adam", "adamax", "deserialize", "get", "nadam",
+    "rmsprop", "serialize", "sgd",
 ]  # fmt: skip

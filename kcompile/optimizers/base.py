@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,12 @@ class Optimizer(ApplyingMethods):
         TypeError: an unknown argument.
         ValueError: a number out of range.
     """
+
+    slot_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The kinds of slots, in the order of HDF5 files, with their names in files; ours is written first."""
+
+    slot_groups: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """The groups in which Keras 3 makes slots, one group after the other; inside one, weight by weight."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         refuse_hooks(cls, "Optimizer")

@@ -33,6 +33,9 @@ class SGD(Optimizer):
         lr: learning rate. momentum: in [0, 1). decay: see :class:`Optimizer`. nesterov: look ahead.
     """
 
+    slot_names = {"momentum": ("momentum", "m")}
+    slot_groups = (("momentum",),)
+
     def __init__(
         self, lr: float = 0.01, momentum: float = 0.0, decay: float = 0.0, nesterov: bool = False, **kwargs: Any
     ) -> None:
@@ -67,6 +70,13 @@ class RMSprop(Optimizer):
         momentum, centered: as in tf.keras: momentum of the steps; the variance instead of the second moment.
         epsilon_in_root: add ``epsilon`` before the root is taken, as Keras 3 and tf.keras 2.11 and later do.
     """
+
+    slot_names = {
+        "accumulator": ("rms", "velocity", "accumulator"),
+        "momentum": ("momentum",),
+        "mean": ("mg", "average_gradient"),
+    }
+    slot_groups = (("accumulator",), ("momentum",), ("mean",))
 
     def __init__(
         self, lr: float = 0.001, rho: float = 0.9, epsilon: float | None = None, decay: float = 0.0,
@@ -126,6 +136,9 @@ class Adagrad(Optimizer):
         epsilon_in_root: add ``epsilon`` before the root is taken, as Keras 3 and tf.keras 2.11 and later do.
     """
 
+    slot_names = {"accumulator": ("accumulator",)}
+    slot_groups = (("accumulator",),)
+
     def __init__(
         self, lr: float = 0.01, epsilon: float | None = None, decay: float = 0.0,
         initial_accumulator_value: float = 0.0, *, epsilon_in_root: bool = False, **kwargs: Any,
@@ -167,6 +180,12 @@ class Adadelta(Optimizer):
         lr: learning rate. rho: decay of the averages. epsilon: default ``K.epsilon()``. decay: see :class:`Optimizer`.
     """
 
+    slot_names = {
+        "accumulator": ("accum_grad", "accumulated_grad", "accumulator"),
+        "delta_accumulator": ("accum_var", "accumulated_delta_var", "delta_accumulator"),
+    }
+    slot_groups = (("accumulator", "delta_accumulator"),)
+
     def __init__(
         self, lr: float = 1.0, rho: float = 0.95, epsilon: float | None = None, decay: float = 0.0, **kwargs: Any
     ) -> None:
@@ -197,6 +216,9 @@ class Adam(Optimizer):
         lr: learning rate. beta_1, beta_2: decay of the averages. epsilon: default ``K.epsilon()``.
         decay: see :class:`Optimizer`. amsgrad: divide by the largest average of squares so far (Reddi et al., 2018).
     """
+
+    slot_names = {"m": ("m", "momentum"), "v": ("v", "velocity"), "vhat": ("vhat", "velocity_hat")}
+    slot_groups = (("m", "v"), ("vhat",))
 
     def __init__(
         self, lr: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,
@@ -246,6 +268,9 @@ class Adamax(Optimizer):
         lr: learning rate. beta_1, beta_2: decays. epsilon: default ``K.epsilon()``. decay: see :class:`Optimizer`.
     """
 
+    slot_names = {"m": ("m", "momentum"), "u": ("v", "u", "norm")}
+    slot_groups = (("m", "u"),)
+
     def __init__(
         self, lr: float = 0.002, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,
         decay: float = 0.0, **kwargs: Any,
@@ -280,6 +305,9 @@ class Nadam(Optimizer):
         lr: learning rate. beta_1, beta_2: decays. epsilon: default ``K.epsilon()``.
         schedule_decay: how fast the momentum grows towards ``beta_1``.
     """
+
+    slot_names = {"m": ("m", "momentum"), "v": ("v", "velocity")}
+    slot_groups = (("m", "v"),)
 
     def __init__(
         self, lr: float = 0.002, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,
@@ -326,3 +354,6 @@ class Nadam(Optimizer):
             "schedule_decay": self.schedule_decay,
         }  # fmt: skip
         return {**super().get_config(), **own}
+
+
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Nadam", "RMSprop"]

@@ -14,7 +14,7 @@ import numpy as np
 from kcompile.common.errors import KCompileError
 from kcompile.common.lists import unique
 from kcompile.engine.network import Network
-from kcompile.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, Optimizer, RMSprop
+from kcompile.optimizers import Optimizer
 from kcompile.saving.archive.configs import KERAS_3
 from kcompile.saving.archive.weights import layers_in_order, stored_arrays, write_arrays
 from kcompile.saving.hdf5.files import StoredArray, StoredGroup
@@ -35,24 +35,11 @@ from kcompile.symbolic.variable import Variable
 
 PATH = "optimizer"
 
-_ORDER: dict[type[Optimizer], list[tuple[str, ...]]] = {
-    SGD: [("momentum",)],
-    RMSprop: [("accumulator",), ("momentum",), ("mean",)],
-    Adagrad: [("accumulator",)],
-    Adadelta: [("accumulator", "delta_accumulator")],
-    Adam: [("m", "v"), ("vhat",)],
-    Adamax: [("m", "u")],
-    Nadam: [("m", "v")],
-}
-"""The groups in which slots are made, one group after the other; inside one, weight by weight."""
-
-
 _SCALARS = "kcompile_optimizer_scalars"
 
 
 def _groups(optimizer: Optimizer, state: State) -> list[tuple[str, ...]]:
-    known = next((_ORDER[cls] for cls in type(optimizer).__mro__ if cls in _ORDER), [])
-    groups = [tuple(kind for kind in group if kind in state.slots) for group in known]
+    groups = [tuple(kind for kind in group if kind in state.slots) for group in optimizer.slot_groups]
     listed = {kind for group in groups for kind in group}
     return [group for group in (*groups, *((kind,) for kind in state.slots if kind not in listed)) if group]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from kcompile.common.errors import KCompileError
 from kcompile.common.limits import DamagedFileError
-from kcompile.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, Optimizer, RMSprop
+from kcompile.optimizers import Optimizer
 from kcompile.saving.hdf5.files import StoredArray, StoredGroup
 from kcompile.saving.hdf5.weights import LoadedWeights, write_arrays
 from kcompile.symbolic.tensor import Array
@@ -27,24 +27,6 @@ from kcompile.symbolic.variable import Variable
 
 GROUP = "optimizer_weights"
 CORRECTIONS = "kcompile_optimizer_corrections"
-
-_SLOTS: dict[type[Optimizer], dict[str, tuple[str, ...]]] = {
-    SGD: {"momentum": ("momentum", "m")},
-    RMSprop: {
-        "accumulator": ("rms", "velocity", "accumulator"),
-        "momentum": ("momentum",),
-        "mean": ("mg", "average_gradient"),
-    },
-    Adagrad: {"accumulator": ("accumulator",)},
-    Adadelta: {
-        "accumulator": ("accum_grad", "accumulated_grad", "accumulator"),
-        "delta_accumulator": ("accum_var", "accumulated_delta_var", "delta_accumulator"),
-    },
-    Adam: {"m": ("m", "momentum"), "v": ("v", "velocity"), "vhat": ("vhat", "velocity_hat")},
-    Adamax: {"m": ("m", "momentum"), "u": ("v", "u", "norm")},
-    Nadam: {"m": ("m", "momentum"), "v": ("v", "velocity")},
-}
-"""For each optimizer its kinds of slots in the order of files, with their names in files; ours is written first."""
 
 _SCALARS = {"m_schedule": ("momentum_cache", "m_schedule")}
 """Numbers that optimizers (Nadam) keep beside the slots, with their names in files."""
@@ -73,14 +55,9 @@ def state_of(optimizer: Optimizer, params: Sequence[Variable]) -> State:
     for (name, param), variable in optimizer._slots.items():
         if param is not None:
             found.setdefault(name, {})[param] = variable
-    order = [*_kinds(optimizer), *found]
+    order = [*optimizer.slot_names, *found]
     slots = {kind: {p: found[kind][p] for p in params} for kind in dict.fromkeys(order) if kind in found}
     return State(scalars, slots)
-
-
-def _kinds(optimizer: Optimizer) -> Mapping[str, tuple[str, ...]]:
-    """The kinds of slots of Keras' own optimizers; of a user's class those of its base."""
-    return next((_SLOTS[cls] for cls in type(optimizer).__mro__ if cls in _SLOTS), {})
 
 
 # ---- writing
@@ -92,7 +69,7 @@ def write_optimizer(root: Any, optimizer: Optimizer, params: Sequence[Variable])
     arrays: list[Array] = [optimizer.iterations.numpy()]
     corrections: dict[str, Array] = {}
     if optimizer._slots:  # none before the first step
-        kinds = _kinds(optimizer)
+        kinds = optimizer.slot_names
         state = state_of(optimizer, params)
         for name, scalar in state.scalars.items():
             names.append(f"{optimizer.name}/{_SCALARS.get(name, (name,))[0]}")
@@ -255,7 +232,7 @@ class _Parts:
 
     def _named(self) -> dict[str, list[StoredArray]]:
         """By the names of the arrays; nothing if some do not tell."""
-        known = {name: kind for kind, names in _kinds(self.optimizer).items() for name in names}
+        known = {name: kind for kind, names in self.optimizer.slot_names.items() for name in names}
         found: dict[str, list[StoredArray]] = {}
         for name, array in self.arrays:
             kind = _kind_in(name, known)
