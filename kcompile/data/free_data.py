@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kcompile.common.errors import DataError
 from kcompile.data.adapters import Array, FeedSpec, LazyRows, is_array_like, raw_array, to_array
 from kcompile.data.checks import TargetSpec, check_indices, check_sample_counts, check_target, matches
+from kcompile.data.model_data import ModelData
 from kcompile.data.weights import class_weights_of
-
-if TYPE_CHECKING:
-    from kcompile.data.standardize import ModelData
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,6 @@ class FreeSpecs(list[FeedSpec]):
         Raises:
             ValueError: numbers of samples that differ, arrays of no numbers, class weights without one target.
         """
-        from kcompile.data.standardize import ModelData
-
         if x is None:
             raise DataError(f"{prefix}x is missing: give what the step of the model takes.")
         arrays: list[tuple[str, Array]] = []
