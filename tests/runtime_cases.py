@@ -24,7 +24,6 @@ from kcompile.ir import Graph, Target, Value, constant, input_value, interpret, 
 from kcompile.ir.errors import IRError
 from kcompile.passes.onnx.emit import emit
 from kcompile.runtime.storage import storage_of
-from kcompile.training.step import StepGraph
 from tests.op_examples import Example, all_examples
 from tests.small_models import ZOO, random_inputs
 
@@ -190,8 +189,8 @@ def of_model(name: str, model: Model, target: str) -> Case | None:
 def of_step(name: str, model: Model, opset: int) -> Case | None:
     """The training step."""
     model.compile("sgd", "mse", metrics=["mae"])
-    shapes = [model._target_shape(spec, None) for spec in model._target_specs()]
-    graph = StepGraph(model, shapes, [0] * len(shapes), training=True).optimized("train_step")
+    shapes = [model.trainer.target_shape(spec) for spec in model.trainer.targets]
+    graph = model.trainer.step_graph(training=True).optimized("train_step")
     try:
         emitted = emit(graph, Target(opset=opset))
     except IRError as error:

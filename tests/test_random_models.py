@@ -19,7 +19,7 @@ from kcompile.models import clone_model
 from kcompile.passes.algebra.specialize import specialize_training
 from kcompile.runtime.storage import storage_of
 from kcompile.symbolic.tensor import Tensor
-from kcompile.training.step import StepGraph
+from kcompile.training.step_graph import StepGraph
 from tests.random_models import Recipe, random_data, random_optimizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Output")  # losses are drawn without regard to activations
@@ -101,10 +101,10 @@ def check_predictions(seed: int) -> None:
 
 def interpreted_step(model: Model, x: list[Any], y: list[Any]) -> tuple[float, dict[ir.Variable, Any]]:
     """Loss and updates of a training step without any pass, in NumPy."""
-    step = StepGraph(model, [a.shape[1:] for a in y], [0] * len(y), training=True)
-    forward = specialize_training(step._forward("train_step"))
+    step = StepGraph(model.trainer, [a.shape[1:] for a in y], [0] * len(y), training=True)
+    forward = specialize_training(step.forward("train_step"))
     updates = dict(forward.updates)
-    pairs = model.optimizer.get_updates(Tensor(forward.outputs["loss"]), model._collected_trainable_weights)
+    pairs = model.optimizer.get_updates(Tensor(forward.outputs["loss"]), model.trainer.trained_weights)
     updates.update({variable.variable: value.value for variable, value in pairs})
     graph = ir.Graph(forward.inputs, forward.outputs, updates, "train_step")
     names = [value.op.label for value in graph.inputs]  # type: ignore[attr-defined]

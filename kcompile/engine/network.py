@@ -154,6 +154,15 @@ class Network(AddedLayers):
         return self.layers
 
     @property
+    def has_graph(self) -> bool:
+        """Whether its inputs and outputs are known; those of a subclassed model are once it was called."""
+        return self._functional
+
+    def in_output_form(self, outputs: Sequence[Any]) -> Any:
+        """What stands for the outputs, in the form in which the model gives them: alone, a list, by name."""
+        return arranged(self._output_form, outputs, self._nested_output)
+
+    @property
     def stack_of_layers(self) -> list[Layer] | None:
         """The layers of a Sequential model in the order in which they were added; ``None`` for any other."""
         return None

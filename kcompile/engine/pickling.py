@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.common.meanings import as_it_is, as_meant_now
 from kcompile.common.nest import flatten
-from kcompile.data.shuffling import Shuffling
 from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.replay import in_its_first_call
 from kcompile.engine.tracking import internal_names
@@ -80,7 +79,7 @@ def model_state(model: Network) -> dict[str, Any]:
     """What a model is made of again: attributes, calls of layers, and how it was compiled."""
     internal = internal_names(type(model))
     attributes = {k: v for k, v in vars(model).items() if k not in internal and k not in _GRAPH}
-    kept = ("_trainable_weights", "_non_trainable_weights", "_random", "_collected_trainable_weights")
+    kept = ("_trainable_weights", "_non_trainable_weights")
     own = {
         name: value for name, value in vars(model).items() if name in internal and (name in kept or _is_plain(value))
     }
@@ -97,13 +96,9 @@ def model_state(model: Network) -> dict[str, Any]:
         warn_of_plain_losses(model, "pickled or copied")
         graph = None if model._subclassed else _calls(model)
         state["graph"] = {"names": names, "shapes": shapes, "calls": graph}
-    arguments = getattr(model, "_compile_arguments", None)
-    if arguments is not None:
-        state["compile"] = {**arguments, "on_nan": getattr(model, "on_nan", "raise")}
-        state["switches"] = dict(getattr(model, "_collected_switches", {}))
-        shuffling = getattr(model, "_shuffling", None)
-        if shuffling is not None and shuffling.current:
-            state["shuffling"] = shuffling.seed, shuffling.count
+    trainer = getattr(model, "trainer", None)
+    if trainer is not None:
+        state["training"] = trainer.state()
     return state
 
 
@@ -136,32 +131,12 @@ def set_model_state(model: Network, state: Mapping[str, Any]) -> None:
             Input(batch_shape=shape, dtype=dtype, name=name)
             for name, (shape, dtype) in zip(graph["names"][0], graph["shapes"], strict=True)
         ]
-        model._build_graph(inputs if len(inputs) > 1 else inputs[0])  # type: ignore[attr-defined]  # a Model
+        model.build_from_inputs(inputs if len(inputs) > 1 else inputs[0])  # type: ignore[attr-defined]  # a Model
     if graph is not None:
         model.input_names, model.output_names = graph["names"]
-    collected = plain.pop("_collected_trainable_weights", None)
-    if "compile" in state:
-        _compile(model, state)
-    if "shuffling" in state:
-        own["_shuffling"] = Shuffling(*state["shuffling"])
+    if "training" in state:
+        model.trainer.set_state(state["training"])  # type: ignore[attr-defined]  # a Model
     own.update(plain)
-    if collected:
-        own["_collected_trainable_weights"] = collected
-
-
-def _compile(model: Any, state: Mapping[str, Any]) -> None:
-    """Compile as it was compiled; layers count as trained that were so then."""
-    from kcompile.engine.notes import with_sublayers
-
-    flags = [(layer, layer.trainable) for layer in with_sublayers(model)]
-    for layer, flag in flags:
-        is_model = layer._kind == "model"  # what was frozen inside is told by the switches, and by what was collected
-        layer.trainable = state["switches"].get(getattr(layer, "_switch", None), flag or is_model)
-    try:
-        model.compile(**state["compile"])
-    finally:
-        for layer, flag in flags:
-            layer.trainable = flag
 
 
 def _is_plain(value: Any) -> bool:

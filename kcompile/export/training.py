@@ -28,8 +28,6 @@ from kcompile.passes.pipelines import INFERENCE, run_pipeline
 from kcompile.runtime.guards import together
 from kcompile.runtime.onnx_files import pieces_of, place_weights
 from kcompile.runtime.storage import storage_of
-from kcompile.training import custom_steps
-from kcompile.training.step import StepGraph
 
 FORMAT = "kcompile-training"
 FORMAT_VERSION = 2
@@ -115,26 +113,25 @@ def training_graphs(model: Network, sample_weight: bool, purpose: str) -> dict[s
     Raises:
         ValueError: the model is not compiled or not built, or the shape of a target is not known.
     """
-    model._require_compiled(purpose)
+    trainer = model.trainer
+    trainer.require_compiled(purpose)
     graphs: dict[str, Graph] = {}
-    if custom_steps.own_steps(model):
+    if trainer.has_own_steps:
         for name, training in (("train_step", True), ("eval_step", False)):
-            graph = custom_steps.known_step(model, training, sample_weight).optimized()
-            graphs[name] = check_indices(model, graph) if model._functional else graph
-        if not model._functional and type(model).call is Network.call:
+            graph = trainer.own_step(training, sample_weight).optimized()
+            graphs[name] = check_indices(model, graph) if model.has_graph else graph
+        if not model.has_graph and type(model).call is Network.call:
             return graphs
-        custom_steps.build_as_fed(model)
+        trainer.build_as_fed()
         require_built(model)
     else:
         require_built(model)
-        specs = model._target_specs()
+        specs = trainer.targets
         free = [spec.name for spec in specs if spec.kind == "any" and any(d is None for d in (spec.shape or ())[1:])]
         if free:
             raise KCompileError(f"{purpose}: the target shape of output {free[0]!r} is not known; fix its sizes")
-        shapes = [model._target_shape(spec, None) for spec in specs]
-        ranks = [(2 if spec.sample_weight_mode == "temporal" else 1) if sample_weight else 0 for spec in specs]
         for name, training in (("train_step", True), ("eval_step", False)):
-            graphs[name] = check_indices(model, StepGraph(model, shapes, ranks, training).optimized(name))
+            graphs[name] = check_indices(model, trainer.step_graph(training, sample_weight).optimized(name))
     inference = check_indices(model, predict_graph(model, graph_name(model.name)))
     graphs["model"] = run_pipeline(inference, INFERENCE)
     return graphs

@@ -25,8 +25,6 @@ from kcompile.passes.machinery.flops import work_of_graph
 from kcompile.passes.machinery.report import Report
 from kcompile.passes.pipelines import INFERENCE, TRAINING, run_pipeline
 from kcompile.runtime.storage import storage_of
-from kcompile.training import custom_steps
-from kcompile.training.step import StepGraph
 
 
 def load_model_function(path: str, name: str) -> Model:
@@ -95,7 +93,7 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
     """
     require_built(model)
     if training:
-        model._require_compiled("inspecting its training step")
+        model.trainer.require_compiled("inspecting its training step")
     report = Report()
     with _dumping(dump_after, training):
         before, after = (_training if training else _inference)(model, report)
@@ -126,13 +124,13 @@ def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
 
 
 def _training(model: Model, report: Report) -> tuple[Graph, Graph]:
-    if custom_steps.own_steps(model):
-        own = custom_steps.known_step(model, True)
-        return own.plain(), run_pipeline(own._graph(own._outputs(), report), TRAINING, report=report)
-    specs = model._target_specs()
-    step = StepGraph(model, [model._target_shape(spec, None) for spec in specs], [0] * len(specs), training=True)
-    with_gradients = step._graph("train_step", report)
-    return step._forward("forward"), run_pipeline(with_gradients, TRAINING, report=report)
+    trainer = model.trainer
+    if trainer.has_own_steps:
+        own = trainer.own_step(True)
+        return own.plain(), run_pipeline(own.whole(report), TRAINING, report=report)
+    step = trainer.step_graph(training=True)
+    with_gradients = step.whole("train_step", report)
+    return step.forward("forward"), run_pipeline(with_gradients, TRAINING, report=report)
 
 
 @contextlib.contextmanager

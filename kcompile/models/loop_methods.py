@@ -4,29 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from kcompile.common import config
 from kcompile.common.arguments import arguments_of
 from kcompile.common.errors import check_no_extra_arguments
 from kcompile.common.tracebacks import short_traceback
-from kcompile.data.standardize import ModelData, standardize
 from kcompile.objects.legacy_arguments import by_old_names
-from kcompile.training import custom_prediction as own
 from kcompile.training import evaluation, fitting, prediction
-from kcompile.training.trainable_flags import warn_of_changed_flags
+from kcompile.training.options import EvaluateOptions, FitOptions, PredictOptions
+from kcompile.training.trainer import WithTrainer
 
 if TYPE_CHECKING:
     from kcompile.callbacks import History
-    from kcompile.symbolic.tensor import Array
 
 
-class LoopMethods:
-    """``fit``, ``evaluate``, ``predict``, ``*_on_batch``; a part of :class:`~kcompile.models.model.Model`."""
-
-    _require_compiled: Any
-    _built_for: Any
-    _predict_arrays: Any
+class LoopMethods(WithTrainer):
+    """``fit``, ``evaluate``, ``predict`` and ``*_on_batch``."""
 
     @short_traceback
     def fit(
@@ -81,18 +72,19 @@ class LoopMethods:
             ValueError: data or arguments that do not fit the model, before anything has changed; or a loss that is
                 not a number (see ``compile``).
         """
-        self._require_compiled("fit")
+        self.trainer.require_compiled("fit")
         (epochs,) = by_old_names("fit", kwargs, epochs=epochs)
         check_no_extra_arguments("fit", kwargs, arguments_of(LoopMethods.fit))
-        warn_of_changed_flags(self)  # type: ignore[arg-type]  # a part of Model
-        return fitting.fit(
-            self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+        self.trainer.warn_of_changed_flags()
+        options = FitOptions(
+            batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
             validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
             class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch, validation_steps=validation_steps, validation_freq=validation_freq,
             max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
             validation_batch_size=validation_batch_size,
         )  # fmt: skip
+        return fitting.fit(self.trainer, x, y, options)
 
     @short_traceback
     def evaluate(
@@ -114,12 +106,13 @@ class LoopMethods:
         Returns:
             the loss, or a list ordered as :attr:`metrics_names`; with ``return_dict`` a dictionary by these names.
         """
-        self._require_compiled("evaluate")
-        return evaluation.evaluate(
-            self, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
-            callbacks=callbacks, max_queue_size=max_queue_size, workers=workers,
-            use_multiprocessing=use_multiprocessing, return_dict=return_dict,
+        self.trainer.require_compiled("evaluate")
+        options = EvaluateOptions(
+            batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps, callbacks=callbacks,
+            max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
+            return_dict=return_dict,
         )  # fmt: skip
+        return evaluation.evaluate(self.trainer, x, y, options)
 
     @short_traceback
     def predict(
@@ -134,10 +127,11 @@ class LoopMethods:
         use_multiprocessing: bool = False,
     ) -> Any:
         """The outputs for data, as arrays; arguments as for :meth:`fit`."""
-        return prediction.predict(
-            self, x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks,
-            max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
+        options = PredictOptions(
+            batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
+            workers=workers, use_multiprocessing=use_multiprocessing,
         )  # fmt: skip
+        return prediction.predict(self.trainer, x, options)
 
     # -- single batches
 
@@ -162,9 +156,10 @@ class LoopMethods:
         Returns:
             the loss, or a list ordered as :attr:`metrics_names`, or a dictionary by these names.
         """
-        self._require_compiled("train_on_batch")
-        warn_of_changed_flags(self)  # type: ignore[arg-type]  # a part of Model
-        return evaluation.on_batch(self, True, x, y, sample_weight, class_weight, reset_metrics, return_dict)
+        self.trainer.require_compiled("train_on_batch")
+        self.trainer.warn_of_changed_flags()
+        logs = evaluation.logs_on_batch(self.trainer, True, x, y, sample_weight, class_weight, reset_metrics)
+        return evaluation.as_returned(self.trainer, logs, return_dict)
 
     @short_traceback
     def test_on_batch(
@@ -177,18 +172,11 @@ class LoopMethods:
         class_weight: Any = None,
     ) -> Any:
         """Loss and metrics of one batch; arguments and result as for :meth:`train_on_batch`."""
-        self._require_compiled("test_on_batch")
-        return evaluation.on_batch(self, False, x, y, sample_weight, class_weight, reset_metrics, return_dict)
+        self.trainer.require_compiled("test_on_batch")
+        logs = evaluation.logs_on_batch(self.trainer, False, x, y, sample_weight, class_weight, reset_metrics)
+        return evaluation.as_returned(self.trainer, logs, return_dict)
 
     @short_traceback
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
-        model: Any = self
-        with own.ready(model, x):
-            data = standardize(x, inputs=own.specs(model), allow_empty=True, floatx=config.floatx())
-        return own.packed(model, self._predict_arrays([np.ascontiguousarray(a) for a in _whole(data)], data.form))
-
-
-def _whole(data: ModelData) -> list[Array]:
-    """The inputs of standardized data as arrays of the types that the model takes."""
-    return [np.asarray(a[:], dtype=t) for a, t in zip(data.x, data.input_dtypes, strict=True)]
+        return prediction.predict_on_batch(self.trainer, x)

@@ -30,7 +30,7 @@ class Sequential(Model):
         name: the model's name.
     """
 
-    _one_input = True
+    takes_one_input = True
     _start: Tensor | None = None  # the input
     _end: Tensor | None = None  # the output of the last layer, once the input is known
 
@@ -121,10 +121,8 @@ class Sequential(Model):
 
     def _refresh(self) -> None:
         self._set_graph(self._start, self._end)
-        self._predictor = None
-        self._steps.clear()
-        if self._compile_arguments is not None:
-            self._finish_compile()
+        self.trainer.predictor = None
+        self.trainer.outputs_changed()
 
     def build(self, input_shape: Any = None) -> None:
         """Build for inputs of that shape (batch axis included)."""
@@ -134,7 +132,8 @@ class Sequential(Model):
             return
         self._build_from(Input(batch_shape=tuple(input_shape)))
 
-    def _build_graph(self, inputs: Any) -> None:
+    def build_from_inputs(self, inputs: Any) -> None:
+        """Build the graph from the one symbolic input."""
         if isinstance(inputs, list):
             raise KCompileError(f"model {self.name!r} is Sequential and takes one input, got {len(inputs)}")
         self._build_from(inputs)
@@ -192,12 +191,12 @@ def _first_shape(layer: Layer) -> tuple[int | None, ...] | None:
     """The input shape that a first layer was given, its own or that of its first layer."""
     if layer.batch_input_shape is not None and not isinstance(layer, InputLayer):
         return layer.batch_input_shape
-    if isinstance(layer, Model) and layer._functional and len(layer.inputs) == 1:
+    if isinstance(layer, Model) and layer.has_graph and len(layer.inputs) == 1:
         return tuple(layer.inputs[0].shape)
     return None
 
 
 def _first_dtype(layer: Layer) -> str | None:
-    if isinstance(layer, Model) and layer._functional:
+    if isinstance(layer, Model) and layer.has_graph:
         return layer.inputs[0].dtype
     return getattr(layer, "input_dtype", None) or layer.dtype

@@ -39,21 +39,21 @@ def training_config(model: Network, for_hdf5: bool = True) -> dict[str, Any] | N
     Raises:
         ValueError: a loss or metric without a name.
     """
-    given = model._compile_arguments
+    given = model.trainer.arguments
     if given is None:
         return None
     optimizer, own = _optimizer_config(model.optimizer)
-    metrics: dict[str, Any] = {key: _described(given[key]) for key in ("metrics", "weighted_metrics")}
+    metrics: dict[str, Any] = {key: _described(getattr(given, key)) for key in ("metrics", "weighted_metrics")}
     if understood := as_understood(model, for_hdf5):
         metrics = {**metrics, **understood, OWN_METRICS: metrics}
     return {
         "optimizer_config": optimizer,
         **({OWN_OPTIONS: own} if own else {}),
-        "loss": _with_full_names(_described(given["loss"])),
+        "loss": _with_full_names(_described(given.loss)),
         **metrics,
-        "sample_weight_mode": plain(given["sample_weight_mode"]),
-        "loss_weights": plain(_numbers_of(given["loss_weights"])),
-        "steps_per_execution": given["steps_per_execution"],
+        "sample_weight_mode": plain(given.sample_weight_mode),
+        "loss_weights": plain(_numbers_of(given.loss_weights)),
+        "steps_per_execution": given.steps_per_execution,
         "on_nan": model.on_nan,
     }
 

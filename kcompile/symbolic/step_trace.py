@@ -28,7 +28,7 @@ from kcompile.symbolic.variable import Variable
 class Seeded(Protocol):
     """Whose step it is: a model, which keeps the first seed that its step drew."""
 
-    _step_seed: int | None
+    step_seed: int | None
 
 
 @dataclass(frozen=True)
@@ -156,11 +156,11 @@ class StepTrace:
 
     def seed(self, of: Any = None) -> int:
         """The next seed: the same in every run of the code, in this process and in the one that reads a file."""
-        first = self.owner._step_seed if of is None and self.owner is not None else getattr(of, "first", None)
+        first = self.owner.step_seed if of is None and self.owner is not None else getattr(of, "first", None)
         if first is None:
             first = config.draw_seed()
             if self.owner is not None:
-                self.owner._step_seed = first
+                self.owner.step_seed = first
         count = self._drawn.get(of, 0)
         self._drawn[of] = count + 1
         return config.seed_after(first, count)

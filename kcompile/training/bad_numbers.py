@@ -11,11 +11,11 @@ import numpy as np
 from kcompile.common.errors import KCompileError
 from kcompile.symbolic.tensor import Array
 from kcompile.training import blame
+from kcompile.training.plan import TrainingPlan
 from kcompile.training.step import Step, first_bad
 
 if TYPE_CHECKING:
     from kcompile.data.origins import Origin
-    from kcompile.models.model import Model
 
 
 class NonFiniteLoss(KCompileError, ArithmeticError):
@@ -23,7 +23,7 @@ class NonFiniteLoss(KCompileError, ArithmeticError):
 
 
 def explain(
-    model: Model,
+    plan: TrainingPlan,
     step: Step,
     batch: Sequence[Array],
     origin: Origin,
@@ -36,21 +36,21 @@ def explain(
     """The sentence for a step that was refused: where, which number is to blame, what the weights are.
 
     Args:
-        model: the model in training. step: what was run. batch: its arrays. origin: where they come from.
+        plan: that of the model in training. step: what was run. batch: its arrays. origin: where they come from.
         loss: the loss of that batch; a finite one means that the new weights are no numbers.
         epoch: counted from 0, ``None`` outside of ``fit``. index: of the batch.
         kept: the batch before which the weights are: ``index``, or the first one that ran together with it.
         offset: samples that ran before the batch in the same call.
     """
     culprit = _bad_data(batch, origin, offset)
-    trained = model.trainable_weights
+    trained = plan.model.trainable_weights
     names = [w.label for w in trained]
     if culprit is None and (bad := first_bad(names, [w.numpy() for w in trained])):
         culprit = f"weight {bad}"
     if culprit is None:
         bad = first_bad(names, [w.storage.spare_buffer().read() for w in trained])
         at_fault = f"the gradient of weight {bad.partition('[')[0]}, where " if bad and math.isfinite(loss) else ""
-        found = blame.cause(model, step, batch)
+        found = blame.cause(plan.outputs, step, batch)
         culprit = f"{at_fault}{blame.UNKNOWN if found is None else found}"
     where = "" if epoch is None else f" at epoch {epoch + 1}, batch {index}"
     what = f"the loss is {loss}{where}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,34 +16,53 @@ from kcompile.data.fixed_batches import check_batch
 from kcompile.data.origins import BatchOf, Origin, RowsOf, Source
 from kcompile.data.standardize import BatchSource, ModelData, standardized_batches
 from kcompile.symbolic.tensor import Array
-from kcompile.training import custom_steps
 from kcompile.training.step import Step
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
+from kcompile.training.trainer import Trainer
 
 
-class Batch(NamedTuple):
-    """What a step takes.
+@dataclass(frozen=True)
+class Batch:
+    """What a step takes: one batch, or several that run together.
 
     Attributes:
-        step: the compiled step. arrays: inputs, targets, weights. size: samples per batch.
-        count: how many batches the arrays hold along a leading axis; 0: they have no such axis.
+        step: the compiled step.
+        arrays: inputs, targets, weights.
+        size: samples per batch.
         origins: where the batches come from, one for each; one for all of a feeder's.
+        stacked: whether the arrays hold several batches along a leading axis.
     """
 
     step: Step
     arrays: Sequence[Array]
     size: int
-    count: int
     origins: Sequence[Origin]
+    stacked: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many batches there are."""
+        return len(self.arrays[0]) if self.stacked else 1
+
+    def one(self, position: int) -> Sequence[Array]:
+        """The arrays of one of the batches."""
+        return [array[position] for array in self.arrays] if self.stacked else self.arrays
+
+    def origin(self, position: int) -> tuple[Origin, int]:
+        """Where one of the batches comes from, and how many samples of that come before it."""
+        return (self.origins[position], 0) if len(self.origins) > 1 else (self.origins[0], position * self.size)
+
+    def losses(self, results: Sequence[Array]) -> list[list[float]]:
+        """What the step returned, for each of the batches."""
+        if not self.stacked:
+            return [[float(result) for result in results]]
+        return [[float(result[position]) for result in results] for position in range(self.count)]
 
 
 Batches = Iterator[Batch]
 
 
 def source_batches(
-    model: Model,
+    trainer: Trainer,
     source: BatchSource,
     steps: int | None,
     training: bool,
@@ -51,27 +71,27 @@ def source_batches(
 ) -> Batches:
     """The batches of one epoch of a generator or Sequence."""
     found = standardized_batches(
-        source, steps, inputs=custom_steps.training_specs(model), targets=model._target_specs(),
-        class_weight=class_weight, floatx=config.floatx(), afresh=afresh,
+        source, steps, inputs=trainer.training_feeds, targets=trainer.targets, class_weight=class_weight,
+        floatx=config.floatx(), afresh=afresh,
     )  # fmt: skip
     for data in found:
-        yield as_step(model, data, training, source.place())
+        yield as_step(trainer, data, training, source.place())
 
 
-def with_graph_built(model: Model, source: Any) -> Any:
+def with_graph_built(trainer: Trainer, source: Any) -> Any:
     """The source of batches, after a model without a graph was built from the first one (which is put back)."""
-    if model._functional or custom_steps.own_steps(model):
+    if trainer.model.has_graph or trainer.has_own_steps:
         return source
     drawn: list[Any] = [source[0]] if hasattr(source, "__getitem__") else list(itertools.islice(iter(source), 1))
     if drawn and drawn[0] is not None:
         x = drawn[0][0] if isinstance(drawn[0], (tuple, list)) and drawn[0] else drawn[0]
-        with model._built_for(x):
+        with trainer.built_for(x):
             pass
     # What can be started again is; a generator gets its first batch back.
     return itertools.chain(drawn, source) if hasattr(source, "__next__") else source
 
 
-def grouped(batches: Batches, model: Model) -> Batches:
+def grouped(batches: Batches, group: int) -> Batches:
     """Batches of equal shapes joined for ``steps_per_execution``."""
     waiting: list[Batch] = []
 
@@ -79,12 +99,10 @@ def grouped(batches: Batches, model: Model) -> Batches:
         if waiting:
             stacked = [np.stack(parts) for parts in zip(*(w.arrays for w in waiting), strict=True)]
             origins = [origin for w in waiting for origin in w.origins]
-            step, size = waiting[0].step, waiting[0].size
-            yield Batch(step.many, stacked, size, len(waiting), origins)
+            yield Batch(waiting[0].step.many, stacked, waiting[0].size, origins, stacked=True)
             waiting.clear()
 
     for item in batches:
-        group = model._steps_per_execution
         if group == 1:
             yield item
             continue
@@ -100,12 +118,12 @@ def _shapes(batch: Batch) -> list[tuple[int, ...]]:
     return [array.shape for array in batch.arrays]
 
 
-def as_step(model: Model, data: ModelData, training: bool, place: str | None = None) -> Batch:
+def as_step(trainer: Trainer, data: ModelData, training: bool, place: str | None = None) -> Batch:
     """One standardized batch with its step; ``place``: what it is called among others."""
-    check_batch(custom_steps.training_specs(model), data.samples)
+    check_batch(trainer.training_feeds, data.samples)
     arrays = [np.ascontiguousarray(a[:], dtype=t) for a, t in zip(data.arrays(), data.dtypes(), strict=True)]
     origin = Origin(data.sources) if place is None else BatchOf(data.sources, place)
-    return Batch(custom_steps.step_for(model, training, data), arrays, data.samples, 0, [origin])
+    return Batch(trainer.step_for(data, training), arrays, data.samples, [origin])
 
 
 def feeder_batches(
@@ -114,16 +132,16 @@ def feeder_batches(
     """The batches of one epoch of arrays, ``group`` of them together."""
     origins = [RowsOf(sources, feeder)]
     if group > 1:
-        for count, arrays in feeder.groups(steps):
-            yield Batch(step.many, arrays, arrays[0].shape[1], count, origins)
+        for _, arrays in feeder.groups(steps):
+            yield Batch(step.many, arrays, arrays[0].shape[1], origins, stacked=True)
         return
     for arrays in feeder.epoch(steps):
-        yield Batch(step, arrays, len(arrays[0]), 0, origins)
+        yield Batch(step, arrays, len(arrays[0]), origins)
 
 
-def array_batches(model: Model, data: ModelData, batch_size: int, steps: int | None = None) -> Batches:
+def array_batches(trainer: Trainer, data: ModelData, batch_size: int, steps: int | None = None) -> Batches:
     """Batches of arrays in their order, once, for evaluation; at most ``steps``."""
-    step = custom_steps.step_for(model, False, data)
+    step = trainer.step_for(data, training=False)
     feeder = data.feeder(batch_size)
     if steps is not None and steps > len(feeder):
         warn(
@@ -132,4 +150,4 @@ def array_batches(model: Model, data: ModelData, batch_size: int, steps: int | N
         )
         steps = None
     for batch in feeder_batches(step, feeder, steps, 1, data.sources):
-        yield batch._replace(arrays=[np.ascontiguousarray(a) for a in batch.arrays])
+        yield replace(batch, arrays=[np.ascontiguousarray(a) for a in batch.arrays])

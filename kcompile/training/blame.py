@@ -15,7 +15,7 @@ from kcompile.ir.ops.spatial import normalization
 from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
-    from kcompile.models.model import Model
+    from kcompile.training.compilation import OutputPlan
     from kcompile.training.step import Step
 
 DIVISION = "keep divisors away from 0, for example with K.maximum(x, K.epsilon())"
@@ -30,14 +30,14 @@ UNKNOWN = (
 """What is said when the step, run again piece by piece, gives numbers."""
 
 
-def cause(model: Model, step: Step, batch: Sequence[Array]) -> str | None:
+def cause(plans: Sequence[OutputPlan], step: Step, batch: Sequence[Array]) -> str | None:
     """What happens in the step, and what helps; ``None`` if it does not happen again.
 
     The step is run once more, unoptimized, with a flag for each intermediate tensor, and from the loss (or else from
     the first update that is no number) the way goes back to an operation all of whose operands are numbers.
 
     Args:
-        model: the model in training. step: what was run, on the state that it was run on. batch: its arrays.
+        plans: those of the model's outputs. step: what was run, on the state that it was run on. batch: its arrays.
     """
     graph = step.graph
     nodes = [node for node in graph.nodes() if node.inputs]
@@ -53,17 +53,16 @@ def cause(model: Model, step: Step, batch: Sequence[Array]) -> str | None:
     *operands, result = _run(graph, [*lost.node.inputs, lost], batch)
     what, advice = _trouble(lost.node, operands, result)
     forward = set(ir.toposort([next(iter(graph.outputs.values()))]))
-    if advice is DIVISION and _is_sum_of_row(model, lost.node):
+    if advice is DIVISION and _is_sum_of_row(plans, lost.node):
         advice = "a row of predictions sums to 0; end with activation='softmax', whose rows sum to 1"
     return f"{_place(lost.node, lost.node not in forward)} {what}: {advice}"
 
 
-def _is_sum_of_row(model: Model, node: ir.Node) -> bool:
+def _is_sum_of_row(plans: Sequence[OutputPlan], node: ir.Node) -> bool:
     """Whether this is the division by which categorical_crossentropy makes probabilities of predictions."""
     from kcompile import losses
 
     function = losses.categorical_crossentropy
-    plans = model._compiled.outputs if model._compiled is not None else []
     scopes = [f"loss/{p.name}" for p in plans if losses.function_of(p.loss) is function]
     return node.scope in scopes and isinstance(node.inputs[-1].op, reduction.ReduceSum)
 

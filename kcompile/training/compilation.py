@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from kcompile.common.errors import UnknownNameError
 from kcompile.common.lists import per_output
 from kcompile.common.meanings import as_meant_now
 from kcompile.data.checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.data.weights import sample_weight_modes
-from kcompile.engine.added_metrics import AddedMetric, added_metrics
+from kcompile.engine.added_metrics import AddedMetric
 from kcompile.engine.advice import on_loss_name
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
@@ -20,7 +20,27 @@ from kcompile.layers import Dropout, Permute, Reshape, Softmax
 from kcompile.metrics.by_output import check_used_once, metric_lists
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
-from kcompile.training.loss_weights import factor
+from kcompile.training.loss_weights import WeightDict, WeightList, factor
+
+
+@dataclass(frozen=True)
+class CompileArguments:
+    """The arguments of ``compile`` that wait for the outputs of a model: as given, but for the optimizer's name."""
+
+    optimizer: Any
+    loss: Any = None
+    metrics: Any = None
+    loss_weights: WeightList | WeightDict | None = None
+    sample_weight_mode: Any = None
+    weighted_metrics: Any = None
+    steps_per_execution: int | None = None
+
+
+class Outputs(Protocol):
+    """As much of a model as :func:`resolve` looks at."""
+
+    output_names: list[str]
+    outputs: list[Tensor]
 
 
 @dataclass
@@ -75,17 +95,13 @@ class Compilation:
         return [m for plan in self.outputs for m in (*plan.metrics, *plan.weighted_metrics)]
 
 
-def resolve(
-    model: Network,
-    optimizer: Any,
-    loss: Any,
-    metrics: Any,
-    loss_weights: Any,
-    sample_weight_mode: Any,
-    weighted_metrics: Any,
-    steps_per_execution: Any,
-) -> Compilation:
+def resolve(model: Outputs, arguments: CompileArguments, added: Sequence[AddedMetric] = ()) -> Compilation:
     """Check and resolve the arguments of ``compile``.
+
+    Args:
+        model: the outputs that they are for.
+        arguments: as they were given.
+        added: the metrics that layers add.
 
     Raises:
         ValueError: unknown names (with near matches), or lists and dictionaries that do not fit the outputs.
@@ -95,19 +111,20 @@ def resolve(
     from kcompile.common.errors import check_positive_int
 
     names = model.output_names
-    chosen = per_output(loss, names, "loss")
-    factors = per_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights", default=1.0)
-    modes = sample_weight_modes(sample_weight_mode, names)
+    given = arguments.loss_weights
+    chosen = per_output(arguments.loss, names, "loss")
+    factors = per_output(1.0 if given is None else given, names, "loss_weights", default=1.0)
+    modes = sample_weight_modes(arguments.sample_weight_mode, names)
     trained = [item is not None for item in chosen]
-    plain = metric_lists(metrics, names, "metrics", trained)
-    weighted = metric_lists(weighted_metrics, names, "weighted_metrics", trained)
+    plain = metric_lists(arguments.metrics, names, "metrics", trained)
+    weighted = metric_lists(arguments.weighted_metrics, names, "weighted_metrics", trained)
     check_used_once([*plain, *weighted])
     plans: list[OutputPlan] = []
     for i, name in enumerate(names):
         if chosen[i] is None and not plain[i] and not weighted[i]:
             continue
         resolved = None if chosen[i] is None else _loss(as_meant_now(chosen[i]))
-        weight = 1.0 if loss_weights is None else factor(factors[i], name)
+        weight = 1.0 if given is None else factor(factors[i], name)
         plan = OutputPlan(i, name, resolved, weight, mode=modes[i], outputs=tuple(names))
         shape = tuple(model.outputs[i].shape)
         plan.metrics = [metric_functions.resolve(as_meant_now(m), shape, resolved) for m in plain[i]]
@@ -120,16 +137,16 @@ def resolve(
     for plan in plans:
         for metric in (*plan.metrics, *plan.weighted_metrics):
             labels.append(_free(f"{plan.name}_{metric.name}" if several else metric.name, labels))
-    added = added_metrics(model)
     for each in added:
         labels.append(_free(each.name, labels))
+    steps = 1 if arguments.steps_per_execution is None else arguments.steps_per_execution
     return Compilation(
-        optimizers.get(optimizer),
+        optimizers.get(arguments.optimizer),
         plans,
         labels,
-        check_positive_int("compile", "steps_per_execution", 1 if steps_per_execution is None else steps_per_execution),
+        check_positive_int("compile", "steps_per_execution", steps),
         list(names),
-        added,
+        list(added),
     )
 
 

@@ -11,11 +11,11 @@ from kcompile.ir.ops.arrays import shaping
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.trace import at_once
 from kcompile.training.compilation import Compilation, OutputPlan, resolve
-from kcompile.training.step import called, output_loss, spread
+from kcompile.training.plan import TrainingPlan
+from kcompile.training.step_graph import called, output_loss, spread
 
 if TYPE_CHECKING:
     from kcompile.metrics import Mean, Metric
-    from kcompile.models.model import Model
 
 
 class Containers:
@@ -25,8 +25,8 @@ class Containers:
         tracker: the Mean of the loss that the default steps show where ``compute_loss`` shows none.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, plan: TrainingPlan) -> None:
+        self.plan = plan
         self.tracker: Mean | None = None
         self.loss = CompiledLoss(self)
         self.metrics = CompiledMetrics(self)
@@ -44,17 +44,18 @@ class Containers:
 
     def compilation(self, outputs: Sequence[Tensor], names: Sequence[str]) -> Compilation:
         """What ``compile`` was told, for these outputs."""
-        model = self.model
-        if model._compiled is None:
-            assert model._compile_arguments is not None
+        plan = self.plan
+        if plan.compiled is None:
+            assert plan.arguments is not None
             with at_once():
-                model._compiled = resolve(_Outputs(model.name, names, outputs), **model._compile_arguments)
-            model._follow_loss_weights()
-        return model._compiled
+                plan.compiled = resolve(_Outputs(names, outputs), plan.arguments)
+            plan.follow_loss_weights()
+        return plan.compiled
 
     def matched(self, y: Any, y_pred: Any, sample_weight: Any) -> list[tuple[OutputPlan, Tensor, Tensor, Any]]:
         """For each output with a loss or metrics: its plan, target, prediction and weights."""
-        names, outputs = _named(y_pred, self.model.output_names if self.model._functional else None)
+        model = self.plan.model
+        names, outputs = _named(y_pred, model.output_names if model.has_graph else None)
         compiled = self.compilation(outputs, names)
         targets, weights = _by_output(y, names, "y"), _by_output(sample_weight, names, "sample_weight", spread_one=True)
         found = []
@@ -62,7 +63,7 @@ class Containers:
             target = targets[plan.index]
             if target is None:
                 raise DataError(
-                    f"model {self.model.name!r}: output {plan.name!r} has a loss or metrics, but the step got no "
+                    f"model {model.name!r}: output {plan.name!r} has a loss or metrics, but the step got no "
                     "target for it; pass y to fit, or compile without"
                 )
             predicted = outputs[plan.index]
@@ -98,7 +99,7 @@ class CompiledLoss:
         total: Tensor | None = None
         size = _batch_size(y_pred)
         matched = [item for item in self._containers.matched(y_true, y_pred, sample_weight) if item[0].loss is not None]
-        several = len(self._containers.model._compiled.outputs) > 1
+        several = len(self._containers.plan.outputs) > 1
         if not matched and not regularization_losses:
             return as_tensor(0.0)  # nothing to show
         if self._total is None:
@@ -130,16 +131,16 @@ class CompiledMetrics:
     @property
     def metrics(self) -> list[Metric]:
         """The Metric objects: none before the first update."""
-        compiled = self._containers.model._compiled
+        compiled = self._containers.plan.compiled
         return list(compiled.metrics) if self._used and compiled is not None else []
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Take a batch into account; arguments as for :class:`CompiledLoss`."""
-        arguments = self._containers.model._compile_arguments or {}
-        if not arguments.get("metrics") and not arguments.get("weighted_metrics"):
+        arguments = self._containers.plan.arguments
+        if arguments is None or not (arguments.metrics or arguments.weighted_metrics):
             return
         matched = self._containers.matched(y_true, y_pred, sample_weight)
-        several = len(self._containers.model._compiled.outputs) > 1
+        several = len(self._containers.plan.outputs) > 1
         for plan, y, output, w in matched:
             mask = None if output.keras_mask is None else tensor_math.cast(output.keras_mask, output.dtype)
             weights = None if w is None else as_tensor(w)
@@ -164,15 +165,9 @@ class CompiledMetrics:
 
 
 class _Outputs:
-    """As much of a model as ``resolve`` looks at."""
+    """What a step of the user's own gives, in the place of a model's outputs."""
 
-    losses: Sequence[Any] = ()
-    layers: Sequence[Any] = ()
-    sublayers: Sequence[Any] = ()
-    _metrics: Sequence[Any] = ()
-
-    def __init__(self, name: str, output_names: Sequence[str], outputs: Sequence[Tensor]) -> None:
-        self.name = name
+    def __init__(self, output_names: Sequence[str], outputs: Sequence[Tensor]) -> None:
         self.output_names = list(output_names)
         self.outputs = list(outputs)
 

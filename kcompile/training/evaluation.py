@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kcompile.callbacks import BatchLogs, CallbackList, ProgbarLogger
 from kcompile.common import config
+from kcompile.common.errors import KCompileError
 from kcompile.data import checks
 from kcompile.data.fixed_batches import batch_size_for
 from kcompile.data.standardize import (
@@ -16,25 +18,21 @@ from kcompile.data.standardize import (
     steps_and_batch_size,
 )
 from kcompile.data.workers import refuse_endless
-from kcompile.training import custom_steps
 from kcompile.training.bad_numbers import NonFiniteLoss, explain
 from kcompile.training.batches import Batches, array_batches, as_step, source_batches, with_graph_built
-from kcompile.training.totals import Totals
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
-
-__all__ = ["NonFiniteLoss", "as_returned", "evaluate", "loop_callbacks", "on_batch", "run_evaluation"]
+from kcompile.training.options import EvaluateOptions
+from kcompile.training.trained_network import TrainedNetwork
+from kcompile.training.trainer import Trainer
 
 
-def run_evaluation(model: Model, batches: Batches, callbacks: CallbackList) -> dict[str, float]:
+def run_evaluation(trainer: Trainer, batches: Batches, callbacks: CallbackList) -> dict[str, float]:
     """Losses and metrics over the batches, by name; empty if there were none.
 
     Batch hooks are called around every ``steps_per_execution`` batches, as in training.
     """
-    before = model._totals
-    totals = Totals(model)
-    group = model._steps_per_execution
+    before = trainer.totals
+    totals = trainer.new_totals()
+    group = trainer.steps_per_execution
     observed = callbacks.has_test_batch
     callbacks.on_test_begin()
 
@@ -47,7 +45,7 @@ def run_evaluation(model: Model, batches: Batches, callbacks: CallbackList) -> d
         size = batch.size
         if observed and index % group == 0:
             callbacks.on_test_batch_begin(index, BatchLogs(index, size))
-        losses = [float(r) for r in batch.step(batch.arrays, "always")]
+        (losses,) = batch.losses(batch.step(batch.arrays, "always"))
         totals.add(losses, size, batch.step.log_names)
         if observed and index % group == group - 1:
             end(index, size, losses)
@@ -55,30 +53,26 @@ def run_evaluation(model: Model, batches: Batches, callbacks: CallbackList) -> d
         end(index, size, losses)
     values = totals.values()
     callbacks.on_test_end(dict(values))
-    model._totals = before
+    trainer.totals = before
     return values
 
 
-def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
+def evaluate(trainer: Trainer, x: Any, y: Any, options: EvaluateOptions) -> Any:
     """See :meth:`kcompile.models.model.Model.evaluate`."""
-    verbose = checks.check_verbose("evaluate", a["verbose"])
-    steps = checks.check_steps("evaluate", "steps", a["steps"])
+    verbose = checks.check_verbose("evaluate", options.verbose)
+    steps = checks.check_steps("evaluate", "steps", options.steps)
     source: BatchSource | None = None
     target: int | None
     if is_batch_source(x):
-        refuse_array_arguments("evaluate", y=y, sample_weight=a["sample_weight"], batch_size=a["batch_size"])
+        refuse_array_arguments("evaluate", y=y, sample_weight=options.sample_weight, batch_size=options.batch_size)
         refuse_endless("x", x, steps, "steps")
-        source = BatchSource(
-            with_graph_built(model, x), argument="x", workers=a["workers"],
-            use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"],
-            with_targets=custom_steps.wants_targets(model),
-        )  # fmt: skip
+        source = options.source(with_graph_built(trainer, x), "x", with_targets=trainer.wants_targets)
     else:
-        size = checks.check_batch_size("evaluate", a["batch_size"])
-        with custom_steps.ready(model, x):
-            specs = custom_steps.training_specs(model)
+        size = checks.check_batch_size("evaluate", options.batch_size)
+        with trainer.ready_to_train(x):
+            specs = trainer.training_feeds
             data = standardize(
-                x, y, a["sample_weight"], inputs=specs, targets=model._target_specs(), floatx=config.floatx()
+                x, y, options.sample_weight, inputs=specs, targets=trainer.targets, floatx=config.floatx()
             )
         size = batch_size_for("evaluate", specs, size, data.samples)
         target, size = steps_and_batch_size(data.samples, size, steps)
@@ -87,17 +81,17 @@ def evaluate(model: Model, x: Any, y: Any, **a: Any) -> Any:
         if source is not None:
             source.check_length()
             target = source.steps if steps is None else steps
-            batches = source_batches(model, source, steps, False)
+            batches = source_batches(trainer, source, steps, False)
         else:
-            batches = array_batches(model, data, size, steps)
-        values = run_evaluation(model, batches, loop_callbacks(model, a["callbacks"], verbose, target))
+            batches = array_batches(trainer, data, size, steps)
+        values = run_evaluation(trainer, batches, loop_callbacks(trainer.model, options.callbacks, verbose, target))
     finally:
         if source is not None:
             source.close()
-    return as_returned(model, values, a["return_dict"])
+    return as_returned(trainer, values, options.return_dict)
 
 
-def loop_callbacks(model: Model, given: Any, verbose: int, steps: int | None) -> CallbackList:
+def loop_callbacks(model: TrainedNetwork, given: Any, verbose: int, steps: int | None) -> CallbackList:
     """The user's callbacks and a progress bar, for evaluate and predict."""
     callbacks = CallbackList(given)
     if verbose and not any(isinstance(c, ProgbarLogger) for c in callbacks):
@@ -107,47 +101,51 @@ def loop_callbacks(model: Model, given: Any, verbose: int, steps: int | None) ->
     return callbacks
 
 
-def as_returned(model: Model, values: dict[str, float], return_dict: bool) -> Any:
+def as_returned(trainer: Trainer, values: dict[str, float], return_dict: bool) -> Any:
     """Loss and metrics as evaluate and ``*_on_batch`` return them."""
     if return_dict:
         return values
-    if custom_steps.own_steps(model):
-        return custom_steps.ordered_logs(model, values)
-    found = [values[name] for name in model.metrics_names if name in values]
+    names = trainer.model.metrics_names
+    if trainer.has_own_steps:
+        return _ordered_logs(trainer.model.name, names, values)
+    found = [values[name] for name in names if name in values]
     return found if len(found) > 1 else found[0]
 
 
-def on_batch(
-    model: Model,
-    training: bool,
-    x: Any,
-    y: Any,
-    sample_weight: Any,
-    class_weight: Any,
-    reset_metrics: bool,
-    return_dict: bool,
-) -> Any:
-    """One step on one batch; see ``train_on_batch`` and ``test_on_batch``."""
-    logs = logs_on_batch(model, training, x, y, sample_weight, class_weight, reset_metrics)
-    return as_returned(model, logs, return_dict)
+def _ordered_logs(model: str, names: Sequence[str], logs: Mapping[str, float]) -> Any:
+    """Logs of a step of the user's own: those of ``names``, then others sorted; one alone as it is."""
+    if not logs:
+        raise KCompileError(
+            f"test_step of model {model!r} measures nothing: compile with a loss or metrics, or define test_step"
+        )
+    names = [name for name in names if name in logs]
+    found = [logs[name] for name in [*names, *sorted(set(logs) - set(names))]]
+    return found[0] if len(found) == 1 else found
 
 
 def logs_on_batch(
-    model: Model, training: bool, x: Any, y: Any, sample_weight: Any, class_weight: Any, reset_metrics: bool
+    trainer: Trainer,
+    training: bool,
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    reset_metrics: bool = True,
 ) -> dict[str, float]:
-    """Losses and metrics of one step on one batch, by name."""
-    with custom_steps.ready(model, x):
+    """Losses and metrics of one step on one batch, by name; see ``train_on_batch`` and ``test_on_batch``."""
+    with trainer.ready_to_train(x):
         data = standardize(
-            x, y, sample_weight, class_weight, inputs=custom_steps.training_specs(model),
-            targets=model._target_specs(), whole_data=False, floatx=config.floatx(),
+            x, y, sample_weight, class_weight, inputs=trainer.training_feeds, targets=trainer.targets,
+            whole_data=False, floatx=config.floatx(),
         )  # fmt: skip
-        batch = as_step(model, data, training)
-    totals = model._totals
+        batch = as_step(trainer, data, training)
+    totals = trainer.totals
     if reset_metrics or totals is None:
-        totals = Totals(model)
+        totals = trainer.new_totals()
     step = batch.step
-    losses = [float(r) for r in step(batch.arrays, "finite" if training and model.on_nan == "raise" else "always")]
+    checked = training and trainer.model.on_nan == "raise"
+    (losses,) = batch.losses(step(batch.arrays, "finite" if checked else "always"))
     if step.refused:
-        raise NonFiniteLoss(explain(model, step, batch.arrays, batch.origins[0], losses[0], None, 0, 0))
+        raise NonFiniteLoss(explain(trainer, step, batch.arrays, batch.origins[0], losses[0], None, 0, 0))
     totals.add(losses, data.samples, step.log_names)
     return totals.values()

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.callbacks import BatchLogs, CallbackList, History, ProgbarLogger, TerminateOnNaN
 from kcompile.data import checks
 from kcompile.training.bad_numbers import NonFiniteLoss, explain, first_refused
 from kcompile.training.batches import Batch
+from kcompile.training.options import FitOptions
 from kcompile.training.run import TrainingRun
 from kcompile.training.totals import Totals
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
+from kcompile.training.trained_network import TrainedNetwork
+from kcompile.training.trainer import Trainer
 
 __all__ = ["NonFiniteLoss", "fit"]
 
 
-def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
+def fit(trainer: Trainer, x: Any, y: Any, options: FitOptions) -> History:
     """See :meth:`kcompile.models.model.Model.fit`."""
-    epochs, initial_epoch = checks.check_epochs(arguments["epochs"], arguments["initial_epoch"])
-    verbose = checks.check_verbose("fit", arguments["verbose"])
-    frequency = checks.check_validation_freq(arguments["validation_freq"])
-    with TrainingRun(model, x, y, arguments) as run:
-        callbacks, history = _callbacks(model, arguments["callbacks"], verbose)
+    model = trainer.model
+    epochs, initial_epoch = checks.check_epochs(options.epochs, options.initial_epoch)
+    verbose = checks.check_verbose("fit", options.verbose)
+    frequency = checks.check_validation_freq(options.validation_freq)
+    with TrainingRun(trainer, x, y, options) as run:
+        callbacks, history = _callbacks(model, options.callbacks, verbose)
         names = model.metrics_names
         validated = [f"val_{name}" for name in names] if run.validates else []
         params = {
@@ -44,11 +45,11 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
                     break
                 params["steps"] = run.steps
                 callbacks.on_epoch_begin(epoch)
-                totals = Totals(model)
+                totals = trainer.new_totals()
                 index = 0
                 for batch in run.batches():
-                    _train_batch(model, batch, index, epoch, totals, callbacks, keep)
-                    index += batch.count or 1
+                    _train_batch(trainer, batch, index, epoch, totals, callbacks, keep)
+                    index += batch.count
                     if model.stop_training:
                         break
                 if not totals.samples:
@@ -62,7 +63,7 @@ def fit(model: Model, x: Any, y: Any, **arguments: Any) -> History:
     return history
 
 
-def _callbacks(model: Model, given: Any, verbose: int) -> tuple[CallbackList, History]:
+def _callbacks(model: TrainedNetwork, given: Any, verbose: int) -> tuple[CallbackList, History]:
     """The user's callbacks, with a progress bar before them and a history after them, unless they hold their own."""
     theirs = given if given is None or isinstance(given, (list, tuple, CallbackList)) else [given]
     callbacks = CallbackList(theirs)
@@ -77,22 +78,22 @@ def _callbacks(model: Model, given: Any, verbose: int) -> tuple[CallbackList, Hi
 
 
 def _train_batch(
-    model: Model, batch: Batch, index: int, epoch: int, totals: Totals, callbacks: CallbackList, keep: str
+    trainer: Trainer, batch: Batch, index: int, epoch: int, totals: Totals, callbacks: CallbackList, keep: str
 ) -> None:
-    step, arrays, size, count, origins = batch
-    last = index + max(count, 1) - 1
+    step, size = batch.step, batch.size
     if callbacks.has_train_batch_begin:
         callbacks.on_train_batch_begin(index, BatchLogs(index, size))
-    results = step(arrays, keep)
+    results = step(batch.arrays, keep)
+    found = batch.losses(results)
     if step.refused and keep == "finite":
-        bad = first_refused(step, results) if count else 0
-        origin, offset = (origins[bad], 0) if len(origins) > 1 else (origins[0], bad * size)
-        alone = [a[bad] for a in arrays] if count else arrays
-        loss = float(results[0][bad]) if count else float(results[0])
-        raise NonFiniteLoss(explain(model, step, alone, origin, loss, epoch, index + bad, index, offset))
-    for position in range(max(count, 1)):
-        losses = [float(r[position]) if count else float(r) for r in results]
+        bad = first_refused(step, results) if batch.stacked else 0
+        origin, offset = batch.origin(bad)
+        loss = found[bad][0]
+        message = explain(trainer, step, batch.one(bad), origin, loss, epoch, index + bad, index, offset)
+        raise NonFiniteLoss(message)
+    for losses in found:
         totals.add(losses, size, step.log_names)
     if callbacks.has_train_batch_end:
-        logs = BatchLogs(last, size * max(count, 1), totals.names, lambda: totals.batch_values(losses), totals.values)
+        last, count = index + len(found) - 1, len(found)
+        logs = BatchLogs(last, size * count, totals.names, lambda: totals.batch_values(losses), totals.values)
         callbacks.on_train_batch_end(last, logs)

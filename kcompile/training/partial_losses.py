@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from kcompile import ir
 from kcompile.common.errors import listed, warn
+from kcompile.engine.network import Network
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
+from kcompile.training.compilation import OutputPlan
 
 
-def weights_with_loss(model: Model, loss: Tensor) -> list[Variable]:
-    """The weights to train: all trainable ones but those that only outputs without a loss depend on.
+def weights_with_loss(
+    model: Network, plans: Sequence[OutputPlan], trained: Sequence[Variable], loss: Tensor
+) -> list[Variable]:
+    """The weights to train: all of ``trained`` but those that only outputs without a loss depend on.
 
     Of these a warning tells, as in tf.keras; Keras 2.3 refuses such models.
     """
-    weights = list(model._collected_trainable_weights)
-    judged = {plan.index for plan in model._compiled.outputs if plan.loss is not None}
+    weights = list(trained)
+    judged = {plan.index for plan in plans if plan.loss is not None}
     free = {i: x.value for i, x in enumerate(model.outputs) if i not in judged}
     if not free or not judged:
         return weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from kcompile.data import checks
 from kcompile.data.feeder import ArrayFeeder
 from kcompile.data.fixed_batches import batch_size_for
 from kcompile.data.sequence import is_sequence
-from kcompile.data.shuffling import Shuffling
 from kcompile.data.standardize import (
     BatchSource,
     ModelData,
@@ -23,7 +22,6 @@ from kcompile.data.standardize import (
     validation_arrays,
 )
 from kcompile.data.workers import refuse_endless
-from kcompile.training import custom_steps
 from kcompile.training.batches import (
     Batches,
     array_batches,
@@ -33,25 +31,24 @@ from kcompile.training.batches import (
     with_graph_built,
 )
 from kcompile.training.evaluation import run_evaluation
+from kcompile.training.options import FitOptions
 from kcompile.training.step import Step
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
+from kcompile.training.trainer import Trainer
 
 
 class TrainingRun:
     """The data of one ``fit``; a context manager that ends the workers of generators.
 
     Args:
-        model: a compiled model. x, y: as given to ``fit``. arguments: its other arguments.
+        trainer: that of a compiled model. x, y: as given to ``fit``. options: its other arguments.
 
     Attributes:
         samples, validation_samples: how many there are, where that is known. batch_size: of arrays.
     """
 
-    def __init__(self, model: Model, x: Any, y: Any, arguments: dict[str, Any]) -> None:
-        self.model = model
-        self.arguments = arguments
+    def __init__(self, trainer: Trainer, x: Any, y: Any, options: FitOptions) -> None:
+        self.trainer = trainer
+        self.options = options
         self.samples: int | None = None
         self.validation_samples: int | None = None
         self.batch_size: int | None = None
@@ -62,19 +59,18 @@ class TrainingRun:
         self._validation_source: BatchSource | None = None
         self._validation: ModelData | None = None
         self._pending_validation: Any = None  # that of a model without a graph
-        a = arguments
-        self._steps = checks.check_steps("fit", "steps_per_epoch", a["steps_per_epoch"])
-        self._validation_steps = checks.check_steps("fit", "validation_steps", a["validation_steps"])
-        self._validation_size = checks.check_batch_size("fit", a["validation_batch_size"], "validation_batch_size")
+        self._steps = checks.check_steps("fit", "steps_per_epoch", options.steps_per_epoch)
+        self._validation_steps = checks.check_steps("fit", "validation_steps", options.validation_steps)
+        self._validation_size = checks.check_batch_size("fit", options.validation_batch_size, "validation_batch_size")
         try:
             if is_batch_source(x):
                 refuse_array_arguments(
-                    "fit", y=y, sample_weight=a["sample_weight"], batch_size=a["batch_size"],
-                    validation_split=a["validation_split"],
+                    "fit", y=y, sample_weight=options.sample_weight, batch_size=options.batch_size,
+                    validation_split=options.validation_split,
                 )  # fmt: skip
                 self._open_source(x)
             else:
-                with custom_steps.ready(model, x):
+                with trainer.ready_to_train(x):
                     self._open_arrays(x, y)
         except BaseException:
             self.close()
@@ -95,52 +91,41 @@ class TrainingRun:
     # -- opening
 
     def _open_arrays(self, x: Any, y: Any) -> None:
-        a, model = self.arguments, self.model
-        size = checks.check_batch_size("fit", a["batch_size"])
-        refuse_endless("validation_data", a["validation_data"], self._validation_steps, "validation_steps")
-        shuffle = checks.check_shuffle(a["shuffle"])
+        options, trainer = self.options, self.trainer
+        size = checks.check_batch_size("fit", options.batch_size)
+        refuse_endless("validation_data", options.validation_data, self._validation_steps, "validation_steps")
+        shuffle = checks.check_shuffle(options.shuffle)
         data, validation = training_data(
-            x, y, a["sample_weight"], a["class_weight"], validation_split=a["validation_split"],
-            validation_data=a["validation_data"], inputs=custom_steps.training_specs(model),
-            targets=model._target_specs(), floatx=config.floatx(),
+            x, y, options.sample_weight, options.class_weight, validation_split=options.validation_split,
+            validation_data=options.validation_data, inputs=trainer.training_feeds,
+            targets=trainer.targets, floatx=config.floatx(),
         )  # fmt: skip
-        size = batch_size_for("fit", custom_steps.training_specs(model), size, data.samples)
+        size = batch_size_for("fit", trainer.training_feeds, size, data.samples)
         self.batch_size = size or (32 if self._steps is None else max(1, -(-data.samples // self._steps)))
         self.samples = data.samples if self._steps is None else None
         self._data = data
-        self._step = custom_steps.step_for(model, True, data)
-        group = model._steps_per_execution
-        rng = self._shuffling() if shuffle else None
+        self._step = trainer.step_for(data, training=True)
+        group = trainer.steps_per_execution
+        rng = self.trainer.shuffler() if shuffle else None
         self._feeder = data.feeder(self.batch_size, shuffle, steps_per_execution=group, rng=rng)
-        self._open_validation(a["validation_data"], validation)
+        self._open_validation(options.validation_data, validation)
 
     def _open_source(self, x: Any) -> None:
-        a = self.arguments
-        shuffle = bool(checks.check_shuffle(a["shuffle"]))
+        options = self.options
+        shuffle = bool(checks.check_shuffle(options.shuffle))
         refuse_endless("x", x, self._steps, "steps_per_epoch")
-        refuse_endless("validation_data", a["validation_data"], self._validation_steps, "validation_steps")
-        rng = self._shuffling() if shuffle and is_sequence(x) else None
+        refuse_endless("validation_data", options.validation_data, self._validation_steps, "validation_steps")
+        rng = self.trainer.shuffler() if shuffle and is_sequence(x) else None
         self._source = self._opened(x, "x", shuffle=shuffle, rng=rng)
         self._source.check_length()
-        self._open_validation(a["validation_data"], None)
+        self._open_validation(options.validation_data, None)
 
-    def _shuffling(self) -> Shuffling:
-        """The model's own generator, seeded where it was not."""
-        model = self.model
-        if model._shuffling is None or not model._shuffling.current:
-            model._shuffling = Shuffling()
-        return model._shuffling
-
-    def _opened(self, data: Any, argument: str, **options: Any) -> BatchSource:
-        a = self.arguments
-        return BatchSource(
-            with_graph_built(self.model, data), argument=argument,
-            with_targets=custom_steps.wants_targets(self.model), workers=a["workers"],
-            use_multiprocessing=a["use_multiprocessing"], max_queue_size=a["max_queue_size"], **options,
-        )  # fmt: skip
+    def _opened(self, data: Any, argument: str, **more: Any) -> BatchSource:
+        built, wanted = with_graph_built(self.trainer, data), self.trainer.wants_targets
+        return self.options.source(built, argument, with_targets=wanted, **more)
 
     def _open_validation(self, given: Any, prepared: ModelData | None) -> None:
-        model = self.model
+        trainer = self.trainer
         if is_batch_source(given):
             if self._validation_size is not None:
                 raise DataError("fit: validation_batch_size cannot be given when validation_data yields batches.")
@@ -150,18 +135,18 @@ class TrainingRun:
             self._validation_source.check_length()
         elif prepared is not None:
             self._validation = prepared
-        elif given is not None and (model._functional or custom_steps.own_steps(model)):
+        elif given is not None and (trainer.model.has_graph or trainer.has_own_steps):
             self._validation = self._validation_arrays(given)
         elif given is not None:
             self._pending_validation = given
         if self._validation is not None:
             self.validation_samples = self._validation.samples
-            size, specs = self._validation_size or self.batch_size, custom_steps.training_specs(model)
+            size, specs = self._validation_size or self.batch_size, trainer.training_feeds
             batch_size_for("fit: validation data", specs, size, self.validation_samples)
 
     def _validation_arrays(self, given: Any) -> ModelData:
-        specs = custom_steps.training_specs(self.model)
-        return validation_arrays(given, inputs=specs, targets=self.model._target_specs(), floatx=config.floatx())
+        specs, targets = self.trainer.training_feeds, self.trainer.targets
+        return validation_arrays(given, inputs=specs, targets=targets, floatx=config.floatx())
 
     # -- training
 
@@ -180,11 +165,11 @@ class TrainingRun:
         if self._feeder is not None:
             assert self._step is not None
             assert self._data is not None
-            group = self.model._steps_per_execution
+            group = self.trainer.steps_per_execution
             return feeder_batches(self._step, self._feeder, self._steps, group, self._data.sources)
         assert self._source is not None
-        found = source_batches(self.model, self._source, self._steps, True, self.arguments["class_weight"])
-        return grouped(found, self.model)
+        found = source_batches(self.trainer, self._source, self._steps, True, self.options.class_weight)
+        return grouped(found, self.trainer.steps_per_execution)
 
     @property
     def exhausted(self) -> bool:
@@ -219,13 +204,15 @@ class TrainingRun:
 
     def validate(self, callbacks: CallbackList) -> dict[str, float]:
         """Losses and metrics on the validation data, by name; empty once it has ended."""
-        model = self.model
+        trainer = self.trainer
         if self._validation_source is not None:
             if self._validation_source.exhausted:
                 return {}
-            found = source_batches(model, self._validation_source, self._validation_steps, False, afresh=True)
-            return run_evaluation(model, found, callbacks)
+            found = source_batches(trainer, self._validation_source, self._validation_steps, False, afresh=True)
+            return run_evaluation(trainer, found, callbacks)
         if self._validation is None:
             self._validation = self._validation_arrays(self._pending_validation)
         size = self._validation_size or self.batch_size or 32
-        return run_evaluation(model, array_batches(model, self._validation, size, self._validation_steps), callbacks)
+        return run_evaluation(
+            trainer, array_batches(trainer, self._validation, size, self._validation_steps), callbacks
+        )

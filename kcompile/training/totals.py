@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-from kcompile.training import custom_steps
-
-if TYPE_CHECKING:
-    from kcompile.models.model import Model
+from kcompile.engine.added_metrics import AddedMetric
 
 
 class Totals:
     """Losses averaged since they were last reset, weighted by batch size.
 
     Args:
-        model: a compiled model; its metrics start anew, and ``model.reset_metrics()`` empties this too.
+        names: of the losses, then of the metrics.
+        metrics: those whose values are asked for. partial: those that layers feed, the last of them.
+        logs_only: whether a step of the user's own gives all values itself.
     """
 
-    def __init__(self, model: Model) -> None:
-        own = custom_steps.own_steps(model)
-        self.names = list(model.metrics_names)
-        self.metrics = [] if own else model.metrics
+    def __init__(
+        self, names: Sequence[str], metrics: Sequence[Any], partial: Sequence[AddedMetric], logs_only: bool
+    ) -> None:
+        self.names = list(names)
+        self.metrics = metrics
         self.sums = [0.0] * (len(self.names) - len(self.metrics))
         self.samples = 0
-        self._partial = [] if own or model._compiled is None else model._compiled.added
-        self._logs: list[float] | None = [] if own else None  # of the last batch: metrics in the graph are averages
-        model._totals = self
-        model.reset_metrics()
-        if own:
-            model._containers.reset()
+        self._partial = partial
+        self._logs: list[float] | None = [] if logs_only else None  # of the last batch: metrics in it are averages
 
     def clear(self) -> None:
         """Forget what was added."""

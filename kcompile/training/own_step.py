@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,168 +11,39 @@ import numpy as np
 from kcompile import ir
 from kcompile.backend import math as tensor_math
 from kcompile.common.errors import DataTypeError, KCompileError, shown
-from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
-from kcompile.data.standardize import FeedSpec, ModelData
+from kcompile.data.free_data import Form
 from kcompile.engine.inference_graph import without_idle_counters
-from kcompile.engine.notes import calls_in, with_sublayers
+from kcompile.engine.notes import calls_in
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.substitution import Resolver
 from kcompile.symbolic.functions import build_graph
-from kcompile.symbolic.step_trace import Assigned, Differentiated, StepTrace
+from kcompile.symbolic.step_trace import Assigned, StepTrace
 from kcompile.symbolic.tensor import Tensor, as_tensor
-from kcompile.symbolic.variable import Variable, placeholder, variables_made
+from kcompile.symbolic.variable import placeholder, variables_made
 from kcompile.training.compilation import switches
-from kcompile.training.step import Step, with_update_sum
+from kcompile.training.plan import TrainingPlan
+from kcompile.training.step import Step
+from kcompile.training.step_graph import with_update_sum
 
 if TYPE_CHECKING:
-    from kcompile.models.model import Model
     from kcompile.passes.machinery.report import Report
-
-TRAINING_HOOKS = ("train_step", "test_step", "compute_loss", "compute_metrics", "get_metrics_result")
-REFUSED = ("make_train_function", "make_test_function", "make_predict_function")
-
-
-def overridden(model: Model, name: str) -> bool:
-    """Whether a subclass (or the instance) defines a method of Model anew."""
-    from kcompile.models.model import Model as Base
-
-    return getattr(getattr(model, name), "__func__", None) is not getattr(Base, name)
-
-
-def own_steps(model: Model) -> bool:
-    """Whether training and evaluation run code of the user's own, or show metrics that it lists."""
-    from kcompile.models.model import Model as Base
-
-    if type(model).metrics is not Base.metrics:
-        return True
-    return any(overridden(model, name) for name in TRAINING_HOOKS)
-
-
-def refuse_functions(model: Model) -> None:
-    """Refuse what would be skipped: functions on iterators, which have no place here.
-
-    Raises:
-        ValueError: one of :data:`REFUSED` is overridden.
-    """
-    for name in REFUSED:
-        if overridden(model, name):
-            step = {"make_train_function": "train_step", "make_test_function": "test_step"}.get(name, "predict_step")
-            raise KCompileError(
-                f"model {model.name!r} ({type(model).__name__}) overrides {name}, which nothing calls here: the loop "
-                f"over batches is kcompile's own; define {step}(self, data) instead"
-            )
-
-
-def training_specs(model: Model) -> Sequence[FeedSpec]:
-    """What fit and evaluate feed: what the model takes, or whatever a step of the user's own gets."""
-    if not own_steps(model):
-        return model._feed_specs()
-    functional = model._functional
-    targets = model._target_specs() if functional and model._compiled is not None else []
-    return FreeSpecs(model._feed_specs() if functional else [], targets)
-
-
-def metrics_of(model: Model) -> list[Any]:
-    """The metrics of a model with a step of its own: those of ``compile`` as far as they are in use, then its own."""
-    containers = model._containers
-    found = [*containers.loss.metrics, *containers.metrics.metrics]
-    for layer in with_sublayers(model):
-        found += [*layer._own_metrics, *layer._step_metrics]
-    return list(dict.fromkeys(found))
-
-
-@contextlib.contextmanager
-def ready(model: Model, x: Any) -> Iterator[None]:
-    """Inside, the model can train: it is built for ``x``, or has a step of its own, which builds what it uses."""
-    if own_steps(model) and not _unbuilt_stack(model):
-        yield
-        return
-    with model._built_for(x):
-        yield
-
-
-def _unbuilt_stack(model: Model) -> bool:
-    """Whether it is a Sequential model that waits for its first data."""
-    return model._one_input and not model._functional
-
-
-def wants_targets(model: Model) -> bool | None:
-    """Whether batches of generators must have targets.
-
-    ``None``: they are what the model's own step unpacks; or the model has no use for them, and there may be none.
-    """
-    return None if own_steps(model) or (model._functional and not model._target_specs()) else True
-
-
-def step_for(model: Model, training: bool, data: ModelData) -> Step:
-    """The compiled step that takes this data."""
-    if data.form is None:
-        return model._step(training, data.y, data.weights)
-    form: Form = data.form
-    key = (training, form.key)
-    if key not in model._steps:
-        model._steps[key] = _step_for_form(model, training, form)
-    return model._steps[key]
-
-
-def _step_for_form(model: Model, training: bool, form: Form) -> Step:
-    """A step for this form: a new one, or one for all sizes where sizes differ from those seen before."""
-    seen = model._forms.setdefault(training, [])
-    for i, known in enumerate(seen):
-        joined = widened(known, form)
-        if joined is None:
-            continue
-        key = (training, joined.key)
-        if key not in model._steps:
-            model._steps[key] = OwnStep(model, training, joined).compile()
-        seen[i] = joined
-        return model._steps[key]
-    step = OwnStep(model, training, form).compile()
-    seen.append(form)
-    return step
-
-
-def known_step(model: Model, training: bool, weighted: bool = False) -> OwnStep:
-    """The step for data like those that the model has seen, for export.
-
-    Args:
-        weighted: with a weight for each sample, also where the data had none.
-
-    Raises:
-        ValueError: the model has seen no data.
-    """
-    forms = model._forms.get(training) or model._forms.get(not training)
-    if not forms:
-        raise KCompileError(
-            f"model {model.name!r} has a step of its own, so only data tell what it is fed; call fit or train_on_batch "
-            "first"
-        )
-    form: Form = forms[-1]
-    if weighted and form.weights is None:
-        form = Form(form.x, form.y, Leaf("sample_weight", (None,), "float32"))
-    return OwnStep(model, training, form)
-
-
-def build_as_fed(model: Model) -> None:
-    """Give a model with a ``call`` of its own its graph, for data like those that its step was fed."""
-    from kcompile.engine.input_layer import Input
-
-    forms = model._forms.get(True) or model._forms.get(False) or []
-    if model._functional or not forms:
-        return
-    inputs = [Input(shape=leaf.shape[1:], dtype=leaf.dtype, name=leaf.name) for leaf in leaves_of(forms[-1].x)]
-    model._build_graph(inputs if len(inputs) > 1 else inputs[0])
 
 
 class OwnStep:
     """The graph of ``train_step`` or ``test_step`` for data of one form.
 
+    Args:
+        plan: that of the model whose step it is.
+        training: whether it is ``train_step``.
+        form: what the data look like.
+
     Attributes:
         names: of the logs, in their order.
     """
 
-    def __init__(self, model: Model, training: bool, form: Form) -> None:
-        self.model = model
+    def __init__(self, plan: TrainingPlan, training: bool, form: Form) -> None:
+        self.plan = plan
+        self.model = model = plan.model
         self.training = training
         self.name = "train_step" if training else "test_step"
         self.feeds = [placeholder(shape=leaf.shape, dtype=leaf.dtype, name=leaf.name) for leaf in form.leaves()]
@@ -186,7 +56,7 @@ class OwnStep:
         self.objective = functools.reduce(lambda a, b: a + b, objectives) if objectives else as_tensor(0.0)
 
     def _run(self, function: Callable[[Any], Any], form: Form) -> tuple[StepTrace, dict[str, Tensor]]:
-        return traced(self.model, self.name, function, form.filled(self.feeds), lambda found: self._checked(found, ""))
+        return traced(self.plan, self.name, function, form.filled(self.feeds), lambda found: self._checked(found, ""))
 
     def _checked(self, logs: Any, prefix: str) -> dict[str, Tensor]:
         owner = f"{self.name} of model {self.model.name!r}"
@@ -223,14 +93,18 @@ class OwnStep:
         """The step as an optimized graph whose outputs are the logs."""
         from kcompile.passes.pipelines import INFERENCE, TRAINING, run_pipeline
 
-        return run_pipeline(self._graph(self._outputs(), None), TRAINING if self.training else INFERENCE)
+        return run_pipeline(self.whole(), TRAINING if self.training else INFERENCE)
+
+    def whole(self, report: Report | None = None) -> ir.Graph:
+        """The step with its gradients and updates, its forward part optimized; its outputs are the logs."""
+        return self._graph(self._outputs(), report)
 
     def plain(self) -> ir.Graph:
         """The logs as they are computed, before any optimization."""
         final = self.trace.plain()
         outputs = self._outputs()
         values = [Tensor(value) for value in final.resolved([x.value for x in outputs.values()])]
-        return build_graph(self.feeds, values, (), "forward", list(outputs), counter=self.model._random_counter().value)
+        return build_graph(self.feeds, values, (), "forward", list(outputs), counter=self.plan.random_counter.value)
 
     def _outputs(self) -> dict[str, Tensor]:
         taken = {"objective", *(x.value.op.label for x in self.feeds if isinstance(x.value.op, ir.Input))}
@@ -242,8 +116,7 @@ class OwnStep:
         return names
 
     def _graph(self, outputs: Mapping[str, Tensor], report: Report | None) -> ir.Graph:
-        model = self.model
-        graph = closed_graph(model, self.trace, self.feeds, outputs, self.training, self.name, report)
+        graph = closed_graph(self.plan, self.trace, self.feeds, outputs, self.training, self.name, report)
         return graph if self.training else without_idle_counters(graph)
 
 
@@ -275,10 +148,10 @@ def settled(
 
 
 def traced(
-    model: Model, name: str, function: Callable[[Any], Any], data: Any, finish: Callable[[Any], Any]
+    plan: TrainingPlan, name: str, function: Callable[[Any], Any], data: Any, finish: Callable[[Any], Any]
 ) -> tuple[StepTrace, Any]:
     """Run a step's code on symbolic data: what it did, and ``finish`` of what it returned."""
-    trace = StepTrace(model)
+    model, trace = plan.model, StepTrace(plan)
     try:
         with trace.running():
             result = finish(function(data))
@@ -294,9 +167,14 @@ def traced(
 
 
 def closed_graph(
-    model: Model, trace: StepTrace, feeds: Sequence[Tensor], outputs: Mapping[str, Tensor], training: bool, name: str,
-    report: Report | None,
-) -> ir.Graph:  # fmt: skip
+    plan: TrainingPlan,
+    trace: StepTrace,
+    feeds: Sequence[Tensor],
+    outputs: Mapping[str, Tensor],
+    training: bool,
+    name: str,
+    report: Report | None = None,
+) -> ir.Graph:
     """The graph of a trace: its forward part optimized, gradients taken of that, assignments put in place."""
     from kcompile.passes.pipelines import FORWARD_INFERENCE, FORWARD_TRAINING, run_pipeline
 
@@ -310,14 +188,14 @@ def closed_graph(
         else:
             wanted += [*definition.targets, *(definition.seeds or [])]
             leaves += definition.leaves
-    fixed = switches(model)
+    fixed = switches(plan.model)
     for layer in calls_in(trace).called:
         fixed.update(switches(layer))
     results = [*outputs.values(), *map(Tensor, wanted)]
     graph = build_graph(
         [*feeds, *map(Tensor, leaves)], results, (), name, [f"result_{i}" for i in range(len(results))],
         [*(x.value.op.label for x in feeds), *(leaf.op.label for leaf in leaves)],
-        counter=model._random_counter().value, fixed=fixed,
+        counter=plan.random_counter.value, fixed=fixed,
     )  # fmt: skip
     graph = run_pipeline(graph, FORWARD_TRAINING if training else FORWARD_INFERENCE, report=report)
     found = iter(graph.outputs.values())
@@ -370,20 +248,3 @@ def _gradients(trace: StepTrace, found: list[ir.Value], inputs: dict[ir.Value, i
                 zero = ir.constant(np.zeros(leaf.type.static_shape), leaf.dtype)  # what folding showed to be constant
                 taken.resolver.define(inputs[leaf], zero if g is None else g)
     return taken
-
-
-def ordered_logs(model: Model, logs: Mapping[str, float]) -> Any:
-    """Logs as evaluate returns them: those of :attr:`Model.metrics_names`, then others sorted; one alone as it is."""
-    if not logs:
-        raise KCompileError(
-            f"test_step of model {model.name!r} measures nothing: compile with a loss or metrics, or define test_step"
-        )
-    names = [name for name in model.metrics_names if name in logs]
-    found = [logs[name] for name in [*names, *sorted(set(logs) - set(names))]]
-    return found[0] if len(found) == 1 else found
-
-
-__all__ = [
-    "Differentiated", "OwnStep", "Variable", "closed_graph", "ordered_logs", "overridden", "own_steps",
-    "refuse_functions", "step_for", "traced", "training_specs",
-]  # fmt: skip
