@@ -171,6 +171,11 @@ def test_prediction_while_another_thread_trains() -> None:
     assert np.allclose(model.predict(X[:1]), outputs[0.02], rtol=1e-4)
 
 
+def test_names_of_layers_that_threads_make_differ() -> None:
+    names = at_once(*(lambda: [L.Dense(1).name for _ in range(300)] for _ in range(3)))
+    assert len({name for found in names for name in found}) == 900
+
+
 def test_predictions_see_the_last_training_of_another_thread() -> None:
     model, other = dense_model(1), dense_model(2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,25 @@ def test_dump_after_prints_the_graph(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     files = sorted(path.name for path in (tmp_path / "dumps").iterdir())
     assert files[:3] == ["01_specialize_training.ir", "02_simplify.ir", "03_fold.ir"]
     assert len(files) == len(pipelines.FORWARD_TRAINING)
+
+
+def test_what_is_dumped_is_chosen_for_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for what others compile meanwhile, for whom the environment variable counts."""
+    monkeypatch.setenv("KCOMPILE_DUMP_AFTER", "")
+    streams = io.StringIO(), io.StringIO()
+
+    def compile_into(stream: io.StringIO) -> None:
+        run_pipeline(parse_graph(TEXT), pipelines.FORWARD_TRAINING, stream=stream)
+
+    with pipelines.dumping("cse"):
+        compile_into(streams[0])
+        other = threading.Thread(target=compile_into, args=(streams[1],))
+        other.start()
+        other.join()
+    assert streams[0].getvalue().startswith("# ---- step after cse")
+    assert not streams[1].getvalue()
+    compile_into(streams[1])
+    assert not streams[1].getvalue()
 
 
 def test_dump_after_an_unknown_pass() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
+import itertools
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -15,7 +15,7 @@ from kcompile.common.errors import KCompileError, did_you_mean
 _floatx = "float32"
 _epsilon = 1e-7
 _image_data_format = "channels_last"
-_uids: defaultdict[str, int] = defaultdict(int)
+_uids: dict[str, itertools.count[int]] = {}
 _learning_phase: int | None = None
 _phase_here: ContextVar[int | None] = ContextVar("phase", default=None)
 
@@ -96,8 +96,7 @@ def backend() -> str:
 
 def get_uid(prefix: str = "") -> int:
     """The next number for names that begin with ``prefix``, from 1."""
-    _uids[prefix] += 1
-    return _uids[prefix]
+    return next(_uids.setdefault(prefix, itertools.count(1)))  # in threads too, each number once
 
 
 def reset_uids() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import sys
 import types
 from collections import Counter
@@ -145,14 +144,8 @@ def _dumping(passes: str | None, training: bool) -> Iterator[None]:
         if name.strip() not in known:
             hint = did_you_mean(name, known)
             raise UnknownNameError(f"--dump-after: there is no pass {name!r}{hint} Passes are {listed(sorted(known))}.")
-    earlier = os.environ.get(pipelines.ENVIRONMENT)
-    os.environ[pipelines.ENVIRONMENT] = passes
-    try:
+    with pipelines.dumping(passes):
         yield
-    finally:
-        os.environ.pop(pipelines.ENVIRONMENT)
-        if earlier is not None:
-            os.environ[pipelines.ENVIRONMENT] = earlier
 
 
 def _values(kind: str, values: Any, graph: Graph) -> list[list[object]]:

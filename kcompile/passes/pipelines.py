@@ -7,10 +7,12 @@ the result (loss, gradients, optimizer updates) and goes through ``TRAINING``; a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TextIO
 
@@ -51,7 +53,8 @@ Pass = Callable[[Graph], Graph]
 Pipeline = tuple[Pass, ...]
 
 ENVIRONMENT = "KCOMPILE_DUMP_AFTER"
-"""Environment variable with the default of ``dump_after``."""
+"""Environment variable with the default of ``dump_after``, for programs that do not choose one themselves."""
+_dumped: ContextVar[str | None] = ContextVar("dumped", default=None)
 
 BOTH: Pipeline = (
     simplify,  # dead branches of the learning phase fall away, so that nothing below looks at them
@@ -140,6 +143,21 @@ def native_passes(target: Target) -> Pipeline:
     )
 
 
+@contextlib.contextmanager
+def dumping(passes: str) -> Iterator[None]:
+    """Inside, the default of ``dump_after`` is ``passes``, in this thread alone."""
+    token = _dumped.set(passes)
+    try:
+        yield
+    finally:
+        _dumped.reset(token)
+
+
+def _default_dump() -> str:
+    chosen = _dumped.get()
+    return os.environ.get(ENVIRONMENT, "") if chosen is None else chosen
+
+
 def run_pipeline(
     graph: Graph,
     pipeline: Pipeline,
@@ -155,7 +173,7 @@ def run_pipeline(
         pipeline: functions from graph to graph.
         dump_after: print the graph after the pass of this name, or after each with ``"all"``; also
             comma-separated names. ``"name:folder"`` writes files ``01_simplify.ir``, ... there instead. The
-            default is the environment variable ``KCOMPILE_DUMP_AFTER``.
+            default is that of :func:`dumping`, or else the environment variable ``KCOMPILE_DUMP_AFTER``.
         report: collects what each pass did; without it nothing is measured.
         stream: where to print (default: standard error).
         on_pass: gets the number of passes that have run, and what they made, after each.
@@ -163,7 +181,7 @@ def run_pipeline(
     Raises:
         ValueError: ``dump_after`` names no pass.
     """
-    wanted, folder = _parse_dump(dump_after if dump_after is not None else os.environ.get(ENVIRONMENT, ""))
+    wanted, folder = _parse_dump(_default_dump() if dump_after is None else dump_after)
     if dump_after is not None:
         _check_dump(wanted, pipeline)
     known: dict[Node, Work] = {}

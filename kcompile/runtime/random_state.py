@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
@@ -23,10 +22,12 @@ def new_counter(label: str = "random_counter") -> Value:
     return counter
 
 
-@functools.cache
+_shared = new_counter()
+
+
 def shared_counter() -> Value:
     """What random numbers depend on that belong to no model or function yet."""
-    return new_counter()
+    return _shared
 
 
 def own_counter(values: Sequence[Value]) -> Value | None:
