@@ -11,18 +11,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import backend as K
+from kcompile.backend.math import Axis
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import check_no_extra_arguments, check_number
 from kcompile.objects.legacy_arguments import understands_keras_1
-from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register
+from kcompile.symbolic.tensor import Tensor
 
 
 class Constraint:
     """Base class. Subclasses define ``__call__(w)`` and, to be saved, ``get_config()``."""
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(w)")
 
     def get_config(self) -> dict[str, Any]:
@@ -35,7 +37,7 @@ class Constraint:
         return cls(**config)
 
 
-def _norm(w: Any, axis: Any) -> Any:
+def _norm(w: Tensor, axis: Axis) -> Any:
     return K.sqrt(K.sum(K.square(w), axis=axis, keepdims=True))
 
 
@@ -43,12 +45,12 @@ class MaxNorm(Constraint):
     """Scales weights down to a norm of at most ``max_value``. Keras 1's name of the argument is ``m``."""
 
     @understands_keras_1
-    def __init__(self, max_value: float = 2, axis: Any = 0, **kwargs: Any) -> None:
+    def __init__(self, max_value: float = 2, axis: Axis = 0, **kwargs: Any) -> None:
         check_no_extra_arguments("MaxNorm", kwargs, ["max_value", "axis"])
         self.max_value = check_number("MaxNorm", "max_value", max_value, minimum=0)
         self.axis = axis
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Any:
         norm = _norm(w, self.axis)
         return w * (K.clip(norm, 0, self.max_value) / (K.epsilon() + norm))
 
@@ -59,17 +61,17 @@ class MaxNorm(Constraint):
 class NonNeg(Constraint):
     """Replaces negative weights with 0."""
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Any:
         return w * K.cast(K.greater_equal(w, 0.0), K.dtype(w))
 
 
 class UnitNorm(Constraint):
     """Scales weights to norm 1."""
 
-    def __init__(self, axis: Any = 0) -> None:
+    def __init__(self, axis: Axis = 0) -> None:
         self.axis = axis
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Any:
         return w / (K.epsilon() + _norm(w, self.axis))
 
     def get_config(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class MinMaxNorm(Constraint):
 
     @understands_keras_1
     def __init__(
-        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0, **kwargs: Any
+        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Axis = 0, **kwargs: Any
     ) -> None:
         check_no_extra_arguments("MinMaxNorm", kwargs, ["min_value", "max_value", "rate", "axis"])
         self.min_value = check_number("MinMaxNorm", "min_value", min_value, minimum=0)
@@ -95,7 +97,7 @@ class MinMaxNorm(Constraint):
         self.rate = check_number("MinMaxNorm", "rate", rate)
         self.axis = axis
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Any:
         norm = _norm(w, self.axis)
         desired = self.rate * K.clip(norm, self.min_value, self.max_value) + (1 - self.rate) * norm
         return w * (desired / (K.epsilon() + norm))
@@ -124,7 +126,7 @@ def serialize(constraint: Any) -> Any:
     return serialize_keras_object(constraint)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The constraint that a name or a configuration describes.
 
     Raises:
@@ -133,7 +135,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     return deserialized(config, "constraint", custom_objects)
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: Identifier) -> Any:
     """A constraint from a name, a configuration, a class or a callable; ``None`` stays ``None``.
 
     Raises:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kcompile.common import config as settings
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import ShapeError, check_int, check_number, check_one_of
-from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register
 
@@ -97,7 +97,7 @@ class Identity(Initializer):
     def __call__(self, shape: Shape, dtype: str | None = None) -> Array:
         if len(shape) != 2:
             raise ShapeError(f"Identity initializes matrices, whose shape has 2 sizes; got {tuple(shape)}")
-        return _array(self.gain * np.eye(*shape), dtype)
+        return _array(self.gain * np.eye(shape[0], shape[1]), dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain}
@@ -356,7 +356,7 @@ def serialize(initializer: Any) -> Any:
     return serialize_keras_object(initializer)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The initializer that a name or a configuration describes.
 
     Raises:
@@ -366,7 +366,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     return found() if found in _SCALINGS else found
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: Identifier) -> Any:
     """An initializer from a name, a configuration, a class or a callable; ``None`` stays ``None``.
 
     Raises:

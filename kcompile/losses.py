@@ -13,15 +13,19 @@ from typing import Any
 
 from kcompile.backend import math as tensor_math
 from kcompile.backend import nn
+from kcompile.backend.activations import softplus
 from kcompile.common import config
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, check_number, check_one_of
 from kcompile.common.signatures import bound_arguments, with_signature
-from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register
 from kcompile.symbolic.target_shapes import matched, weights_for
-from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor
+
+LossLike = Callable[..., Any] | None
+"""A function of targets and predictions, or a :class:`Loss`."""
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none", "auto")
 
@@ -38,22 +42,22 @@ class Reduction:
 # ---- functions
 
 
-def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
+def mean_squared_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean((y_pred - y_true)^2)."""
     return tensor_math.mean(tensor_math.square(as_float(y_pred) - y_true), axis=-1)
 
 
-def root_mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
+def root_mean_squared_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """sqrt(mean((y_pred - y_true)^2)) of each sample."""
     return tensor_math.sqrt(mean_squared_error(y_true, y_pred))
 
 
-def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
+def mean_absolute_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """``mean(|y_pred - y_true|)``."""
     return tensor_math.mean(tensor_math.abs(as_float(y_pred) - y_true), axis=-1)
 
 
-def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
+def mean_absolute_percentage_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """``100 * mean(|y_true - y_pred| / |y_true|)``, with ``|y_true|`` at least epsilon."""
     y_true = as_float(y_true)
     return 100.0 * tensor_math.mean(
@@ -61,7 +65,7 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
     )
 
 
-def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
+def mean_squared_logarithmic_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean((log(y_pred + 1) - log(y_true + 1))^2), both at least epsilon."""
     small = config.epsilon()
     first = tensor_math.log(tensor_math.maximum(as_float(y_pred), small) + 1.0)
@@ -69,24 +73,24 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
     return tensor_math.mean(tensor_math.square(first - second), axis=-1)
 
 
-def _signs(y_true: Any) -> Tensor:
+def _signs(y_true: TensorLike) -> Tensor:
     """Labels 0 and 1 as -1 and 1, if all labels of the batch are 0 or 1."""
     y_true = as_float(y_true)
     binary = tensor_math.all(tensor_math.logical_or(tensor_math.equal(y_true, 0.0), tensor_math.equal(y_true, 1.0)))
     return nn.switch(binary, 2.0 * y_true - 1.0, y_true)
 
 
-def hinge(y_true: Any, y_pred: Any) -> Tensor:
+def hinge(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(max(1 - y_true * y_pred, 0)) for labels -1 and 1; 0 and 1 are converted."""
     return tensor_math.mean(tensor_math.maximum(1.0 - _signs(y_true) * y_pred, 0.0), axis=-1)
 
 
-def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
+def squared_hinge(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(max(1 - y_true * y_pred, 0)^2) for labels -1 and 1; 0 and 1 are converted."""
     return tensor_math.mean(tensor_math.square(tensor_math.maximum(1.0 - _signs(y_true) * y_pred, 0.0)), axis=-1)
 
 
-def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
+def categorical_hinge(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """max(0, 1 + the largest score of a wrong class - the score of the right one)."""
     y_true = as_float(y_true)
     positive = tensor_math.sum(y_true * y_pred, axis=-1)
@@ -94,13 +98,13 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
     return tensor_math.maximum(0.0, negative - positive + 1.0)
 
 
-def logcosh(y_true: Any, y_pred: Any) -> Tensor:
+def logcosh(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(log(cosh(y_pred - y_true)))."""
     x = as_float(y_pred) - y_true
-    return tensor_math.mean(x + nn.softplus(-2.0 * x) - math.log(2.0), axis=-1)
+    return tensor_math.mean(x + softplus(-2.0 * x) - math.log(2.0), axis=-1)
 
 
-def huber_loss(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
+def huber_loss(y_true: TensorLike, y_pred: TensorLike, delta: float = 1.0) -> Tensor:
     """Quadratic up to ``delta``, linear beyond (Huber, 1964)."""
     error = tensor_math.abs(as_float(y_pred) - y_true)
     quadratic = tensor_math.minimum(error, delta)
@@ -108,7 +112,7 @@ def huber_loss(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
 
 
 def categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+    y_true: TensorLike, y_pred: TensorLike, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Tensor:
     """-sum(y_true * log(y_pred)) over the classes; targets have one column per class."""
     y_true, y_pred = as_float(y_true), as_float(y_pred)
@@ -118,13 +122,15 @@ def categorical_crossentropy(
     return nn.categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
 
-def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+def sparse_categorical_crossentropy(
+    y_true: TensorLike, y_pred: TensorLike, from_logits: bool = False, axis: int = -1
+) -> Tensor:
     """-log(y_pred[y_true]); targets are class numbers."""
     return nn.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
 
 def binary_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+    y_true: TensorLike, y_pred: TensorLike, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Tensor:
     """mean(-(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred)))."""
     y_true = as_float(y_true)
@@ -133,20 +139,20 @@ def binary_crossentropy(
     return tensor_math.mean(nn.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
 
 
-def kullback_leibler_divergence(y_true: Any, y_pred: Any) -> Tensor:
+def kullback_leibler_divergence(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """sum(y_true * log(y_true / y_pred)), both limited to [epsilon, 1]."""
     y_true = tensor_math.clip(as_float(y_true), config.epsilon(), 1.0)
     y_pred = tensor_math.clip(as_float(y_pred), config.epsilon(), 1.0)
     return tensor_math.sum(y_true * tensor_math.log(y_true / y_pred), axis=-1)
 
 
-def poisson(y_true: Any, y_pred: Any) -> Tensor:
+def poisson(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(y_pred - y_true * log(y_pred + epsilon))."""
     y_pred = as_float(y_pred)
     return tensor_math.mean(y_pred - y_true * tensor_math.log(y_pred + config.epsilon()), axis=-1)
 
 
-def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
+def cosine_similarity(y_true: TensorLike, y_pred: TensorLike, axis: int = -1) -> Tensor:
     """The negative cosine of the angle between target and prediction."""
     return -tensor_math.sum(nn.l2_normalize(y_true, axis) * nn.l2_normalize(y_pred, axis), axis=axis)
 
@@ -177,10 +183,10 @@ class Loss:
         self.reduction = check_one_of(type(self).__name__, "reduction", reduction, REDUCTIONS)
         self.name = name or _snake(type(self).__name__)
 
-    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define call(y_true, y_pred)")
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+    def __call__(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None) -> Tensor:
         """The reduced loss of arrays or tensors: a scalar, or with the reduction ``none`` a value per sample (or step).
 
         Ranks that differ by a last axis of size 1 are made equal, as in Keras 2.3 and tf.keras; ``sample_weight`` has a
@@ -225,7 +231,7 @@ class LossFunctionWrapper(Loss):
         self.fn = fn
         self._arguments = kwargs
 
-    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         return self._values(as_tensor(y_true), as_tensor(y_pred), False)
 
     def _values(self, y_true: Tensor, y_pred: Tensor, weighted: bool) -> Tensor:
@@ -302,7 +308,7 @@ _KINDS = {
 }
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: Identifier) -> Any:
     """A loss from a name, a configuration, a function ``(y_true, y_pred)`` or a Loss.
 
     Raises:
@@ -311,12 +317,12 @@ def get(identifier: Any) -> Any:
     return lookup(identifier, "loss")
 
 
-def serialize(loss: Any) -> Any:
+def serialize(loss: LossLike) -> Any:
     """The name of a function; class name and configuration of a Loss."""
     return serialize_keras_object(loss)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """A loss from :func:`serialize`.
 
     Raises:
@@ -325,7 +331,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     return deserialized(config, "loss", custom_objects)
 
 
-def target_kind(loss: Any) -> str:
+def target_kind(loss: LossLike) -> str:
     """What targets the loss takes: ``same``, ``binary``, ``categorical``, ``sparse``, or ``any`` for a user's own."""
     function = function_of(loss)
     if function in FUNCTIONS.values():
@@ -333,7 +339,7 @@ def target_kind(loss: Any) -> str:
     return "any"
 
 
-def function_of(loss: Any) -> Any:
+def function_of(loss: LossLike) -> Any:
     """The function that a loss computes, without what wraps it or gives it keyword arguments."""
     while True:
         if isinstance(loss, LossFunctionWrapper):
@@ -344,14 +350,14 @@ def function_of(loss: Any) -> Any:
             return loss
 
 
-def name_of(loss: Any) -> str:
+def name_of(loss: LossLike) -> str:
     """What messages call a loss."""
     own = getattr(loss, "name", None)
     function = function_of(loss)
     return own if isinstance(own, str) else getattr(function, "__name__", type(function).__name__)
 
 
-def reads_logits(loss: Any) -> bool:
+def reads_logits(loss: LossLike) -> bool:
     """Whether the loss applies softmax or sigmoid itself."""
     given: Any = {}
     while isinstance(loss, (LossFunctionWrapper, functools.partial)):
@@ -360,13 +366,13 @@ def reads_logits(loss: Any) -> bool:
     return bool(given.get("from_logits"))
 
 
-def per_sample(loss: Any, weighted: bool = False) -> Callable[[Any, Any], Tensor]:
+def per_sample(loss: Callable[..., Any], weighted: bool = False) -> Callable[[Any, Any], Tensor]:
     """The function that gives a value per sample (or time step); ``weighted``: these will have weights."""
     wrapped = loss if isinstance(loss, Loss) else LossFunctionWrapper(loss, name=name_of(loss))
     return lambda y_true, y_pred: wrapped._values(y_true, y_pred, weighted)
 
 
-def calls_itself(loss: Any) -> bool:
+def calls_itself(loss: LossLike) -> bool:
     """Whether it is a Loss whose class defines ``__call__`` anew: then that counts, weights, reduction and all."""
     return isinstance(loss, Loss) and type(loss).__call__ is not Loss.__call__
 
@@ -377,7 +383,7 @@ def _per_sample(result: Any) -> Tensor:
     return as_tensor(result)
 
 
-def reduction_of(loss: Any) -> str:
+def reduction_of(loss: LossLike) -> str:
     """``sum`` or ``sum_over_batch_size``."""
     return "sum" if getattr(loss, "reduction", "") == "sum" else "sum_over_batch_size"
 

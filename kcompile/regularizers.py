@@ -7,7 +7,7 @@ A regularizer is called with a tensor and returns a scalar tensor. Any other cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,16 @@ import numpy as np
 from kcompile import backend as K
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import ShapeError, check_number, check_one_of, raise_unknown_argument
-from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register
+from kcompile.symbolic.tensor import Tensor
 
 
 class Regularizer:
     """Base class. Subclasses define ``__call__(x)`` and, to be saved, ``get_config()``."""
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Tensor) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(x)")
 
     def get_config(self) -> dict[str, Any]:
@@ -43,7 +44,7 @@ class L1L2(Regularizer):
         self.l1 = check_number(type(self).__name__, "l1", 0.0 if l1 is None else l1)
         self.l2 = check_number(type(self).__name__, "l2", 0.0 if l2 is None else l2)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Tensor) -> Any:
         penalties = []
         if self.l1:
             penalties.append(self.l1 * K.sum(K.abs(x)))
@@ -88,7 +89,7 @@ class OrthogonalRegularizer(Regularizer):
         self.factor = check_number("OrthogonalRegularizer", "factor", factor)
         self.mode = check_one_of("OrthogonalRegularizer", "mode", mode, ("rows", "columns"))
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Tensor) -> Any:
         if K.ndim(x) != 2:
             raise ShapeError(f"OrthogonalRegularizer works on matrices, got shape {K.int_shape(x)}")
         rows = x if self.mode == "rows" else K.transpose(x)
@@ -133,7 +134,7 @@ activity_l1, activity_l2 = l1, l2
 l1l2 = activity_l1l2 = l1_l2
 orthogonal_regularizer = OrthogonalRegularizer
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[..., L1L2]] = {
     "l1": l1,
     "l2": l2,
     "l1_l2": l1_l2,
@@ -150,7 +151,7 @@ def serialize(regularizer: Any) -> Any:
     return serialize_keras_object(regularizer)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The regularizer that a name or a configuration describes.
 
     Raises:
@@ -160,7 +161,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     return found() if found in _FUNCTIONS.values() else found
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: Identifier) -> Any:
     """A regularizer from a name, a configuration, a class or a callable; ``None`` stays ``None``.
 
     Raises:

@@ -42,7 +42,7 @@ from kcompile.metrics.functions import *
 from kcompile.metrics.functions import FUNCTIONS, accuracy, cosine_similarity
 from kcompile.metrics.means import *
 from kcompile.objects.custom import in_force
-from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register
 
@@ -54,7 +54,7 @@ _ALIASES = {"acc": acc, "ACC": ACC, "cosine": cosine, "cosine_proximity": cosine
 register("metric", {**_losses.FUNCTIONS, **names_of(globals(), Metric), "Metric": Metric, **FUNCTIONS, **_ALIASES})
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: Identifier) -> Any:
     """A metric function or Metric from a name, a configuration, a function or a Metric.
 
     Raises:
@@ -63,7 +63,7 @@ def get(identifier: Any) -> Any:
     return lookup(identifier, "metric")
 
 
-def resolve(identifier: Any, output_shape: tuple[int | None, ...], loss: Any) -> Metric:
+def resolve(identifier: Identifier, output_shape: tuple[int | None, ...], loss: _losses.LossLike) -> Metric:
     """The Metric for one output of a model.
 
     ``accuracy`` (``acc``) and ``crossentropy`` (``ce``) choose their form by the loss as Keras 2.3 does, and where that
@@ -94,7 +94,7 @@ def serialize(metric: Any) -> Any:
     return serialize_keras_object(metric)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """A metric from :func:`serialize`.
 
     Raises:

@@ -25,7 +25,7 @@ from kcompile.objects.making import serialize_keras_object
 from kcompile.symbolic.concrete import evaluated
 from kcompile.symbolic.functions import Function
 from kcompile.symbolic.target_shapes import matched
-from kcompile.symbolic.tensor import Array, Tensor, as_float, as_tensor
+from kcompile.symbolic.tensor import Array, Tensor, TensorLike, as_float, as_tensor
 from kcompile.symbolic.trace import current_trace, recorded_updates
 from kcompile.symbolic.variable import Variable
 
@@ -62,7 +62,9 @@ class Metric(Layer):
         if "result" in cls.__dict__ and "value" not in cls.__dict__:
             cls.value = Metric.value  # type: ignore[method-assign]  # not the shortcut of a class above
 
-    def add_weight(self, name: Any = None, shape: Any = (), initializer: Any = "zeros", **kwargs: Any) -> Variable:
+    def add_weight(  # type: ignore[override]  # in Keras' order
+        self, name: str | None = None, shape: Sequence[int] = (), initializer: Any = "zeros", **kwargs: Any
+    ) -> Variable:
         """A variable of the metric's state, zero at first."""
         kwargs.setdefault("role", "metric")
         kwargs.setdefault("trainable", False)
@@ -122,8 +124,8 @@ class Metric(Layer):
                 for value in merged.values():
                     made_now(value)
             return list(merged.items())
-        for variable, value in zip(merged, evaluated(list(merged.values())), strict=True):
-            variable.assign(value)
+        for variable, array in zip(merged, evaluated(list(merged.values())), strict=True):
+            variable.assign(array)
         return None
 
     def symbolic_update(self, *args: Any) -> list[Update]:
@@ -191,11 +193,11 @@ class Reduce(Metric):
         self.total = self.add_weight("total")
         self.count = self.add_weight("count") if self.counts else None
 
-    def update_state(self, values: Any, sample_weight: Any = None) -> list[Update]:
+    def update_state(self, values: TensorLike, sample_weight: TensorLike | None = None) -> list[Update]:
         """Add values of any shape; weights broadcast from the left, as samples do."""
         return self._added(values, sample_weight)
 
-    def _added(self, values: Any, sample_weight: Any) -> list[Update]:
+    def _added(self, values: TensorLike, sample_weight: TensorLike | None) -> list[Update]:
         """The updates that add values; for the ``update_state`` of subclasses."""
         values = as_float(values)
         if sample_weight is not None:
@@ -225,6 +227,7 @@ class Mean(Reduce):
     value = Reduce.value
 
     def result(self) -> Tensor:
+        assert self.count is not None
         return divide_no_nan(self.total, self.count)
 
 
@@ -252,7 +255,9 @@ class MeanMetricWrapper(Mean):
         self._fn = fn
         self._fn_kwargs = kwargs
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
+    def update_state(  # type: ignore[override]  # of targets and predictions, as in Keras
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> list[Update]:
         """Add the function's values for a batch; ranks that differ by a last axis of size 1 are made equal.
 
         Raises:
@@ -261,7 +266,9 @@ class MeanMetricWrapper(Mean):
         y_true, y_pred = self._matched(y_true, y_pred, sample_weight)
         return self._added(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
 
-    def _matched(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Tensor, Tensor]:
+    def _matched(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None
+    ) -> tuple[Tensor, Tensor]:
         kind = "any" if self._fn_kwargs.get("axis", -1) != -1 else target_kind(self._fn)
         return matched(as_tensor(y_true), as_tensor(y_pred), kind, self.name, sample_weight is not None)
 
@@ -279,7 +286,7 @@ class MeanMetricWrapper(Mean):
 # ---- helpers
 
 
-def weighted(values: Tensor, sample_weight: Any) -> tuple[Tensor, Tensor]:
+def weighted(values: Tensor, sample_weight: TensorLike | None) -> tuple[Tensor, Tensor]:
     """Values times weights, and the weights in the shape of the values.
 
     Weights of lower rank apply to whole samples; of higher rank (a last axis of size 1) they lose it.
@@ -297,7 +304,7 @@ def weighted(values: Tensor, sample_weight: Any) -> tuple[Tensor, Tensor]:
     return values * Tensor(value), Tensor(value)
 
 
-def divide_no_nan(x: Any, y: Any) -> Tensor:
+def divide_no_nan(x: TensorLike, y: TensorLike) -> Tensor:
     """x / y, and 0 where y is 0."""
     y = as_float(y)
     zero = tensor_math.equal(y, 0.0)

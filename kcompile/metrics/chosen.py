@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeGuard
 
 from kcompile import losses
 from kcompile.metrics import functions
 from kcompile.metrics.base import MeanMetricWrapper, Update
 from kcompile.objects.registry import claim
-from kcompile.symbolic.tensor import as_tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_tensor
 
 Shape = tuple[int | None, ...]
 
-_FORMS = {
+_FORMS: dict[str, dict[str, Callable[..., Tensor]]] = {
     "accuracy": {
         "binary": functions.binary_accuracy,
         "sparse": functions.sparse_categorical_accuracy,
@@ -28,7 +29,7 @@ WORDS = {"accuracy": "accuracy", "acc": "accuracy", "crossentropy": "crossentrop
 """What stands for one of the forms, in lower case."""
 
 
-def is_word(identifier: Any) -> bool:
+def is_word(identifier: object) -> TypeGuard[str]:
     """Whether it names no metric, but several of which one is chosen; in any case, as in tf.keras."""
     return isinstance(identifier, str) and identifier.lower() in WORDS
 
@@ -58,12 +59,14 @@ class ChosenMetric(MeanMetricWrapper):
         output_shape: of the output that is judged. loss: its loss, or ``None``.
     """
 
-    def __init__(self, word: str, output_shape: Shape, loss: Any) -> None:
+    def __init__(self, word: str, output_shape: Shape, loss: losses.LossLike) -> None:
         self.forms = _FORMS[WORDS[word.lower()]]
         self.loss_kind = losses.target_kind(loss)
         super().__init__(self.forms[form_of(self.loss_kind, None, output_shape)], name=word)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
+    def update_state(  # type: ignore[override]  # of targets and predictions, as in Keras
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> list[Update]:
         """Add the values for a batch, in the form that its shapes ask for."""
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
         self._fn = self.forms[form_of(self.loss_kind, tuple(y_true.shape), tuple(y_pred.shape))]

@@ -17,21 +17,22 @@ from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.products import linalg
 from kcompile.metrics.base import Metric, Update, divide_no_nan, weighted
 from kcompile.symbolic.target_shapes import matched
-from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor
 from kcompile.symbolic.variable import Variable
 
 COUNTS = ("true_positives", "true_negatives", "false_positives", "false_negatives")
+Thresholds = float | list[float] | tuple[float, ...] | None
 NEVER = -1e10
 """Below every prediction: what top_k leaves out, and the threshold that then decides."""
 
 
 def confusion(
     owner: str,
-    y_true: Any,
-    y_pred: Any,
+    y_true: TensorLike,
+    y_pred: TensorLike,
     thresholds: Sequence[float],
     wanted: Sequence[str],
-    sample_weight: Any = None,
+    sample_weight: TensorLike | None = None,
     top_k: int | None = None,
     class_id: int | None = None,
 ) -> dict[str, Tensor]:
@@ -72,7 +73,7 @@ class _Counts(Metric):
     wanted: tuple[str, ...] = COUNTS
 
     def __init__(
-        self, thresholds: Any, name: str | None, dtype: str | None, top_k: int | None = None,
+        self, thresholds: Thresholds, name: str | None, dtype: str | None, top_k: int | None = None,
         class_id: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name=name, dtype=dtype)
@@ -91,7 +92,9 @@ class _Counts(Metric):
             name: self.add_weight(name, (len(self.thresholds),)) for name in self.wanted
         }
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> list[Update]:
         """Count the decisions of a batch."""
         chosen = (self.thresholds, self.wanted, sample_weight, self.top_k, self.class_id)
         found = confusion(self.name, y_true, y_pred, *chosen)
@@ -103,7 +106,7 @@ class _Counts(Metric):
 
 
 class _OneCount(_Counts):
-    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(self, thresholds: Thresholds = None, name: str | None = None, dtype: str | None = None) -> None:
         super().__init__(thresholds, name, dtype)
 
     def result(self) -> Tensor:
@@ -139,7 +142,7 @@ class FalseNegatives(_OneCount):
 
 class _Ratio(_Counts):
     def __init__(
-        self, thresholds: Any = None, top_k: int | None = None, class_id: int | None = None,
+        self, thresholds: Thresholds = None, top_k: int | None = None, class_id: int | None = None,
         name: str | None = None, dtype: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(thresholds, name, dtype, top_k, class_id)
@@ -324,7 +327,9 @@ class MeanIoU(Metric):
         self.num_classes = check_positive_int("MeanIoU", "num_classes", num_classes)
         self.total_cm = self.add_weight("total_confusion_matrix", (num_classes, num_classes))
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> list[Update]:
         """Count the pairs of target and predicted class of a batch."""
         y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
         w = None if sample_weight is None else weighted(as_float(y_pred), sample_weight)[1]

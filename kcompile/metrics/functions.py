@@ -12,7 +12,7 @@ from kcompile.common import config
 from kcompile.common.errors import check_number
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import functions as elementwise
-from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """The functions of this file by name."""
@@ -33,28 +33,28 @@ def takes(targets: str) -> Callable[[Function], Function]:
 
 
 @takes("same")
-def accuracy(y_true: Any, y_pred: Any) -> Tensor:
+def accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """Whether prediction and target are equal."""
     y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
     return tensor_math.cast(tensor_math.equal(y_true, y_pred), config.floatx())
 
 
 @takes("same")
-def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Tensor:
+def binary_accuracy(y_true: TensorLike, y_pred: TensorLike, threshold: float = 0.5) -> Tensor:
     """The fraction of columns whose prediction lies on the target's side of the threshold."""
     decided = tensor_math.cast(tensor_math.greater(as_float(y_pred), threshold), config.floatx())
     return tensor_math.mean(tensor_math.equal(as_float(y_true), decided), axis=-1)
 
 
 @takes("categorical")
-def categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
+def categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """Whether the largest prediction is at the target's class."""
     return tensor_math.cast(
         tensor_math.equal(tensor_math.argmax(y_true, axis=-1), tensor_math.argmax(y_pred, axis=-1)), config.floatx()
     )
 
 
-def _labels(y_true: Any, y_pred: Tensor) -> Tensor:
+def _labels(y_true: TensorLike, y_pred: Tensor) -> Tensor:
     """Class numbers without a last axis of size 1."""
     y_true = as_tensor(y_true)
     if y_true.ndim == y_pred.ndim:
@@ -63,7 +63,7 @@ def _labels(y_true: Any, y_pred: Tensor) -> Tensor:
 
 
 @takes("sparse")
-def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
+def sparse_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """Whether the largest prediction is at the class whose number is the target."""
     y_pred = as_tensor(y_pred)
     labels = _labels(y_true, y_pred)
@@ -72,14 +72,14 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
 
 
 @takes("categorical")
-def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
+def top_k_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike, k: int = 5) -> Tensor:
     """Whether the target's class is among the ``k`` largest predictions."""
     y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
     return _in_top_k(tensor_math.argmax(y_true, axis=-1), y_pred, k)
 
 
 @takes("sparse")
-def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
+def sparse_top_k_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike, k: int = 5) -> Tensor:
     """Whether the class whose number is the target is among the ``k`` largest predictions."""
     y_pred = as_tensor(y_pred)
     return _in_top_k(_labels(y_true, y_pred), y_pred, k)
@@ -94,13 +94,13 @@ def _in_top_k(labels: Tensor, y_pred: Tensor, k: int) -> Tensor:
 
 
 @takes("same")
-def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
+def cosine_similarity(y_true: TensorLike, y_pred: TensorLike, axis: int = -1) -> Tensor:
     """The cosine of the angle between target and prediction (the loss of this name is its negative)."""
     return tensor_math.sum(nn.l2_normalize(y_true, axis) * nn.l2_normalize(y_pred, axis), axis=axis)
 
 
 @takes("same")
-def matthews_correlation(y_true: Any, y_pred: Any) -> Tensor:
+def matthews_correlation(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """Matthews' correlation coefficient of binary predictions over a batch (Keras 1)."""
     predicted = tensor_math.round(tensor_math.clip(as_float(y_pred), 0, 1))
     actual = tensor_math.round(tensor_math.clip(as_float(y_true), 0, 1))
@@ -113,7 +113,7 @@ def matthews_correlation(y_true: Any, y_pred: Any) -> Tensor:
 
 
 @takes("same")
-def precision(y_true: Any, y_pred: Any) -> Tensor:
+def precision(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """The fraction of positive predictions that are right, over a batch (Keras 1)."""
     predicted = tensor_math.round(tensor_math.clip(as_float(y_pred), 0, 1))
     right = tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true) * y_pred, 0, 1)))
@@ -121,14 +121,14 @@ def precision(y_true: Any, y_pred: Any) -> Tensor:
 
 
 @takes("same")
-def recall(y_true: Any, y_pred: Any) -> Tensor:
+def recall(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """The fraction of positive targets that are found, over a batch (Keras 1)."""
     right = tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true) * y_pred, 0, 1)))
     return right / (tensor_math.sum(tensor_math.round(tensor_math.clip(as_float(y_true), 0, 1))) + config.epsilon())
 
 
 @takes("same")
-def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
+def fbeta_score(y_true: TensorLike, y_pred: TensorLike, beta: float = 1) -> Tensor:
     """The weighted harmonic mean of precision and recall over a batch (Keras 1); 0 without positive targets.
 
     Raises:
@@ -142,12 +142,12 @@ def fbeta_score(y_true: Any, y_pred: Any, beta: float = 1) -> Tensor:
 
 
 @takes("same")
-def fmeasure(y_true: Any, y_pred: Any) -> Tensor:
+def fmeasure(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """:func:`fbeta_score` with beta 1."""
     return fbeta_score(y_true, y_pred, beta=1)
 
 
-def target_kind(function: Any) -> str:
+def target_kind(function: losses.LossLike) -> str:
     """What targets a metric function takes, in the words of :func:`kcompile.losses.target_kind`."""
     return _KINDS.get(losses.function_of(function)) or losses.target_kind(function)
 

@@ -13,7 +13,7 @@ from kcompile.common.signatures import bound_arguments, with_signature
 from kcompile.metrics import functions
 from kcompile.metrics.base import Mean, MeanMetricWrapper, Update, divide_no_nan
 from kcompile.symbolic.target_shapes import matched
-from kcompile.symbolic.tensor import Tensor, as_float, as_tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor
 
 
 def _class(class_name: str, function: Callable[..., Any], **arguments: Any) -> type[MeanMetricWrapper]:
@@ -68,6 +68,7 @@ Poisson = _class("Poisson", losses.poisson, name="poisson", dtype=None)
 KLDivergence = _class(
     "KLDivergence", losses.kullback_leibler_divergence, name="kullback_leibler_divergence", dtype=None
 )
+
 BinaryCrossentropy = _class(
     "BinaryCrossentropy", losses.binary_crossentropy,
     name="binary_crossentropy", dtype=None, from_logits=False, label_smoothing=0.0,
@@ -88,7 +89,9 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name: str | None = "root_mean_squared_error", dtype: str | None = None) -> None:
         super().__init__(name, dtype)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
+    def update_state(  # type: ignore[override]  # of targets and predictions, as in Keras
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> list[Update]:
         """Add the squared errors of a batch."""
         y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
         errors = tensor_math.square(as_float(y_pred) - y_true)
@@ -108,11 +111,15 @@ class MeanRelativeError(Mean):
         normalizer: an array that broadcasts against predictions.
     """
 
-    def __init__(self, normalizer: Any, name: str | None = "mean_relative_error", dtype: str | None = None) -> None:
+    def __init__(
+        self, normalizer: TensorLike, name: str | None = "mean_relative_error", dtype: str | None = None
+    ) -> None:
         super().__init__(name, dtype)
         self.normalizer = normalizer
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> list[Update]:
+    def update_state(  # type: ignore[override]  # of targets and predictions, as in Keras
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> list[Update]:
         """Add the relative errors of a batch."""
         y_true, y_pred = matched(as_tensor(y_true), as_tensor(y_pred), "same", self.name)
         error = tensor_math.abs(as_float(y_true) - y_pred)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kcompile.common.errors import DataTypeError
@@ -10,9 +10,14 @@ from kcompile.objects import registry
 from kcompile.objects.configs import read
 from kcompile.objects.making import made_from
 
+Config = str | Mapping[str, Any]
+"""A name, or class name and arguments."""
+Identifier = Config | Callable[..., Any] | type | None
+"""What the ``get`` functions take: also a class or function itself, or an object."""
+
 
 def deserialize_keras_object(
-    identifier: Any,
+    identifier: Config,
     module_objects: Mapping[str, Any] | None = None,
     custom_objects: Mapping[str, Any] | None = None,
     printable_module_name: str = "object",
@@ -41,12 +46,12 @@ def deserialize_keras_object(
     return made_from(identifier, module_objects, custom_objects, printable_module_name)
 
 
-def deserialized(config: Any, kind: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialized(config: Config, kind: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """What the ``deserialize`` functions share: :func:`deserialize_keras_object` among what there is of a kind."""
     return deserialize_keras_object(config, registry.known(kind), custom_objects, kind)
 
 
-def lookup(identifier: Any, kind: str) -> Any:
+def lookup(identifier: Identifier, kind: str) -> Any:
     """What the ``get`` functions share: ``None``, names, configurations, classes and callables.
 
     Raises:

@@ -66,7 +66,6 @@ REFUSED: dict[str, dict[str, str]] = {
 }
 
 
-@functools.cache
 def refuse_hooks(cls: type, kind: str) -> None:
     """Refuse a class that defines a hook that nothing calls.
 
@@ -77,6 +76,11 @@ def refuse_hooks(cls: type, kind: str) -> None:
     Raises:
         ValueError: it does.
     """
+    _refuse(cls, kind)
+
+
+@functools.cache
+def _refuse(cls: type, kind: str) -> None:
     for name, advice in REFUSED[kind].items():
         if getattr(cls, name, None) is not None:
             raise KCompileError(f"{cls.__name__} overrides {name}, which nothing calls here: {advice}")

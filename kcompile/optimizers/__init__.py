@@ -7,7 +7,7 @@ from typing import Any
 
 from kcompile.common.absent_names import absent
 from kcompile.common.errors import DataTypeError, KCompileError
-from kcompile.objects.lookup import deserialized, lookup
+from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register
 from kcompile.optimizers import rules
@@ -26,7 +26,7 @@ def serialize(optimizer: Optimizer) -> Any:
     return serialize_keras_object(optimizer)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """An optimizer from :func:`serialize`.
 
     Raises:
@@ -35,13 +35,13 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     return deserialized(config, "optimizer", custom_objects)
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: Identifier | Optimizer) -> Any:
     """An optimizer from a name, a configuration, or an optimizer.
 
     Raises:
         ValueError: an unknown name (with near matches). TypeError: something else.
     """
-    if hasattr(identifier, "get_updates") and not isinstance(identifier, type):
+    if isinstance(identifier, Optimizer) or (hasattr(identifier, "get_updates") and not isinstance(identifier, type)):
         return identifier
     if callable(identifier) and not isinstance(identifier, type):
         raise DataTypeError(f"optimizer must be a name, a configuration or an Optimizer, got {identifier!r}")

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kcompile import initializers
 from kcompile.common.errors import DataTypeError, KCompileError, listed, shown, warn
+from kcompile.objects.lookup import Identifier
 from kcompile.objects.registry import users_own
 from kcompile.symbolic.concrete import evaluated
 from kcompile.symbolic.gradient_tape import GradientTape
 from kcompile.symbolic.step_trace import updates_of
-from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_tensor
 from kcompile.symbolic.trace import at_once, current_trace
 from kcompile.symbolic.variable import Variable
 
-if TYPE_CHECKING:
-    Update = tuple[Variable, Tensor]
+Update = tuple[Variable, Tensor]
+Loss = Tensor | Callable[[], Tensor]
+Variables = Sequence[Variable] | Callable[[], Sequence[Variable]]
 
 HOOKS = ("minimize", "compute_gradients", "apply_gradients", "apply", "update_step")
 """What subclasses may define, in place of ``get_updates``, to say how a step is made."""
@@ -45,7 +48,12 @@ class ApplyingMethods:
     # -- for train_step
 
     def minimize(
-        self, loss: Any, var_list: Any, tape: Any = None, grad_loss: Any = None, name: str | None = None
+        self,
+        loss: Loss,
+        var_list: Variables,
+        tape: GradientTape | None = None,
+        grad_loss: TensorLike | None = None,
+        name: str | None = None,
     ) -> None:
         """Make a step that lowers ``loss``.
 
@@ -62,7 +70,7 @@ class ApplyingMethods:
         self.apply_gradients(self.compute_gradients(loss, var_list, grad_loss=grad_loss, tape=tape), name=name)
 
     def compute_gradients(
-        self, loss: Any, var_list: Any, grad_loss: Any = None, tape: Any = None
+        self, loss: Loss, var_list: Variables, grad_loss: TensorLike | None = None, tape: GradientTape | None = None
     ) -> list[tuple[Tensor | None, Variable]]:
         """Pairs of a gradient and its variable; arguments as for :meth:`minimize`."""
         variables = list(var_list() if callable(var_list) else var_list)
@@ -187,11 +195,20 @@ class ApplyingMethods:
         self._index_dict = {self._var_key(v): i for i, v in enumerate(var_list)}
 
     def add_variable_from_reference(
-        self, model_variable: Any = None, variable_name: str | None = None, shape: Any = None,
-        initial_value: Any = None, *, reference_variable: Any = None, name: str | None = None, initializer: Any = None,
-    ) -> Variable:  # fmt: skip
+        self,
+        model_variable: Variable | None = None,
+        variable_name: str | None = None,
+        shape: Sequence[int] | None = None,
+        initial_value: ArrayLike | None = None,
+        *,
+        reference_variable: Variable | None = None,
+        name: str | None = None,
+        initializer: Identifier = None,
+    ) -> Variable:
         """State of the shape of a variable, zero at first; by the argument names of tf.keras and Keras 3."""
         variable = reference_variable if model_variable is None else model_variable
+        if variable is None:
+            raise DataTypeError(f"{type(self).__name__}.add_variable_from_reference needs a variable")
         if shape is not None and tuple(shape) != tuple(variable.shape):
             raise KCompileError(f"{type(self).__name__}: state of a variable has its shape, {tuple(variable.shape)}")
         with at_once():
@@ -203,7 +220,11 @@ class ApplyingMethods:
         return slot
 
     def add_variable(
-        self, shape: Any = (), initializer: Any = "zeros", dtype: Any = None, name: str | None = None
+        self,
+        shape: Sequence[int] = (),
+        initializer: Identifier = "zeros",
+        dtype: str | None = None,
+        name: str | None = None,
     ) -> Variable:
         """State of any shape, as Keras 3 makes it."""
         with at_once():
@@ -213,15 +234,15 @@ class ApplyingMethods:
         self._slots[label, None] = variable
         return variable
 
-    def assign(self, variable: Variable, value: Any) -> None:
+    def assign(self, variable: Variable, value: TensorLike) -> None:
         """Give a variable a value (Keras 3)."""
         variable.assign(value)
 
-    def assign_add(self, variable: Variable, value: Any) -> None:
+    def assign_add(self, variable: Variable, value: TensorLike) -> None:
         """Add to a variable (Keras 3)."""
         variable.assign_add(value)
 
-    def assign_sub(self, variable: Variable, value: Any) -> None:
+    def assign_sub(self, variable: Variable, value: TensorLike) -> None:
         """Subtract from a variable (Keras 3)."""
         variable.assign_sub(value)
 

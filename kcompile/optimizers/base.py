@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsFloat
 
 import numpy as np
 
@@ -13,13 +13,11 @@ from kcompile.backend.nn import switch
 from kcompile.common import config
 from kcompile.common.errors import DataTypeError, KCompileError, check_number, did_you_mean
 from kcompile.objects.refused_hooks import refuse_hooks
-from kcompile.optimizers.applying import ApplyingMethods
+from kcompile.optimizers.applying import ApplyingMethods, Update
 from kcompile.symbolic.functions import gradients
 from kcompile.symbolic.tensor import Array, Tensor
 from kcompile.symbolic.trace import at_once
 from kcompile.symbolic.variable import Variable
-
-Update = tuple[Variable, Tensor]
 
 
 class Optimizer(ApplyingMethods):
@@ -50,7 +48,7 @@ class Optimizer(ApplyingMethods):
         refuse_hooks(cls, "Optimizer")
         return super().__new__(cls)
 
-    def __init__(self, lr: float, decay: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, lr: float | Variable, decay: float = 0.0, **kwargs: Any) -> None:
         owner = type(self).__name__
         self.name = kwargs.pop("name", owner)
         lr = kwargs.pop("learning_rate", lr)
@@ -87,7 +85,7 @@ class Optimizer(ApplyingMethods):
         return self._lr
 
     @lr.setter
-    def lr(self, value: Any) -> None:
+    def lr(self, value: SupportsFloat) -> None:
         self._lr.assign(check_number(type(self).__name__, "lr", float(value), minimum=0))
 
     learning_rate = lr
@@ -97,7 +95,7 @@ class Optimizer(ApplyingMethods):
         return self._decay
 
     @decay.setter
-    def decay(self, value: Any) -> None:
+    def decay(self, value: SupportsFloat) -> None:
         owner = type(self).__name__
         number = check_number(owner, "decay", float(value), minimum=0)
         # The graph contains the decay only if it was positive from the start.

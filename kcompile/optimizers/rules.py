@@ -10,7 +10,8 @@ from kcompile.backend import math as tensor_math
 from kcompile.common import config
 from kcompile.common.errors import check_number
 from kcompile.ir.ops.elementwise import functions as elementwise
-from kcompile.optimizers.base import Optimizer, Update
+from kcompile.optimizers.applying import Update
+from kcompile.optimizers.base import Optimizer
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 

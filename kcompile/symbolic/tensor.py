@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from kcompile import ir
 from kcompile.common.config import floatx
@@ -32,6 +32,10 @@ class Tensor:
         keras_history: ``(layer, node_index, tensor_index)`` of the layer call that made it, or ``None``.
         keras_mask: the mask that travels with it, or ``None``.
     """
+
+    _metric_object: Any
+    """Of what a metric returned: the metric, and under ``_metric_call`` what it was called on."""
+    _metric_call: tuple[Any, ...] | None
 
     __array_priority__ = 100  # ndarray + Tensor builds IR instead of an object array
 
@@ -283,6 +287,10 @@ def _tensor_of(flat: Any, places: Any, name: str | None) -> Tensor:
 
 
 # ---- operands
+
+
+TensorLike = Tensor | ArrayLike
+"""What :func:`as_tensor` takes: a tensor, or what NumPy makes an array of."""
 
 
 def as_tensor(x: Any, dtype: DTypeLike | None = None) -> Tensor:
