@@ -291,7 +291,7 @@ def test_phases_batch_normalization_and_dropout() -> None:
     assert 0.2 < logs["zeros"] < 0.8
     np.testing.assert_allclose(norm.moving_mean.numpy(), X.mean(0) * 0.5, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(frozen.moving_mean.numpy(), 0)
-    assert not norm._updates  # tracing left nothing behind
+    assert not norm.call_notes.updates  # tracing left nothing behind
     assert not norm._inbound_nodes
 
 

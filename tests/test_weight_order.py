@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import kcompile
-from kcompile.engine.notes import with_sublayers
 from kcompile.saving.hdf5.weights import stored_order
 from tests.golden.cases.weight_order import CASES, FILES, FROZEN, labels
 from tests.golden.storage import load
@@ -20,7 +19,7 @@ def named(weights: Any, found: dict[int, str]) -> list[str]:
 
 
 def by_name(model: Any) -> dict[str, Any]:
-    return {layer.name: layer for layer in with_sublayers(model)}
+    return {layer.name: layer for layer in model.flatten_layers()}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -94,7 +93,7 @@ def test_weights_go_around_a_freeze() -> None:
         model = CASES[name](kcompile)
         values = distinct(model)
         taken = model.get_weights()
-        for layer in with_sublayers(model):
+        for layer in model.flatten_layers():
             layer.trainable = False
         model.set_weights(taken)
         assert [float(w.mean()) for w in model.get_weights()] == values

@@ -9,8 +9,9 @@ from kcompile.common.doors import door
 if TYPE_CHECKING:
     from kcompile.engine.input_layer import Input, InputLayer
     from kcompile.engine.layer import Layer
+    from kcompile.engine.layer_base import Node
     from kcompile.engine.network import Network
-    from kcompile.engine.node import InputSpec, Node, get_source_inputs
+    from kcompile.engine.node import InputSpec, get_source_inputs
     from kcompile.models.model import Model
     from kcompile.models.sequential import Sequential
 
@@ -21,7 +22,7 @@ _NAMES = {
     "Layer": "kcompile.engine.layer",
     "Model": "kcompile.models.model",
     "Network": "kcompile.engine.network",
-    "Node": "kcompile.engine.node",
+    "Node": "kcompile.engine.layer_base",
     "Sequential": "kcompile.models.sequential",
     "get_source_inputs": "kcompile.engine.node",
 }

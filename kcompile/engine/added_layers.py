@@ -18,8 +18,8 @@ from kcompile.symbolic.history import remember
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 if TYPE_CHECKING:
+    from kcompile.engine.layer_base import Node
     from kcompile.engine.network import Network
-    from kcompile.engine.node import Node
 
 
 class AddLoss(Layer):
@@ -174,14 +174,14 @@ def lasting(model: Network, say: bool = False) -> tuple[list[Layer], set[int]]:
         others = [node for other in model._added if other is not y for node in _way(model, other)]
         gone = {id(node) for node in way} - {id(node) for node in others if not _unwritable(node.layer)}
         nodes -= gone
-        main = {node.layer for node in model._main_nodes}
-        kept = [item for item in kept if item in main or any(id(node) in nodes for node in item._inbound_nodes)]
+        here = {*(node.layer for node in model._main_nodes), *(n.layer for n in model._nodes if id(n) in nodes)}
+        kept = [item for item in kept if item in here]
     return kept, nodes
 
 
 def warn_of_plain_losses(model: Network, verb: str) -> None:
     """Losses of weights alone, and functions that give them, are no layers."""
-    if model._losses and not model._subclassed:
+    if model.call_notes.losses and not model._subclassed:
         warn(
             f"model {model.name!r}: the losses that add_loss got as functions, or that depend on weights alone, are "
             f"not {verb}; add them again"
@@ -190,7 +190,7 @@ def warn_of_plain_losses(model: Network, verb: str) -> None:
 
 def outputs_of(layer: Layer) -> list[Tensor]:
     """What a layer gave out in all its calls in a graph."""
-    return [y for node in layer._inbound_nodes for y in node.output_tensors]
+    return [y for node in layer.call_notes.inbound_nodes for y in node.output_tensors]
 
 
 def _way(model: Network, y: Tensor) -> list[Node]:

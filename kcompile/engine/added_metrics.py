@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from kcompile.backend.nn import switch
-from kcompile.engine.notes import belongs, with_sublayers
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
-
-if TYPE_CHECKING:
-    from kcompile.metrics import Metric
-    from kcompile.models.model import Model
 
 Update = tuple[Variable, Tensor]
 
@@ -31,7 +26,7 @@ class Noted:
 
     name: str
     value: Tensor | None = None
-    metric: Metric | None = None
+    metric: Any = None
     updates: tuple[Update, ...] = ()
     training: bool | None = None
 
@@ -41,58 +36,6 @@ class Noted:
 
     def same_as(self, other: Noted) -> bool:
         return self.name == other.name and self.metric is other.metric
-
-
-@dataclass
-class Means:
-    """The metrics that a model made for what its layers add: no weights of the model, as a dict of them would be."""
-
-    by_origin: dict[Any, Any] = field(default_factory=dict)
-
-
-@dataclass
-class AddedMetric:
-    """A metric of a model that layers feed, with what each call of a layer adds to it."""
-
-    name: str
-    metric: Any
-    notes: list[Noted] = field(default_factory=list)
-
-    def idle(self) -> bool:
-        """Whether layers feed it in one phase only, which has not been run since the last reset."""
-        one_phase = all(note.training is not None for note in self.notes)
-        return one_phase and not any(w.numpy().any() for w in self.metric.weights)
-
-    def updates(self, training: bool) -> list[Update]:
-        """The changes of its state in one step."""
-        found: list[Update] = []
-        for note in self.notes:
-            if note.training is None or note.training == training:
-                found += note.updates if note.value is None else self.metric.symbolic_update(note.value)
-        return found
-
-
-def added_metrics(model: Model) -> list[AddedMetric]:
-    """The metrics that the layers of ``model`` add to it, also those inside models and wrappers.
-
-    A layer that is called several times feeds one metric; two layers have two, even under one name. What is computed
-    from other inputs than the model's belongs to other models.
-    """
-    from kcompile.metrics import Mean
-
-    found: dict[Any, AddedMetric] = {}
-    for layer in with_sublayers(model):
-        for note in layer._metrics:
-            if not all(belongs(model, x) for x in note.tensors()):
-                continue
-            key: Any = note.metric or (layer, note.name)
-            if key not in found:
-                known = model._means.by_origin
-                if note.metric is None and key not in known:
-                    known[key] = Mean(name=note.name)
-                found[key] = AddedMetric(note.name, note.metric or known[key])
-            found[key].notes.append(note)
-    return list(found.values())
 
 
 def joined(phase: Tensor, trained: Sequence[Noted], quiet: Sequence[Noted]) -> list[Noted]:

@@ -14,8 +14,8 @@ from kcompile.engine.added_layers import warn_of_plain_losses
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
+from kcompile.engine.layer_base import Node
 from kcompile.engine.network import Network, _renew
-from kcompile.engine.node import Node
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called, in_its_first_call
 from kcompile.objects.dialects import conventions

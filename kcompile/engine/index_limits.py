@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcompile import ir
-from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.ir.core import Input, Value
 from kcompile.ir.ops.arrays.indexing import Gather
@@ -22,12 +21,9 @@ def index_limits(network: Network) -> dict[str, tuple[int, str]]:
     layer."""
     found: dict[str, tuple[int, str]] = {}
     names = dict(zip((x.value for x in network.inputs), network.input_names, strict=True))
-    layers: list[Layer] = list(network.layers)
-    while layers:
-        layer = layers.pop()
-        layers += layer.sublayers
-        rows = getattr(layer, "index_limit", None)
-        for node in [*layer.inbound_nodes, *layer._inner_nodes] if rows is not None else []:
+    for layer in network.flatten_layers():
+        rows, notes = getattr(layer, "index_limit", None), layer.call_notes
+        for node in (*notes.inbound_nodes, *notes.inner_nodes) if rows is not None else ():
             for name in [names[x.value] for x in node.input_tensors if x.value in names]:
                 if name not in found or rows < found[name][0]:
                     found[name] = (int(rows), layer.name)

@@ -8,7 +8,7 @@ from typing import Any
 from kcompile.common import config
 from kcompile.common.errors import DataTypeError, KCompileError, check_shape, shown
 from kcompile.engine.layer import Layer
-from kcompile.engine.node import Node
+from kcompile.engine.layer_base import Node
 from kcompile.symbolic.history import remember
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable, is_placeholder, placeholder
@@ -78,7 +78,7 @@ class InputLayer(Layer):
         return inputs
 
     def __getstate__(self) -> dict[str, Any]:
-        tensor = self._inbound_nodes[0].output_tensors[0]
+        tensor = self.call_notes.inbound_nodes[0].output_tensors[0]
         computed = None if self.is_placeholder else Tensor(tensor.value, tensor.name)
         return {**super().__getstate__(), "_computed": computed}
 
@@ -135,5 +135,5 @@ def Input(
         sparse=sparse,
         name=name,
     )
-    output: Tensor = layer._inbound_nodes[0].output_tensors[0]
+    output: Tensor = layer.call_notes.inbound_nodes[0].output_tensors[0]
     return output

@@ -28,18 +28,19 @@ from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine import advice, layer_contributions, tracking
-from kcompile.engine.added_metrics import Noted
 from kcompile.engine.declared_shapes import with_declared_shapes
 from kcompile.engine.forms import arranged as arranged_in
 from kcompile.engine.forms import taken
+from kcompile.engine.layer_base import Node, Notes, noting
 from kcompile.engine.layer_contributions import LayerContributions
 from kcompile.engine.layer_position import LayerPosition
 from kcompile.engine.layer_weights import LayerWeights
 from kcompile.engine.masks import tell_of_dropped_mask
 from kcompile.engine.meanings import LayerMeanings
-from kcompile.engine.node import InputSpec, Node
-from kcompile.engine.notes import caller, calling, calls_in, made_now, no_call, note_built, one_call, without_trace
+from kcompile.engine.node import InputSpec
+from kcompile.engine.notes import caller, calling, made_now, no_call, note_built, one_call
 from kcompile.engine.picklable import Picklable
+from kcompile.engine.traced_calls import calls_in
 from kcompile.engine.two_phases import call_in_both
 from kcompile.objects.dialects import conventions
 from kcompile.objects.refused_hooks import refuse_hooks
@@ -80,7 +81,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         "input_dtype", "activity_regularizer",
     )  # fmt: skip
 
-    _is_metric = _takes_one_tensor = False
+    _takes_one_tensor = False
     _hook_kinds: tuple[str, ...] = ("Layer",)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -109,13 +110,8 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         # Attributes may have been set before this is called.
         self._trainable_weights: list[Variable] = vars(self).get("_trainable_weights", [])
         self._non_trainable_weights: list[Variable] = vars(self).get("_non_trainable_weights", [])
-        self._losses: list[tuple[Tensor, Any]] = []
-        self._updates: list[tuple[Any, Any]] = []
-        self._metrics: list[Noted] = []
         self._step_metrics: list[Any] = []
-        self._inbound_nodes: list[Node] = []
-        self._outbound_nodes: list[Node] = []
-        self._inner_nodes: list[Node] = []
+        self._call_notes = Notes()
         self._regularized: list[tuple[Variable, Any]] = []
         self._dropped_mask = self._told_shape = False
         self._convention: conventions.Convention | None = None
@@ -159,15 +155,11 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
 
         shapes = input_shape if is_shape_list(input_shape) else [input_shape]
         inputs = [placeholder(shape=shape) for shape in shapes]
-        was = self._inbound_nodes, self._updates, self._losses
-        self._updates, self._losses = list(self._updates), list(self._losses)
-        try:
+        with noting(lasting=False):
             if not self.built:
                 self.build(input_shape)
                 self.built = True
             outputs = self.call(inputs if is_shape_list(input_shape) else inputs[0])
-        finally:
-            self._inbound_nodes, self._updates, self._losses = was
         if isinstance(outputs, (list, tuple)):
             return [tuple(x.shape) for x in outputs]
         return tuple(outputs.shape)
@@ -258,12 +250,12 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
     @property
     def sublayers(self) -> list[Layer]:
         """The layers that this one keeps as attributes, also in lists and dictionaries."""
-        return tracking.layers_among(self._kept(), self._is_metric)
+        return tracking.layers_among(self._kept(), self.is_metric)
 
     @property
     def _own_metrics(self) -> list[Any]:
         """The metrics that this layer keeps as attributes, also in lists and dictionaries."""
-        return [item for item in tracking.layers_among(self._kept(), True) if item._is_metric]
+        return [item for item in tracking.layers_among(self._kept(), True) if item.is_metric]
 
     # -- calling
 
@@ -276,10 +268,10 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         """
         if (step := current_step()) is None:
             return self._called(inputs, *args, **kwargs)
-        return calls_in(step).call(self, _call_arguments(type(self)), inputs, args, kwargs)
+        return calls_in(step).call_layer(self, self._called, _call_arguments(type(self)), inputs, args, kwargs)
 
     def _called(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        with one_call() as call:
+        with noting(), one_call() as call:
             outputs, node = self._called_once(inputs, *args, **kwargs)
             if call is not None:
                 call.node = node
@@ -314,7 +306,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
                 kwargs["mask"] = arranged_in(form, masks, nested)
             # 5. The call, recorded or traced in both phases.
             meanings = LayerMeanings(self)
-            added = len(self._updates)
+            before = self.call_notes
             try:
                 with calling(self):
                     outputs = self._traced_call(arranged, names, kwargs)
@@ -330,11 +322,11 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
             passed = kwargs.get("mask") if "mask" in names else None
             output_masks = self._masks(arranged, arranged_in(form, masks, nested) if passed is None else passed, made)
             self._regularize_activity(arranged, results)
-            self._mark_inputs(added, arranged)
+            self._mark_inputs(before, arranged)
         # 7. History.
         for y, m in zip(results, output_masks, strict=True):
             y.keras_mask = m
-        node_index = len(self._inbound_nodes)
+        node_index = len(self.call_notes.inbound_nodes)
         node = Node(self, tensors, results, masks, output_masks, given, nested, meanings, form)
         for i, y in enumerate(results):
             y.keras_history = (self, node_index, i)
@@ -348,7 +340,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         items, form = taken(inputs, Tensor)
         nested = isinstance(inputs, (list, tuple)) or form is not None
         tensors = arranged_in(form, [self._input_tensor(x) for x in items], nested)
-        with without_trace(self):
+        with noting(lasting=False):
             outputs = self(tensors, **kwargs)
         return map_structure(lambda y: y.numpy(), outputs)
 
@@ -404,7 +396,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
             if "training" in names and kwargs.get("training") is None and not ours:
                 kwargs["training"] = bool(phase)
             return self.call(inputs, **kwargs)
-        return call_in_both(self, inputs, kwargs, phase)
+        return call_in_both(self.call, inputs, kwargs, phase)
 
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
         if not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
@@ -420,20 +412,21 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
     def _regularize_activity(self, inputs: Any, outputs: Sequence[Tensor]) -> None:
         regularizer = getattr(self, "activity_regularizer", None)
         if regularizer is not None:
-            for y in outputs:
-                self._losses.append((made_now(layer_contributions.activity_loss(self, regularizer, y)), inputs))
+            losses = [(made_now(layer_contributions.activity_loss(self, regularizer, y)), inputs) for y in outputs]
+            self.call_notes = self.call_notes.and_more(losses=losses)
 
-    def _mark_inputs(self, mark: int, inputs: Any) -> None:
+    def _mark_inputs(self, before: Notes, inputs: Any) -> None:
         """Updates of this call belong to its inputs unless they say otherwise."""
-        for i, (update, x) in enumerate(self._updates[mark:], mark):
-            if x is None:
-                self._updates[i] = (update, inputs)
+        added = self.call_notes.since(before).updates
+        if added:
+            marked = ((update, inputs if x is None else x) for update, x in added)
+            self.call_notes = self.call_notes.but(updates=(*before.updates, *marked))
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         if name.startswith("__"):
             raise AttributeError(name)
-        if "_inner_nodes" not in own:
+        if "_call_notes" not in own:
             raise UninitializedError(
                 f"{type(self).__name__} has no attribute {name!r}, because its __init__ did not call "
                 "super().__init__(); call it first"
@@ -446,7 +439,7 @@ class Layer(Picklable, LayerWeights, LayerContributions, LayerPosition):
         raise AbsentError(message, lambda: advice.on_attribute(self, name))
 
     def __repr__(self) -> str:
-        if "_inner_nodes" not in vars(self):
+        if "_call_notes" not in vars(self):
             return f"<{type(self).__name__}, not initialized>"
         return f"<{type(self).__name__} {self.name!r}{'' if self.built else ', not built'}>"
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from kcompile.backend import math
 from kcompile.backend.shape import shape
 from kcompile.common.errors import KCompileError, check_one_of
 from kcompile.common.lists import as_list
 from kcompile.engine.added_metrics import Noted
-from kcompile.engine.notes import calls_in, made_now, with_sublayers
+from kcompile.engine.layer_base import LayerBase
+from kcompile.engine.notes import made_now
+from kcompile.engine.traced_calls import calls_in
 from kcompile.objects.dialects import conventions
 from kcompile.symbolic.dependence import input_leaves, reached
 from kcompile.symbolic.step_trace import StepTrace, current_step
@@ -19,20 +21,10 @@ from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.trace import at_once
 from kcompile.symbolic.variable import Variable
 
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
 
-
-class LayerContributions:
+class LayerContributions(LayerBase):
     """Losses, updates and metrics; a part of :class:`~kcompile.engine.layer.Layer`."""
 
-    name: str
-    trainable: bool
-    stateful: bool
-    sublayers: list[Layer]
-    _losses: list[tuple[Tensor, Any]]
-    _updates: list[tuple[Any, Any]]
-    _metrics: list[Noted]
     _step_metrics: list[Any]
     _regularized: list[tuple[Variable, Any]]
 
@@ -45,7 +37,7 @@ class LayerContributions:
         """
         for loss in as_list(losses):
             if (value := loss() if callable(loss) else loss) is not None:
-                self._losses.append((made_now(as_tensor(value)), inputs))
+                self.call_notes = self.call_notes.and_more(losses=[(made_now(as_tensor(value)), inputs)])
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Add pairs ``(variable, new value)`` to be applied by each training step."""
@@ -53,13 +45,13 @@ class LayerContributions:
         if (step := current_step()) is not None:
             self._update_in(step, pairs)
             return
-        self._updates.extend((pair, inputs) for pair in pairs)
+        self.call_notes = self.call_notes.and_more(updates=[(pair, inputs) for pair in pairs])
         for _, value in pairs:
             made_now(as_tensor(value))
 
     def _update_in(self, step: StepTrace, pairs: Sequence[Any]) -> None:
         """Make updates at once, in a traced step; none while this layer, or one around it, is frozen."""
-        if calls_in(step).is_trained(cast("Layer", self)):
+        if calls_in(step).is_trained(self):
             for pair in pairs:
                 if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                     raise KCompileError(f"layer {self.name!r}: add_update takes pairs (variable, value), got {pair!r}")
@@ -83,7 +75,7 @@ class LayerContributions:
             if current_step() is not None:
                 self._step_metrics += [] if any(metric is old for old in self._step_metrics) else [metric]
                 return
-            if all(note.metric is not metric for note in self._metrics):
+            if all(note.metric is not metric for note in self.call_notes.metrics):
                 raise KCompileError(
                     f"layer {self.name!r}: add_metric got the result of metric {metric.name!r}, which was called "
                     "outside of the layer's call; call it there, or pass the tensor itself"
@@ -96,7 +88,7 @@ class LayerContributions:
         if current_step() is not None:
             self._own_mean(name).update_state(value)
         else:
-            self._metrics.append(Noted(name, made_now(as_tensor(value))))
+            self.call_notes = self.call_notes.and_more(metrics=[Noted(name, made_now(as_tensor(value)))])
 
     def _own_mean(self, name: str) -> Any:
         """The metric under that name that this layer feeds in steps of a user's own."""
@@ -119,11 +111,11 @@ class LayerContributions:
 
     def _loss_entries(self) -> list[tuple[Tensor, bool]]:
         """The losses, and whether they count as depending on inputs."""
-        training = set(_training(cast("Layer", self)))
+        training = set(_training(self))
         found = []
-        for layer in with_sublayers(cast("Layer", self)):
-            found += [(loss, x is not None) for loss, x in layer._losses]
-            for w, regularizer in layer._regularized:
+        for layer in self.flatten_layers():
+            found += [(loss, x is not None) for loss, x in layer.call_notes.losses]
+            for w, regularizer in layer.weight_penalties:
                 if not conventions.of(layer).frees_frozen or (w.trainable and layer in training):
                     found.append((as_tensor(regularizer(w)), False))
         return found
@@ -133,7 +125,7 @@ class LayerContributions:
         """Updates of training steps, each once; none if the layer is not trainable and not stateful."""
         if not self.trainable and not self.stateful:
             return []
-        found = [pair for pair, _ in self._updates] + [u for s in self.sublayers for u in s.updates]
+        found = [pair for pair, _ in self.call_notes.updates] + [u for s in self.sublayers for u in s.updates]
         return list({id(pair): pair for pair in found}.values())
 
     def get_losses_for(self, inputs: Any) -> list[Tensor]:
@@ -156,7 +148,7 @@ class LayerContributions:
         return list(itertools.compress(pairs, reached(values, as_list(inputs))))
 
 
-def activity_loss(layer: Layer, regularizer: Callable[[Any], Any], y: Tensor) -> Tensor:
+def activity_loss(layer: LayerBase, regularizer: Callable[[Any], Any], y: Tensor) -> Tensor:
     """The penalty for an output, by the layer's convention."""
     loss = as_tensor(regularizer(y))
     if conventions.of(layer).sums_activity or y.ndim == 0:
@@ -164,7 +156,7 @@ def activity_loss(layer: Layer, regularizer: Callable[[Any], Any], y: Tensor) ->
     return loss / math.maximum(math.cast(shape(y)[0], loss.dtype), 1.0)
 
 
-def _training(layer: Layer) -> Iterator[Layer]:
+def _training(layer: LayerBase) -> Iterator[LayerBase]:
     """The layers that train, those in a frozen one left out."""
     if layer.trainable:
         yield layer

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcompile.common.errors import AbsentError, KCompileError
 from kcompile.common.lists import one_or_list
-from kcompile.engine.node import Node
+from kcompile.engine.layer_base import LayerBase, Node
 
 
-class LayerPosition:
+class LayerPosition(LayerBase):
     """Nodes, and the tensors and shapes at them; a part of :class:`~kcompile.engine.layer.Layer`."""
-
-    name: str
-    _inbound_nodes: list[Node]
-    _outbound_nodes: list[Node]
 
     @property
     def inbound_nodes(self) -> list[Node]:
-        return self._inbound_nodes
+        return list(self.call_notes.inbound_nodes)
 
     @property
     def outbound_nodes(self) -> list[Node]:
-        return self._outbound_nodes
+        return list(self.call_notes.outbound_nodes)
+
+    # What Keras calls them; scripts assign these.
+
+    @property
+    def _inbound_nodes(self) -> list[Node]:
+        return self.inbound_nodes
+
+    @_inbound_nodes.setter
+    def _inbound_nodes(self, nodes: Sequence[Node]) -> None:
+        self.call_notes = self.call_notes.but(inbound_nodes=tuple(nodes))
+
+    @property
+    def _outbound_nodes(self) -> list[Node]:
+        return self.outbound_nodes
+
+    @_outbound_nodes.setter
+    def _outbound_nodes(self, nodes: Sequence[Node]) -> None:
+        self.call_notes = self.call_notes.but(outbound_nodes=tuple(nodes))
 
     def written_call(self, node: Node, place: Callable[[Any], Any]) -> list[Any]:
         """A call as a configuration holds it: ``[layer, call, output, arguments]`` for each tensor that went in.
@@ -35,20 +49,18 @@ class LayerPosition:
         return [[*place(x), arguments] for x in node.input_tensors]
 
     def _node(self, index: int, what: str) -> Node:
-        if not self._inbound_nodes:
+        nodes = self.call_notes.inbound_nodes
+        if not nodes:
             raise AbsentError(f"layer {self.name!r} was never called, so it has no {what}")
-        if index >= len(self._inbound_nodes):
-            raise KCompileError(
-                f"layer {self.name!r} was called {len(self._inbound_nodes)} times; there is no {what} at {index}"
-            )
-        return self._inbound_nodes[index]
+        if index >= len(nodes):
+            raise KCompileError(f"layer {self.name!r} was called {len(nodes)} times; there is no {what} at {index}")
+        return nodes[index]
 
     def _only(self, what: str, at: str) -> Node:
         node = self._node(0, what)
-        if len(self._inbound_nodes) > 1:
+        if (count := len(self.call_notes.inbound_nodes)) > 1:
             raise AbsentError(
-                f"layer {self.name!r} was called {len(self._inbound_nodes)} times, so its {what} is ambiguous; "
-                f"use {at}(node_index)"
+                f"layer {self.name!r} was called {count} times, so its {what} is ambiguous; use {at}(node_index)"
             )
         return node
 
@@ -96,7 +108,7 @@ class LayerPosition:
 
     def _shared_shape(self, attribute: str, what: str, at: str) -> Any:
         self._node(0, what)
-        shapes = {str(getattr(n, attribute)): getattr(n, attribute) for n in self._inbound_nodes}
+        shapes = {str(getattr(n, attribute)): getattr(n, attribute) for n in self.call_notes.inbound_nodes}
         if len(shapes) > 1:
             raise AbsentError(f"layer {self.name!r} has several {what}s, {list(shapes)}; use {at}(node_index)")
         return one_or_list(next(iter(shapes.values())))

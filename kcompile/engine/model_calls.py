@@ -54,9 +54,9 @@ def _fits(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
 
 def inside_of(layer: Layer) -> str:
     """For an input layer that a graph should not depend on: how what lies inside its model is reached from outside."""
-    for node in layer._outbound_nodes:
+    for node in layer.call_notes.outbound_nodes:
         model = node.layer
-        if not getattr(model, "_functional", False) or len(model._inbound_nodes) < 2:
+        if not getattr(model, "_functional", False) or len(model.call_notes.inbound_nodes) < 2:
             continue
         if any(x is y for x in model.inputs for y in node.input_tensors):
             name = model.name

@@ -23,9 +23,9 @@ from kcompile.engine.added_layers import AddedLayers
 from kcompile.engine.forms import arranged, by_name, form_of, names_of, taken
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer, _call_arguments
+from kcompile.engine.layer_base import Node, keep, noting
 from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs, with_masks
-from kcompile.engine.node import Node
-from kcompile.engine.notes import belongs, move_inside, without_trace
+from kcompile.engine.notes import belongs, move_inside
 from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called
 from kcompile.objects.refused_hooks import refuse_ignored_call
@@ -114,8 +114,9 @@ class Network(AddedLayers):
         self.output_names = names_of(self._output_form, _output_names(self.outputs))
         masks = [x.keras_mask for x in self.outputs]
         input_masks = [x.keras_mask for x in self.inputs]
-        self._inbound_nodes = []
+        self.call_notes = self.call_notes.but(inbound_nodes=())
         Node(self, self.inputs, self.outputs, input_masks, masks, {}, nested)
+        keep([self, *(node.layer for node in self._nodes)])
         self.input_spec = None
 
     def _arrange(self, depths: dict[Layer, int]) -> None:
@@ -161,6 +162,11 @@ class Network(AddedLayers):
     def in_output_form(self, outputs: Sequence[Any]) -> Any:
         """What stands for the outputs, in the form in which the model gives them: alone, a list, by name."""
         return arranged(self._output_form, outputs, self._nested_output)
+
+    @property
+    def source_calls(self) -> Sequence[Node]:
+        """The calls in which what belongs to it was added: of its layers, or of itself, where a user's code did it."""
+        return self.call_notes.inbound_nodes if self._subclassed else self._nodes
 
     @property
     def stack_of_layers(self) -> list[Layer] | None:
@@ -278,7 +284,7 @@ class Network(AddedLayers):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks of the outputs."""
-        with without_trace(self):
+        with noting(lasting=False):
             outputs = self._replay(with_masks(taken(inputs, Tensor)[0], mask)) if self._functional else []
         return one_or_list([y.keras_mask for y in outputs]) if outputs else None
 
@@ -295,12 +301,12 @@ class Network(AddedLayers):
 
     def _replay(self, tensors: Sequence[Tensor], training: Any = None) -> list[Tensor]:
         """The outputs for other inputs: every layer is called again, with its own weights."""
-        before = [(layer, len(layer._inbound_nodes)) for layer in self.sublayers]
-        try:
-            return self._called_again(tensors, training)
-        finally:
-            for layer, count in before:
-                move_inside(layer, count)
+        before = [(layer, layer.call_notes) for layer in self.sublayers]
+        with noting():
+            outputs = self._called_again(tensors, training)
+            for layer, notes in before:
+                move_inside(layer, notes)
+        return outputs
 
     def _called_again(self, tensors: Sequence[Tensor], training: Any) -> list[Tensor]:
         new: dict[int, Tensor] = {id(old): x for old, x in zip(self.inputs, tensors, strict=True)}
@@ -324,7 +330,7 @@ class Network(AddedLayers):
         from kcompile.symbolic.variable import placeholder
 
         shapes = input_shape if is_shape_list(input_shape) else [input_shape]
-        with without_trace(self):
+        with noting(lasting=False):
             return one_or_list([tuple(y.shape) for y in self._replay([placeholder(shape=s) for s in shapes])])
 
     # -- what layers contribute
@@ -356,12 +362,8 @@ class Network(AddedLayers):
     @property
     def state_updates(self) -> list[Any]:
         """Pairs of a state and its next value, which every run of the model applies, also in inference."""
-        found, waiting = [], list(self.layers)
-        while waiting:
-            layer = waiting.pop(0)
-            found += [pair for pair, _ in layer._updates if is_state(pair[0])]
-            waiting[:0] = layer.sublayers
-        return found
+        inside = self.flatten_layers()[1:]
+        return [pair for layer in inside for pair, _ in layer.call_notes.updates if is_state(pair[0])]
 
     def reset_states(self) -> None:
         """Set the states of stateful layers to zero."""
@@ -419,7 +421,7 @@ def trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -
     def node_of(x: Tensor) -> Node:
         assert x.keras_history is not None
         layer, node_index, _ = x.keras_history
-        return layer._inbound_nodes[node_index]
+        return layer.call_notes.inbound_nodes[node_index]
 
     for output in outputs:
         stack: list[tuple[Node, int]] = [(node_of(output), 0)]

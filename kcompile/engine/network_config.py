@@ -57,7 +57,7 @@ def network_config(model: Network) -> dict[str, Any]:
 def _entry(layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
     """A layer and its calls."""
     calls = []
-    for node in layer._inbound_nodes:
+    for node in layer.call_notes.inbound_nodes:
         if id(node) not in numbers or isinstance(layer, InputLayer):
             continue
         if node.form is not None:
@@ -74,7 +74,7 @@ def _node_numbers(model: Network, mine: Collection[int]) -> dict[int, int]:
     """For each of the model's nodes ``mine`` (by ``id``), which call of its layer it is, inside this model."""
     numbers = {}
     for layer in unique(node.layer for node in model._nodes):
-        kept = [node for node in layer._inbound_nodes if id(node) in mine]
+        kept = [node for node in layer.call_notes.inbound_nodes if id(node) in mine]
         for number, node in enumerate(kept, _first_number(layer)):
             numbers[id(node)] = number
     return numbers
@@ -88,7 +88,7 @@ def _first_number(layer: Layer) -> int:
 def _place(x: Tensor, numbers: Mapping[int, int]) -> tuple[str, int, int]:
     assert x.keras_history is not None
     layer, node_index, tensor_index = x.keras_history
-    return layer.name, numbers[id(layer._inbound_nodes[node_index])], tensor_index
+    return layer.name, numbers[id(layer.call_notes.inbound_nodes[node_index])], tensor_index
 
 
 def _written(argument: Any, numbers: Mapping[int, int]) -> Any:
@@ -128,7 +128,7 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
     for data in config["layers"]:
         layer, key = layers[data["name"]], data["name"]
         if isinstance(layer, InputLayer):
-            made[Place(key, 0, 0)] = layer._inbound_nodes[0].output_tensors[0]
+            made[Place(key, 0, 0)] = layer.call_notes.inbound_nodes[0].output_tensors[0]
         first = 0 if key in from_zero else _first_number(layer)
         calls += [(key, number, call) for number, call in enumerate(data["inbound_nodes"], first)]
 

@@ -1,92 +1,18 @@
-"""A layer call in the front end's graph of layers, and what a layer expects of its inputs."""
+"""What a layer expects of its inputs, and from which inputs of models a tensor comes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.common.errors import KCompileError, ShapeError, shown
 from kcompile.engine.advice import on_axes
-from kcompile.engine.forms import arranged
+from kcompile.engine.layer_base import LayerBase, called_in
 from kcompile.symbolic.history import made_by_layer
 from kcompile.symbolic.tensor import Tensor
 
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
-    from kcompile.engine.meanings import LayerMeanings
 
-
-class Node:
-    """One call of a layer: the tensors that went in and came out.
-
-    Attributes:
-        layer: the layer that was called (Keras: ``outbound_layer``).
-        inbound_layers, node_indices, tensor_indices: where each input tensor came from.
-        input_tensors, output_tensors: lists of tensors.
-        input_masks, output_masks: a mask or ``None`` for each.
-        arguments: the keyword arguments of the call.
-        nested: whether the layer was given a list.
-        meanings: what the layer's functions read when it was called.
-        form: the dictionary or nested lists in which it was given its inputs, if it was.
-    """
-
-    def __init__(
-        self,
-        layer: Layer,
-        input_tensors: Sequence[Tensor],
-        output_tensors: Sequence[Tensor],
-        input_masks: Sequence[Tensor | None],
-        output_masks: Sequence[Tensor | None],
-        arguments: dict[str, Any],
-        nested: bool,
-        meanings: LayerMeanings | None = None,
-        form: Any = None,
-    ) -> None:
-        self.layer = self.outbound_layer = layer
-        self.input_tensors = list(input_tensors)
-        self.output_tensors = list(output_tensors)
-        self.input_masks = list(input_masks)
-        self.output_masks = list(output_masks)
-        self.input_shapes = [tuple(x.shape) for x in input_tensors]
-        self.output_shapes = [tuple(x.shape) for x in output_tensors]
-        self.arguments = arguments
-        self.nested = nested
-        self.meanings = meanings
-        self.form = form
-        histories = [x.keras_history for x in input_tensors if x.keras_history is not None]
-        self.inbound_layers = [history[0] for history in histories]
-        self.node_indices = [history[1] for history in histories]
-        self.tensor_indices = [history[2] for history in histories]
-        for inbound in dict.fromkeys(self.inbound_layers):
-            inbound._outbound_nodes.append(self)
-        layer._inbound_nodes.append(self)
-
-    def arranged(self, tensors: Sequence[Any]) -> Any:
-        """Other tensors in the form in which the layer was given its inputs."""
-        return arranged(self.form, tensors, self.nested)
-
-    def argument_tensors(self) -> list[Tensor]:
-        """The tensors of layers among the keyword arguments: the call depends on them too."""
-        return [x for value in self.arguments.values() for x in _tensors(value)]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "outbound_layer": self.layer.name,
-            "inbound_layers": [layer.name for layer in self.inbound_layers],
-            "node_indices": self.node_indices,
-            "tensor_indices": self.tensor_indices,
-        }
-
-
-def _tensors(argument: Any) -> list[Tensor]:
-    if isinstance(argument, Tensor):
-        return [argument] if argument.keras_history is not None else []
-    if isinstance(argument, (list, tuple)):
-        return [x for item in argument for x in _tensors(item)]
-    return []
-
-
-def get_source_inputs(tensor: Any, layer: Layer | None = None, node_index: int | None = None) -> list[Tensor]:
+def get_source_inputs(tensor: Any, layer: LayerBase | None = None, node_index: int | None = None) -> list[Tensor]:
     """The model inputs that a layer's output depends on, each once.
 
     Args:
@@ -104,7 +30,7 @@ def get_source_inputs(tensor: Any, layer: Layer | None = None, node_index: int |
         layer, node_index, _ = tensor.keras_history
     found: dict[int, Tensor] = {}
     seen: set[int] = set()
-    waiting = [layer._inbound_nodes[node_index]]
+    waiting = [layer.call_notes.inbound_nodes[node_index]]
     while waiting:
         node = waiting.pop()
         if id(node) in seen:
@@ -113,8 +39,8 @@ def get_source_inputs(tensor: Any, layer: Layer | None = None, node_index: int |
         if not node.inbound_layers:
             found.update((id(x), x) for x in node.output_tensors)
             continue
-        made = [x.keras_history for x in (*node.input_tensors, *node.argument_tensors()) if x.keras_history]
-        waiting += [inbound._inbound_nodes[index] for inbound, index, _ in reversed(made)]
+        made = [x for x in (*node.input_tensors, *node.argument_tensors()) if x.keras_history]
+        waiting += [called_in(x) for x in reversed(made)]
     return list(found.values())
 
 
@@ -144,7 +70,7 @@ class InputSpec:
         self.min_ndim = min_ndim
         self.axes = axes or {}
 
-    def check(self, x: Tensor, layer: Layer, position: int, count: int) -> None:
+    def check(self, x: Tensor, layer: LayerBase, position: int, count: int) -> None:
         """Raise if ``x`` does not fit.
 
         Raises:

@@ -1,45 +1,32 @@
-"""What calls leave in the layers that they go through, and calls that leave nothing."""
+"""Which layer is being called, what it makes, and to which call that belongs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from kcompile import ir
-from kcompile.common import config
 from kcompile.common.errors import warn
-from kcompile.common.nest import map_structure
+from kcompile.engine.layer_base import LayerBase, Node, Notes, for_good
 from kcompile.symbolic.dependence import input_leaves
 from kcompile.symbolic.history import forget
-from kcompile.symbolic.step_trace import StepTrace
-from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.tensor import Tensor
 
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
-    from kcompile.engine.network import Network
-    from kcompile.engine.node import Node
-
-NOTES = ("_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_losses", "_updates", "_metrics")
-"""The lists in which a layer notes what happens when it is called."""
+_calling: ContextVar[LayerBase | None] = ContextVar("calling", default=None)
 
 
-_calling: ContextVar[Layer | None] = ContextVar("calling", default=None)
-
-
-_built_inside: ContextVar[list[Layer] | None] = ContextVar("built_inside", default=None)
+_built_inside: ContextVar[list[LayerBase] | None] = ContextVar("built_inside", default=None)
 
 
 @contextlib.contextmanager
-def calling(layer: Layer) -> Iterator[None]:
+def calling(layer: LayerBase) -> Iterator[None]:
     """Inside runs the ``call`` of ``layer``."""
     token = _calling.set(layer)
     around = _built_inside.get()
-    built: list[Layer] = []
+    built: list[LayerBase] = []
     building = _built_inside.set(built)
     try:
         yield
@@ -50,21 +37,17 @@ def calling(layer: Layer) -> Iterator[None]:
         _look_for_lost(layer, built, around)
 
 
-def note_built(layer: Layer) -> None:
+def note_built(layer: LayerBase) -> None:
     """``layer`` has weights now; whoever is being called should keep it."""
     built = _built_inside.get()
-    if built is not None and not layer._is_metric:
+    if built is not None and not layer.is_metric:
         built.append(layer)
 
 
-def _look_for_lost(layer: Layer, built: list[Layer], around: list[Layer] | None) -> None:
+def _look_for_lost(layer: LayerBase, built: list[LayerBase], around: list[LayerBase] | None) -> None:
     """Warn of layers that neither ``layer`` nor those around it keep: nobody trains or saves their weights."""
-    kept, found = {layer}, [layer]
-    while found:
-        more = [inner for inner in found.pop().sublayers if inner not in kept]
-        kept.update(more)
-        found += more
-    weighted = [inner for inner in built if inner._trainable_weights or inner._non_trainable_weights]
+    kept = set(layer.flatten_layers())
+    weighted = [inner for inner in built if inner.own_weights(True) or inner.own_weights(False)]
     lost = [inner for inner in weighted if inner not in kept]
     if around is not None:
         around += lost
@@ -77,7 +60,7 @@ def _look_for_lost(layer: Layer, built: list[Layer], around: list[Layer] | None)
         )
 
 
-def caller() -> Layer | None:
+def caller() -> LayerBase | None:
     """The layer whose ``call`` is running in this thread, the innermost one."""
     return _calling.get()
 
@@ -112,7 +95,8 @@ def no_call() -> Iterator[None]:
     """Inside, calls are no part of the one that is running: a layer that is built may make models of its own."""
     token = _call.set(None)
     try:
-        yield
+        with for_good():
+            yield
     finally:
         _call.reset(token)
 
@@ -130,129 +114,37 @@ def made_by_other_calls(x: Tensor, nodes: Iterable[Node]) -> bool:
     return calls is not None and not {id(call.node) for call in calls} & {id(node) for node in nodes}
 
 
-def belongs(model: Network, x: Tensor) -> bool:
+class Graph(Protocol):
+    """A model that has its graph."""
+
+    inputs: list[Tensor]
+
+    @property
+    def source_calls(self) -> Sequence[Node]:
+        """The calls in which what belongs to it was added."""
+
+
+def belongs(model: Graph, x: Tensor) -> bool:
     """Whether ``x`` depends on no inputs but those of ``model``, and is not what another model's calls added."""
-    if made_by_other_calls(x, model._inbound_nodes if model._subclassed else model._nodes):
+    if made_by_other_calls(x, model.source_calls):
         return False
     known = {id(v.value) for v in model.inputs}
     return all(id(leaf) in known for leaf in input_leaves(x))
 
 
-@contextlib.contextmanager
-def without_trace(layer: Layer) -> Iterator[None]:
-    """Inside, ``layer`` may be called; afterwards it and the layers in it know nothing of that.
-
-    Weights that were made stay. Without this, a model computed on arrays would add losses and updates of those arrays
-    to every model that shares its layers, and their outputs would be ambiguous.
-    """
-    before = {(item, notes): len(getattr(item, notes)) for item in with_sublayers(layer) for notes in NOTES}
-    try:
-        yield
-    finally:
-        for item in with_sublayers(layer):
-            for notes in NOTES:
-                del getattr(item, notes)[before.get((item, notes), 0) :]
-
-
-def move_inside(layer: Layer, count: int) -> None:
-    """Calls of ``layer`` after the first ``count`` happened inside a model that was called.
+def move_inside(layer: LayerBase, before: Notes) -> None:
+    """Calls of ``layer`` after it had the notes ``before`` happened inside a model that was called.
 
     As in Keras, they are no places of the layer in the graph of layers: its output stays what it was.
     """
-    for node in layer._inbound_nodes[count:]:
-        for inbound in node.inbound_layers:
-            if node in inbound._outbound_nodes:
-                inbound._outbound_nodes.remove(node)
+    calls = layer.call_notes.since(before).inbound_nodes
+    for node in calls:
+        for inbound in dict.fromkeys(node.inbound_layers):
+            others = tuple(other for other in inbound.call_notes.outbound_nodes if other is not node)
+            inbound.call_notes = inbound.call_notes.but(outbound_nodes=others)
         for tensor in node.output_tensors:
             tensor.keras_history = None
             forget(tensor)
-    layer._inner_nodes += layer._inbound_nodes[count:]
-    del layer._inbound_nodes[count:]
-
-
-def with_sublayers(layer: Layer) -> list[Layer]:
-    """The layer and all layers inside it, each once."""
-    found: dict[Layer, None] = {}
-    waiting = [layer]
-    while waiting:
-        item = waiting.pop()
-        if item not in found:
-            found[item] = None
-            waiting += reversed(item.sublayers)
-    return list(found)
-
-
-# ---- calls in a step that is being traced
-
-
-class TracedCalls:
-    """The calls of layers in a step that is being traced, of which the layers know nothing afterwards.
-
-    Attributes:
-        called: the layers that no other layer called.
-    """
-
-    def __init__(self) -> None:
-        self.called: dict[Layer, None] = {}
-        self._stack: list[Layer] = []
-        self._notes: dict[tuple[Layer, str], list[Any]] = {}
-
-    def call(
-        self, layer: Layer, names: Sequence[str], inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """What the layer gives; arrays are constants, and a layer that does not take ``training`` hands it on.
-
-        Args:
-            layer: what is called.
-            names: of the arguments of its ``call``.
-            inputs, args, kwargs: its arguments.
-        """
-        kwargs.update(zip(names[1:], args, strict=False))
-        training = kwargs.get("training")
-        if "training" not in names and "kwargs" not in names:
-            kwargs.pop("training", None)
-        with self._calling(layer, training):
-            return layer._called(map_structure(_numbers_as_tensors, inputs), **kwargs)
-
-    @contextlib.contextmanager
-    def _calling(self, layer: Layer, training: Any) -> Iterator[None]:
-        """Inside, ``layer`` is called; what it calls is in the same phase, unless it says otherwise."""
-        inside = with_sublayers(layer)
-        for item in inside:
-            for notes in NOTES:
-                self._notes.setdefault((item, notes), list(getattr(item, notes)))
-        if not self._stack:  # losses are those of the last call
-            self.called[layer] = None
-            for item in inside:
-                item._losses.clear()
-        self._stack.append(layer)
-        try:
-            if isinstance(training, (bool, int)):
-                with config.phase_of_context(bool(training)):
-                    yield
-            else:
-                yield
-        finally:
-            self._stack.pop()
-
-    def is_trained(self, layer: Layer) -> bool:
-        """Whether updates of ``layer`` count: not while it, or a layer around it, is frozen."""
-        return all(item.trainable or item.stateful for item in [*self._stack, layer])
-
-    def restore(self) -> None:
-        """Give the layers the notes from before."""
-        for (layer, notes), before in self._notes.items():
-            getattr(layer, notes)[:] = before
-
-
-def _numbers_as_tensors(x: Any) -> Any:
-    return as_tensor(x) if isinstance(x, (np.ndarray, np.generic, int, float)) else x
-
-
-def calls_in(step: StepTrace) -> TracedCalls:
-    """The calls of layers in a step."""
-    if step.calls is None:
-        step.calls = TracedCalls()
-        step.at_end.callback(step.calls.restore)
-    calls: TracedCalls = step.calls
-    return calls
+    if calls:
+        inner = (*layer.call_notes.inner_nodes, *calls)
+        layer.call_notes = layer.call_notes.but(inbound_nodes=before.inbound_nodes, inner_nodes=inner)

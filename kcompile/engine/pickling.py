@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kcompile.common.meanings import as_it_is, as_meant_now
 from kcompile.common.nest import flatten
 from kcompile.engine.added_layers import warn_of_plain_losses
+from kcompile.engine.layer_base import Notes
 from kcompile.engine.replay import in_its_first_call
 from kcompile.engine.tracking import internal_names
 from kcompile.objects.registry import our_base
@@ -26,9 +27,6 @@ from kcompile.symbolic.variable import Variable
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
     from kcompile.engine.network import Network
-
-NOTES = ("_inbound_nodes", "_outbound_nodes", "_inner_nodes", "_losses", "_updates", "_metrics")
-"""What calls leave in a layer."""
 
 _GRAPH = ("inputs", "outputs", "input_names", "output_names", "input_spec", "built", "optimizer", "loss")
 """Public attributes of a model that its graph, or ``compile``, sets."""
@@ -44,7 +42,7 @@ def layer_state(layer: Layer) -> dict[str, Any]:
         state = dict(vars(layer))
     for name, value in list(state.items()):
         bound = isinstance(value, types.MethodType) and value.__self__ is layer
-        if name in NOTES or bound or (name in internal and _is_of_this_process(value)):
+        if name == "_call_notes" or bound or (name in internal and _is_of_this_process(value)):
             del state[name]
     state["_regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in layer._regularized]
     return state
@@ -53,7 +51,7 @@ def layer_state(layer: Layer) -> dict[str, Any]:
 def set_layer_state(layer: Layer, state: Mapping[str, Any]) -> None:
     """The opposite of :func:`layer_state`, for a new object."""
     own = vars(layer)
-    own.update({name: [] for name in NOTES})
+    own["_call_notes"] = Notes()
     own.update(state)
     own["_regularized"] = [(w, as_meant_now(regularizer)) for w, regularizer in state["_regularized"]]
     seeds = own.get("_seeds")
@@ -178,7 +176,7 @@ def _called(calls: Calls, made: list[list[Tensor]]) -> list[list[Tensor]]:
     """Make the calls that come after those of which the results are ``made``; the ends that the calls name."""
     for layer, inputs, arguments, nested in calls[0][len(made) :]:
         if not inputs:
-            made.append(layer._inbound_nodes[0].output_tensors)
+            made.append(layer.call_notes.inbound_nodes[0].output_tensors)
             continue
         tensors = [_of_result(x, made) for x in inputs]
         outputs = layer(tensors if nested else tensors[0], **_of_result(arguments, made))

@@ -16,7 +16,7 @@ from kcompile.symbolic.tensor import Tensor
 
 if TYPE_CHECKING:
     from kcompile.engine.layer import Layer
-    from kcompile.engine.node import Node
+    from kcompile.engine.layer_base import Node
 
 _node: ContextVar[Node | None] = ContextVar("_node", default=None)
 _replayed: ContextVar[bool] = ContextVar("_replayed", default=False)
@@ -49,7 +49,7 @@ def in_its_first_call(layer: Layer) -> Iterator[None]:
     Raises:
         ValueError: it was called several times, and they did not always mean the same.
     """
-    found = [node.meanings for node in layer._inbound_nodes if node.meanings is not None]
+    found = [node.meanings for node in layer.call_notes.inbound_nodes if node.meanings is not None]
     for other in found[1:]:
         name = found[0].differs(other)
         if name is not None:

@@ -143,7 +143,7 @@ def _output_shape(layer: Layer) -> str:
 
 
 def _connections(layer: Layer, relevant: set[int]) -> Iterable[str]:
-    for node in layer._inbound_nodes:
+    for node in layer.call_notes.inbound_nodes:
         if id(node) in relevant:
             for inbound, node_index, tensor_index in zip(
                 node.inbound_layers, node.node_indices, node.tensor_indices, strict=True

@@ -2,8 +2,9 @@
 
 from kcompile.engine.input_layer import Input, InputLayer
 from kcompile.engine.layer import Layer
+from kcompile.engine.layer_base import Node
 from kcompile.engine.network import Network
-from kcompile.engine.node import InputSpec, Node, get_source_inputs
+from kcompile.engine.node import InputSpec, get_source_inputs
 
 Container = Network
 

@@ -26,6 +26,16 @@ _CONTAINERS = (list, tuple, deque, set, frozenset, Mapping)
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, np.ndarray, FunctionType})
 
 
+class Tracked:
+    """What layers keep as attributes: other layers, and metrics.
+
+    Attributes:
+        is_metric: whether it is a metric, which is no part of a layer's structure.
+    """
+
+    is_metric = False
+
+
 class Group:
     """A container among the attributes of a layer, with what it holds of interest: layers, variables and groups."""
 
@@ -39,6 +49,9 @@ class Group:
                 yield from item.flat()
             else:
                 yield item
+
+
+_TRACKABLE = (Tracked, Variable, *_CONTAINERS)
 
 
 def attributes_of(layer: Any) -> list[Any]:
@@ -57,14 +70,12 @@ def attributes_of(layer: Any) -> list[Any]:
 def layers_among(kept: list[Any], metrics: bool = False) -> list[Any]:
     """The layers themselves and those in groups, each once; metrics are no part of a layer's structure."""
     flat = [item for each in kept for item in (each.flat() if isinstance(each, Group) else [each])]
-    return unique(item for item in flat if not isinstance(item, Variable) and (metrics or not item._is_metric))
+    return unique(item for item in flat if not isinstance(item, Variable) and (metrics or not item.is_metric))
 
 
 def held(value: Any, inside: tuple[int, ...] = ()) -> Any:
     """A layer or variable itself, a container as a group; ``None`` for everything else."""
-    from kcompile.engine.layer import Layer
-
-    if isinstance(value, Layer):
+    if isinstance(value, Tracked):
         return value
     if isinstance(value, Variable):
         return value if value.variable.role in TRACKED_ROLES else None
@@ -101,9 +112,7 @@ def variables_in(value: Any) -> list[Variable]:
 
 def is_trackable(value: Any) -> bool:
     """Whether a value of an attribute can hold layers or variables, now or later."""
-    from kcompile.engine.layer import Layer
-
-    return isinstance(value, (Layer, Variable, *_CONTAINERS))
+    return isinstance(value, _TRACKABLE)
 
 
 @functools.cache

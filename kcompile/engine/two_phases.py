@@ -2,68 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from kcompile.backend.nn import switch
 from kcompile.backend.shape import zeros_like
 from kcompile.common.nest import flatten, pack
 from kcompile.engine import added_metrics
-from kcompile.engine.notes import made_now, with_sublayers
+from kcompile.engine.layer_base import LayerBase, Notes, noting
+from kcompile.engine.notes import made_now
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
 
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
 
-_NOTES = ("_losses", "_updates", "_metrics")
-
-
-def call_in_both(layer: Layer, inputs: Any, kwargs: dict[str, Any], phase: Tensor) -> Any:
-    """What ``layer.call`` gives with ``training`` true and false, joined by the learning phase.
+def call_in_both(call: Callable[..., Any], inputs: Any, kwargs: dict[str, Any], phase: Tensor) -> Any:
+    """What ``call`` gives with ``training`` true and false, joined by the learning phase.
 
     So are the losses, metrics and states that the layer and those inside it note; other updates are those of training.
+
+    Args:
+        call: the ``call`` method of a layer.
+        inputs, kwargs: the arguments of the call; ``training`` is noted among them.
+        phase: the learning phase.
     """
-    marks = _marks(layer)
-    quiet = layer.call(inputs, **{**kwargs, "training": False})
-    in_quiet = _taken(layer, marks)
+    quiet, in_quiet = _taken(lambda: call(inputs, **{**kwargs, "training": False}))
     kwargs["training"] = True
-    trained = layer.call(inputs, **kwargs)
-    in_training = _taken(layer, marks)
-    for item, kind in {**in_training, **in_quiet}:
-        found, others = (notes.get((item, kind), []) for notes in (in_training, in_quiet))
-        notes = _JOIN[kind](phase, found, others)
-        getattr(item, kind).extend(notes)
-        for x in _tensors(kind, notes):
+    trained, in_training = _taken(lambda: call(inputs, **kwargs))
+    nothing = Notes()
+    for item in {**in_training, **in_quiet}:
+        found, others = in_training.get(item, nothing), in_quiet.get(item, nothing)
+        losses = _losses(phase, found.losses, others.losses)
+        updates = _updates(phase, found.updates, others.updates)
+        metrics = added_metrics.joined(phase, found.metrics, others.metrics)
+        item.call_notes = item.call_notes.and_more(losses=losses, updates=updates, metrics=metrics)
+        for x in (
+            *(loss for loss, _ in losses),
+            *(as_tensor(value) for (_, value), _ in updates),
+            *(x for note in metrics for x in note.tensors()),
+        ):
             made_now(x)
     return pack(trained, [_join(phase, a, b) for a, b in zip(flatten(trained), flatten(quiet), strict=True)])
 
 
-def _marks(layer: Layer) -> dict[tuple[Layer, str], int]:
-    return {(item, kind): len(getattr(item, kind)) for item in with_sublayers(layer) for kind in _NOTES}
-
-
-def _taken(layer: Layer, marks: dict[tuple[Layer, str], int]) -> dict[tuple[Layer, str], list[Any]]:
-    """The notes since ``marks``, which the layers lose."""
-    found = {}
-    for item in with_sublayers(layer):
-        for kind in _NOTES:
-            notes, mark = getattr(item, kind), marks.get((item, kind), 0)
-            if len(notes) > mark:
-                found[item, kind] = notes[mark:]
-                del notes[mark:]
-    return found
+def _taken(function: Callable[[], Any]) -> tuple[Any, dict[LayerBase, Notes]]:
+    """What a function gives, and what layers note meanwhile: losses, updates and metrics, which they lose."""
+    with noting() as before:
+        result = function()
+        found = {layer: layer.call_notes.since(notes) for layer, notes in before.items()}
+        for layer, notes in before.items():
+            layer.call_notes = layer.call_notes.but(losses=notes.losses, updates=notes.updates, metrics=notes.metrics)
+    return result, found
 
 
 def _join(phase: Tensor, trained: Any, quiet: Any) -> Tensor:
     a, b = as_tensor(trained), as_tensor(quiet)
     return a if a.value is b.value else switch(phase, a, b)
-
-
-def _tensors(kind: str, notes: Sequence[Any]) -> list[Tensor]:
-    if kind == "_metrics":
-        return [x for note in notes for x in note.tensors()]
-    return [x if kind == "_losses" else as_tensor(x[1]) for x, _ in notes]
 
 
 def _is_state(x: Any) -> bool:
@@ -89,6 +82,3 @@ def _updates(phase: Tensor, trained: Sequence[Any], quiet: Sequence[Any]) -> lis
         if _is_state(variable) and id(variable) not in known:
             found.append(((variable, _join(phase, variable, value)), x))
     return found
-
-
-_JOIN: dict[str, Any] = {"_losses": _losses, "_updates": _updates, "_metrics": added_metrics.joined}

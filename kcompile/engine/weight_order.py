@@ -21,7 +21,7 @@ def all_weights(item: Any) -> list[Variable]:
         return [item]
     if _is_model(item):
         inside = [w for child in item._kept() for w in all_weights(child)]
-        return unique([*inside, *item._trainable_weights, *item._non_trainable_weights])
+        return unique([*inside, *item.own_weights(True), *item.own_weights(False)])
     return unique([*training(item, flags=False), *fixed(item, flags=False)])
 
 
@@ -33,7 +33,7 @@ def training(item: Any, flags: bool = True) -> list[Variable]:
         return _in_group(item, training, flags, True)
     if flags and not item.trainable:
         return []
-    own, inside = item._trainable_weights, _gathered(_parts(item), training, flags)
+    own, inside = item.own_weights(True), _gathered(_parts(item), training, flags)
     return unique([*inside, *own] if _is_model(item) else [*own, *inside, *_loose(item, True)])
 
 
@@ -45,7 +45,7 @@ def fixed(item: Any, flags: bool = True) -> list[Variable]:
         return _in_group(item, fixed, flags, False)
     if flags and not item.trainable:
         return frozen(item)
-    own, inside = item._non_trainable_weights, _gathered(_parts(item), fixed, flags)
+    own, inside = item.own_weights(False), _gathered(_parts(item), fixed, flags)
     return unique([*inside, *own] if _is_model(item) else [*own, *inside, *_loose(item, False)])
 
 
@@ -58,9 +58,9 @@ def frozen(item: Any) -> list[Variable]:
         return [*layers, *(each for each in item.items if isinstance(each, Variable))]
     inside = [w for child in _parts(item) for w in frozen(child)]
     if _is_model(item):
-        return unique([*item._trainable_weights, *inside, *item._non_trainable_weights])
+        return unique([*item.own_weights(True), *inside, *item.own_weights(False)])
     loose = [*_loose(item, True), *_loose(item, False)]
-    return unique([*item._trainable_weights, *item._non_trainable_weights, *inside, *loose])
+    return unique([*item.own_weights(True), *item.own_weights(False), *inside, *loose])
 
 
 def _is_model(item: Any) -> bool:

@@ -15,7 +15,7 @@ from kcompile import backend as K
 from kcompile.common.errors import KCompileError, ShapeError, listed
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
-from kcompile.engine.node import Node
+from kcompile.engine.layer_base import Node
 from kcompile.objects.dialects.operations import as_entry, find_operation, says_nothing
 from kcompile.symbolic.tensor import Tensor, as_tensor
 

@@ -39,7 +39,7 @@ class Metric(Layer):
     ``assign_add`` (or return pairs ``(variable, new value)``), and compute ``result`` from it.
     """
 
-    _is_metric = True
+    is_metric = True
     _hook_kinds = ("Layer", "Metric")
 
     def __init__(self, name: str | None = None, dtype: str | None = None, **kwargs: Any) -> None:
@@ -120,7 +120,8 @@ class Metric(Layer):
         depends = [n for n in ir.toposort([v.value for v in merged.values()]) if isinstance(n.op, ir.Input)]
         if depends or _tracing.symbolic:
             if not _tracing.symbolic and (layer := caller()) is not None:
-                layer._metrics.append(Noted(self.name, metric=self, updates=tuple(merged.items())))
+                noted = Noted(self.name, metric=self, updates=tuple(merged.items()))
+                layer.call_notes = layer.call_notes.and_more(metrics=[noted])
                 for value in merged.values():
                     made_now(value)
             return list(merged.items())

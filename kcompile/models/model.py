@@ -12,7 +12,6 @@ from kcompile.common.errors import KCompileError, check_no_extra_arguments, chec
 from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten
 from kcompile.common.tracebacks import short_traceback
-from kcompile.engine.added_metrics import Means
 from kcompile.engine.forms import form_of, names_of
 from kcompile.models.export_methods import ExportMethods
 from kcompile.models.generator_methods import GeneratorMethods
@@ -39,7 +38,6 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.trainer = Trainer(self)
-        self._means = Means()
         self.optimizer = None
         self.loss = None
         self.stop_training = False

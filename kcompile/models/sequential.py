@@ -86,7 +86,7 @@ class Sequential(Model):
             if self._stack:
                 raise KCompileError(f"model {self.name!r}: an input layer can only be the first")
             self._stack.append(layer)
-            self._start = layer._inbound_nodes[0].output_tensors[0]
+            self._start = layer.call_notes.inbound_nodes[0].output_tensors[0]
             self._end = self._start
             return
         if shape is not None:
@@ -109,8 +109,10 @@ class Sequential(Model):
         layer = self._stack.pop()
         node = None
         if self._end is not None and self._end.keras_history is not None:
-            nodes, index = layer._inbound_nodes, self._end.keras_history[1]
-            node = nodes.pop() if index == len(nodes) - 1 else nodes[index]
+            nodes, index = layer.call_notes.inbound_nodes, self._end.keras_history[1]
+            node = nodes[index]
+            if index == len(nodes) - 1:
+                layer.call_notes = layer.call_notes.but(inbound_nodes=nodes[:-1])
         if not self.layers:
             self._functional, self.built, self._end = False, False, None
             self.inputs, self.outputs = [], []

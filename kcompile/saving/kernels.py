@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kcompile.common.errors import KCompileError, check_one_of
@@ -22,20 +22,8 @@ def convert_all_kernels_in_model(model: Network) -> None:
 
     Weights that are loaded from a file that names Theano as its backend are converted by themselves.
     """
-    kernels = [layer.kernel for layer in _all_layers(model) if _is_convolution(layer)]
+    kernels = [layer.kernel for layer in model.flatten_layers() if _is_convolution(layer)]
     assign_all(f"model {model.name!r}", kernels, [convert_kernel(kernel.numpy()) for kernel in kernels])
-
-
-def _all_layers(model: Network) -> Iterator[Any]:
-    """Every layer once."""
-    stack: list[Layer] = list(model.layers)
-    seen: set[int] = set()
-    while stack:
-        layer = stack.pop()
-        if id(layer) not in seen:
-            seen.add(id(layer))
-            yield layer
-            stack += layer.layers if isinstance(layer, Network) else layer.sublayers
 
 
 def _is_convolution(layer: Layer) -> bool:

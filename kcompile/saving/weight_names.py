@@ -15,7 +15,6 @@ from typing import Any
 from kcompile.engine import weight_order
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
-from kcompile.engine.notes import with_sublayers
 from kcompile.symbolic.variable import Variable
 
 Shapes = Sequence[tuple[int, ...]]
@@ -55,8 +54,8 @@ def possible_orders(layer: Any) -> list[list[Variable]]:
 
 def trained_inside_first(layer: Any) -> list[Variable]:
     """The order of Keras up to 2.3 for what is frozen as a whole: the layers inside are asked what trains."""
-    first = [*layer._trainable_weights, *(w for inner in layer.sublayers for w in inner.trainable_weights)]
-    rest = [*layer._non_trainable_weights, *(w for inner in layer.sublayers for w in inner.non_trainable_weights)]
+    first = [*layer.own_weights(True), *(w for inner in layer.sublayers for w in inner.trainable_weights)]
+    rest = [*layer.own_weights(False), *(w for inner in layer.sublayers for w in inner.non_trainable_weights)]
     return list(dict.fromkeys([*first, *rest]))
 
 
@@ -64,24 +63,24 @@ def _trained(layer: Any) -> list[Variable]:
     """What trains in ``layer``, as versions up to 2.3 list it at every depth."""
     if not layer.trainable:
         return []
-    return list(dict.fromkeys([*layer._trainable_weights, *(w for s in layer.sublayers for w in _trained(s))]))
+    return list(dict.fromkeys([*layer.own_weights(True), *(w for s in layer.sublayers for w in _trained(s))]))
 
 
 def _others(layer: Any) -> list[Variable]:
     """What does not, as there: of a frozen model first what would train if only the model's own flag were another."""
-    own, inside = layer._non_trainable_weights, [w for s in layer.sublayers for w in _others(s)]
+    own, inside = layer.own_weights(False), [w for s in layer.sublayers for w in _others(s)]
     if layer.trainable:
         order = [*inside, *own] if isinstance(layer, Network) else [*own, *inside]
     elif isinstance(layer, Network):
-        order = [*layer._trainable_weights, *(w for s in layer.sublayers for w in _trained(s)), *inside, *own]
+        order = [*layer.own_weights(True), *(w for s in layer.sublayers for w in _trained(s)), *inside, *own]
     else:
-        order = [*layer._trainable_weights, *own, *(w for s in layer.sublayers for w in [*_trained(s), *_others(s)])]
+        order = [*layer.own_weights(True), *own, *(w for s in layer.sublayers for w in [*_trained(s), *_others(s)])]
     return list(dict.fromkeys(order))
 
 
 def _names_in_models(layer: Layer) -> set[str]:
     """The names of layers that stand in models, which configurations give; those inside of layers count on."""
-    models = [item for item in with_sublayers(layer) if isinstance(item, Network)]
+    models = [item for item in layer.flatten_layers() if isinstance(item, Network)]
     return {inner.name for model in models for inner in model.layers}
 
 

@@ -12,7 +12,6 @@ from kcompile.common.lists import per_output
 from kcompile.common.meanings import as_meant_now
 from kcompile.data.checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.data.weights import sample_weight_modes
-from kcompile.engine.added_metrics import AddedMetric
 from kcompile.engine.advice import on_loss_name
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
@@ -20,6 +19,7 @@ from kcompile.layers import Dropout, Permute, Reshape, Softmax
 from kcompile.metrics.by_output import check_used_once, metric_lists
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
+from kcompile.training.added_metrics import AddedMetric
 from kcompile.training.loss_weights import WeightDict, WeightList, factor
 
 
@@ -209,7 +209,7 @@ def _last_activation(output: Tensor) -> str | None:
             return str(getattr(layer.activation, "__name__", "")) or None
         if not isinstance(layer, (Reshape, Permute, Dropout)):
             return None
-        (x,) = layer.inbound_nodes[node_index].input_tensors
+        (x,) = layer.call_notes.inbound_nodes[node_index].input_tensors
     return None
 
 

@@ -13,7 +13,7 @@ from kcompile.backend import math as tensor_math
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.data.free_data import Form
 from kcompile.engine.inference_graph import without_idle_counters
-from kcompile.engine.notes import calls_in
+from kcompile.engine.traced_calls import calls_in
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.substitution import Resolver
 from kcompile.symbolic.functions import build_graph

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcompile.engine.added_metrics import AddedMetric
+from kcompile.training.added_metrics import AddedMetric
 
 
 class Totals:

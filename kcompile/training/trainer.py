@@ -14,11 +14,10 @@ from kcompile.data.fixed_batches import fixed_batch_size
 from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.data.model_data import ModelData
 from kcompile.data.shuffling import Shuffling
-from kcompile.engine.added_metrics import added_metrics
 from kcompile.engine.inference_graph import predict_graph
 from kcompile.engine.input_layer import Input
-from kcompile.engine.notes import with_sublayers
 from kcompile.symbolic.tensor import Array
+from kcompile.training.added_metrics import Means, added_metrics
 from kcompile.training.building import inputs_for, undone_by_errors
 from kcompile.training.compilation import (
     Compilation,
@@ -48,6 +47,7 @@ class Trainer(TrainingPlan):
 
     Attributes:
         containers: what ``compile`` was told, for steps of the user's own.
+        means: the metrics of what layers add.
         totals: the losses since the metrics were last reset.
         shuffling: the order of samples in fit; ``None`` before it shuffles.
         steps: those that were compiled, by phase and by what they are fed.
@@ -57,6 +57,7 @@ class Trainer(TrainingPlan):
     def __init__(self, model: TrainedNetwork) -> None:
         super().__init__(model)
         self.containers = Containers(self)
+        self.means = Means()
         self.totals: Totals | None = None
         self.shuffling: Shuffling | None = None
         self.steps: dict[Any, Step] = {}
@@ -75,7 +76,7 @@ class Trainer(TrainingPlan):
         Raises:
             ValueError: they do not fit.
         """
-        compiled = resolve(self.model, arguments, added_metrics(self.model))
+        compiled = resolve(self.model, arguments, added_metrics(self.model, self.means))
         warn_of_unfit_losses(self.model, compiled.outputs)
         return compiled
 
@@ -137,7 +138,7 @@ class Trainer(TrainingPlan):
             compiled = self.compiled
             return [] if compiled is None else [*compiled.metrics, *(added.metric for added in compiled.added)]
         found = [*self.containers.loss.metrics, *self.containers.metrics.metrics]
-        for layer in with_sublayers(self.model):
+        for layer in self.model.flatten_layers():
             found += [*layer._own_metrics, *layer._step_metrics]
         return list(dict.fromkeys(found))
 
@@ -209,7 +210,7 @@ class Trainer(TrainingPlan):
         if model.has_graph:
             yield
             return
-        with undone_by_errors([self, *with_sublayers(model)]):
+        with undone_by_errors([self, *model.flatten_layers()]):
             model.build_from_inputs(inputs_for(x, model.name, model.takes_one_input))
             yield
 
@@ -358,7 +359,7 @@ class Trainer(TrainingPlan):
 
     def _compile_as_then(self, arguments: Mapping[str, Any], trained: Mapping[Any, bool]) -> None:
         """Compile as the model was compiled; layers count as trained that were so then."""
-        flags = [(layer, layer.trainable) for layer in with_sublayers(self.model)]
+        flags = [(layer, layer.trainable) for layer in self.model.flatten_layers()]
         for layer, flag in flags:
             # What was frozen inside a model is told by the switches, and by the weights that were collected.
             default = flag or layer._kind == "model"

@@ -366,4 +366,4 @@ def _notes(cell: Any) -> int:
     """How many losses, updates and metrics the layers of a cell have noted."""
     if not isinstance(cell, Layer):
         return 0
-    return len(cell._losses) + len(cell._updates) + len(cell._metrics) + sum(_notes(inner) for inner in cell.sublayers)
+    return sum(item.call_notes.contributions() for item in cell.flatten_layers())

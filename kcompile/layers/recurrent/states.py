@@ -130,12 +130,11 @@ def differs_by_phase(cell: Any) -> bool:
 
 def forget_masks(cell: Any) -> None:
     """Let a cell, and those in it, draw new dropout masks, for the next sequences."""
-    for name in ("reset_dropout_mask", "reset_recurrent_dropout_mask"):
-        reset = getattr(cell, name, None)
-        if reset is not None:
-            reset()
-    for inner in cell.sublayers if isinstance(cell, Layer) else ():
-        forget_masks(inner)
+    for item in cell.flatten_layers() if isinstance(cell, Layer) else [cell]:
+        for name in ("reset_dropout_mask", "reset_recurrent_dropout_mask"):
+            reset = getattr(item, name, None)
+            if reset is not None:
+                reset()
 
 
 def runs_over_time(cell: Any) -> bool:

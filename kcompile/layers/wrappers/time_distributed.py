@@ -11,7 +11,7 @@ from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.lists import as_list, is_shape_list, one_or_list
 from kcompile.engine.layer import Layer, _call_arguments
 from kcompile.engine.node import InputSpec
-from kcompile.engine.notes import made_now, with_sublayers
+from kcompile.engine.notes import made_now
 from kcompile.ir.ops.arrays.shaping import reshape
 from kcompile.ir.substitution import substitute
 from kcompile.layers.wrappers.wrapper import Wrapper, build_inside, calls_inside
@@ -180,43 +180,42 @@ class _Updates:
     """What a layer that is called several times in a row adds: each call starts from the updates of the one before."""
 
     def __init__(self, layer: Layer) -> None:
-        self._layers = with_sublayers(layer)
-        self._marks = {item: len(item._updates) for item in self._layers}
-        self._losses = {item: len(item._losses) for item in self._layers}
+        self._before = {item: item.call_notes for item in layer.flatten_layers()}
         self._latest: dict[ir.Value, ir.Value] = {}
         self._last: dict[ir.Value, tuple[Layer, Any, Any]] = {}
 
     def advance(self, outputs: Sequence[Tensor]) -> list[Tensor]:
         """The outputs of a call, computed from the present values of what earlier calls updated."""
-        added = [(item, pair, x) for item in self._layers for pair, x in item._updates[self._marks[item] :]]
-        losses = [(item, i) for item in self._layers for i in range(self._losses[item], len(item._losses))]
-        tensors = [*outputs, *(as_tensor(pair[1]) for _, pair, _ in added), *(i._losses[n][0] for i, n in losses)]
-        values = substitute([x.value for x in tensors], self._latest)
-        current, values = values[: len(outputs)], values[len(outputs) :]
-        for (item, pair, x), value in zip(added, values, strict=False):
+        new = {item: item.call_notes.since(before) for item, before in self._before.items()}
+        added = [(item, pair, x) for item, notes in new.items() for pair, x in notes.updates]
+        losses = [loss for notes in new.values() for loss, _ in notes.losses]
+        tensors = [*outputs, *(as_tensor(pair[1]) for _, pair, _ in added), *losses]
+        values = iter(substitute([x.value for x in tensors], self._latest))
+        current = [Tensor(next(values)) for _ in outputs]
+        for item, pair, x in added:
+            value = next(values)
             self._latest[pair[0].value] = value
             self._last[pair[0].value] = (item, (pair[0], Tensor(value)), x)
-        for (item, i), value in zip(losses, values[len(added) :], strict=True):
-            item._losses[i] = (made_now(Tensor(value)), item._losses[i][1])
-        for item in self._layers:
-            del item._updates[self._marks[item] :]
-            self._losses[item] = len(item._losses)
-        return [Tensor(value) for value in current]
+        for item, before in self._before.items():
+            changed = [(made_now(Tensor(next(values))), x) for _, x in new[item].losses]
+            notes = item.call_notes.but(updates=before.updates, losses=(*before.losses, *changed))
+            item.call_notes = self._before[item] = notes
+        return current
 
     def finish(self) -> None:
         """Leave the updates of the last call to the layers."""
         for item, pair, x in self._last.values():
-            item._updates.append((pair, x))
+            item.call_notes = item.call_notes.and_more(updates=[(pair, x)])
             made_now(pair[1])
 
 
 def _count_notes(layer: Layer) -> int:
     """How many losses, updates and metrics there are in a layer."""
-    return sum(len(item._losses) + len(item._updates) + len(item._metrics) for item in with_sublayers(layer))
+    return sum(item.call_notes.contributions() for item in layer.flatten_layers())
 
 
 def _is_stateful(layer: Layer) -> bool:
-    return any(item.stateful for item in with_sublayers(layer))
+    return any(item.stateful for item in layer.flatten_layers())
 
 
 def _is_users(layer: Layer) -> bool:

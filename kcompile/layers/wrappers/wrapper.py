@@ -99,13 +99,13 @@ def calls_inside(outer: Layer, layer: Layer, inputs: Sequence[Tensor]) -> Iterat
 
     As in Keras, such calls are no places of ``layer`` in the graph of layers: its output stays what it was.
     """
-    count = len(layer._inbound_nodes)
+    before = layer.call_notes
     computed = [x for x in inputs if x.keras_history is None]
-    for x in computed:
-        x.keras_history = (outer, len(outer._inbound_nodes), 0)  # a layer is making it, so it needs no node of its own
+    for x in computed:  # a layer is making it, so it needs no node of its own
+        x.keras_history = (outer, len(outer.call_notes.inbound_nodes), 0)
     try:
         yield
     finally:
-        move_inside(layer, count)
+        move_inside(layer, before)
         for x in computed:
             x.keras_history = None

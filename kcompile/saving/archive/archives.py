@@ -94,13 +94,12 @@ def check_names(layer: Layer) -> None:
     Raises:
         ValueError: the name of a layer, or of one inside it, holds the character NUL.
     """
-    if "\0" in layer.name:
-        raise KCompileError(
-            f"layer {layer.name!r} ({type(layer).__name__}) cannot be saved: its name holds the character NUL, which "
-            "no text in HDF5 can; give it another name, or save the weights as .npz"
-        )
-    for inner in layer.sublayers:
-        check_names(inner)
+    for inner in layer.flatten_layers():
+        if "\0" in inner.name:
+            raise KCompileError(
+                f"layer {inner.name!r} ({type(inner).__name__}) cannot be saved: its name holds the character NUL, "
+                "which no text in HDF5 can; give it another name, or save the weights as .npz"
+            )
 
 
 def _write_added_metrics(root: Any, model: Network) -> None:

@@ -16,9 +16,9 @@ from kcompile.engine.added_layers import lasting
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
+from kcompile.engine.layer_base import Node
 from kcompile.engine.network import Network
 from kcompile.engine.network_config import ADDED, added_to, describes_layers
-from kcompile.engine.node import Node
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
 from kcompile.layers.base.joined_masks import ALL
@@ -166,7 +166,7 @@ class _Writer:
 
     def called_layer(self, layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
         """A layer with its calls."""
-        nodes = [n for n in layer._inbound_nodes if id(n) in numbers and not isinstance(layer, InputLayer)]
+        nodes = [n for n in layer.call_notes.inbound_nodes if id(n) in numbers and not isinstance(layer, InputLayer)]
         calls = [self.call(node, numbers) for node in nodes]
         written = self.layer(layer)
         if isinstance(layer, TFOpLambda) and self.is_3:
@@ -326,7 +326,7 @@ def _node_numbers(model: Network, first_of_models: int, mine: Collection[int]) -
     """For each of the model's nodes ``mine`` (by ``id``), which call of its layer it is, inside this model."""
     numbers = {}
     for layer in unique(node.layer for node in model._nodes):
-        kept = [node for node in layer._inbound_nodes if id(node) in mine]
+        kept = [node for node in layer.call_notes.inbound_nodes if id(node) in mine]
         for number, node in enumerate(kept, first_of_models if isinstance(layer, Network) else 0):
             numbers[id(node)] = number
     return numbers
@@ -335,14 +335,14 @@ def _node_numbers(model: Network, first_of_models: int, mine: Collection[int]) -
 def _place(x: Tensor, numbers: Mapping[int, int]) -> list[Any]:
     assert x.keras_history is not None
     layer, node_index, tensor_index = x.keras_history
-    return [layer.name, numbers[id(layer._inbound_nodes[node_index])], tensor_index]
+    return [layer.name, numbers[id(layer.call_notes.inbound_nodes[node_index])], tensor_index]
 
 
 def _input_shape(layer: Layer) -> Any:
     """What the layer was built for, as ``build`` gets it."""
-    if isinstance(layer, InputLayer) or not layer._inbound_nodes:
+    if isinstance(layer, InputLayer) or not layer.call_notes.inbound_nodes:
         return None
-    node = layer._inbound_nodes[0]
+    node = layer.call_notes.inbound_nodes[0]
     shapes: Sequence[Any] = [plain(shape) for shape in node.input_shapes]
     if hasattr(layer, "reset_states"):
         return shapes[0]

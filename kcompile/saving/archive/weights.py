@@ -74,7 +74,7 @@ def parts_of(model: Network, config: Any = None, layout: Layout = Layout.KERAS_3
 def _walk(layer: Layer, path: str, config: Any, layout: Layout, found: list[Part], seen: set[int]) -> None:
     seen.add(id(layer))
     stateful = bool(layer.stateful) and hasattr(layer, "states")
-    found.append(Part(path, layer, [*layer._trainable_weights, *layer._non_trainable_weights], stateful))
+    found.append(Part(path, layer, [*layer.own_weights(True), *layer.own_weights(False)], stateful))
     for segment, child, inner in _children(layer, config, layout, seen):
         if id(child) not in seen:
             _walk(child, f"{path}/{segment}" if path else segment, inner, layout, found, seen)

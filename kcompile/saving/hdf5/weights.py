@@ -67,7 +67,7 @@ def write_weights(group: Any, model: Network) -> None:
         if layer.sublayers and order:
             numbers = {weight: number for number, weight in enumerate(layer.weights)}
             write_texts(place, _ORDER, [str(numbers[weight]) for weight in order])
-    own = [*model._trainable_weights, *model._non_trainable_weights]
+    own = [*model.own_weights(True), *model.own_weights(False)]
     _write_arrays(group.require_group(_TOP_LEVEL), own)
 
 
@@ -142,7 +142,7 @@ def read_weights(
     for layer, found in pairs:
         plan.add(f"layer {layer.name!r}", layer, stored_order(layer), found)
     if _TOP_LEVEL in group:
-        own = [*model._trainable_weights, *model._non_trainable_weights]
+        own = [*model.own_weights(True), *model.own_weights(False)]
         plan.add(f"model {model.name!r} itself", None, own, _Stored(group.group(_TOP_LEVEL)))
     plan.carry_out(group.file)
     return plan.loaded
