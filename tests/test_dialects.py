@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import kcompile as keras
@@ -14,6 +16,7 @@ from kcompile import layers as L
 from kcompile.objects.dialects import keras1_names, keras3_names
 from kcompile.objects.dialects import optimizers as optimizer_names
 from kcompile.objects.dialects.tables import Generation
+from kcompile.objects.legacy_arguments import by_old_names
 
 # ---- Keras 1
 
@@ -93,6 +96,26 @@ def test_subclasses_take_the_names_of_their_base() -> None:
         L.DepthwiseConv2D(2, nb_filter=3)
     with pytest.raises(ValueError, match="SpatialDropout1D"):
         L.Embedding(3, 2, dropout=0.5)
+
+
+@pytest.mark.parametrize("method", keras1_names.METHODS)
+def test_methods_take_the_names_of_keras_1(method: str) -> None:
+    old = keras1_names.METHODS[method]
+    given: dict[str, Any] = {name: number for number, name in enumerate(old)}
+    values = by_old_names(method, given, **dict.fromkeys(old.values(), "now"), other="other")
+    assert values == (*range(len(old)), "other")
+    assert given == {}
+    assert by_old_names(method, {}, **dict.fromkeys(old.values(), "now")) == ("now",) * len(old)
+
+
+def test_epochs_of_keras_1() -> None:
+    model = keras.Sequential([L.Dense(1, input_shape=(2,))])
+    model.compile("sgd", "mse")
+    x, y = np.zeros((6, 2)), np.zeros((6, 1))
+    assert model.fit(x, y, nb_epoch=2, verbose=0).epoch == [0, 1]
+    batches = itertools.repeat((x[:3], y[:3]))
+    history = model.fit_generator(batches, samples_per_epoch=6, nb_epoch=3, max_q_size=2, verbose=0)
+    assert (history.epoch, history.params["steps"]) == ([0, 1, 2], 2)
 
 
 # ---- Keras 3

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.limits import MEMORY_SHARE, MIB, UnsafeFileError, free_memory, size_text
-from kcompile.symbolic.tensor import Array
+from kcompile.ir.core import Array
 
 SLACK_BYTES = 16 * MIB
 """What a model may need beyond the file: small weights that the file keeps in another form."""
