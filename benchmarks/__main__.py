@@ -1,4 +1,4 @@
-"""`python -m benchmarks fit|predict|grid|busy|threads|compile|import|files`: kcompile and its peers side by side."""
+"""`python -m benchmarks fit|predict|grid|busy|threads|costs|compile|import|files`: measure kcompile and its peers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import busy, files, grid, models, peers, report, shapes, threads
+from benchmarks import busy, costs, files, grid, models, peers, report, shapes, threads
 from benchmarks.driver import PeerError, measure, progress, started
 from benchmarks.peers import Peer
 from benchmarks.report import Result, number
@@ -100,6 +100,9 @@ def parser() -> argparse.ArgumentParser:
     paired.add_argument("--seconds", type=float, default=3, help="length of one turn (default: 3)")
     paired.add_argument("--timeout", type=float, default=300, help="seconds to wait for an answer (default: 300)")
     paired.add_argument("--json", metavar="FILE", help="write all raw numbers here as well")
+    costs.add_arguments(
+        commands.add_parser("costs", help="rates of kernels here, beside those that kcompile reckons with")
+    )
     build = commands.add_parser("compile", parents=[shared], help="time from nothing to the first step")
     choice = f"default: {' '.join(DEPTHS)}"
     build.add_argument("models", nargs="*", type=model_name, metavar="MODEL", help=choice)
@@ -176,6 +179,8 @@ def machine(arguments: argparse.Namespace) -> str:
         place = f"{os.cpu_count()} processors, {arguments.processes} busy processes"
     elif arguments.command == "threads":
         place = f"{os.cpu_count()} processors, one thread for each model"
+    elif arguments.command == "costs":
+        place = "pinned to 1 core"
     else:
         place = "pinned to " + ("1 core" if arguments.threads == 1 else f"{arguments.threads} cores")
     return f"{name}, {platform.system()}, {place}, {arguments.rounds} rounds"
@@ -292,6 +297,9 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.command == "threads":
             pairs = run_threads(arguments)
             printed, raw = threads.table(pairs), [asdict(one) for one in pairs]
+        elif arguments.command == "costs":
+            found = costs.run(arguments)
+            printed, raw = costs.render(found), costs.as_json(found)
         elif arguments.command == "files":
             peers.cores(arguments.threads)
             compared = files.run(arguments, peers.parse(arguments.peers, "files"))
