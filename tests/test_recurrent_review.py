@@ -155,6 +155,8 @@ MISFITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: L.LSTM(3, foo=1), TypeError, r"unknown argument 'foo'\. It takes units"),
     (lambda: L.CuDNNLSTM(3, implementation=1), TypeError, "CuDNNLSTM has no choice of implementation, got 1"),
+    (lambda: L.CuDNNGRU(3, activation="relu"), TypeError, "CuDNNGRU got an unknown argument 'activation'"),
+    (lambda: L.LSTM(activation="relu"), TypeError, "LSTM: missing a required argument: 'units'"),
 ]
 
 

@@ -14,6 +14,8 @@ from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"]
+
 Shape = tuple[int | None, ...]
 
 

@@ -13,6 +13,8 @@ from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
+__all__ = ["Embedding"]
+
 Shape = tuple[int | None, ...]
 
 

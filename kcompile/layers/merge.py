@@ -12,6 +12,25 @@ from kcompile.engine.layer import Layer
 from kcompile.layers.base.joined_masks import ALL, ANY, concatenated, elementwise, extreme, product, rules_differ
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = [
+    "Add",
+    "Average",
+    "Concatenate",
+    "Dot",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Subtract",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
+]
+
 Shape = tuple[int | None, ...]
 
 

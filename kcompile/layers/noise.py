@@ -13,6 +13,8 @@ from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["AlphaDropout", "GaussianDropout", "GaussianNoise"]
+
 Shape = tuple[int | None, ...]
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805

@@ -1,87 +1,25 @@
 """Keras' module of this name: convolution, padding, cropping and upsampling, and (Keras 1) pooling."""
 
-from kcompile.layers.convolutional.convolution import (
-    Conv1D,
-    Conv2D,
-    Conv3D,
-    Convolution1D,
-    Convolution2D,
-    Convolution3D,
-)
-from kcompile.layers.convolutional.depthwise import (
-    DepthwiseConv1D,
-    DepthwiseConv2D,
-    SeparableConv1D,
-    SeparableConv2D,
-    SeparableConvolution1D,
-    SeparableConvolution2D,
-)
-from kcompile.layers.convolutional.padding import (
-    Cropping1D,
-    Cropping2D,
-    Cropping3D,
-    ZeroPadding1D,
-    ZeroPadding2D,
-    ZeroPadding3D,
-)
-from kcompile.layers.convolutional.transposed import (
-    Conv1DTranspose,
-    Conv2DTranspose,
-    Conv3DTranspose,
-    Convolution1DTranspose,
-    Convolution2DTranspose,
-    Convolution3DTranspose,
-    Deconv2D,
-    Deconv3D,
-    Deconvolution2D,
-    Deconvolution3D,
-)
-from kcompile.layers.convolutional.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
-from kcompile.layers.pooling import (
-    AveragePooling1D,
-    AveragePooling2D,
-    AveragePooling3D,
-    MaxPooling1D,
-    MaxPooling2D,
-    MaxPooling3D,
-)
+from kcompile.layers.base.families import export
+from kcompile.layers.convolutional import convolution, depthwise, padding, transposed, upsampling
+from kcompile.layers.convolutional.convolution import *
+from kcompile.layers.convolutional.depthwise import *
+from kcompile.layers.convolutional.padding import *
+from kcompile.layers.convolutional.transposed import *
+from kcompile.layers.convolutional.upsampling import *
+from kcompile.layers.pooling import AveragePooling1D as AveragePooling1D
+from kcompile.layers.pooling import AveragePooling2D as AveragePooling2D
+from kcompile.layers.pooling import AveragePooling3D as AveragePooling3D
+from kcompile.layers.pooling import MaxPooling1D as MaxPooling1D
+from kcompile.layers.pooling import MaxPooling2D as MaxPooling2D
+from kcompile.layers.pooling import MaxPooling3D as MaxPooling3D
 
-__all__ = [
-    "AveragePooling1D",
-    "AveragePooling2D",
-    "AveragePooling3D",
-    "Conv1D",
-    "Conv1DTranspose",
-    "Conv2D",
-    "Conv2DTranspose",
-    "Conv3D",
-    "Conv3DTranspose",
-    "Convolution1D",
-    "Convolution1DTranspose",
-    "Convolution2D",
-    "Convolution2DTranspose",
-    "Convolution3D",
-    "Convolution3DTranspose",
-    "Cropping1D",
-    "Cropping2D",
-    "Cropping3D",
-    "Deconv2D",
-    "Deconv3D",
-    "Deconvolution2D",
-    "Deconvolution3D",
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "MaxPooling1D",
-    "MaxPooling2D",
-    "MaxPooling3D",
-    "SeparableConv1D",
-    "SeparableConv2D",
-    "SeparableConvolution1D",
-    "SeparableConvolution2D",
-    "UpSampling1D",
-    "UpSampling2D",
-    "UpSampling3D",
-    "ZeroPadding1D",
-    "ZeroPadding2D",
-    "ZeroPadding3D",
-]
+export(
+    globals(),
+    convolution,
+    depthwise,
+    padding,
+    transposed,
+    upsampling,
+    more=["AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D"],
+)

@@ -16,6 +16,8 @@ from kcompile.engine.node import InputSpec
 from kcompile.layers.base.spatial import WeightedSpatialLayer
 from kcompile.objects.legacy_arguments import understands_keras_1
 
+__all__ = ["Conv1D", "Conv2D", "Conv3D", "Convolution1D", "Convolution2D", "Convolution3D"]
+
 
 def noting_old_kernels(init: Callable[..., None]) -> Callable[..., None]:
     """A constructor that warns where two equal numbers by position look like Keras 1's kernel: ``(64, 3, 3)``."""

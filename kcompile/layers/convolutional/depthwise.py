@@ -11,6 +11,15 @@ from kcompile.engine.layer import Shape
 from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, noting_old_kernels
 from kcompile.objects.legacy_arguments import understands_keras_1
 
+__all__ = [
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "SeparableConvolution1D",
+    "SeparableConvolution2D",
+]
+
 _OF_CONV = {"groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"}
 
 

@@ -13,6 +13,8 @@ from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
 from kcompile.objects.legacy_arguments import understands_keras_1
 
+__all__ = ["Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"]
+
 Pairs = tuple[tuple[int, int], ...]
 
 

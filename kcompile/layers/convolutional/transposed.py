@@ -12,6 +12,19 @@ from kcompile.engine.layer import Layer, Shape
 from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, Conv3D
 from kcompile.objects.legacy_arguments import understands_keras_1
 
+__all__ = [
+    "Conv1DTranspose",
+    "Conv2DTranspose",
+    "Conv3DTranspose",
+    "Convolution1DTranspose",
+    "Convolution2DTranspose",
+    "Convolution3DTranspose",
+    "Deconv2D",
+    "Deconv3D",
+    "Deconvolution2D",
+    "Deconvolution3D",
+]
+
 
 class _Transposed(Conv):
     """See :class:`Conv2DTranspose`."""

@@ -11,6 +11,8 @@ from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
 from kcompile.objects.legacy_arguments import understands_keras_1
 
+__all__ = ["UpSampling1D", "UpSampling2D", "UpSampling3D"]
+
 
 class UpSampling(SpatialLayer):
     """Enlarges the spatial axes; see :class:`UpSampling2D`. Subclasses set ``rank``."""

@@ -13,6 +13,8 @@ from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
+
 Shape = tuple[int | None, ...]
 
 

@@ -13,6 +13,8 @@ from kcompile.engine.replay import kept
 from kcompile.objects.custom import in_force
 from kcompile.objects.making import FunctionName, function_name
 
+__all__ = ["Lambda"]
+
 
 class Lambda(Layer):
     """Applies a function of tensors, written with operators and ``K`` functions. It has no weights.

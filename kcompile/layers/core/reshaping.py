@@ -12,6 +12,8 @@ from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
+
 Shape = tuple[int | None, ...]
 
 

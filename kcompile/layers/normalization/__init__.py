@@ -1,5 +1,7 @@
 """Keras' module of this name: layers that normalize."""
 
-from kcompile.layers.normalization.batch import BatchNormalization
+from kcompile.layers.base.families import export
+from kcompile.layers.normalization import batch
+from kcompile.layers.normalization.batch import *
 
-__all__ = ["BatchNormalization"]
+export(globals(), batch)

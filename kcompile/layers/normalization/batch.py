@@ -20,6 +20,8 @@ from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
+__all__ = ["BatchNormalization"]
+
 
 class BatchNormalization(WeightOptions):
     """Normalizes each channel to mean 0 and variance 1, then scales and shifts it; Ioffe and Szegedy (2015).

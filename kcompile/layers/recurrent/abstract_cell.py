@@ -9,6 +9,8 @@ from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
 from kcompile.layers.recurrent.states import state_shapes, zero_state
 
+__all__ = ["AbstractRNNCell"]
+
 
 class AbstractRNNCell(Layer):
     """What a cell must define, for those who want to derive theirs from it; :class:`RNN` takes any object as a cell.

@@ -39,18 +39,18 @@ def takes_arguments_of(
     """
     of_cell = inspect.signature(cell).parameters
     settled = {name: value for name, value in (fixed or {}).items() if name in of_cell}
-    taken = [parameter for name, parameter in of_cell.items() if name not in settled]
-    signature = inspect.Signature(list(_joined(taken, after, by_name)), return_annotation="None")
+    taken = {name: parameter for name, parameter in of_cell.items() if name not in settled}
+    signature = inspect.Signature(list(_joined(taken.values(), after, by_name)), return_annotation="None")
 
     def decorate(init: Callable[[SomeLayer, Any], None]) -> Callable[Concatenate[SomeLayer, Arguments], None]:
-        def makes_cell(self: SomeLayer, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        def makes_cell(self: SomeLayer, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
             try:
                 given = signature.bind(self, *args, **kwargs).arguments
             except TypeError as error:
                 raise DataTypeError(f"{type(self).__name__}: {error}") from None
             own = {name: value for name, value in given.items() if name not in ("self", "kwargs")}
             own |= given.get("kwargs", {})
-            own_of_cell = {name: own.pop(name) for name in of_cell if name in own}
+            own_of_cell = {name: own.pop(name) for name in taken if name in own}
             if "dtype" in own:  # whether the cell is trained, the layer alone says, also later on
                 own_of_cell["dtype"] = own["dtype"]
             init(self, self._cell(**settled, **own_of_cell), **own)

@@ -15,6 +15,7 @@ from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
+from kcompile.layers.recurrent.stacked import StackedRNNCells
 from kcompile.layers.recurrent.states import (
     KeepsStates,
     check_cell,
@@ -35,6 +36,8 @@ from kcompile.objects.making import serialize_keras_object
 from kcompile.objects.registry import is_ours
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, learning_phase
+
+__all__ = ["RNN"]
 
 Shape = tuple[int | None, ...]
 
@@ -87,8 +90,6 @@ class RNN(KeepsStates):
     ) -> None:
         owner = type(self).__name__
         if isinstance(cell, (list, tuple)):
-            from kcompile.layers.recurrent.stacked import StackedRNNCells
-
             cell = StackedRNNCells(cell)
         check_cell(owner, cell)
         if {"input_dim", "input_length"} & set(kwargs):

@@ -18,6 +18,8 @@ from kcompile.common.nest import flatten
 from kcompile.layers.recurrent.cell_base import OP_NAMES, OverTime, RecurrentCell, is_off
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell"]
+
 
 class SimpleRNNCell(RecurrentCell):
     """``h = activation(x @ kernel + h @ recurrent_kernel + bias)``.

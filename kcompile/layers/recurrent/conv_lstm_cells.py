@@ -19,6 +19,8 @@ from kcompile.layers.recurrent.cell_base import DropoutRNNCellMixin, OverTime
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["ConvLSTM1DCell", "ConvLSTM2DCell", "ConvLSTM3DCell"]
+
 
 class ConvLSTMCell(DropoutRNNCellMixin, Conv):
     """See :class:`ConvLSTM2DCell`. Subclasses set ``rank``."""

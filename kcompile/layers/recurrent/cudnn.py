@@ -17,6 +17,8 @@ from kcompile.layers.recurrent.cells import GRUCell, LSTMCell
 from kcompile.layers.recurrent.step import Recurrent
 from kcompile.objects.registry import claim
 
+__all__ = ["CuDNNGRU", "CuDNNLSTM"]
+
 _FIXED = {
     "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "dropout": 0.0, "recurrent_dropout": 0.0,
     "implementation": 2, "reset_after": True, "seed": None,

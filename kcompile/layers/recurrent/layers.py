@@ -9,6 +9,8 @@ from kcompile.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell
 from kcompile.layers.recurrent.step import Recurrent
 from kcompile.objects.legacy_arguments import understands_keras_1
 
+__all__ = ["GRU", "LSTM", "SimpleRNN"]
+
 
 class SimpleRNN(Recurrent):
     """The fully connected recurrent layer: ``h = activation(x @ kernel + h @ recurrent_kernel + bias)`` at each step.

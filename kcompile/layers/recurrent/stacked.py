@@ -23,6 +23,8 @@ from kcompile.objects.configs import layer_from_config
 from kcompile.objects.making import serialize_keras_object
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["StackedRNNCells"]
+
 
 class StackedRNNCells(Layer):
     """Cells of which each takes the output of the one before, as a single cell.

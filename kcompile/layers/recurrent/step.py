@@ -14,6 +14,8 @@ from kcompile.layers.recurrent.base import RNN
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["Recurrent"]
+
 
 class Recurrent(RNN):
     """The base of SimpleRNN, GRU and LSTM, and of layers that define a method ``step``, as those of Keras before 2.1.

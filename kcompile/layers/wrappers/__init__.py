@@ -1,7 +1,9 @@
 """Keras' module of this name."""
 
-from kcompile.layers.wrappers.bidirectional import Bidirectional
-from kcompile.layers.wrappers.time_distributed import TimeDistributed
-from kcompile.layers.wrappers.wrapper import Wrapper
+from kcompile.layers.base.families import export
+from kcompile.layers.wrappers import bidirectional, time_distributed, wrapper
+from kcompile.layers.wrappers.bidirectional import *
+from kcompile.layers.wrappers.time_distributed import *
+from kcompile.layers.wrappers.wrapper import *
 
-__all__ = ["Bidirectional", "TimeDistributed", "Wrapper"]
+export(globals(), bidirectional, time_distributed, wrapper)

@@ -16,6 +16,8 @@ from kcompile.objects.configs import layer_from_config
 from kcompile.objects.custom import get_registered_name
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
+__all__ = ["Bidirectional"]
+
 MERGE_MODES = ("sum", "mul", "concat", "ave", None)
 _COMMON = ("stateful", "return_sequences", "return_state", "time_major")
 

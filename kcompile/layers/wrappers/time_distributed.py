@@ -18,6 +18,8 @@ from kcompile.layers.wrappers.wrapper import Wrapper, build_inside, calls_inside
 from kcompile.objects.registry import our_base
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
+__all__ = ["TimeDistributed"]
+
 Shape = tuple[int | None, ...]
 
 

@@ -14,6 +14,8 @@ from kcompile.objects.configs import layer_from_config
 from kcompile.objects.custom import get_registered_name
 from kcompile.symbolic.tensor import Tensor
 
+__all__ = ["Wrapper"]
+
 
 class Wrapper(Layer):
     """The base of layers that do something with another layer: its weights, losses and updates are theirs too.
