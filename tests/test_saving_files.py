@@ -195,6 +195,8 @@ def test_data_in_an_hdf5_file(tmp_path: Path) -> None:
     for arguments in ({"start": 11}, {"start": 3, "end": 2}, {"dataset": "z"}):
         with pytest.raises(ValueError, match=r"HDF5Matrix|there is no /z"):
             HDF5Matrix(tmp_path / "data.h5", **{"dataset": "x", **arguments})
+    with pytest.raises(TypeError, match="a path or a binary file object is needed, got 5"):
+        HDF5Matrix(5, "x")
     model = Sequential([L.Dense(1, input_shape=(4,))])
     model.compile("sgd", "mse")
     model.fit(x, y, batch_size=3, shuffle="batch", verbose=0)

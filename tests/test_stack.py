@@ -4,6 +4,7 @@ import ast
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "kcompile"
@@ -117,27 +118,49 @@ def test_imports_run_down() -> None:
     assert not UPWARD - found, "these are paid: take them off the list"
 
 
-def has_reason(node: ast.Import | ast.ImportFrom, lines: list[str]) -> bool:
-    """Whether an import inside a function is of something that takes long, or says why it is there."""
-    module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-    names = [f"{module}{alias.name}." for alias in node.names]
-    heavy = all(any(name.startswith(f"{prefix}.") for prefix in LATE) for name in names)
-    return heavy or any("# late: " in line for line in lines[node.lineno - 1 : node.end_lineno])
-
-
-def counts() -> tuple[int, int]:
-    """How many imports inside functions give no reason, and how many private attributes of others are used."""
+def counting() -> Any:
+    """The tool that counts."""
     specification = importlib.util.spec_from_file_location("counts", ROOT / "tools" / "counts.py")
     assert specification
     assert specification.loader
     tool = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(tool)
+    return tool
+
+
+TOOL = counting()
+TREES = TOOL.trees(PACKAGE)
+
+
+def names_of(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """What an import names, in full."""
+    module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+    return [f"{module}{alias.name}" for alias in node.names]
+
+
+def is_heavy(name: str) -> bool:
+    return any(f"{name}.".startswith(f"{prefix}.") for prefix in LATE)
+
+
+def has_reason(node: ast.Import | ast.ImportFrom, lines: list[str]) -> bool:
+    """Whether an import inside a function is of something that takes long, or says why it is there."""
+    marked = any("# late: " in line for line in lines[node.lineno - 1 : node.end_lineno])
+    return marked or all(map(is_heavy, names_of(node)))
+
+
+def counts() -> tuple[int, int]:
+    """How many imports inside functions give no reason, and how many private attributes of others are used."""
     late = reached = 0
-    for name, tree in tool.trees(PACKAGE).items():
+    for name, tree in TREES.items():
         lines = (PACKAGE / name).read_text(encoding="utf-8").splitlines()
-        late += sum(not has_reason(node, lines) for node in tool.late_imports(tree))
-        reached += len(list(tool.reach_ins(tree)))
+        late += sum(not has_reason(node, lines) for node in TOOL.late_imports(tree))
+        reached += len(list(TOOL.reach_ins(tree)))
     return late, reached
+
+
+def test_reasons_to_import_late_are_used() -> None:
+    late = [f"{name}." for tree in TREES.values() for node in TOOL.late_imports(tree) for name in names_of(node)]
+    assert [prefix for prefix in LATE if not any(name.startswith(f"{prefix}.") for name in late)] == []
 
 
 def test_late_imports_and_reach_ins_become_fewer() -> None:

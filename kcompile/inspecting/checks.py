@@ -10,12 +10,15 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kcompile.common.errors import KCompileError
 from kcompile.common.limits import ONNX_NODES, UnsafeFileError, size_text
+
+if TYPE_CHECKING:
+    import onnx
 
 _KEYS = ("location", "offset", "length", "checksum", "basepath")
 _LARGEST = 2**62
@@ -23,7 +26,7 @@ _PACKED = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
 """Bits of elements that share bytes."""
 
 
-def check_model(model: Any, path: str | os.PathLike[str]) -> None:
+def check_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
     """Refuse what no model needs, or what is not as it says.
 
     Args:
@@ -44,7 +47,7 @@ def check_model(model: Any, path: str | os.PathLike[str]) -> None:
     _check_functions(model, file)
 
 
-def tensors(message: Any) -> Iterator[Any]:
+def tensors(message: onnx.ModelProto) -> Iterator[Any]:
     """Every TensorProto inside a message."""
     stack = [message]
     while stack:
@@ -57,7 +60,7 @@ def tensors(message: Any) -> Iterator[Any]:
                 stack += value if hasattr(value, "append") or hasattr(value, "add") else [value]
 
 
-def _check_tensor(tensor: Any, folder: Path) -> None:
+def _check_tensor(tensor: onnx.TensorProto, folder: Path) -> None:
     import onnx
 
     if tensor.data_type not in onnx.TensorProto.DataType.values() or tensor.data_type == onnx.TensorProto.UNDEFINED:
@@ -111,7 +114,7 @@ def _check_external(entries: dict[str, str], size: int | None, folder: Path) -> 
         raise UnsafeFileError(f"has data beyond the end of {location[:100]!r}")
 
 
-def _check_functions(model: Any, file: str) -> None:
+def _check_functions(model: onnx.ModelProto, file: str) -> None:
     """Count the nodes that are there once functions are written out."""
     functions = {(item.domain, item.name): item for item in model.functions}
     calls = {key: Counter((n.domain, n.op_type) for n in _nodes(item.node)) for key, item in functions.items()}
@@ -136,7 +139,7 @@ def _check_functions(model: Any, file: str) -> None:
         raise UnsafeFileError(f"{file} stands for {text} nodes, more than the {ONNX_NODES:,} that are allowed")
 
 
-def _nodes(nodes: Any) -> Iterator[Any]:
+def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[Any]:
     """Nodes, and those of the graphs inside them."""
     stack = [nodes]
     while stack:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from kcompile.common import limits
 from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.limits import UnsafeFileError
+
+Json: TypeAlias = Mapping[str, Any] | list[Any] | str | float | None
+"""What stands in a file that anybody may have written: nothing of it is sure."""
 
 
 def check_structure(config: Any, what: str = "the configuration") -> None:

@@ -11,13 +11,15 @@ from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.network import Network
 from kcompile.saving.hdf5.files import MAGIC, check_regular
+from kcompile.saving.places import Contents, Source, Target
 from kcompile.saving.targets import check_group, check_open, write_file
 from kcompile.saving.training_config import training_config
 
+_ZIP = b"PK\x03\x04"
 _KINDS: dict[bytes, str] = {
     b"": "an empty file",
     b"\x80": "a Python pickle, which can run code and is never opened",
-    b"PK\x03\x04": "a zip archive",
+    _ZIP: "a zip archive",
     b"\x08": "a protocol buffer: an ONNX model, or a SavedModel of TensorFlow",
     b"\x1f\x8b": "gzip-compressed data; unpack it first",
     b"{": "JSON: read it with model_from_json, which gives a model without weights",
@@ -33,7 +35,7 @@ _SUPPORTED = "Supported are HDF5 (.h5, .hdf5) and .keras files."
 @short_traceback
 def save_model(
     model: Network,
-    filepath: Any,
+    filepath: Target,
     overwrite: bool = True,
     include_optimizer: bool = True,
     save_format: str | None = None,
@@ -77,7 +79,7 @@ def save_model(
     write_file(filepath, data, overwrite)
 
 
-def check_saving(model: Network, filepath: Any) -> None:
+def check_saving(model: Network, filepath: Target) -> None:
     """Raise what :func:`save_model` would, as far as it is known before there is anything to write.
 
     Raises:
@@ -95,15 +97,14 @@ def check_saving(model: Network, filepath: Any) -> None:
     training_config(model)
 
 
-def _format(path: Any, chosen: str | None) -> str:
+def _format(path: Target, chosen: str | None) -> str:
     if chosen is not None:
         known = {"h5": "h5", "hdf5": "h5", "keras": "keras", "tf_keras": "tf_keras"}
         if chosen not in known:
             hint = "; TensorFlow's SavedModel is not written" if chosen in ("tf", "tensorflow") else ""
             raise KCompileError(f"save: save_format must be 'h5', 'keras' or 'tf_keras', got {chosen!r}{hint}")
         return known[chosen]
-    named = isinstance(path, (str, os.PathLike))
-    return "keras" if named and os.fspath(path).endswith(".keras") else "h5"
+    return "keras" if isinstance(path, (str, os.PathLike)) and os.fspath(path).endswith(".keras") else "h5"
 
 
 _OTHER_FORMATS = {
@@ -118,7 +119,7 @@ _OTHER_FORMATS = {
 """What names promise that neither ``save`` nor ``save_weights`` writes."""
 
 
-def _check_ending(path: Any, verb: str, allowed: str = "") -> None:
+def _check_ending(path: Target, verb: str, allowed: str = "") -> None:
     """Refuse a name that promises another format, unless the format was chosen.
 
     Raises:
@@ -137,7 +138,7 @@ def _check_ending(path: Any, verb: str, allowed: str = "") -> None:
 
 @short_traceback
 def load_model(
-    filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+    filepath: Source, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:
     """The model in a file that any version of Keras, or :func:`save_model`, wrote.
 
@@ -156,22 +157,20 @@ def load_model(
         OSError: it cannot be opened.
         ValueError: it is of no supported kind, is damaged, names unknown classes, or asks for what no model needs.
     """
-    if _is_group(filepath):
-        check_open(filepath)
-        kind = "HDF5"
-    else:
-        filepath, kind = _identified(bytes(filepath) if isinstance(filepath, memoryview) else filepath)
-    if kind == "HDF5":
-        from kcompile.saving.hdf5.models import read_model
+    source = bytes(filepath) if isinstance(filepath, memoryview) else filepath
+    if _is_group(source):
+        check_open(source)
+    elif _is_zip(source):
+        from kcompile.saving.archive.archives import read_archive
 
-        return read_model(filepath, custom_objects, compile, safe_mode)
-    _check_not_npz(filepath)
-    from kcompile.saving.archive.archives import read_archive
+        _check_not_npz(source)
+        return read_archive(source, custom_objects, compile, safe_mode)
+    from kcompile.saving.hdf5.models import read_model
 
-    return read_archive(filepath, custom_objects, compile, safe_mode)
+    return read_model(source, custom_objects, compile, safe_mode)
 
 
-def _check_not_npz(source: Any) -> None:
+def _check_not_npz(source: Contents) -> None:
     from kcompile.saving.archive.zip_files import open_zip
 
     with open_zip(source) as archive:
@@ -181,21 +180,19 @@ def _check_not_npz(source: Any) -> None:
             )
 
 
-def _identified(source: Any) -> tuple[Any, str]:
-    """The source, and ``HDF5`` or ``zip`` by its first bytes.
+def _is_zip(source: Contents) -> bool:
+    """Whether it is a zip archive, not HDF5, by its first bytes.
 
     Raises:
         ValueError: anything else, said what it is.
     """
     label, start = opening(source)
-    if start.startswith(MAGIC):
-        return source, "HDF5"
-    if start.startswith(b"PK\x03\x04"):
-        return source, "zip"
+    if start.startswith((MAGIC, _ZIP)):
+        return start.startswith(_ZIP)
     raise KCompileError(f"{label} is no model of Keras but {describe(start)}. {_SUPPORTED}")
 
 
-def opening(source: Any) -> tuple[str, bytes]:
+def opening(source: Contents) -> tuple[str, bytes]:
     """What messages call a path or file object, and its first bytes.
 
     Raises:
@@ -243,7 +240,7 @@ def describe(start: bytes) -> str:
     return f"a file that begins with {start[:8]!r}"
 
 
-def _is_group(source: Any) -> bool:
+def _is_group(source: Source | Target) -> bool:
     """Whether it is an open ``h5py.File`` or ``h5py.Group``; h5py is not imported to find out."""
     return any(cls.__module__.startswith("h5py.") and cls.__name__ == "Group" for cls in type(source).__mro__)
 
@@ -251,7 +248,7 @@ def _is_group(source: Any) -> bool:
 # ---- weights only
 
 
-def save_weights(model: Network, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:
+def save_weights(model: Network, filepath: Target, overwrite: bool = True, save_format: str | None = None) -> None:
     """Write all weights; see :meth:`kcompile.models.saving_methods.SavingMethods.save_weights`."""
     from kcompile.saving.hdf5.memory import hdf5_bytes
     from kcompile.saving.hdf5.weights import write_weights
@@ -281,26 +278,26 @@ def save_weights(model: Network, filepath: Any, overwrite: bool = True, save_for
 
 
 def load_weights(
-    model: Network, filepath: Any, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
+    model: Network, filepath: Source, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
 ) -> None:
     """Load weights; see :meth:`kcompile.models.saving_methods.SavingMethods.load_weights`."""
     from kcompile.saving.hdf5.files import open_hdf5
     from kcompile.saving.hdf5.weights import read_weights
 
-    if _is_group(filepath):
-        check_open(filepath)
+    source = bytes(filepath) if isinstance(filepath, memoryview) else filepath
+    if _is_group(source):
+        check_open(source)
     else:
-        filepath = bytes(filepath) if isinstance(filepath, memoryview) else filepath
-        label, start = opening(filepath)
-        if start.startswith(b"PK\x03\x04"):
+        label, start = opening(source)
+        if start.startswith(_ZIP):
             _check_layout(label, "an archive", by_name=by_name, reshape=reshape)
-            _load_zip(model, filepath, skip_mismatch)
+            _load_zip(model, source, skip_mismatch)
             return
         if not start.startswith(MAGIC):
             raise KCompileError(
                 f"{label} holds no weights of Keras but is {describe(start)}. Supported: HDF5, .keras, .npz."
             )
-    with open_hdf5(filepath) as root:
+    with open_hdf5(source) as root:
         group = root.group("model_weights") if "model_weights" in root else root
         if "layer_names" in group.attributes() or "layer_names0" in group.attributes():
             read_weights(group, model, by_name, skip_mismatch, reshape)
@@ -308,7 +305,7 @@ def load_weights(
         _check_layout(root.file, "in the layout of Keras 3", by_name=by_name, reshape=reshape)
     from kcompile.saving.archive.archives import read_weights_file
 
-    read_weights_file(filepath, model, skip_mismatch)
+    read_weights_file(source, model, skip_mismatch)
 
 
 def _check_layout(label: str, layout: str, **options: bool) -> None:
@@ -317,7 +314,7 @@ def _check_layout(label: str, layout: str, **options: bool) -> None:
             raise KCompileError(f"load_weights: {label} is {layout}, for which {name}=True has no meaning")
 
 
-def _load_zip(model: Network, source: Any, skip_mismatch: bool) -> None:
+def _load_zip(model: Network, source: Contents, skip_mismatch: bool) -> None:
     from kcompile.saving.archive.zip_files import open_zip
 
     with open_zip(source) as archive:

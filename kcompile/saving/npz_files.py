@@ -13,6 +13,7 @@ from kcompile.common.errors import KCompileError
 from kcompile.common.limits import DamagedFileError, UnsafeFileError, size_text
 from kcompile.engine.network import Network
 from kcompile.saving.archive.zip_files import StoredZip, open_zip
+from kcompile.saving.places import Contents
 from kcompile.saving.weight_names import order_by_names
 from kcompile.symbolic.tensor import Array
 
@@ -36,7 +37,7 @@ def npz_bytes(model: Network) -> bytes:
     return buffer.getvalue()
 
 
-def read_npz(source: Any, model: Network) -> None:
+def read_npz(source: Contents, model: Network) -> None:
     """Load weights into ``model``: all of them, or none if something does not fit.
 
     Arrays are taken by name where the file has the names of the model's weights, else in order; ``np.savez`` of a

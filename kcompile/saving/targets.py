@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.files import ask_to_proceed_with_overwrite, write_atomically
+from kcompile.saving.places import Target
+
+if TYPE_CHECKING:
+    import h5py
 
 
-def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:
+def write_file(target: Target, data: bytes, overwrite: bool = True) -> None:
     """Write to a path, atomically, or to a binary file object.
 
     Raises:
@@ -30,7 +34,7 @@ def write_file(target: Any, data: bytes, overwrite: bool = True) -> None:
 _PIECE = 2**20
 
 
-def _write_to_object(target: Any, data: bytes) -> None:
+def _write_to_object(target: BinaryIO, data: bytes) -> None:
     """All of it, also where ``write`` takes less than it is given; flushed, so that a full disk is noticed here."""
     done, view = 0, memoryview(data)
     try:
@@ -54,7 +58,7 @@ def _write_to_object(target: Any, data: bytes) -> None:
         ) from error
 
 
-def check_group(group: Any, *names: str) -> None:
+def check_group(group: h5py.Group, *names: str) -> None:
     """Refuse a group of an HDF5 file that cannot be written to, before anything is.
 
     Args:
@@ -72,7 +76,7 @@ def check_group(group: Any, *names: str) -> None:
         raise KCompileError(f"{where} has {taken[0]!r} already; give an empty group: file.create_group('model')")
 
 
-def check_open(group: Any) -> None:
+def check_open(group: h5py.Group) -> None:
     """Refuse a group whose file was closed.
 
     Raises:

@@ -23,6 +23,7 @@ from kcompile.objects.dialects.keras3_names import LOSSES
 from kcompile.objects.dialects.optimizers import for_all, from_all
 from kcompile.objects.dialects.reader import Generation, generation_of, unknown_names
 from kcompile.objects.plain import plain
+from kcompile.objects.structure import Json
 from kcompile.optimizers import Nadam
 from kcompile.saving.metric_words import as_understood, chosen_by_shape
 from kcompile.symbolic.tensor import Tensor
@@ -118,7 +119,7 @@ def _described(item: Any) -> Any:
 
 def compile_as(
     model: Network,
-    config: Mapping[str, Any],
+    config: Json,
     custom_objects: Mapping[str, Any] | None = None,
     keras_version: str | None = None,
     safe_mode: bool = True,
@@ -151,7 +152,7 @@ def compile_as(
 
 
 def compile_arguments(
-    config: Mapping[str, Any],
+    config: Json,
     custom_objects: Mapping[str, Any] | None = None,
     keras_version: str | None = None,
     safe_mode: bool = True,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kcompile.engine import weight_order
 from kcompile.engine.layer import Layer
@@ -46,27 +45,27 @@ def order_by_names(
     return list(usual)
 
 
-def possible_orders(layer: Any) -> list[list[Variable]]:
+def possible_orders(layer: Layer) -> list[list[Variable]]:
     """The orders in which files have the weights: nothing frozen, what is frozen inside, everything."""
     inside = [*weight_order.training(layer, flags=False), *weight_order.fixed(layer, flags=False)]
     return [inside, trained_inside_first(layer), [*_trained(layer), *_others(layer)], weight_order.frozen(layer)]
 
 
-def trained_inside_first(layer: Any) -> list[Variable]:
+def trained_inside_first(layer: Layer) -> list[Variable]:
     """The order of Keras up to 2.3 for what is frozen as a whole: the layers inside are asked what trains."""
     first = [*layer.own_weights(True), *(w for inner in layer.sublayers for w in inner.trainable_weights)]
     rest = [*layer.own_weights(False), *(w for inner in layer.sublayers for w in inner.non_trainable_weights)]
     return list(dict.fromkeys([*first, *rest]))
 
 
-def _trained(layer: Any) -> list[Variable]:
+def _trained(layer: Layer) -> list[Variable]:
     """What trains in ``layer``, as versions up to 2.3 list it at every depth."""
     if not layer.trainable:
         return []
     return list(dict.fromkeys([*layer.own_weights(True), *(w for s in layer.sublayers for w in _trained(s))]))
 
 
-def _others(layer: Any) -> list[Variable]:
+def _others(layer: Layer) -> list[Variable]:
     """What does not, as there: of a frozen model first what would train if only the model's own flag were another."""
     own, inside = layer.own_weights(False), [w for s in layer.sublayers for w in _others(s)]
     if layer.trainable:

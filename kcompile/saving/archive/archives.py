@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from kcompile.engine.network import Network
 from kcompile.objects.configs import model_from_config
 from kcompile.objects.dialects import conventions
 from kcompile.objects.dialects.tables import with_own_meaning
+from kcompile.objects.structure import Json
 from kcompile.saving import training_state
 from kcompile.saving.architecture import KERAS_VERSION as OWN_VERSION
 from kcompile.saving.archive.configs import KERAS_3, TF_KERAS, VERSIONS, archive_config, described, dialect_for
@@ -30,8 +31,12 @@ from kcompile.saving.archive.zip_files import StoredZip, open_zip
 from kcompile.saving.hdf5.files import StoredGroup, open_hdf5
 from kcompile.saving.hdf5.memory import hdf5_bytes
 from kcompile.saving.hdf5.models import LoadedFrom
+from kcompile.saving.places import Contents
 from kcompile.saving.text import read_json
 from kcompile.saving.training_config import compile_as, training_config
+
+if TYPE_CHECKING:
+    import h5py
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 OWN, OWN_TRAINING = "kcompile", "kcompile_training_config"
@@ -72,7 +77,7 @@ def archive_bytes(model: Network, include_optimizer: bool = True, dialect: str |
     if compiled is not None:
         metadata[OWN_TRAINING] = compiled  # in our words, some of which other versions do not have
 
-    def write(root: Any) -> None:
+    def write(root: h5py.Group) -> None:
         write_weights(root, model, chosen == KERAS_3, Layout.KERAS_3 if chosen == KERAS_3 else Layout.TF_KERAS)
         root.attrs[training_state.ATTRIBUTE] = json.dumps(training_state.state_of(model)).encode()
         if chosen == TF_KERAS:
@@ -102,7 +107,7 @@ def check_names(layer: Layer) -> None:
             )
 
 
-def _write_added_metrics(root: Any, model: Network) -> None:
+def _write_added_metrics(root: h5py.Group, model: Network) -> None:
     """The state of the means behind ``model.add_metric``, without which tf.keras refuses the archive: nothing yet."""
     added = [layer for layer in model.layers if isinstance(layer, AddMetric)]
     for number in range(len(added)):
@@ -130,7 +135,7 @@ def _compile_config(model: Network, compiled: Mapping[str, Any], dialect: str) -
     return config
 
 
-def _with_functions(item: Any) -> Any:
+def _with_functions(item: Json) -> Any:
     """Metrics with the functions in them as Keras 3 has them: it does not look for a name there."""
     if isinstance(item, list):
         return [_with_functions(part) for part in item]
@@ -153,7 +158,7 @@ def weights_bytes(model: Network) -> bytes:
 
 
 def read_archive(
-    source: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+    source: Contents, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:
     """The model in an archive; see :func:`kcompile.saving.models.load_model`."""
     with open_zip(source) as archive:
@@ -190,14 +195,15 @@ _OPTIMIZER_KEYS = {"optimizer", "optimizer_config"}
 
 
 def _compile(
-    root: StoredGroup, model: Any, config: Any, compiled: Any, custom_objects: Mapping[str, Any] | None, version: str,
+    root: StoredGroup, model: Any, config: Json, compiled: Json, custom_objects: Mapping[str, Any] | None, version: str,
     safe_mode: bool,
 ) -> bool:  # fmt: skip
     """Compile as the file says; whether the optimizer's state could be read."""
     if not compiled:
         return False
-    nameless = isinstance(compiled, dict) and "loss" in compiled and compiled.keys().isdisjoint(_OPTIMIZER_KEYS)
-    if nameless:
+    nameless = False
+    if isinstance(compiled, dict) and "loss" in compiled and compiled.keys().isdisjoint(_OPTIMIZER_KEYS):
+        nameless = True
         warn(
             f"{root.file} does not tell its optimizer, which Keras 3 forgets when a model is saved as .h5 first; the "
             "model is compiled with Keras' default, rmsprop: call compile to choose another",
@@ -230,7 +236,7 @@ def _weights(archive: StoredZip) -> bytes:
     return archive.read(WEIGHTS, int(MEMORY_SHARE * free_memory()))
 
 
-def read_archive_weights(source: Any, model: Network, skip_mismatch: bool = False) -> None:
+def read_archive_weights(source: Contents, model: Network, skip_mismatch: bool = False) -> None:
     """Load the weights of a whole model into one of the same architecture.
 
     Raises:
@@ -247,7 +253,7 @@ def read_archive_weights(source: Any, model: Network, skip_mismatch: bool = Fals
         read_weights(root, model, config if known and known <= names else None, skip_mismatch)
 
 
-def _names(config: Any) -> set[str]:
+def _names(config: Json) -> set[str]:
     """The names of the layers in a model's configuration, without input layers."""
     inner = config.get("config") if isinstance(config, Mapping) else None
     layers = inner.get("layers") if isinstance(inner, Mapping) else None
@@ -255,7 +261,7 @@ def _names(config: Any) -> set[str]:
     return {str(entry_name(item)) for item in entries if item.get("class_name") != "InputLayer"}
 
 
-def read_weights_file(source: Any, model: Network, skip_mismatch: bool = False) -> None:
+def read_weights_file(source: Contents | h5py.Group, model: Network, skip_mismatch: bool = False) -> None:
     """Load a ``.weights.h5`` file in the layout of Keras 3.
 
     Raises:

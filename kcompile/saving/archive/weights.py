@@ -11,7 +11,7 @@ import enum
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,13 @@ from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.tracking import internal_names
+from kcompile.objects.structure import Json
 from kcompile.saving.hdf5.files import StoredArray, StoredGroup
 from kcompile.symbolic.tensor import Array
 from kcompile.symbolic.variable import Variable
+
+if TYPE_CHECKING:
+    import h5py
 
 _OLD_CONTAINER = "_layer_checkpoint_dependencies"  # of tf.keras 2.12 and 2.13, for "layers"
 
@@ -58,7 +62,7 @@ class Layout(enum.Enum):
     ATTRIBUTES = "attributes"
 
 
-def parts_of(model: Network, config: Any = None, layout: Layout = Layout.KERAS_3) -> list[Part]:
+def parts_of(model: Network, config: Json = None, layout: Layout = Layout.KERAS_3) -> list[Part]:
     """The model and everything inside it, in the order in which a file numbers them.
 
     Args:
@@ -71,7 +75,7 @@ def parts_of(model: Network, config: Any = None, layout: Layout = Layout.KERAS_3
     return found
 
 
-def _walk(layer: Layer, path: str, config: Any, layout: Layout, found: list[Part], seen: set[int]) -> None:
+def _walk(layer: Layer, path: str, config: Json, layout: Layout, found: list[Part], seen: set[int]) -> None:
     seen.add(id(layer))
     stateful = bool(layer.stateful) and hasattr(layer, "states")
     found.append(Part(path, layer, [*layer.own_weights(True), *layer.own_weights(False)], stateful))
@@ -83,7 +87,7 @@ def _walk(layer: Layer, path: str, config: Any, layout: Layout, found: list[Part
 Child = tuple[str, Layer, Any]
 
 
-def _children(layer: Layer, config: Any, layout: Layout, seen: set[int]) -> Iterator[Child]:
+def _children(layer: Layer, config: Json, layout: Layout, seen: set[int]) -> Iterator[Child]:
     """The layers inside a layer: their place in the file, and their configuration if the file has one."""
     inner = config.get("config") if isinstance(config, Mapping) else None
     backwards = layout is Layout.TF_KERAS
@@ -104,7 +108,7 @@ def _children(layer: Layer, config: Any, layout: Layout, seen: set[int]) -> Iter
             yield from _contained(name, items, [None] * len(items), layout, seen)
 
 
-def layers_in_order(model: Network, config: Any = None) -> Iterator[Layer]:
+def layers_in_order(model: Network, config: Json = None) -> Iterator[Layer]:
     """The layers of a model and of models inside it, in the order of the file: that of ``trainable_variables``."""
     inner = config.get("config") if isinstance(config, Mapping) else None
     for layer, own in zip(*_in_order_of_file(model, inner), strict=True):
@@ -140,7 +144,7 @@ def _contained(
             yield place, item, config
 
 
-def _in_order_of_file(model: Network, config: Any) -> tuple[list[Layer], list[Any]]:
+def _in_order_of_file(model: Network, config: Json) -> tuple[list[Layer], list[Any]]:
     """The layers of a model in the order of its configuration, each with its own part of that."""
     by_name = {layer.name: layer for layer in [*(model.stack_of_layers or ()), *model.layers]}
     entries = config.get("layers") if isinstance(config, Mapping) else None
@@ -156,7 +160,7 @@ def _in_order_of_file(model: Network, config: Any) -> tuple[list[Layer], list[An
     return layers, configs
 
 
-def entry_name(entry: Any) -> str | None:
+def entry_name(entry: Json) -> str | None:
     """The name of a layer in the configuration of a model."""
     if not isinstance(entry, Mapping):
         return None
@@ -181,7 +185,7 @@ def snake_case(name: str) -> str:
 # ---- writing
 
 
-def write_weights(group: Any, model: Network, states: bool = True, layout: Layout = Layout.KERAS_3) -> None:
+def write_weights(group: h5py.Group, model: Network, states: bool = True, layout: Layout = Layout.KERAS_3) -> None:
     """Write all weights into an empty ``h5py.Group``; with the states of stateful layers, which Keras 3 counts among
     their variables, and tf.keras does not."""
     for part in parts_of(model, layout=layout):
@@ -199,7 +203,7 @@ def write_weights(group: Any, model: Network, states: bool = True, layout: Layou
             write_arrays(group.create_group(f"{part.path}/seed_generator/vars"), [seeds])
 
 
-def write_arrays(group: Any, arrays: Sequence[Array]) -> None:
+def write_arrays(group: h5py.Group, arrays: Sequence[Array]) -> None:
     """Write arrays under their numbers."""
     for number, array in enumerate(arrays):
         group.create_dataset(str(number), data=array)
@@ -212,7 +216,7 @@ def _states(layer: Any) -> list[Variable]:
 # ---- reading
 
 
-def read_weights(root: StoredGroup, model: Network, config: Any = None, skip_mismatch: bool = False) -> None:
+def read_weights(root: StoredGroup, model: Network, config: Json = None, skip_mismatch: bool = False) -> None:
     """Load all weights, or none if one does not fit.
 
     Args:
@@ -247,7 +251,7 @@ def read_weights(root: StoredGroup, model: Network, config: Any = None, skip_mis
         variable.assign(array)
 
 
-def _parts_in(root: StoredGroup, model: Network, config: Any) -> list[Part]:
+def _parts_in(root: StoredGroup, model: Network, config: Json) -> list[Part]:
     """The model's parts in the layout of which the file has most."""
     layouts = [parts_of(model, config, layout) for layout in Layout]
     return max(layouts, key=lambda parts: sum(_place(root, part.path) is not None for part in parts if part.weights))

@@ -9,7 +9,6 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 from kcompile.common.errors import KCompileError, shown
 from kcompile.common.limits import (
@@ -22,6 +21,7 @@ from kcompile.common.limits import (
     size_text,
 )
 from kcompile.saving.hdf5.files import check_regular
+from kcompile.saving.places import Contents
 
 
 class StoredZip:
@@ -59,7 +59,7 @@ class StoredZip:
 
 
 @contextlib.contextmanager
-def open_zip(source: Any) -> Iterator[StoredZip]:
+def open_zip(source: Contents) -> Iterator[StoredZip]:
     """An archive, looked through before anything of it is unpacked.
 
     Args:

@@ -16,11 +16,11 @@ import math
 import os
 import stat
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.common.errors import KCompileError
+from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.limits import (
     ATTRIBUTE_BYTES,
     HDF5_DEPTH,
@@ -32,7 +32,11 @@ from kcompile.common.limits import (
     size_text,
 )
 from kcompile.saving.hdf5.heaps import check_heaps
+from kcompile.saving.places import Contents, Path
 from kcompile.symbolic.tensor import Array
+
+if TYPE_CHECKING:
+    import h5py
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""
@@ -52,7 +56,7 @@ _FAULTS = (
 
 
 @contextlib.contextmanager
-def open_hdf5(source: Any) -> Iterator[StoredGroup]:
+def open_hdf5(source: Contents | h5py.Group) -> Iterator[StoredGroup]:
     """The root of an HDF5 file, looked through; closed at the end.
 
     Args:
@@ -70,23 +74,28 @@ def open_hdf5(source: Any) -> Iterator[StoredGroup]:
         yield StoredGroup(source, label, "/", _look_through(source, label))
         return
     label = _label(getattr(source, "name", source) if hasattr(source, "read") else source)
+    found: str | bytes | bytearray
     if isinstance(source, (str, os.PathLike)):
         check_regular(source)
-        source = os.fspath(source)
+        found = os.fspath(source)
+    elif isinstance(source, (bytes, bytearray)):
+        found = source
     elif hasattr(source, "read"):
         source.seek(0)
-        source = source.read()
-    check_heaps(source, label)
+        found = source.read()
+    else:
+        raise DataTypeError(f"a path or a binary file object is needed, got {shown(source)}")
+    check_heaps(found, label)
     with _reported(label):
-        if isinstance(source, str):
-            file = h5py.File(source, "r", locking=False)
+        if isinstance(found, str):
+            file = h5py.File(found, "r", locking=False)
         else:
-            file = h5py.File(io.BytesIO(source), "r")
+            file = h5py.File(io.BytesIO(found), "r")
     with file:
         yield StoredGroup(file, label, "/", _look_through(file, label))
 
 
-def check_regular(path: Any) -> None:
+def check_regular(path: Path) -> None:
     """Refuse what is no file: a folder, a pipe, a device.
 
     Raises:
@@ -109,7 +118,7 @@ class StoredGroup:
         declared: bytes of all arrays of the file, once they are read.
     """
 
-    def __init__(self, group: Any, file: str, path: str, declared: int) -> None:
+    def __init__(self, group: h5py.Group, file: str, path: str, declared: int) -> None:
         self._group = group
         self.file = file
         self.path = path
@@ -240,7 +249,7 @@ class StoredArray:
         UnsafeFileError: its elements are no numbers: texts, references, objects of variable length.
     """
 
-    def __init__(self, dataset: Any, file: str, path: str) -> None:
+    def __init__(self, dataset: h5py.Dataset, file: str, path: str) -> None:
         self._dataset = dataset
         self._complete = False
         self.where = f"{file}: {path}"
@@ -272,7 +281,7 @@ class StoredArray:
                 self._dataset.read_direct(values)
         return values
 
-    def rows(self, which: Any) -> Array:
+    def rows(self, which: slice | Array) -> Array:
         """Some rows: a slice of positive step, or growing row numbers.
 
         Raises:
@@ -304,13 +313,13 @@ class StoredArray:
 # ---- looking through a file
 
 
-def _look_through(root: Any, label: str) -> int:
+def _look_through(root: h5py.Group, label: str) -> int:
     """Visit every link and the description of every array, reading nothing that arrays hold; the bytes of them all."""
     with _reported(label):
         return _visit(root, label, int(root.file.id.get_filesize()))
 
 
-def _visit(root: Any, label: str, size: int) -> int:
+def _visit(root: h5py.Group, label: str, size: int) -> int:
     import h5py
 
     declared = 0
@@ -356,7 +365,7 @@ def _link(kind: int) -> str:
     return kinds.get(kind, "a link of an unknown kind")
 
 
-def _check_dataset(dataset: Any, where: str) -> int:
+def _check_dataset(dataset: h5py.h5d.DatasetID, where: str) -> int:
     """Refuse a dataset that lies outside, is built of others, or cannot be decoded; the bytes that it declares."""
     import h5py
 
@@ -387,7 +396,7 @@ def _check_dataset(dataset: Any, where: str) -> int:
     return declared
 
 
-def _address(group: Any, name: bytes | None = None) -> Any:
+def _address(group: h5py.h5g.GroupID, name: bytes | None = None) -> Any:
     import h5py
 
     info = h5py.h5o.get_info(group) if name is None else h5py.h5o.get_info(group, name)

@@ -13,9 +13,11 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TypeAlias
 
 from kcompile.common.limits import ATTRIBUTE_BYTES, GIB, MIB, UnsafeFileError
+
+Bytes: TypeAlias = bytes | bytearray | mmap.mmap
 
 _SIGNATURE = b"GCOL\x01\x00\x00\x00"
 _HEADER = struct.Struct("<HHIQ")  # index (0: free space), references, nothing, size
@@ -28,7 +30,7 @@ SEARCH_WORK = 4 * GIB
 """The most bytes that are looked at, files of a few heaps being searched once for each."""
 
 
-def check_heaps(source: Any, label: str) -> None:
+def check_heaps(source: str | bytes | bytearray, label: str) -> None:
     """Look at every global heap in a file.
 
     Args:
@@ -50,7 +52,7 @@ def check_heaps(source: Any, label: str) -> None:
 
 
 @contextlib.contextmanager
-def _bytes_of(source: Any) -> Iterator[Any]:
+def _bytes_of(source: str | bytes | bytearray) -> Iterator[Bytes]:
     """The bytes, or those of the file, of which only the pages that are looked at are read."""
     if isinstance(source, (bytes, bytearray)):
         yield source
@@ -63,7 +65,7 @@ def _bytes_of(source: Any) -> Iterator[Any]:
             yield content
 
 
-def _sizes(content: Any) -> tuple[int, int]:
+def _sizes(content: Bytes) -> tuple[int, int]:
     """How many bytes addresses and sizes have, which the superblock tells."""
     start = bytes(content[:16])
     if len(start) < 16:
@@ -71,7 +73,7 @@ def _sizes(content: Any) -> tuple[int, int]:
     return (start[13], start[14]) if start[8] < 2 else (start[9], start[10])
 
 
-def _objects_of_heap(content: Any, start: int, label: str) -> dict[int, int]:
+def _objects_of_heap(content: Bytes, start: int, label: str) -> dict[int, int]:
     """The bytes of each object, by its number."""
     objects: dict[int, int] = {}
     size = int.from_bytes(content[start + 8 : start + 16], "little")
@@ -90,7 +92,7 @@ def _objects_of_heap(content: Any, start: int, label: str) -> dict[int, int]:
     return objects
 
 
-def _check_references(content: Any, heaps: Mapping[int, Mapping[int, int]], label: str) -> None:
+def _check_references(content: Bytes, heaps: Mapping[int, Mapping[int, int]], label: str) -> None:
     """Refuse long texts that claim more bytes than the file has: the library makes room for them before it looks.
 
     What refers to an object of a heap is 16 bytes: a length, the address of the heap, the number of the object. It lies

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from kcompile.common.errors import KCompileError, check_int
 from kcompile.saving.hdf5.files import open_hdf5
+from kcompile.saving.places import Source
 from kcompile.symbolic.tensor import Array
 
 
@@ -33,7 +34,7 @@ class HDF5Matrix:
 
     def __init__(
         self,
-        datapath: Any,
+        datapath: Source,
         dataset: str,
         start: int = 0,
         end: int | None = None,
@@ -46,7 +47,7 @@ class HDF5Matrix:
         self.normalizer = normalizer
 
     @classmethod
-    def _root(cls, source: Any) -> Any:
+    def _root(cls, source: Source) -> Any:
         key: Any = id(source)
         if isinstance(source, (str, os.PathLike)):
             status = os.stat(source)
@@ -59,10 +60,11 @@ class HDF5Matrix:
     def __len__(self) -> int:
         return self.end - self.start
 
-    def __getitem__(self, key: Any) -> Array:
+    def __getitem__(self, key: int | slice | Sequence[int] | Array | tuple[Any, ...]) -> Array:
         """Rows by number, slice, list or array of numbers or truths, relative to ``start``."""
         if isinstance(key, tuple) and key:
-            return self[key[0]][(slice(None), *key[1:])] if not np.isscalar(key[0]) else self[key[0]][key[1:]]
+            rows, rest = key[0], key[1:]
+            return self[rows][rest if np.isscalar(rows) else (slice(None), *rest)]
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             if step > 0:
@@ -74,7 +76,7 @@ class HDF5Matrix:
             return self._normalized(self.data.rows(slice(self.start + index, self.start + index + 1))[0])
         return self._listed(key)
 
-    def _listed(self, key: Any) -> Array:
+    def _listed(self, key: Sequence[int] | Array) -> Array:
         numbers = np.asarray(key)
         if numbers.dtype == bool and numbers.shape == (len(self),):
             numbers = np.flatnonzero(numbers)

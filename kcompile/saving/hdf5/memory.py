@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def hdf5_bytes(write: Callable[[Any], object]) -> bytes:
@@ -17,12 +17,12 @@ def hdf5_bytes(write: Callable[[Any], object]) -> bytes:
     return image
 
 
-def save_to_binary_h5py(save_function: Callable[[Any], None], stream: Any) -> None:
+def save_to_binary_h5py(save_function: Callable[[Any], None], stream: BinaryIO) -> None:
     """Write what ``save_function`` puts into an ``h5py.File`` to a binary file object."""
     stream.write(hdf5_bytes(save_function))
 
 
-def load_from_binary_h5py(load_function: Callable[[Any], Any], stream: Any) -> Any:
+def load_from_binary_h5py(load_function: Callable[[Any], Any], stream: BinaryIO) -> Any:
     """The result of ``load_function`` on the HDF5 file in a binary file object."""
     import h5py
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from kcompile.saving.hdf5.files import StoredArray, StoredGroup
 from kcompile.saving.hdf5.weights import LoadedWeights, write_arrays
 from kcompile.symbolic.tensor import Array
 from kcompile.symbolic.variable import Variable
+
+if TYPE_CHECKING:
+    import h5py
 
 GROUP = "optimizer_weights"
 CORRECTIONS = "kcompile_optimizer_corrections"
@@ -63,7 +66,7 @@ def state_of(optimizer: Optimizer, params: Sequence[Variable]) -> State:
 # ---- writing
 
 
-def write_optimizer(root: Any, optimizer: Optimizer, params: Sequence[Variable]) -> None:
+def write_optimizer(root: h5py.Group, optimizer: Optimizer, params: Sequence[Variable]) -> None:
     """Write the state into the group ``optimizer_weights`` of an ``h5py.Group``."""
     names = [f"{optimizer.name}/iter"]
     arrays: list[Array] = [optimizer.iterations.numpy()]

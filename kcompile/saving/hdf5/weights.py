@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from kcompile.saving.hdf5.legacy_weights import Origin, converted, needs_convers
 from kcompile.saving.weight_names import order_by_names, trained_inside_first
 from kcompile.symbolic.tensor import Array
 from kcompile.symbolic.variable import Variable
+
+if TYPE_CHECKING:
+    import h5py
 
 KERAS_VERSION = "2.3.1"
 """The version of Keras that our files name: the one whose layout and names they have."""
@@ -48,7 +51,7 @@ def stored_order(layer: Layer) -> list[Variable]:
 # ---- writing
 
 
-def write_weights(group: Any, model: Network) -> None:
+def write_weights(group: h5py.Group, model: Network) -> None:
     """Write all weights of ``model`` into an ``h5py.Group``.
 
     Raises:
@@ -71,11 +74,11 @@ def write_weights(group: Any, model: Network) -> None:
     _write_arrays(group.require_group(_TOP_LEVEL), own)
 
 
-def _write_arrays(group: Any, weights: Sequence[Variable]) -> None:
+def _write_arrays(group: h5py.Group, weights: Sequence[Variable]) -> None:
     write_arrays(group, [w.label for w in weights], [w.numpy() for w in weights])
 
 
-def write_arrays(group: Any, names: Sequence[str], arrays: Sequence[Array]) -> None:
+def write_arrays(group: h5py.Group, names: Sequence[str], arrays: Sequence[Array]) -> None:
     """Write arrays, and their names in the attribute ``weight_names``; equal names are told apart by a number."""
     taken: dict[str, None] = {}
     for name in names:
@@ -89,7 +92,7 @@ def write_arrays(group: Any, names: Sequence[str], arrays: Sequence[Array]) -> N
         group.create_dataset(name, data=array)
 
 
-def write_texts(group: Any, name: str, texts: Iterable[str]) -> None:
+def write_texts(group: h5py.Group, name: str, texts: Iterable[str]) -> None:
     """A list of names as an attribute, or as several if it takes more than 64 kB.
 
     Raises:
