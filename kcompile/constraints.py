@@ -13,7 +13,7 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.backend.math import Axis
 from kcompile.common.absent_names import absent
-from kcompile.common.errors import check_no_extra_arguments, check_number
+from kcompile.common.checks import check_no_extra_arguments, check_number
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object

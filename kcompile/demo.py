@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from kcompile import Input, Model
 from kcompile.callbacks import LearningRateScheduler
-from kcompile.common.errors import KCompileError, check_positive_int
+from kcompile.common.checks import check_positive_int
+from kcompile.common.errors import KCompileError
 from kcompile.datasets import digits as data
 from kcompile.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from kcompile.runtime.executable import Executable

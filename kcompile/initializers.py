@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from kcompile.common import config as settings
 from kcompile.common.absent_names import absent
-from kcompile.common.errors import ShapeError, check_int, check_number, check_one_of
+from kcompile.common.checks import check_int, check_number, check_one_of
+from kcompile.common.errors import ShapeError
 from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register

@@ -16,7 +16,8 @@ from kcompile.backend import nn
 from kcompile.backend.activations import softplus
 from kcompile.common import config
 from kcompile.common.absent_names import absent
-from kcompile.common.errors import DataTypeError, check_number, check_one_of
+from kcompile.common.checks import check_number, check_one_of
+from kcompile.common.errors import DataTypeError
 from kcompile.common.signatures import bound_arguments, with_signature
 from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object

@@ -14,7 +14,8 @@ import numpy as np
 
 from kcompile import backend as K
 from kcompile.common.absent_names import absent
-from kcompile.common.errors import ShapeError, check_number, check_one_of, raise_unknown_argument
+from kcompile.common.checks import check_number, check_one_of, raise_unknown_argument
+from kcompile.common.errors import ShapeError
 from kcompile.objects.lookup import Config, Identifier, deserialized, lookup
 from kcompile.objects.making import names_of, serialize_keras_object
 from kcompile.objects.registry import register

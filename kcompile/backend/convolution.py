@@ -7,7 +7,8 @@ from typing import Any
 
 from kcompile import ir
 from kcompile.common import config
-from kcompile.common.errors import ShapeError, check_int_tuple, check_one_of
+from kcompile.common.checks import check_int_tuple, check_one_of
+from kcompile.common.errors import ShapeError
 from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.spatial import convolution as ops
 from kcompile.ir.ops.spatial import pooling

@@ -7,7 +7,8 @@ from typing import Any
 
 from kcompile import ir
 from kcompile.backend import random
-from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_int, shown
+from kcompile.common.checks import check_int
+from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, shown
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.ir.ops.arrays import cumulative, shaping
 from kcompile.ir.ops.elementwise import comparison

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kcompile.backend.random import random_counter
-from kcompile.common.errors import check_int
+from kcompile.common.checks import check_int
 from kcompile.common.seeding import seed_generators
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kcompile.callbacks.base import HOOKS, Callback
-from kcompile.common.errors import DataTypeError, raise_unknown_argument
+from kcompile.common.checks import raise_unknown_argument
+from kcompile.common.errors import DataTypeError
 
 Hook = Callable[..., Any] | None
 

@@ -13,7 +13,8 @@ import numpy as np
 from kcompile import backend
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.monitor import Monitor
-from kcompile.common.errors import DataError, DataTypeError, check_int, check_number, raise_unknown_argument, warn
+from kcompile.common.checks import check_int, check_number, raise_unknown_argument
+from kcompile.common.errors import DataError, DataTypeError, warn
 
 
 def get_learning_rate(model: Any) -> float:

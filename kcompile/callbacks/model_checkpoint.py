@@ -9,7 +9,8 @@ from typing import Any
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.history import as_number
 from kcompile.callbacks.monitor import Monitor
-from kcompile.common.errors import DataTypeError, KCompileError, check_flag, check_int, check_number, unknown_name
+from kcompile.common.checks import check_flag, check_int, check_number
+from kcompile.common.errors import DataTypeError, KCompileError, unknown_name
 
 
 class ModelCheckpoint(Callback):

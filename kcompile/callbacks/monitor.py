@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile.callbacks.base import Callback
-from kcompile.common.errors import DataTypeError, check_one_of, did_you_mean, listed, warn
+from kcompile.common.checks import check_one_of
+from kcompile.common.errors import DataTypeError, did_you_mean, listed, warn
 
 
 class Monitor:

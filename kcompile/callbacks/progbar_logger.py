@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kcompile.callbacks.base import Callback
-from kcompile.common.errors import check_one_of
+from kcompile.common.checks import check_one_of
 from kcompile.common.progbar import Progbar
 
 Logs = Mapping[str, Any] | None

@@ -8,7 +8,7 @@ from typing import Any
 
 from kcompile.callbacks.base import Callback
 from kcompile.callbacks.monitor import Monitor
-from kcompile.common.errors import check_flag, check_int, check_number
+from kcompile.common.checks import check_flag, check_int, check_number
 
 
 class EarlyStopping(Callback):

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.common.errors import KCompileError, check_int_tuple, check_one_of
+from kcompile.common.checks import check_int_tuple, check_one_of
+from kcompile.common.errors import KCompileError
 
 PADDINGS = ("valid", "same", "causal", "full")
 

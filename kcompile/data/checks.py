@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from kcompile.common.advice import on_batch_axis, on_positions
-from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError, check_int, check_number, warn
+from kcompile.common.checks import check_int, check_number
+from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError, warn
 from kcompile.data.adapters import Array, LazyRows
 
 Shape = tuple[int | None, ...]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.common.errors import DataError, DataTypeError, check_int
+from kcompile.common.checks import check_int
+from kcompile.common.errors import DataError, DataTypeError
 
 
 def to_categorical(y: Any, num_classes: int | None = None, dtype: str = "float32") -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.common.errors import DataError, DataTypeError, check_flag, check_int, warn
+from kcompile.common.checks import check_flag, check_int
+from kcompile.common.errors import DataError, DataTypeError, warn
 from kcompile.data.prefetch import ChildProcess, EndOfTasks, Prefetcher
 
 

@@ -13,7 +13,8 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kcompile.common.errors import DataError, DataTypeError, check_int, warn
+from kcompile.common.checks import check_int
+from kcompile.common.errors import DataError, DataTypeError, warn
 from kcompile.data.adapters import is_array_like
 from kcompile.data.prefetch import EndOfTasks
 from kcompile.data.sequence import (

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile.common import config
-from kcompile.common.errors import DataTypeError, KCompileError, check_shape, shown
+from kcompile.common.checks import check_shape
+from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.engine.layer import Layer
 from kcompile.engine.layer_base import Node
 from kcompile.symbolic.history import remember

@@ -10,6 +10,7 @@ from typing import Any
 
 from kcompile import ir, regularizers
 from kcompile.common import config
+from kcompile.common.checks import check_dtype, check_flag, check_int, check_shape
 from kcompile.common.errors import (
     AbsentError,
     DataTypeError,
@@ -17,10 +18,6 @@ from kcompile.common.errors import (
     NotReadyError,
     ShapeError,
     UninitializedError,
-    check_dtype,
-    check_flag,
-    check_int,
-    check_shape,
     did_you_mean,
     shown,
 )

@@ -8,7 +8,8 @@ from typing import Any
 
 from kcompile.backend import math
 from kcompile.backend.shape import shape
-from kcompile.common.errors import KCompileError, check_one_of
+from kcompile.common.checks import check_one_of
+from kcompile.common.errors import KCompileError
 from kcompile.common.lists import as_list
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.layer_base import LayerBase

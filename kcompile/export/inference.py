@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kcompile.common.errors import DataTypeError, KCompileError, check_flag, shown
+from kcompile.common.checks import check_flag
+from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.common.html import PrintedHtml
 from kcompile.common.version import __version__
 from kcompile.engine.inference_graph import graph_name, predict_graph, require_built

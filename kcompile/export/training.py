@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.common.errors import DataTypeError, KCompileError, check_flag, shown
+from kcompile.common.checks import check_flag
+from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.engine.inference_graph import graph_name, predict_graph, require_built
 from kcompile.engine.network import Network
 from kcompile.export.checked_indices import check_indices

@@ -7,7 +7,8 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.backend.activations import prelu
-from kcompile.common.errors import ShapeError, check_int, check_number
+from kcompile.common.checks import check_int, check_number
+from kcompile.common.errors import ShapeError
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.layers.base.weight_options import WeightOptions

@@ -7,7 +7,8 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import ir, regularizers
-from kcompile.common.errors import ShapeError, check_flag, check_positive_int
+from kcompile.common.checks import check_flag, check_positive_int
+from kcompile.common.errors import ShapeError
 from kcompile.ir.ops.arrays.indexing import as_indices, from_front, gather, is_checked_outside
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1

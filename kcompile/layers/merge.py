@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.common.errors import DataTypeError, ShapeError, check_flag, check_int, check_one_of
+from kcompile.common.checks import check_flag, check_int, check_one_of
+from kcompile.common.errors import DataTypeError, ShapeError
 from kcompile.engine.layer import Layer
 from kcompile.layers.base.joined_masks import ALL, ANY, concatenated, elementwise, extreme, product, rules_differ
 from kcompile.symbolic.tensor import Tensor

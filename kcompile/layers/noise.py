@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.common.errors import ShapeError, check_fraction, check_int, check_number
+from kcompile.common.checks import check_fraction, check_int, check_number
+from kcompile.common.errors import ShapeError
 from kcompile.engine.layer import Layer
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.seeds import SeedStream

@@ -7,7 +7,7 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.backend.convolution import global_pool, pool
-from kcompile.common.errors import check_flag, check_int_tuple
+from kcompile.common.checks import check_flag, check_int_tuple
 from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer

@@ -10,7 +10,8 @@ import numpy as np
 from kcompile.backend import math as tensor_math
 from kcompile.backend import nn
 from kcompile.common import config
-from kcompile.common.errors import KCompileError, check_one_of, check_positive_int
+from kcompile.common.checks import check_one_of, check_positive_int
+from kcompile.common.errors import KCompileError
 from kcompile.ir.ops.arrays import indexing, shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as elementwise

@@ -9,7 +9,7 @@ from kcompile import losses
 from kcompile.backend import math as tensor_math
 from kcompile.backend import nn
 from kcompile.common import config
-from kcompile.common.errors import check_number
+from kcompile.common.checks import check_number
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kcompile.common.arguments import arguments_of
-from kcompile.common.errors import check_no_extra_arguments
+from kcompile.common.checks import check_no_extra_arguments
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.network import Network
 

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from kcompile.common.arguments import arguments_of
-from kcompile.common.errors import check_no_extra_arguments
+from kcompile.common.checks import check_no_extra_arguments
 from kcompile.common.tracebacks import short_traceback
 from kcompile.models.loop_methods import LoopMethods
 from kcompile.objects.dialects.keras1_names import IN_SAMPLES

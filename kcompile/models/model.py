@@ -8,7 +8,8 @@ from typing import Any
 
 from kcompile import optimizers
 from kcompile.common.arguments import arguments_of
-from kcompile.common.errors import KCompileError, check_no_extra_arguments, check_positive_int
+from kcompile.common.checks import check_no_extra_arguments, check_positive_int
+from kcompile.common.errors import KCompileError
 from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten
 from kcompile.common.tracebacks import short_traceback

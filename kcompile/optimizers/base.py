@@ -11,7 +11,8 @@ import numpy as np
 from kcompile.backend import math as tensor_math
 from kcompile.backend.nn import switch
 from kcompile.common import config
-from kcompile.common.errors import DataTypeError, KCompileError, check_number, did_you_mean
+from kcompile.common.checks import check_number
+from kcompile.common.errors import DataTypeError, KCompileError, did_you_mean
 from kcompile.objects.refused_hooks import refuse_hooks
 from kcompile.optimizers.applying import ApplyingMethods, Update
 from kcompile.symbolic.functions import gradients

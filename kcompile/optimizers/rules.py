@@ -8,7 +8,7 @@ from typing import Any
 
 from kcompile.backend import math as tensor_math
 from kcompile.common import config
-from kcompile.common.errors import check_number
+from kcompile.common.checks import check_number
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.optimizers.applying import Update
 from kcompile.optimizers.base import Optimizer

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.common.errors import check_one_of
+from kcompile.common.checks import check_one_of
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.network import Network
 from kcompile.objects.configs import model_from_config

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kcompile.common.errors import KCompileError, check_one_of
+from kcompile.common.checks import check_one_of
+from kcompile.common.errors import KCompileError
 from kcompile.common.window_sizes import convert_kernel
 from kcompile.engine.layer import Layer
 from kcompile.engine.layer_weights import assign_all

@@ -108,7 +108,7 @@ def resolve(model: Outputs, arguments: CompileArguments, added: Sequence[AddedMe
     """
     from kcompile import metrics as metric_functions
     from kcompile import optimizers
-    from kcompile.common.errors import check_positive_int
+    from kcompile.common.checks import check_positive_int
 
     names = model.output_names
     given = arguments.loss_weights

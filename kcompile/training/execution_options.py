@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile.common.errors import check_flag, warn
+from kcompile.common.checks import check_flag
+from kcompile.common.errors import warn
 
 _SENTENCES = {
     "run_eagerly": (

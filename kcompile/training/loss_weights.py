@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from kcompile.common import config
-from kcompile.common.errors import DataTypeError, KCompileError, check_number, shown
+from kcompile.common.checks import check_number
+from kcompile.common.errors import DataTypeError, KCompileError, shown
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 

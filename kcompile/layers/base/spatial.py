@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile.common import config
-from kcompile.common.errors import KCompileError, ShapeError, check_one_of
+from kcompile.common.checks import check_one_of
+from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.window_sizes import span
 from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec

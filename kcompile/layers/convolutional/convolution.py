@@ -9,7 +9,8 @@ from typing import Any
 
 from kcompile import activations, regularizers
 from kcompile import backend as K
-from kcompile.common.errors import KCompileError, ShapeError, check_flag, check_int_tuple, check_positive_int, warn
+from kcompile.common.checks import check_flag, check_int_tuple, check_positive_int
+from kcompile.common.errors import KCompileError, ShapeError, warn
 from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec

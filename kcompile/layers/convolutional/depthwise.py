@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.common.errors import check_positive_int, raise_unknown_argument
+from kcompile.common.checks import check_positive_int, raise_unknown_argument
 from kcompile.engine.layer import Shape
 from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, noting_old_kernels
 from kcompile.objects.legacy_arguments import understands_keras_1

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from kcompile import backend as K
-from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_int
+from kcompile.common.checks import check_int
+from kcompile.common.errors import DataTypeError, KCompileError, ShapeError
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
 from kcompile.objects.legacy_arguments import understands_keras_1

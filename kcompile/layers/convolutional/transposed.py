@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.common.errors import KCompileError, check_int_tuple, raise_unknown_argument
+from kcompile.common.checks import check_int_tuple, raise_unknown_argument
+from kcompile.common.errors import KCompileError
 from kcompile.common.window_sizes import deconv_length
 from kcompile.engine.layer import Layer, Shape
 from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, Conv3D

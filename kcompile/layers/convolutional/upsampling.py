@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.common.errors import check_int_tuple, check_one_of
+from kcompile.common.checks import check_int_tuple, check_one_of
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
 from kcompile.objects.legacy_arguments import understands_keras_1

@@ -6,7 +6,8 @@ from typing import Any
 
 from kcompile import activations, regularizers
 from kcompile import backend as K
-from kcompile.common.errors import ShapeError, check_flag, check_positive_int
+from kcompile.common.checks import check_flag, check_positive_int
+from kcompile.common.errors import ShapeError
 from kcompile.engine.node import InputSpec
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1

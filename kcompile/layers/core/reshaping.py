@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.common.errors import ShapeError, check_int, check_positive_int
+from kcompile.common.checks import check_int, check_positive_int
+from kcompile.common.errors import ShapeError
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.symbolic.tensor import Tensor

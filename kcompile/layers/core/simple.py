@@ -6,7 +6,7 @@ from typing import Any
 
 from kcompile import activations, regularizers
 from kcompile import backend as K
-from kcompile.common.errors import check_number
+from kcompile.common.checks import check_number
 from kcompile.engine.layer import Layer
 from kcompile.engine.node import InputSpec
 from kcompile.symbolic.tensor import Tensor

@@ -9,7 +9,8 @@ import numpy as np
 
 from kcompile import backend as K
 from kcompile import ir
-from kcompile.common.errors import KCompileError, ShapeError, check_flag, check_int, check_number
+from kcompile.common.checks import check_flag, check_int, check_number
+from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec
 from kcompile.ir.ops.arrays import shaping

@@ -8,7 +8,8 @@ from typing import Any
 from kcompile import backend as K
 from kcompile import ir
 from kcompile.backend.rnn import outputs_of_states, swapped, time_first, valid_steps
-from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, check_flag, shown
+from kcompile.common.checks import check_flag
+from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, shown
 from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.common.tracebacks import short_traceback

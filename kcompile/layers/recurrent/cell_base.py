@@ -7,7 +7,8 @@ from typing import Any
 from kcompile import activations
 from kcompile import backend as K
 from kcompile.backend import random
-from kcompile.common.errors import ShapeError, check_flag, check_fraction, check_int, check_positive_int, warn
+from kcompile.common.checks import check_flag, check_fraction, check_int, check_positive_int
+from kcompile.common.errors import ShapeError, warn
 from kcompile.common.nest import flatten, is_nested
 from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
 from kcompile.layers.base.weight_options import WeightOptions

@@ -13,7 +13,7 @@ import numpy as np
 
 from kcompile import activations, ir
 from kcompile import backend as K
-from kcompile.common.errors import check_flag
+from kcompile.common.checks import check_flag
 from kcompile.common.nest import flatten
 from kcompile.layers.recurrent.cell_base import OP_NAMES, OverTime, RecurrentCell, is_off
 from kcompile.symbolic.tensor import Tensor

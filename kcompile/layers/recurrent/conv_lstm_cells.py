@@ -10,7 +10,8 @@ import numpy as np
 from kcompile import activations, ir
 from kcompile import backend as K
 from kcompile.backend.rnn import where_valid
-from kcompile.common.errors import KCompileError, check_flag, check_fraction, check_int
+from kcompile.common.checks import check_flag, check_fraction, check_int
+from kcompile.common.errors import KCompileError
 from kcompile.common.nest import flatten
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import scan

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile import ir
-from kcompile.common.errors import DataTypeError, check_flag, shown
+from kcompile.common.checks import check_flag
+from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.layer import Layer
 from kcompile.layers.recurrent.cell_base import OverTime

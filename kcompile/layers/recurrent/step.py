@@ -7,7 +7,8 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile import regularizers
-from kcompile.common.errors import DataTypeError, KCompileError, check_int
+from kcompile.common.checks import check_int
+from kcompile.common.errors import DataTypeError, KCompileError
 from kcompile.common.nest import flatten
 from kcompile.engine.layer import Layer
 from kcompile.layers.recurrent.base import RNN

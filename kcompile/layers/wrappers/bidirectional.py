@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcompile import backend as K
-from kcompile.common.errors import KCompileError, ShapeError, check_one_of
+from kcompile.common.checks import check_one_of
+from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kcompile.common.errors import KCompileError, check_one_of, shown
+from kcompile.common.checks import check_one_of
+from kcompile.common.errors import KCompileError, shown
 
 Change = Callable[[str, Any], Any]
 """From the owner, for messages, and the value of Keras 1 to the value of today."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.common.errors import KCompileError, check_int
+from kcompile.common.checks import check_int
+from kcompile.common.errors import KCompileError
 from kcompile.saving.hdf5.files import open_hdf5
 from kcompile.saving.places import Source
 from kcompile.symbolic.tensor import Array
