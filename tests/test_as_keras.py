@@ -16,7 +16,7 @@ from keras import Sequential, layers
 import keras
 import kcompile
 
-assert Dense is layers.Dense is kcompile.layers.Dense and Dense.__module__ == "kcompile.layers.core"
+assert Dense is layers.Dense is kcompile.layers.Dense and Dense.__module__ == "kcompile.layers.core.dense"
 assert keras is kcompile and K is kcompile.backend
 assert keras.layers.core.__spec__.name == "kcompile.layers.core" and keras.__spec__.name == "kcompile"
 assert {module.__name__ for name, module in sys.modules.items() if name.startswith("keras")} <= set(sys.modules)
