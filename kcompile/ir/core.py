@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from kcompile.ir import costs
 from kcompile.ir.dims import Dim, Size, names_in
@@ -326,7 +326,7 @@ def variable_value(label: str, dtype: DTypeLike, shape: Sequence[Dim], role: str
     return apply(Variable(label, tensor_type(dtype, tuple(shape)), role))
 
 
-def constant(value: Any, dtype: DTypeLike | None = None) -> Value:
+def constant(value: ArrayLike, dtype: DTypeLike | None = None) -> Value:
     """A constant from anything that NumPy turns into an array. The array is copied."""
     array = np.array(value, dtype=dtype)
     array.setflags(write=False)
@@ -469,7 +469,7 @@ class Builder(Protocol):
     def multi(self, op_type: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> tuple[str, ...]:
         """Add a node with several outputs."""
 
-    def constant(self, array: Any, dtype: str | None = None) -> str:
+    def constant(self, array: ArrayLike, dtype: str | None = None) -> str:
         """An initializer; equal ones are shared."""
 
     def dims(self, dims: Sequence[Dim]) -> str:

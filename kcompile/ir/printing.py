@@ -172,11 +172,11 @@ def type_text(type: TensorType) -> str:
     return str(type) if type.rank else SHORT_NAMES[type.dtype]
 
 
-def _is_default(field: dataclasses.Field[Any], item: Any) -> bool:
+def _is_default(field: dataclasses.Field[Any], item: object) -> bool:
     return field.default is not dataclasses.MISSING and type(item) is type(field.default) and item == field.default
 
 
-def _attribute_text(item: Any, regions: Mapping[int, str]) -> str:
+def _attribute_text(item: object, regions: Mapping[int, str]) -> str:
     match item:
         case Graph():
             return regions[id(item)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kcompile.ir.core import Array, Constant, Graph, Input, Value, Variable
 from kcompile.ir.dims import Dim, FloorDiv, SymbolicDim, named
@@ -226,14 +227,14 @@ class GraphBuilder:
         except IRError as error:
             raise IRError(f"{self._scope}: {error}" if self._scope else str(error)) from None
 
-    def constant(self, array: Any, dtype: str | None = None) -> str:
-        array = np.ascontiguousarray(np.asarray(array, dtype=dtype)).reshape(np.shape(array))
-        key = fingerprint(array)
+    def constant(self, array: ArrayLike, dtype: str | None = None) -> str:
+        made = np.ascontiguousarray(np.asarray(array, dtype=dtype)).reshape(np.shape(array))
+        key = fingerprint(made)
         if key not in self.root._constants:
             name = self.names.unique("constant")
             self.root._constants[key] = name
-            self.root._arrays[name] = array
-            self.root.add_initializer(name, array)
+            self.root._arrays[name] = made
+            self.root.add_initializer(name, made)
         return self.root._constants[key]
 
     def add_initializer(self, name: str, array: Array) -> None:

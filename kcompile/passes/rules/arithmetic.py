@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kcompile.ir.core import Node, Value, apply, constant, constant_of
 from kcompile.ir.ops.elementwise.functions import (
@@ -178,7 +179,7 @@ def product_of_constants(node: Node) -> Value | None:
     return _times(inner, total, node) if total is not None else None
 
 
-def _times(x: Value, factor: object, node: Node) -> Value | None:
+def _times(x: Value, factor: ArrayLike, node: Node) -> Value | None:
     result = mul(x, constant(factor, x.dtype))
     return result if same_type(result, node) else None
 

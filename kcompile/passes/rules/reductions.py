@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from kcompile.ir.core import Node, Value, apply, constant, make_node
-from kcompile.ir.dims import Dim, product
+from kcompile.ir.dims import Dim
 from kcompile.ir.ops.arrays.reduction import (
     ReduceMean,
     ReduceSum,
@@ -67,12 +69,12 @@ def reduction_of_repeated(node: Node) -> Value | None:
     (source,) = x.node.inputs
     source_shape: tuple[Dim, ...] = (1,) * (x.rank - source.rank) + source.shape
     repeated = [axis for axis in op.axes if source_shape[axis] == 1 and x.shape[axis] != 1]
-    counts = [x.shape[axis] for axis in repeated]
-    if not repeated or not all(isinstance(count, int) and count > 0 for count in counts):
+    counts = [count for axis in repeated if isinstance(count := x.shape[axis], int) and count > 0]
+    if not repeated or len(counts) < len(repeated):
         return None
     result = apply(op, reshape(source, source_shape))
     if isinstance(op, ReduceSum):
-        result = mul(result, constant(product(counts), x.dtype))
+        result = mul(result, constant(math.prod(counts), x.dtype))
     return expand(result, node.outputs[0].shape)
 
 

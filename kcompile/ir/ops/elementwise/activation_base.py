@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from kcompile.ir.core import Builder, Graph, Node, Value, input_value
@@ -38,7 +39,7 @@ class Activation(Unary, abstract=True):
         return in_parts(b, node.inputs[0], names[0], self.in_parts)
 
 
-def in_parts(b: Builder, x: Value, name: str, function: Any) -> str:
+def in_parts(b: Builder, x: Value, name: str, function: Callable[[Value], Value]) -> str:
     """Lower ``function(x)`` for the tensor ``name`` of the type of ``x``."""
     inner = input_value("x", x.dtype, x.shape)
     (result,) = b.inline(Graph([inner], [function(inner)]), [name])
