@@ -14,8 +14,9 @@ from tests import fixtures
 CASES = list(fixtures.cases())
 ONCE = ("carry_nan",)
 """Passes that another calls, once: they would add to their own result what they have added."""
-FINITE = ("max_gradients", "scale_filters")
-"""Passes after which infinity becomes NaN: it is multiplied with zeros, or its factors in another order."""
+FINITE = ("enlarged_convolutions", "max_gradients", "scale_filters")
+"""Passes after which infinity becomes NaN, or the other way around: it is multiplied with zeros, its factors in another
+order, or with a sum instead of each term."""
 TOLERANCES = {"half": 1e-2}
 """How far results may be apart, where that is not rounding in float32."""
 

@@ -125,3 +125,13 @@ def test_metrics_are_written_as_tf_keras_understands_them() -> None:
     one = small("sgd", "binary_crossentropy", metrics=["accuracy"])
     for save_format in ("h5", "keras", "tf_keras"):
         assert load_model(saved(one, save_format=save_format)).metrics_names == ["loss", "accuracy"]
+
+
+@pytest.mark.parametrize("loss", [keras.losses.Huber(0.3), keras.losses.MeanSquaredError(name="own")])
+@pytest.mark.parametrize("save_format", ["h5", "keras", "tf_keras"])
+def test_losses_that_serve_as_metrics_come_back(loss: Any, save_format: str) -> None:
+    model = small("sgd", "mse", metrics=[loss])
+    other = load_model(saved(model, save_format=save_format))
+    x, y = np.ones((4, *model.input_shape[1:])), np.zeros((4, *model.output_shape[1:]))
+    assert other.metrics_names == model.metrics_names
+    assert other.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)

@@ -95,12 +95,14 @@ def serialize(metric: Any) -> Any:
 
 
 def deserialize(config: Config, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """A metric from :func:`serialize`.
+    """A metric from :func:`serialize`; also a Loss that served as one, which its ``reduction`` tells.
 
     Raises:
         ValueError: an unknown name.
     """
-    return deserialized(config, "metric", custom_objects)
+    arguments = config.get("config") if isinstance(config, Mapping) else None
+    kind = "loss" if isinstance(arguments, Mapping) and "reduction" in arguments else "metric"
+    return deserialized(config, kind, custom_objects)
 
 
 __getattr__ = absent(__name__)

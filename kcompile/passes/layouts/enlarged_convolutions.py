@@ -8,16 +8,18 @@ and its gradients are those of the one convolution with strides.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
 from kcompile.ir import costs
 from kcompile.ir.core import Array, Graph, Node, Value, apply, constant, constant_of
-from kcompile.ir.ops.arrays.shaping import reshape, transpose
+from kcompile.ir.ops.arrays.indexing import gather
+from kcompile.ir.ops.arrays.shaping import expand, reshape, transpose
+from kcompile.ir.ops.arrays.slicing import concat
 from kcompile.ir.ops.blocked.base import padded
 from kcompile.ir.ops.elementwise.functions import add
-from kcompile.ir.ops.products.linalg import matmul
 from kcompile.ir.ops.spatial.convolution import Conv, ConvInputGrad, ConvWeightGrad
 from kcompile.ir.ops.spatial.convolution_base import Convolution
 from kcompile.ir.ops.spatial.enlarging import Enlarge, EnlargeGrad, Enlarging
@@ -119,8 +121,7 @@ def _filter_gradient(
     dw = transpose(apply(made, g, x), (0, 1, 3, 2))
     *_, inner, outer = dw.type.static_shape
     rows = reshape(dw, (math.prod(taps), inner * outer))
-    found = matmul(_sums(op.kernel, like.strides, dw.dtype), rows, transpose_x=True)
-    return reshape(found, (*op.kernel, inner, outer))
+    return reshape(_sum_of_rows(rows, _place_in_window(op.kernel, like.strides)), (*op.kernel, inner, outer))
 
 
 def _seconds(op: ConvWeightGrad, x: Value, g: Value, block: int) -> float:
@@ -130,18 +131,33 @@ def _seconds(op: ConvWeightGrad, x: Value, g: Value, block: int) -> float:
 def _summed_taps(w: Value, factors: Pair) -> Value:
     """The filter of the transposed convolution: reversed, neighbouring taps added up, channels exchanged."""
     *kernel, inner, outer = w.type.static_shape
-    rows = matmul(_sums(tuple(kernel), factors, w.dtype), reshape(w, (math.prod(kernel), inner * outer)))
+    rows = reshape(w, (math.prod(kernel), inner * outer))
+    zeros = expand(constant(0, w.dtype), (1, inner * outer))
+    summed = _sum_of_rows(concat([rows, zeros], 0), _taps_met(tuple(kernel), factors))
     taps = [k + s - 1 for k, s in zip(kernel, factors, strict=True)]
-    return transpose(reshape(rows, (*taps, inner, outer)), (0, 1, 3, 2))
+    return transpose(reshape(summed, (*taps, inner, outer)), (0, 1, 3, 2))
 
 
-def _sums(kernel: Pair, factors: Pair, dtype: str) -> Value:
-    """Which taps of the filter (columns) each tap of the transposed one (rows) adds up: ones and zeros."""
+def _sum_of_rows(rows: Value, places: Array) -> Value:
+    """For each column of ``places`` the sum of the rows that it names: no products with zero, which spread infinity."""
+    return functools.reduce(add, (gather(rows, constant(each)) for each in places.astype(np.int64)))
 
-    def along(k: int, s: int) -> Array:
-        rows, columns = np.ogrid[: k + s - 1, :k]
-        place: Array = rows - (k - 1 - columns)
-        met: Array = (place >= 0) & (place < s)
-        return met
 
-    return constant(np.kron(along(kernel[0], factors[0]), along(kernel[1], factors[1])).astype(dtype), dtype)
+def _taps_met(kernel: Pair, factors: Pair) -> Array:
+    """For each place in a window of ``factors`` (rows) the tap that each tap of the transposed convolution (columns)
+    has there; one behind the last tap where it has none.
+    """
+    places = _place_in_window(kernel, factors)
+    count = math.prod(k + s - 1 for k, s in zip(kernel, factors, strict=True))
+    found = np.full((len(places), count), math.prod(kernel))
+    for place, taps in enumerate(places):
+        found[place, taps] = np.arange(math.prod(kernel))
+    return found
+
+
+def _place_in_window(kernel: Pair, factors: Pair) -> Array:
+    """The inverse: for each place in a window (rows) the tap of the transposed convolution that each tap adds to."""
+    (a, b), (s, t) = kernel, factors
+    down, across, row, column = np.ogrid[:s, :t, :a, :b]
+    taps: Array = (down + a - 1 - row) * (b + t - 1) + across + b - 1 - column
+    return taps.reshape(s * t, a * b)
