@@ -108,7 +108,7 @@ def check_int_tuple(owner: str, argument: str, value: Any, length: int, minimum:
 
     ``check_int_tuple("Conv2D", "kernel_size", 3, 2)`` is ``(3, 3)``.
     """
-    if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
+    if not isinstance(value, (bool, np.bool_)) and isinstance(value, numbers.Integral):
         return (check_int(owner, argument, value, minimum),) * length
     expected = f"an integer or {length} integers, each at least {minimum}"
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
@@ -124,7 +124,7 @@ def check_shape(owner: str, argument: str, value: Any) -> tuple[int | None, ...]
 
     ``check_shape("Input", "shape", (28, 28, 1))``.
     """
-    if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
+    if not isinstance(value, (bool, np.bool_)) and isinstance(value, numbers.Integral):
         return (check_int(owner, argument, value, 1),)
     if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
         raise DataTypeError(f"{owner}: {argument} must be a tuple of integers (None: any size), got {shown(value)}.")

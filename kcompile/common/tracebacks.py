@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from kcompile.common.errors import KCompileError
-from kcompile.ir.core import IRError
+from kcompile.ir.errors import IRError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -128,16 +128,16 @@ class StepMethods(WithTrainer):
         """``compute_loss``, with its result tracked as ``loss`` if it tracks nothing itself."""
         takes = inspect.signature(self.compute_loss).parameters
         more = {"training": training} if "training" in takes or _takes_any(takes) else {}
-        loss: Any = self.compute_loss(x, y, y_pred, sample_weight, **more)
-        if loss is None:
+        found: Any = self.compute_loss(x, y, y_pred, sample_weight, **more)
+        if found is None:
             raise DataTypeError(f"{type(self).__name__}.compute_loss returned None; return the loss, a tensor")
-        loss = as_tensor(loss)
+        loss = as_tensor(found)
         if overridden(self, "compute_loss") and not any(metric.name == "loss" for metric in self.metrics):
             self.trainer.containers.track(loss)
         return loss
 
     def _logs_of_step(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
-        logs = self.compute_metrics(x, y, y_pred, sample_weight)
+        logs: Any = self.compute_metrics(x, y, y_pred, sample_weight)
         if not isinstance(logs, Mapping):
             owner = f"{type(self).__name__}.compute_metrics"
             raise DataTypeError(f"{owner} must return a dictionary of results, such as get_metrics_result() gives")
