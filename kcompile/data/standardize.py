@@ -308,8 +308,8 @@ def _target_array(value: Any, path: str, spec: TargetSpec) -> Array:
         raise DataError(f"{path} is missing: output {spec.name!r} has a loss or metrics.")
     if spec.kind == "sparse":
         own = getattr(value, "dtype", None)
-        exact = isinstance(own, np.dtype) and own.kind in "iu"
-        labels = to_array(value, path, own.name if exact else "float64")
+        exact = own.name if isinstance(own, np.dtype) and own.kind in "iu" else "float64"
+        labels = to_array(value, path, exact)
         # Labels on disk are read now: they have to be checked before the first step, and are small beside x.
         return labels[:] if isinstance(labels, LazyRows) else labels
     return to_array(value, path, spec.dtype)

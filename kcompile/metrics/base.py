@@ -267,10 +267,15 @@ class MeanMetricWrapper(Mean):
         y_true, y_pred = self._matched(y_true, y_pred, sample_weight)
         return self._added(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
 
+    @property
+    def kind_of_targets(self) -> str:
+        """What targets the function takes, in the words of :func:`kcompile.losses.target_kind`."""
+        return target_kind(self._fn)
+
     def _matched(
         self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None
     ) -> tuple[Tensor, Tensor]:
-        kind = "any" if self._fn_kwargs.get("axis", -1) != -1 else target_kind(self._fn)
+        kind = "any" if self._fn_kwargs.get("axis", -1) != -1 else self.kind_of_targets
         return matched(as_tensor(y_true), as_tensor(y_pred), kind, self.name, sample_weight is not None)
 
     def get_config(self) -> dict[str, Any]:

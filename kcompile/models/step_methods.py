@@ -137,7 +137,7 @@ class StepMethods(WithTrainer):
         return loss
 
     def _logs_of_step(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
-        logs: Any = self.compute_metrics(x, y, y_pred, sample_weight)
+        logs: Any = self.compute_metrics(x, y, y_pred, sample_weight)  # perhaps one of the user's own
         if not isinstance(logs, Mapping):
             owner = f"{type(self).__name__}.compute_metrics"
             raise DataTypeError(f"{owner} must return a dictionary of results, such as get_metrics_result() gives")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kcompile import ir
+from kcompile import ir, losses
 from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.elementwise import arithmetic
 from kcompile.ir.ops.elementwise import functions as elementwise
-from kcompile.ir.ops.spatial import normalization
+from kcompile.ir.ops.spatial import normalization, normalization_base
 from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ def cause(plans: Sequence[OutputPlan], step: Step, batch: Sequence[Array]) -> st
 
 def _is_sum_of_row(plans: Sequence[OutputPlan], node: ir.Node) -> bool:
     """Whether this is the division by which categorical_crossentropy makes probabilities of predictions."""
-    from kcompile import losses
-
     function = losses.categorical_crossentropy
     scopes = [f"loss/{p.name}" for p in plans if losses.function_of(p.loss) is function]
     return node.scope in scopes and isinstance(node.inputs[-1].op, reduction.ReduceSum)
@@ -109,7 +107,7 @@ def _trouble(node: ir.Node, operands: Sequence[Array], result: Array) -> tuple[s
             return "raises 0 to a negative power", DIVISION
         if (base < 0).any():
             return "raises a negative number to a fractional power", ROOT
-    if isinstance(op, normalization.Normalization):
+    if isinstance(op, normalization_base.Normalization):
         below = _variance(op, operands) + op.epsilon
         if (below < 0).any():
             return "takes the square root of a negative number", "its variance is negative: look at its weights"
@@ -122,7 +120,7 @@ def _trouble(node: ir.Node, operands: Sequence[Array], result: Array) -> tuple[s
     return "overflows", OVERFLOW
 
 
-def _variance(op: normalization.Normalization, operands: Sequence[Array]) -> Array:
+def _variance(op: normalization_base.Normalization, operands: Sequence[Array]) -> Array:
     """What a normalization divides by the root of: its last operand, or in training what it computes."""
     if isinstance(op, normalization.BatchNormTraining):
         return np.asarray(operands[0].var(op.others(operands[0].ndim)))

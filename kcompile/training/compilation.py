@@ -7,16 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kcompile import losses, optimizers
+from kcompile import metrics as metric_functions
+from kcompile.common.checks import check_positive_int
 from kcompile.common.errors import UnknownNameError
 from kcompile.common.lists import per_output
 from kcompile.common.meanings import as_meant_now
 from kcompile.data.checks import TargetSpec, warn_of_loss_and_activation
 from kcompile.data.weights import sample_weight_modes
 from kcompile.engine.advice import on_loss_name
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer_base import LayerBase
 from kcompile.engine.network import Network
 from kcompile.layers import Dropout, Permute, Reshape, Softmax
+from kcompile.metrics import MeanMetricWrapper
 from kcompile.metrics.by_output import check_used_once, metric_lists
+from kcompile.metrics.chosen import ChosenMetric
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 from kcompile.training.added_metrics import AddedMetric
@@ -69,8 +74,6 @@ class OutputPlan:
 
     def target(self, shape: tuple[int | None, ...], dtype: str = "float32") -> TargetSpec:
         """What ``y`` must look like."""
-        from kcompile import losses
-
         if self.loss is None:
             kind, name = _kind_of_metrics([*self.metrics, *self.weighted_metrics]), ""
         else:
@@ -106,10 +109,6 @@ def resolve(model: Outputs, arguments: CompileArguments, added: Sequence[AddedMe
     Raises:
         ValueError: unknown names (with near matches), or lists and dictionaries that do not fit the outputs.
     """
-    from kcompile import metrics as metric_functions
-    from kcompile import optimizers
-    from kcompile.common.checks import check_positive_int
-
     names = model.output_names
     given = arguments.loss_weights
     chosen = per_output(arguments.loss, names, "loss")
@@ -158,9 +157,6 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 def check_names(loss: Any, *metrics: Any) -> None:
     """Refuse unknown losses and metrics of a model whose outputs are not known yet."""
-    from kcompile import losses
-    from kcompile import metrics as metric_functions
-
     for item in _leaves(loss):
         losses.get(item)
     for argument, value in zip(("metrics", "weighted_metrics"), metrics, strict=True):
@@ -181,8 +177,6 @@ def _leaves(value: Any) -> list[Any]:
 
 def warn_of_unfit_losses(model: Network, plans: Sequence[OutputPlan]) -> None:
     """Warn where a loss reads the output of an activation that was not meant for it."""
-    from kcompile import losses
-
     for plan in [plan for plan in plans if plan.loss is not None]:
         output = model.outputs[plan.index]
         activation = _last_activation(output)
@@ -214,8 +208,6 @@ def _last_activation(output: Tensor) -> str | None:
 
 
 def _loss(identifier: Any) -> Any:
-    from kcompile import losses
-
     try:
         return losses.get(identifier)
     except UnknownNameError as error:
@@ -226,16 +218,12 @@ def _loss(identifier: Any) -> Any:
 
 def _kind_of_metrics(metrics: Sequence[Any]) -> str:
     """What targets an output takes that has no loss: what its metrics compare with, if they agree."""
-    from kcompile.metrics import MeanMetricWrapper
-    from kcompile.metrics.chosen import ChosenMetric
-    from kcompile.metrics.functions import target_kind
-
     plain = [m for m in metrics if isinstance(m, MeanMetricWrapper) and not isinstance(m, ChosenMetric)]
-    kinds = {"sparse" if target_kind(m._fn) == "sparse" else "same" for m in plain if target_kind(m._fn) != "any"}
+    kinds = {"sparse" if m.kind_of_targets == "sparse" else "same" for m in plain if m.kind_of_targets != "any"}
     return kinds.pop() if len(kinds) == 1 and len(plain) == len(metrics) else "any"
 
 
-def switches(layer: Layer, trainable: bool = True) -> dict[Variable, bool]:
+def switches(layer: LayerBase, trainable: bool = True) -> dict[Variable, bool]:
     """Whether the layers in ``layer`` train, by the variables from which their graphs read it.
 
     A layer does not if one that contains it has ``trainable=False``.

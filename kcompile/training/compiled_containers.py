@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kcompile import backend as K
+from kcompile import losses
 from kcompile.backend import math as tensor_math
 from kcompile.common.errors import DataError, unknown_name
+from kcompile.common.nest import flatten
 from kcompile.ir.ops.arrays import shaping
+from kcompile.metrics import Mean, Metric
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.trace import at_once
 from kcompile.training.compilation import Compilation, OutputPlan, resolve
 from kcompile.training.plan import TrainingPlan
 from kcompile.training.step_graph import called, output_loss, spread
-
-if TYPE_CHECKING:
-    from kcompile.metrics import Mean, Metric
 
 
 class Containers:
@@ -174,8 +175,6 @@ class _Outputs:
 
 def aligned(y: Tensor, y_pred: Tensor, plan: OutputPlan) -> Tensor:
     """Targets with the last axis of size 1 that predictions have, or that class numbers may leave out."""
-    from kcompile import losses
-
     sparse = plan.loss is not None and losses.target_kind(plan.loss) == "sparse"
     if y.ndim == y_pred.ndim - 1 and (y_pred.shape[-1] == 1 or sparse or y.ndim == 1):
         axis = plan.class_axis if sparse else -1
@@ -184,8 +183,6 @@ def aligned(y: Tensor, y_pred: Tensor, plan: OutputPlan) -> Tensor:
 
 
 def _mean(name: str) -> Mean:
-    from kcompile.metrics import Mean
-
     with at_once():
         return Mean(name=name)
 
@@ -216,8 +213,5 @@ def _by_output(value: Any, names: Sequence[str], argument: str, spread_one: bool
 
 
 def _batch_size(y_pred: Any) -> Tensor:
-    from kcompile import backend as K
-    from kcompile.common.nest import flatten
-
     first = as_tensor(flatten(y_pred)[0])
     return K.cast(K.shape(first)[0], first.dtype)

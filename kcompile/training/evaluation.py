@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,6 @@ from kcompile.common.errors import KCompileError
 from kcompile.data import checks
 from kcompile.data.fixed_batches import batch_size_for
 from kcompile.data.standardize import (
-    BatchSource,
     is_batch_source,
     refuse_array_arguments,
     standardize,
@@ -61,33 +61,26 @@ def evaluate(trainer: Trainer, x: Any, y: Any, options: EvaluateOptions) -> Any:
     """See :meth:`kcompile.models.model.Model.evaluate`."""
     verbose = checks.check_verbose("evaluate", options.verbose)
     steps = checks.check_steps("evaluate", "steps", options.steps)
-    source: BatchSource | None = None
-    target: int | None
     if is_batch_source(x):
         refuse_array_arguments("evaluate", y=y, sample_weight=options.sample_weight, batch_size=options.batch_size)
         refuse_endless("x", x, steps, "steps")
         source = options.source(with_graph_built(trainer, x), "x", with_targets=trainer.wants_targets)
-    else:
-        size = checks.check_batch_size("evaluate", options.batch_size)
-        with trainer.ready_to_train(x):
-            specs = trainer.training_feeds
-            data = standardize(
-                x, y, options.sample_weight, inputs=specs, targets=trainer.targets, floatx=config.floatx()
-            )
-        size = batch_size_for("evaluate", specs, size, data.samples)
-        target, size = steps_and_batch_size(data.samples, size, steps)
-        target = min(target, -(-data.samples // size))
-    try:
-        if source is not None:
+        with contextlib.closing(source):
             source.check_length()
-            target = source.steps if steps is None else steps
-            batches = source_batches(trainer, source, steps, False)
-        else:
-            batches = array_batches(trainer, data, size, steps)
-        values = run_evaluation(trainer, batches, loop_callbacks(trainer.model, options.callbacks, verbose, target))
-    finally:
-        if source is not None:
-            source.close()
+            callbacks = loop_callbacks(
+                trainer.model, options.callbacks, verbose, source.steps if steps is None else steps
+            )
+            values = run_evaluation(trainer, source_batches(trainer, source, steps, False), callbacks)
+        return as_returned(trainer, values, options.return_dict)
+    given = checks.check_batch_size("evaluate", options.batch_size)
+    with trainer.ready_to_train(x):
+        specs = trainer.training_feeds
+        data = standardize(x, y, options.sample_weight, inputs=specs, targets=trainer.targets, floatx=config.floatx())
+    given = batch_size_for("evaluate", specs, given, data.samples)
+    target, size = steps_and_batch_size(data.samples, given, steps)
+    target = min(target, -(-data.samples // size))
+    callbacks = loop_callbacks(trainer.model, options.callbacks, verbose, target)
+    values = run_evaluation(trainer, array_batches(trainer, data, size, steps), callbacks)
     return as_returned(trainer, values, options.return_dict)
 
 

@@ -15,8 +15,8 @@ from kcompile.symbolic.variable import Variable
 class Follower(Protocol):
     """Whom an entry that is assigned is told."""
 
-    def weigh(self, key: Any, value: Any) -> Any:
-        """Give an output another factor; what then stands in the list: the number, or its variable."""
+    def weigh(self, key: int | str, value: object, old: object) -> object:
+        """Give an output another factor than ``old``; what then stands there: the number, or its variable."""
 
 
 class WeightList(list[Any]):
@@ -30,7 +30,9 @@ class WeightList(list[Any]):
                 self[position] = item
         else:
             position = range(len(self))[key]
-            super().__setitem__(position, value if self.owner is None else self.owner.weigh(position, value))
+            super().__setitem__(
+                position, value if self.owner is None else self.owner.weigh(position, value, self[position])
+            )
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # a copy waits for a model of its own
         return type(self), (list(self),)
@@ -42,7 +44,7 @@ class WeightDict(dict[str, Any]):
     owner: Follower | None = None  # whoever follows
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        super().__setitem__(key, value if self.owner is None else self.owner.weigh(key, value))
+        super().__setitem__(key, value if self.owner is None else self.owner.weigh(key, value, self.get(key)))
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """As a dictionary's, entry by entry."""

@@ -194,7 +194,7 @@ def closed_graph(
     results = [*outputs.values(), *map(Tensor, wanted)]
     graph = build_graph(
         [*feeds, *map(Tensor, leaves)], results, (), name, [f"result_{i}" for i in range(len(results))],
-        [*(x.value.op.label for x in feeds), *(leaf.op.label for leaf in leaves)],
+        [_label(value) for value in (*(x.value for x in feeds), *leaves)],
         counter=plan.random_counter.value, fixed=fixed,
     )  # fmt: skip
     graph = run_pipeline(graph, FORWARD_TRAINING if training else FORWARD_INFERENCE, report=report)
@@ -214,6 +214,11 @@ def closed_graph(
     return ir.Graph(
         graph.inputs[: len(feeds)], dict(zip(outputs, results_now, strict=True)), {**counters, **updates}, name
     )
+
+
+def _label(value: ir.Value) -> str:
+    assert isinstance(value.op, ir.Input)
+    return value.op.label
 
 
 class _Taken:

@@ -146,11 +146,10 @@ class TrainingPlan:
         if self.arguments is not None and self.arguments.loss_weights is not None:
             self.arguments.loss_weights.owner = self
 
-    def weigh(self, key: int | str, value: object) -> object:
-        """Give an output another factor; what then stands in :attr:`loss_weights`: the number, or its variable."""
-        assert self.arguments is not None
+    def weigh(self, key: int | str, value: object, old: object) -> object:
+        """Give an output another factor than ``old``; what then stands there: the number, or its variable."""
         assert self.compiled is not None
-        given, names = self.arguments.loss_weights, self.compiled.output_names
+        names = self.compiled.output_names
         name = names[key] if isinstance(key, int) else key
         if name not in names:
             raise unknown_name("output in loss_weights:", name, names)
@@ -160,5 +159,4 @@ class TrainingPlan:
             raise KCompileError(f"loss_weights of output {name!r} is computed; assign to the variables it is made of")
         if now is not None:
             now.assign(number)
-        old = given.get(name) if isinstance(given, dict) else given[key]
         return old if isinstance(old, Tensor) else number

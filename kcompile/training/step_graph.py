@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcompile import ir
+from kcompile import ir, losses
 from kcompile.backend import math as tensor_math
 from kcompile.common import config
 from kcompile.common.errors import KCompileError, ShapeError
@@ -173,14 +173,13 @@ def with_update_sum(graph: ir.Graph, params: Sequence[Variable]) -> ir.Graph:
 
 def output_loss(plan: OutputPlan, output: Tensor, y: Tensor, w: Tensor | None) -> Tensor:
     """The weighted mean of the loss over samples (and time steps), as a scalar."""
-    from kcompile import losses
-
     with ir.scope(f"loss/{plan.name}"):
         if losses.calls_itself(plan.loss):  # Loss.__call__ takes the mask from the output itself
             whole = functools.partial(plan.loss, sample_weight=w) if w is not None else plan.loss
-            values = as_tensor(called("loss", plan.loss, whole, plan.name, y, output))
-            return tensor_math.mean(values) if values.ndim else values
-        values = called("loss", plan.loss, losses.per_sample(plan.loss, w is not None), plan.name, y, output)
+            found = as_tensor(called("loss", plan.loss, whole, plan.name, y, output))
+            return tensor_math.mean(found) if found.ndim else found
+        function = losses.per_sample(plan.loss, w is not None)
+        values: Tensor = called("loss", plan.loss, function, plan.name, y, output)
         if values.ndim == 0:  # a user's own loss: one number for all samples, which have their weights in common
             return values if w is None else values * tensor_math.mean(w)
         mask = output.keras_mask

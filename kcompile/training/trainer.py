@@ -9,13 +9,14 @@ from typing import Any
 
 from kcompile.common.errors import DataTypeError, KCompileError, NotReadyError, shown
 from kcompile.common.nest import pack
-from kcompile.data.adapters import FeedSpec
+from kcompile.data.adapters import FeedSpec, LazyRows
 from kcompile.data.fixed_batches import fixed_batch_size
 from kcompile.data.free_data import Form, FreeSpecs, Leaf, leaves_of, widened
 from kcompile.data.model_data import ModelData
 from kcompile.data.shuffling import Shuffling
 from kcompile.engine.inference_graph import predict_graph
 from kcompile.engine.input_layer import Input
+from kcompile.engine.network import Network
 from kcompile.symbolic.tensor import Array
 from kcompile.training.added_metrics import Means, added_metrics
 from kcompile.training.building import inputs_for, undone_by_errors
@@ -216,7 +217,7 @@ class Trainer(TrainingPlan):
 
     # -- steps
 
-    def step(self, training: bool, y: Sequence[Array], weights: Sequence[Array | None]) -> Step:
+    def step(self, training: bool, y: Sequence[Array | LazyRows], weights: Sequence[Array | None]) -> Step:
         """The compiled step for targets and weights of these shapes."""
         specs = self.targets
         shapes = tuple(self.target_shape(s, a) for s, a in zip(specs, y, strict=True))
@@ -362,7 +363,7 @@ class Trainer(TrainingPlan):
         flags = [(layer, layer.trainable) for layer in self.model.flatten_layers()]
         for layer, flag in flags:
             # What was frozen inside a model is told by the switches, and by the weights that were collected.
-            default = flag or layer._kind == "model"
+            default = flag or isinstance(layer, Network)
             layer.trainable = trained.get(getattr(layer, "_switch", None), default)
         try:
             self.model.compile(**arguments)
@@ -376,7 +377,7 @@ class WithTrainer(TrainedNetwork):
 
     @property
     def trainer(self) -> Trainer:
-        """What ``fit``, ``evaluate``, ``predict`` and exports go through; another one may be given."""
+        """What loops and exports go through; another one may be given before ``compile``."""
         return self._trainer
 
     @trainer.setter
