@@ -157,6 +157,8 @@ MISFITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: L.CuDNNLSTM(3, implementation=1), TypeError, "CuDNNLSTM has no choice of implementation, got 1"),
     (lambda: L.CuDNNGRU(3, activation="relu"), TypeError, "CuDNNGRU got an unknown argument 'activation'"),
     (lambda: L.LSTM(activation="relu"), TypeError, "LSTM: missing a required argument: 'units'"),
+    (lambda: L.LSTMCell(3).get_initial_state(), ValueError, "needs the inputs of one step, or a batch size"),
+    (lambda: L.TimeDistributed(L.Dense(3)).build(), ValueError, "is built for an input shape, got None"),
 ]
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
 from kcompile.backend.activations import prelu
 from kcompile.common.checks import check_int, check_number
 from kcompile.common.errors import ShapeError
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
+from kcompile.layers.base.types import Ints, Mask
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"]
-
-Shape = tuple[int | None, ...]
 
 
 class _Elementwise(Layer):
@@ -67,10 +66,10 @@ class PReLU(WeightOptions, _Elementwise):
     @understands_keras_1
     def __init__(
         self,
-        alpha_initializer: Any = "zeros",
-        alpha_regularizer: Any = None,
-        alpha_constraint: Any = None,
-        shared_axes: int | Sequence[int] | None = None,
+        alpha_initializer: Identifier = "zeros",
+        alpha_regularizer: Identifier = None,
+        alpha_constraint: Identifier = None,
+        shared_axes: Ints | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -151,7 +150,7 @@ class Softmax(_Elementwise):
         super().__init__(**kwargs)
         self.axis = check_int("Softmax", "axis", axis)
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+    def call(self, inputs: Tensor, mask: Mask = None) -> Tensor:
         if not -inputs.ndim <= self.axis < inputs.ndim:
             raise ShapeError(
                 f"layer {self.name!r} (Softmax): axis {self.axis} is out of range for shape {tuple(inputs.shape)}"

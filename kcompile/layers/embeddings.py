@@ -9,14 +9,15 @@ from kcompile import backend as K
 from kcompile import ir, regularizers
 from kcompile.common.checks import check_flag, check_positive_int
 from kcompile.common.errors import ShapeError
+from kcompile.engine.layer import Shape
 from kcompile.ir.ops.arrays.indexing import as_indices, from_front, gather, is_checked_outside
+from kcompile.layers.base.types import Mask
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 __all__ = ["Embedding"]
-
-Shape = tuple[int | None, ...]
 
 
 class Embedding(WeightOptions):
@@ -43,10 +44,10 @@ class Embedding(WeightOptions):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        embeddings_constraint: Any = None,
+        embeddings_initializer: Identifier = "uniform",
+        embeddings_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        embeddings_constraint: Identifier = None,
         mask_zero: bool = False,
         input_length: int | Sequence[int | None] | None = None,
         **kwargs: Any,
@@ -80,7 +81,7 @@ class Embedding(WeightOptions):
             return rows
         return K.reshape(rows, (K.shape(inputs)[0], *shape[1:]))  # input_length tells sizes that the input does not
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, mask: Mask = None) -> Any:
         if not self.mask_zero:
             return None
         small = not is_checked_outside(inputs.dtype)  # of which ONNX Runtime cannot compare all

@@ -9,8 +9,9 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.checks import check_flag, check_int, check_one_of
 from kcompile.common.errors import DataTypeError, ShapeError
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, Shape
 from kcompile.layers.base.joined_masks import ALL, ANY, concatenated, elementwise, extreme, product, rules_differ
+from kcompile.layers.base.types import Ints, Mask
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = [
@@ -32,8 +33,6 @@ __all__ = [
     "subtract",
 ]
 
-Shape = tuple[int | None, ...]
-
 
 class _Join(Layer):
     """What joining layers share: they take a list of two or more tensors.
@@ -54,23 +53,23 @@ class _Join(Layer):
         self.joined_masks = check_one_of(type(self).__name__, "joined_masks", joined_masks, (ALL, ANY))
         self.supports_masking = True
 
-    def _shapes(self, shapes: Any) -> list[Shape]:
+    def _shapes(self, shapes: Sequence[Shape] | None) -> list[Shape]:
         """The shapes of the inputs.
 
         Raises:
             ValueError: not a list of them, or a wrong number.
         """
-        listed = isinstance(shapes, list) and all(isinstance(shape, (list, tuple)) for shape in shapes)
-        count = len(shapes) if listed else 1
+        found = shapes if isinstance(shapes, list) and all(isinstance(s, (list, tuple)) for s in shapes) else None
+        count = 1 if found is None else len(found)
         if count < 2 or (self._inputs is not None and count != self._inputs):
             expected = f"{self._inputs}" if self._inputs is not None else "at least 2"
             raise ShapeError(
                 f"layer {self.name!r} ({type(self).__name__}) is called on a list of {expected} tensors, got "
-                f"{count if listed else 'one tensor'}; give them as one list, [a, b]"
+                f"{'one tensor' if found is None else count}; give them as one list, [a, b]"
             )
-        return [tuple(shape) for shape in shapes]
+        return [tuple(shape) for shape in found or ()]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape] | None) -> None:
         self._shapes(input_shape)
         self.built = True
 
@@ -89,7 +88,7 @@ class _Merge(_Join):
         """The same as Keras 3 does it, of tensors of which some are masked."""
         return self._combine(tensors)
 
-    def call(self, inputs: Any, mask: Any = None) -> Tensor:
+    def call(self, inputs: Sequence[Tensor], mask: Sequence[Mask] | None = None) -> Tensor:
         self.compute_output_shape([tuple(x.shape) for x in inputs] if isinstance(inputs, list) else None)
         rank = max(x.ndim for x in inputs)
         aligned = []
@@ -101,13 +100,13 @@ class _Merge(_Join):
             return self._combine(aligned)
         return self._combine_masked(aligned, mask)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Mask] | None = None) -> Any:
         """The steps that count in all inputs (or in any, see ``joined_masks``)."""
         left_out = type(self)._combine_masked is not _Merge._combine_masked and any(m is not None for m in mask or ())
         self.masks_matter = self.masks_matter or left_out or rules_differ(mask or ())
         return elementwise(mask or (), self.joined_masks)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Sequence[Shape] | None) -> Shape:
         shapes = self._shapes(input_shape)
         batches = {shape[0] for shape in shapes if shape[0] is not None}
         rank = max(len(shape) for shape in shapes)
@@ -189,11 +188,11 @@ class Concatenate(_Join):
         super().__init__(**kwargs)
         self.axis = check_int("Concatenate", "axis", axis)
 
-    def call(self, inputs: Any) -> Tensor:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self.compute_output_shape([tuple(x.shape) for x in inputs] if isinstance(inputs, list) else None)
         return K.concatenate(inputs, axis=self.axis)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Sequence[Shape] | None) -> Shape:
         shapes = self._shapes(input_shape)
         rank = len(shapes[0])
         axis = self.axis % rank if -rank <= self.axis < rank else None
@@ -213,7 +212,7 @@ class Concatenate(_Join):
             )
         return tuple(joined)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Mask] | None = None) -> Any:
         self.masks_matter = self.masks_matter or rules_differ(mask or ())
         return concatenated(inputs, mask or (), self.axis, self.joined_masks)
 
@@ -237,7 +236,7 @@ class Dot(_Join):
 
     _inputs = 2
 
-    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **kwargs: Any) -> None:
+    def __init__(self, axes: Ints, normalize: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(axes, (list, tuple)):
             if len(axes) != 2:
@@ -265,7 +264,7 @@ class Dot(_Join):
             )
         return first, second
 
-    def call(self, inputs: Any) -> Tensor:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         shapes = self._shapes([tuple(x.shape) for x in inputs] if isinstance(inputs, list) else None)
         axes = self._axes_of(shapes)
         x, y = inputs
@@ -273,14 +272,14 @@ class Dot(_Join):
             x, y = K.l2_normalize(x, axis=axes[0]), K.l2_normalize(y, axis=axes[1])
         return K.batch_dot(x, y, axes)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Sequence[Shape] | None) -> Shape:
         shapes = self._shapes(input_shape)
         first, second = self._axes_of(shapes)
         kept = [size for axis, size in enumerate(shapes[0]) if axis != first]
         kept += [size for axis, size in enumerate(shapes[1]) if axis not in (0, second)]
         return tuple(kept) if len(kept) > 1 else (*kept, 1)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Mask] | None = None) -> None:
         return None
 
     def get_config(self) -> dict[str, Any]:
@@ -292,39 +291,47 @@ class Dot(_Join):
 
 def add(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
     """The sum of the tensors; see :class:`Add`."""
-    return Add(**kwargs)(inputs)
+    joined: Tensor = Add(**kwargs)(inputs)
+    return joined
 
 
 def subtract(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
     """The first tensor minus the second; see :class:`Subtract`."""
-    return Subtract(**kwargs)(inputs)
+    joined: Tensor = Subtract(**kwargs)(inputs)
+    return joined
 
 
 def multiply(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
     """The elementwise product of the tensors; see :class:`Multiply`."""
-    return Multiply(**kwargs)(inputs)
+    joined: Tensor = Multiply(**kwargs)(inputs)
+    return joined
 
 
 def average(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
     """The mean of the tensors; see :class:`Average`."""
-    return Average(**kwargs)(inputs)
+    joined: Tensor = Average(**kwargs)(inputs)
+    return joined
 
 
 def maximum(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
     """The elementwise maximum of the tensors; see :class:`Maximum`."""
-    return Maximum(**kwargs)(inputs)
+    joined: Tensor = Maximum(**kwargs)(inputs)
+    return joined
 
 
 def minimum(inputs: Sequence[Tensor], **kwargs: Any) -> Tensor:
     """The elementwise minimum of the tensors; see :class:`Minimum`."""
-    return Minimum(**kwargs)(inputs)
+    joined: Tensor = Minimum(**kwargs)(inputs)
+    return joined
 
 
 def concatenate(inputs: Sequence[Tensor], axis: int = -1, **kwargs: Any) -> Tensor:
     """The tensors one after the other; see :class:`Concatenate`."""
-    return Concatenate(axis=axis, **kwargs)(inputs)
+    joined: Tensor = Concatenate(axis=axis, **kwargs)(inputs)
+    return joined
 
 
-def dot(inputs: Sequence[Tensor], axes: int | Sequence[int], normalize: bool = False, **kwargs: Any) -> Tensor:
+def dot(inputs: Sequence[Tensor], axes: Ints, normalize: bool = False, **kwargs: Any) -> Tensor:
     """The product of two tensors; see :class:`Dot`."""
-    return Dot(axes=axes, normalize=normalize, **kwargs)(inputs)
+    joined: Tensor = Dot(axes=axes, normalize=normalize, **kwargs)(inputs)
+    return joined

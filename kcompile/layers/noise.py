@@ -9,14 +9,14 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.checks import check_fraction, check_int, check_number
 from kcompile.common.errors import ShapeError
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, Shape
+from kcompile.layers.base.types import Phase
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["AlphaDropout", "GaussianDropout", "GaussianNoise"]
 
-Shape = tuple[int | None, ...]
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 """Of the activation ``selu``; Klambauer et al. (2017)."""
@@ -45,7 +45,7 @@ class Noise(Layer):
     def _noised(self, inputs: Tensor, seed: int) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not define _noised(inputs, seed)")
 
-    def call(self, inputs: Tensor, training: Any = None) -> Tensor:
+    def call(self, inputs: Tensor, training: Phase = None) -> Tensor:
         if not self._active:
             return inputs
         return K.in_train_phase(self._noised(inputs, self._seeds.next()), inputs, training=training)

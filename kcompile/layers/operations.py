@@ -5,10 +5,9 @@ Which there are, and what each version calls them, stands in :mod:`kcompile.obje
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from kcompile import activations
 from kcompile import backend as K
@@ -16,20 +15,21 @@ from kcompile.common.errors import KCompileError, ShapeError, listed
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
 from kcompile.engine.layer_base import Node
+from kcompile.layers.base.types import Ints, Masks
 from kcompile.objects.dialects.operations import as_entry, find_operation, says_nothing
-from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_tensor
 
 # ---- what they do
 
 
 def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
-    def reduce(x: Any, axis: Any, keepdims: Any) -> Any:
+    def reduce(x: TensorLike, axis: Ints | None, keepdims: bool) -> Any:
         return function(x, axis=tuple(axis) if isinstance(axis, (list, tuple)) else axis, keepdims=bool(keepdims))
 
     return reduce
 
 
-def _matmul(x: Any, y: Any, transpose_a: Any = False, transpose_b: Any = False) -> Any:
+def _matmul(x: TensorLike, y: TensorLike, transpose_a: bool = False, transpose_b: bool = False) -> Any:
     x, y = as_tensor(x), as_tensor(y)
     x, y = _swapped(x) if transpose_a else x, _swapped(y) if transpose_b else y
     if x.ndim == y.ndim == 3:
@@ -43,40 +43,38 @@ def _swapped(x: Tensor) -> Tensor:
     return K.permute_dimensions(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
-def _reshaped(x: Any, shape: Any) -> Any:
+def _reshaped(x: Tensor, shape: Sequence[int | None]) -> Any:
     sizes: list[Any] = [-1 if size is None else int(size) for size in shape]
-    known = tuple(x.shape)
-    if (
-        len(sizes) > 1
-        and sizes[0] == -1
-        and None not in known[1:]
-        and int(np.prod(known[1:])) == int(np.prod(sizes[1:]))
-    ):
+    known = [size for size in x.shape[1:] if size is not None]
+    whole = len(known) == len(x.shape[1:])
+    if len(sizes) > 1 and sizes[0] == -1 and whole and math.prod(known) == math.prod(sizes[1:]):
         sizes = [K.shape(x)[0], *sizes[1:]]  # the batch stays the batch
     return K.reshape(x, sizes)
 
 
-def _where(condition: Any, x: Any, y: Any) -> Any:
+def _where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Any:
     return K.switch(condition, as_tensor(x), as_tensor(y))
 
 
-def _normalized(x: Any, axis: Any) -> Any:
+def _normalized(x: TensorLike, axis: int | None) -> Any:
     return K.l2_normalize(x, axis=axis)
 
 
-def _softmax(x: Any, axis: Any) -> Any:
+def _softmax(x: TensorLike, axis: int | None) -> Any:
     return K.softmax(x, axis=-1 if axis is None else axis)
 
 
-def _relu(x: Any, alpha: Any = None, max_value: Any = None, threshold: Any = None) -> Any:
+def _relu(
+    x: TensorLike, alpha: float | None = None, max_value: float | None = None, threshold: float | None = None
+) -> Any:
     return K.relu(x, alpha=alpha or 0.0, max_value=max_value, threshold=threshold or 0.0)
 
 
-def _transposed(x: Any, perm: Any) -> Any:
+def _transposed(x: Tensor, perm: Sequence[int] | None) -> Any:
     return K.permute_dimensions(x, perm if perm is not None else tuple(reversed(range(x.ndim))))
 
 
-def _item(x: Any, spec: Any) -> Any:
+def _item(x: Tensor, spec: Any) -> Any:
     return x[_indices(spec)]
 
 
@@ -182,7 +180,7 @@ class TFOpLambda(Layer):
             raise KCompileError(f"layer {self.name!r}: operation {self.operation.name!r} takes {takes}, got {got}")
         return FUNCTIONS[self.operation.name](*self.operation.operands({**arguments, free[0]: inputs}))
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Any, mask: Masks = None) -> None:
         return None
 
     def get_config(self) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from kcompile.common.checks import check_flag, check_int_tuple
 from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
+from kcompile.layers.base.types import Ints, Mask
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.symbolic.tensor import Tensor
 
 __all__ = [
     "AveragePooling1D",
@@ -52,8 +54,8 @@ class Pooling(SpatialLayer):
     @understands_keras_1
     def __init__(
         self,
-        pool_size: int | Sequence[int] = 2,
-        strides: int | Sequence[int] | None = None,
+        pool_size: Ints = 2,
+        strides: Ints | None = None,
         padding: str = "valid",
         data_format: str | None = None,
         **kwargs: Any,
@@ -64,7 +66,7 @@ class Pooling(SpatialLayer):
         self.strides = self.pool_size if strides is None else check_int_tuple(owner, "strides", strides, self.rank)
         self.padding = normalize_padding(padding, ("valid", "same"), owner)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self._check_input(input_shape)
         super().build(input_shape)
 
@@ -72,18 +74,18 @@ class Pooling(SpatialLayer):
         if self.padding == "valid":
             self._check_windows(input_shape, self.pool_size)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, spatial, channels = self._split_shape(input_shape)
         self._check_input(input_shape)
         axes = zip(spatial, self.pool_size, self.strides, strict=True)
         sizes = [conv_output_length(size, window, self.padding, stride) for size, window, stride in axes]
         return self._join_shape(batch, sizes, channels)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         self._check_input(K.int_shape(inputs))
         return self._pooling_function(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
-    def _pooling_function(self, inputs: Any, pool_size: Any, strides: Any, padding: str, data_format: str) -> Any:
+    def _pooling_function(self, inputs: Tensor, pool_size: Ints, strides: Ints, padding: str, data_format: str) -> Any:
         return pool(inputs, pool_size, strides, padding, data_format, self.mode)
 
     def get_config(self) -> dict[str, Any]:
@@ -157,11 +159,11 @@ class GlobalPooling(SpatialLayer):
         super().__init__(data_format=data_format, **kwargs)
         self.keepdims = check_flag(type(self).__name__, "keepdims", keepdims)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, spatial, channels = self._split_shape(input_shape)
         return self._join_shape(batch, (1,) * len(spatial), channels) if self.keepdims else (batch, channels)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         return global_pool(inputs, self.data_format, self.mode, self.keepdims)
 
     def get_config(self) -> dict[str, Any]:
@@ -198,14 +200,14 @@ class GlobalAveragePooling1D(GlobalPooling):
         super().__init__(data_format, keepdims, **kwargs)
         self.supports_masking = True
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Mask = None) -> Any:
         if mask is None:
             return super().call(inputs)
         steps = 2 if self.data_format == "channels_first" else 1
         kept = K.expand_dims(K.cast(mask, K.dtype(inputs)), 3 - steps)
         return K.sum(inputs * kept, steps, self.keepdims) / K.sum(kept, steps, self.keepdims)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Mask = None) -> None:
         """None: the steps are gone."""
 
 

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile import constraints, initializers, regularizers
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, Shape
+from kcompile.objects.lookup import Identifier
 
 
 class WeightOptions(Layer):
     """Adds weights whose initializer, regularizer and constraint are the attributes ``<prefix>_initializer``..."""
 
     def _set_weight_options(
-        self, prefix: str, initializer: Any, regularizer: Any = None, constraint: Any = None
+        self, prefix: str, initializer: Identifier, regularizer: Identifier = None, constraint: Identifier = None
     ) -> None:
         """Resolve and keep the three arguments of one weight."""
         setattr(self, f"{prefix}_initializer", initializers.get(initializer))
@@ -21,7 +22,7 @@ class WeightOptions(Layer):
         setattr(self, f"{prefix}_constraint", constraints.get(constraint))
 
     def _add_weight_of(
-        self, prefix: str, shape: Sequence[int], name: str | None = None, initializer: Any = None, **options: Any
+        self, prefix: str, shape: Shape, name: str | None = None, initializer: Identifier = None, **options: Any
     ) -> Any:
         """A weight with the options kept under ``prefix``, which is its name if it has no other.
 

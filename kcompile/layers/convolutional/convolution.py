@@ -15,7 +15,10 @@ from kcompile.common.window_sizes import conv_output_length, normalize_padding
 from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec
 from kcompile.layers.base.spatial import WeightedSpatialLayer
+from kcompile.layers.base.types import Ints
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.objects.lookup import Identifier
+from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["Conv1D", "Conv2D", "Conv3D", "Convolution1D", "Convolution2D", "Convolution3D"]
 
@@ -45,20 +48,20 @@ class Conv(WeightedSpatialLayer):
     def __init__(
         self,
         filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
+        kernel_size: Ints,
+        strides: Ints = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        activation: Any = None,
+        dilation_rate: Ints = 1,
+        activation: Identifier = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         *,
         groups: int = 1,
         **kwargs: Any,
@@ -81,7 +84,7 @@ class Conv(WeightedSpatialLayer):
         """The paddings that this layer knows; ``full`` is Keras 1's."""
         return ("valid", "same", "full", "causal") if self.rank == 1 else ("valid", "same", "full")
 
-    def _set_windows(self, kernel_size: Any, strides: Any, padding: Any, dilation_rate: Any) -> None:
+    def _set_windows(self, kernel_size: Ints, strides: Ints, padding: str, dilation_rate: Ints) -> None:
         owner = type(self).__name__
         self.kernel_size = check_int_tuple(owner, "kernel_size", kernel_size, self.rank)
         self.strides = check_int_tuple(owner, "strides", strides, self.rank)
@@ -93,13 +96,13 @@ class Conv(WeightedSpatialLayer):
                 "than 1; set one of them to 1"
             )
 
-    def _set_output(self, activation: Any, use_bias: Any) -> None:
+    def _set_output(self, activation: Identifier, use_bias: bool) -> None:
         self.activation = activations.get(activation)
         self.use_bias = check_flag(type(self).__name__, "use_bias", use_bias)
 
     # -- weights and shapes
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         channels = self._known_channels(input_shape)
         if channels % self.groups:
             raise ShapeError(
@@ -123,14 +126,14 @@ class Conv(WeightedSpatialLayer):
         axes = zip(spatial, self.kernel_size, self.strides, self.dilation_rate, strict=True)
         return tuple(conv_output_length(size, k, self.padding, s, d) for size, k, s, d in axes)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, spatial, _ = self._split_shape(input_shape)
         self._check_input(input_shape)
         return self._join_shape(batch, self._output_spatial(spatial), self.filters)
 
     # -- computing
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         self._check_input(K.int_shape(inputs))
         y = K.conv(
             inputs,

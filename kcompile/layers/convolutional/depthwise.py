@@ -8,8 +8,11 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.checks import check_positive_int, raise_unknown_argument
 from kcompile.engine.layer import Shape
+from kcompile.layers.base.types import Ints
 from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, noting_old_kernels
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.objects.lookup import Identifier
+from kcompile.symbolic.tensor import Tensor
 
 __all__ = [
     "DepthwiseConv1D",
@@ -33,7 +36,7 @@ class _Depthwise(Conv):
         self.depth_multiplier = check_positive_int(type(self).__name__, "depth_multiplier", depth_multiplier)
         self._set_weight_options("depthwise", *depthwise_options)
 
-    def _build_depthwise(self, input_shape: Any) -> int:
+    def _build_depthwise(self, input_shape: Shape) -> int:
         channels = self._known_channels(input_shape)
         self._check_input(input_shape)
         shape = (*self.kernel_size, channels, self.depth_multiplier)
@@ -55,21 +58,21 @@ class _DepthwiseConv(_Depthwise):
 
     def __init__(
         self,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
+        kernel_size: Ints,
+        strides: Ints = 1,
         padding: str = "valid",
         depth_multiplier: int = 1,
         data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        activation: Any = None,
+        dilation_rate: Ints = 1,
+        activation: Identifier = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        bias_constraint: Any = None,
+        depthwise_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        depthwise_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        depthwise_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -90,12 +93,12 @@ class _DepthwiseConv(_Depthwise):
             **kwargs,
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         channels = self._build_depthwise(input_shape)
         self.filters = channels * self.depth_multiplier
         self._finish_build(channels, self.filters)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         self._check_input(K.int_shape(inputs))
         y = K.depthwise_conv2d(
             inputs,
@@ -108,7 +111,7 @@ class _DepthwiseConv(_Depthwise):
         )
         return self.activation(y)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, spatial, channels = self._split_shape(input_shape)
         self._check_input(input_shape)
         filters = None if channels is None else channels * self.depth_multiplier
@@ -150,24 +153,24 @@ class _SeparableConv(_Depthwise):
     def __init__(
         self,
         filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
+        kernel_size: Ints,
+        strides: Ints = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
+        dilation_rate: Ints = 1,
         depth_multiplier: int = 1,
-        activation: Any = None,
+        activation: Identifier = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        pointwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        pointwise_constraint: Any = None,
-        bias_constraint: Any = None,
+        depthwise_initializer: Identifier = "glorot_uniform",
+        pointwise_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        depthwise_regularizer: Identifier = None,
+        pointwise_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        depthwise_constraint: Identifier = None,
+        pointwise_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -189,13 +192,13 @@ class _SeparableConv(_Depthwise):
         )
         self._set_weight_options("pointwise", pointwise_initializer, pointwise_regularizer, pointwise_constraint)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         channels = self._build_depthwise(input_shape)
         shape = (*(1,) * self.rank, channels * self.depth_multiplier, self.filters)
         self.pointwise_kernel = self._add_weight_of("pointwise", shape, "pointwise_kernel")
         self._finish_build(channels, self.filters)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         self._check_input(K.int_shape(inputs))
         y = K.separable_conv(
             inputs,

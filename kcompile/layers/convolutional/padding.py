@@ -12,23 +12,23 @@ from kcompile.common.checks import check_int
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
+from kcompile.layers.base.types import Margins
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"]
 
 Pairs = tuple[tuple[int, int], ...]
 
 
-def _pairs(owner: str, argument: str, value: Any, rank: int) -> Pairs:
+def _pairs(owner: str, argument: str, value: Margins, rank: int) -> Pairs:
     """(before, after) for each axis, from one number, one per axis, or one pair per axis.
 
     For one axis, two numbers are (before, after).
     """
-    if isinstance(value, (int, np.integer)):
-        value = [value] * rank
-    elif isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes)) or not isinstance(value, (int, np.integer, Iterable)):
         raise DataTypeError(f"{owner}: {argument} must be a whole number or {_forms(rank)}, got {value!r}.")
-    items = list(value)
+    items: list[Any] = [value] * rank if isinstance(value, (int, np.integer)) else list(value)
     if rank == 1 and len(items) == 2:
         items = [items]
     if len(items) != rank:
@@ -51,11 +51,11 @@ class ZeroPadding(SpatialLayer):
     """Zeros around the spatial axes; see :class:`ZeroPadding2D`. Subclasses set ``rank``."""
 
     @understands_keras_1
-    def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, padding: Margins = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)
         self.padding: Any = _pairs(type(self).__name__, "padding", padding, self.rank)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, spatial, channels = self._split_shape(input_shape)
         axes = zip(spatial, self.padding, strict=True)
         sizes = [None if size is None else size + before + after for size, (before, after) in axes]
@@ -77,10 +77,10 @@ class ZeroPadding1D(ZeroPadding):
 
     rank = 1
 
-    def __init__(self, padding: Any = 1, **kwargs: Any) -> None:
+    def __init__(self, padding: Margins = 1, **kwargs: Any) -> None:
         super().__init__(padding, "channels_last", **kwargs)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         return K.temporal_padding(inputs, self.padding[0])
 
     def get_config(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class ZeroPadding2D(ZeroPadding):
 
     rank = 2
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         return K.spatial_2d_padding(inputs, self.padding, self.data_format)
 
 
@@ -111,7 +111,7 @@ class ZeroPadding3D(ZeroPadding):
 
     rank = 3
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         return K.spatial_3d_padding(inputs, self.padding, self.data_format)
 
 
@@ -119,11 +119,11 @@ class Cropping(SpatialLayer):
     """Removes elements at the ends of the spatial axes; see :class:`Cropping2D`. Subclasses set ``rank``."""
 
     @understands_keras_1
-    def __init__(self, cropping: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, cropping: Margins = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)
         self.cropping: Any = _pairs(type(self).__name__, "cropping", cropping, self.rank)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, spatial, channels = self._split_shape(input_shape)
         sizes = []
         for size, (before, after) in zip(spatial, self.cropping, strict=True):
@@ -134,7 +134,7 @@ class Cropping(SpatialLayer):
             sizes.append(None if size is None else size - before - after)
         return self._join_shape(batch, sizes, channels)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         self.compute_output_shape(K.int_shape(inputs))
         inner = [slice(before, -after if after else None) for before, after in self.cropping]
         skipped = [slice(None)] * (2 if self.data_format == "channels_first" else 1)
@@ -156,7 +156,7 @@ class Cropping1D(Cropping):
 
     rank = 1
 
-    def __init__(self, cropping: Any = (1, 1), **kwargs: Any) -> None:
+    def __init__(self, cropping: Margins = (1, 1), **kwargs: Any) -> None:
         super().__init__(cropping, "channels_last", **kwargs)
 
     def get_config(self) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class Cropping2D(Cropping):
     rank = 2
 
     @understands_keras_1
-    def __init__(self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, cropping: Margins = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(cropping, data_format, **kwargs)
 
 
@@ -189,5 +189,7 @@ class Cropping3D(Cropping):
     rank = 3
 
     @understands_keras_1
-    def __init__(self, cropping: Any = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, cropping: Margins = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(cropping, data_format, **kwargs)

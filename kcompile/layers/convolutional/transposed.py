@@ -10,8 +10,11 @@ from kcompile.common.checks import check_int_tuple, raise_unknown_argument
 from kcompile.common.errors import KCompileError
 from kcompile.common.window_sizes import deconv_length
 from kcompile.engine.layer import Layer, Shape
+from kcompile.layers.base.types import Ints
 from kcompile.layers.convolutional.convolution import Conv, Conv1D, Conv2D, Conv3D
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.objects.lookup import Identifier
+from kcompile.symbolic.tensor import Tensor
 
 __all__ = [
     "Conv1DTranspose",
@@ -34,21 +37,21 @@ class _Transposed(Conv):
     def __init__(
         self,
         filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
+        kernel_size: Ints,
+        strides: Ints = 1,
         padding: str = "valid",
-        output_padding: int | Sequence[int] | None = None,
+        output_padding: Ints | None = None,
         data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        activation: Any = None,
+        dilation_rate: Ints = 1,
+        activation: Identifier = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         if "groups" in kwargs:
@@ -84,7 +87,7 @@ class _Transposed(Conv):
     def _paddings(self) -> tuple[str, ...]:
         return ("valid", "same")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         channels = self._known_channels(input_shape)
         self.kernel = self._add_weight_of("kernel", (*self.kernel_size, self.filters, channels))
         self._finish_build(channels, self.filters)
@@ -97,7 +100,7 @@ class _Transposed(Conv):
         axes = zip(spatial, self.strides, self.kernel_size, extra, self.dilation_rate, strict=True)
         return tuple(deconv_length(size, s, k, self.padding, p, d) for size, s, k, p, d in axes)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         y = K.conv_transpose(
             inputs,
             self.kernel,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
 from kcompile.common.checks import check_int_tuple, check_one_of
 from kcompile.engine.layer import Shape
 from kcompile.layers.base.spatial import SpatialLayer
+from kcompile.layers.base.types import Ints
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["UpSampling1D", "UpSampling2D", "UpSampling3D"]
 
@@ -18,11 +19,11 @@ class UpSampling(SpatialLayer):
     """Enlarges the spatial axes; see :class:`UpSampling2D`. Subclasses set ``rank``."""
 
     @understands_keras_1
-    def __init__(self, size: int | Sequence[int] = 2, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, size: Ints = 2, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)
         self.size: Any = check_int_tuple(type(self).__name__, "size", size, self.rank)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, spatial, channels = self._split_shape(input_shape)
         axes = zip(spatial, self.size, strict=True)
         return self._join_shape(batch, [None if n is None else n * factor for n, factor in axes], channels)
@@ -44,7 +45,7 @@ class UpSampling1D(UpSampling):
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(size, "channels_last", **kwargs)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         return K.repeat_elements(inputs, self.size[0], 1)
 
     def get_config(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class UpSampling2D(UpSampling):
     @understands_keras_1
     def __init__(
         self,
-        size: int | Sequence[int] = 2,
+        size: Ints = 2,
         data_format: str | None = None,
         interpolation: str = "nearest",
         **kwargs: Any,
@@ -80,7 +81,7 @@ class UpSampling2D(UpSampling):
         known = ("nearest", "bilinear")
         self.interpolation = check_one_of(type(self).__name__, "interpolation", interpolation, known)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         rows, columns = self.size
         return K.resize_images(inputs, rows, columns, self.data_format, self.interpolation)
 
@@ -93,6 +94,6 @@ class UpSampling3D(UpSampling):
 
     rank = 3
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         depth, rows, columns = self.size
         return K.resize_volumes(inputs, depth, rows, columns, self.data_format)

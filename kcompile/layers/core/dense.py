@@ -8,14 +8,14 @@ from kcompile import activations, regularizers
 from kcompile import backend as K
 from kcompile.common.checks import check_flag, check_positive_int
 from kcompile.common.errors import ShapeError
+from kcompile.engine.layer import Shape
 from kcompile.engine.node import InputSpec
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["Dense"]
-
-Shape = tuple[int | None, ...]
 
 
 class Dense(WeightOptions):
@@ -42,15 +42,15 @@ class Dense(WeightOptions):
     def __init__(
         self,
         units: int,
-        activation: Any = None,
+        activation: Identifier = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

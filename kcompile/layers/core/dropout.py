@@ -8,15 +8,14 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.checks import check_fraction, check_int
 from kcompile.common.errors import ShapeError
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
+from kcompile.layers.base.types import Phase
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
-
-Shape = tuple[int | None, ...]
 
 
 class Dropout(Layer):
@@ -59,7 +58,7 @@ class Dropout(Layer):
             )
         return self.noise_shape
 
-    def call(self, inputs: Tensor, training: Any = None) -> Tensor:
+    def call(self, inputs: Tensor, training: Phase = None) -> Tensor:
         if self.rate == 0:
             return inputs
         if self.rate == 1:

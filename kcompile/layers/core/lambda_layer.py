@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, unknown_name
 from kcompile.engine.layer import Layer
 from kcompile.engine.replay import kept
+from kcompile.layers.base.types import Phase
 from kcompile.objects.custom import in_force
 from kcompile.objects.making import FunctionName, function_name
 
@@ -32,7 +33,7 @@ class Lambda(Layer):
 
     def __init__(
         self,
-        function: Any,
+        function: Callable[..., Any],
         output_shape: Any = None,
         mask: Any = None,
         arguments: Mapping[str, Any] | None = None,
@@ -49,7 +50,7 @@ class Lambda(Layer):
         self.supports_masking = mask is not None
         self._output_shape = output_shape
 
-    def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
+    def call(self, inputs: Any, mask: Any = None, training: Phase = None) -> Any:
         arguments = dict(self.arguments)
         takes = _parameters(self.function)
         if "mask" in takes:
@@ -128,14 +129,14 @@ class Lambda(Layer):
         return Lambda(self.function, self._output_shape, self.mask, self.arguments, **config)
 
 
-def _parameters(function: Any) -> tuple[str, ...]:
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     try:
         return tuple(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # some built-in functions have no signature
         return ()
 
 
-def _described(function: Any) -> tuple[Any, str]:
+def _described(function: Callable[..., Any]) -> tuple[Any, str]:
     name = getattr(function, "__name__", None)
     return (function, "lambda") if name in (None, "<lambda>") else (function_name(function), "function")
 

@@ -9,13 +9,12 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.checks import check_int, check_positive_int
 from kcompile.common.errors import ShapeError
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
+from kcompile.layers.base.types import Ints
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
-
-Shape = tuple[int | None, ...]
 
 
 class Flatten(Layer):
@@ -58,7 +57,7 @@ class Reshape(Layer):
 
     _takes_one_tensor = True
 
-    def __init__(self, target_shape: int | Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, target_shape: Ints, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         sizes = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
         self.target_shape = tuple(check_int("Reshape", "target_shape", size, minimum=-1) for size in sizes)

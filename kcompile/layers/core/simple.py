@@ -7,13 +7,13 @@ from typing import Any
 from kcompile import activations, regularizers
 from kcompile import backend as K
 from kcompile.common.checks import check_number
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
+from kcompile.layers.base.types import Mask
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["Activation", "ActivityRegularization", "Masking"]
-
-Shape = tuple[int | None, ...]
 
 
 class Activation(Layer):
@@ -25,7 +25,7 @@ class Activation(Layer):
 
     _takes_one_tensor = True
 
-    def __init__(self, activation: Any, **kwargs: Any) -> None:
+    def __init__(self, activation: Identifier, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
         self.supports_masking = True
@@ -80,7 +80,7 @@ class Masking(Layer):
         self.supports_masking = True
         self.input_spec = InputSpec(min_ndim=2)
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> Tensor:
+    def compute_mask(self, inputs: Tensor, mask: Mask = None) -> Tensor:
         return K.any(K.not_equal(inputs, self.mask_value), axis=-1)
 
     def call(self, inputs: Tensor) -> Tensor:

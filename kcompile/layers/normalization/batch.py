@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,10 @@ from kcompile.engine.node import InputSpec
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import comparison
 from kcompile.ir.ops.elementwise import functions as elementwise
+from kcompile.layers.base.types import Ints, Phase
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor
 from kcompile.symbolic.variable import Variable
 
@@ -54,19 +55,19 @@ class BatchNormalization(WeightOptions):
     @understands_keras_1
     def __init__(
         self,
-        axis: int | Sequence[int] = -1,
+        axis: Ints = -1,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        moving_mean_initializer: Any = "zeros",
-        moving_variance_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        moving_mean_initializer: Identifier = "zeros",
+        moving_variance_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
         *,
         synchronized: bool = False,
         **kwargs: Any,
@@ -101,7 +102,7 @@ class BatchNormalization(WeightOptions):
 
     # -- weights
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         rank = len(input_shape)
         where = f"layer {self.name!r} ({type(self).__name__})"
         if not -rank <= self.axis < rank or self.axis % rank == 0:
@@ -125,7 +126,7 @@ class BatchNormalization(WeightOptions):
 
     # -- computing
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: Phase = None) -> Any:
         phase = K.learning_phase() if training is None else training
         quiet = K.batch_normalization(
             inputs, self.moving_mean, self.moving_variance, self.beta, self.gamma, self.axis, self.epsilon
@@ -145,7 +146,7 @@ class BatchNormalization(WeightOptions):
         """The update of a moving average, to be made unless the layer is frozen."""
         return average, average * self.momentum + value * (1.0 - self.momentum)
 
-    def _unless_frozen(self, phase: Any) -> Tensor:
+    def _unless_frozen(self, phase: Phase) -> Tensor:
         """The learning phase, but always inference while the layer is not trainable."""
         if not isinstance(phase, Tensor):
             return self._switch
@@ -162,7 +163,7 @@ class BatchNormalization(WeightOptions):
         n = Tensor(elementwise.cast(shaping.reshape(shaping.dims_vector((count,)), ()), variance.dtype))
         return variance * (n / K.maximum(n - 1, 1))
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
-from kcompile.layers.recurrent.states import state_shapes, zero_state
+from kcompile.layers.base.types import BatchSize
+from kcompile.layers.recurrent.states import batch_of, state_shapes, zero_state
+from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["AbstractRNNCell"]
 
@@ -34,9 +36,10 @@ class AbstractRNNCell(Layer):
         """The size of the output."""
         return flatten(self.state_size)[0]
 
-    def get_initial_state(self, inputs: Any = None, batch_size: Any = None, dtype: str | None = None) -> Any:
+    def get_initial_state(
+        self, inputs: Tensor | None = None, batch_size: BatchSize | None = None, dtype: str | None = None
+    ) -> Any:
         """Zeros for that input, or that batch size."""
-        if batch_size is None:
-            batch_size = inputs.value.shape[0]
-        zeros = [zero_state(batch_size, shape, dtype or K.floatx()) for shape in state_shapes(self)]
+        size = batch_of(inputs, batch_size)
+        zeros = [zero_state(size, shape, dtype or K.floatx()) for shape in state_shapes(self)]
         return pack(self.state_size, zeros) if is_nested(self.state_size) else zeros[0]

@@ -10,12 +10,13 @@ from kcompile import ir
 from kcompile.backend.rnn import outputs_of_states, swapped, time_first, valid_steps
 from kcompile.common.checks import check_flag
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, shown
-from kcompile.common.lists import as_list, is_shape_list
+from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.common.tracebacks import short_traceback
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, Shape
 from kcompile.engine.node import InputSpec
 from kcompile.engine.op_layer import wrap_operations
+from kcompile.layers.base.types import Mask, Phase, Shapes, each_shape
 from kcompile.layers.recurrent.stacked import StackedRNNCells
 from kcompile.layers.recurrent.states import (
     KeepsStates,
@@ -39,8 +40,6 @@ from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, learning_phase
 
 __all__ = ["RNN"]
-
-Shape = tuple[int | None, ...]
 
 
 class RNN(KeepsStates):
@@ -165,7 +164,7 @@ class RNN(KeepsStates):
             self._check_states(tensors[self._num_inputs : len(tensors) - self._num_constants])
 
     def call(
-        self, inputs: Any, mask: Any = None, training: Any = None, initial_state: Any = None, constants: Any = None
+        self, inputs: Any, mask: Any = None, training: Phase = None, initial_state: Any = None, constants: Any = None
     ) -> Any:
         x, given, constants = self._split(inputs, initial_state, constants)
         given = [as_tensor(state) for state in given]
@@ -178,7 +177,7 @@ class RNN(KeepsStates):
         states = self._starting_states(x, given)
         masks = flatten(mask)
 
-        def run(training: Any) -> Any:
+        def run(training: Phase) -> Any:
             return self._run(x, states, masks[0] if masks else None, training, constants)
 
         last, outputs, after = by_phase(run, training) if differs_by_phase(self.cell) else run(training)
@@ -190,7 +189,7 @@ class RNN(KeepsStates):
             return [*results, *flatten(after)]
         return results if len(results) > 1 else results[0]
 
-    def _run(self, x: Any, states: Any, mask: Any, training: Any, constants: Sequence[Any]) -> tuple[Any, Any, Any]:
+    def _run(self, x: Any, states: Any, mask: Mask, training: Phase, constants: Sequence[Any]) -> tuple[Any, Any, Any]:
         """Last output, all outputs, last states, for a fixed learning phase."""
         forget_masks(self.cell)
         if not constants and (found := self._over_time(x, states, mask, training)) is not None:
@@ -215,7 +214,7 @@ class RNN(KeepsStates):
             )
         return results
 
-    def _over_time(self, x: Any, states: Any, mask: Any, training: Any) -> tuple[Any, Any, Any] | None:
+    def _over_time(self, x: Any, states: Any, mask: Mask, training: Phase) -> tuple[Any, Any, Any] | None:
         """As :meth:`_run`, by a cell that knows how to run over all steps at once."""
         cell = self.cell
         if not isinstance(x, Tensor) or not runs_over_time(cell):
@@ -234,11 +233,11 @@ class RNN(KeepsStates):
         outputs = outputs if self.time_major else swapped(outputs)
         return Tensor(last), Tensor(outputs), pack(state_form(cell), after)
 
-    def _step(self, training: Any, count: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def _step(self, training: Phase, count: int) -> Callable[[Any, Any], tuple[Any, Any]]:
         """The cell as a step function of ``K.rnn``; ``count`` is the number of constants after the states."""
         cell = self.cell
         call = cell if callable(cell) and not isinstance(cell, Layer) else cell.call
-        arguments = {"training": training} if takes(call, "training") else {}
+        arguments: dict[str, Any] = {"training": training} if takes(call, "training") else {}
         if count and not takes(call, "constants"):
             raise KCompileError(
                 f"{self._label} got constants, but call of its cell {type(cell).__name__} has no argument constants"
@@ -262,8 +261,8 @@ class RNN(KeepsStates):
 
     # -- weights and shapes
 
-    def build(self, input_shape: Any) -> None:
-        shapes = [tuple(s) for s in (input_shape if is_shape_list(input_shape) else [input_shape])]
+    def build(self, input_shape: Shapes) -> None:
+        shapes = each_shape(input_shape)
         shapes = shapes[: self._num_inputs]
         if any(len(shape) < (self._ndim or 3) for shape in shapes):
             raise ShapeError(
@@ -284,10 +283,10 @@ class RNN(KeepsStates):
     def _steps(self, shape: Shape) -> int | None:
         return shape[0 if self.time_major else 1]
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        shape = tuple(input_shape[0] if is_shape_list(input_shape) else input_shape)
+    def compute_output_shape(self, input_shape: Shapes) -> Any:
+        shape = each_shape(input_shape)[0]
         batch = shape[1 if self.time_major else 0]
-        before = (batch,)
+        before: Shape = (batch,)
         if self.return_sequences:
             before = (self._steps(shape), batch) if self.time_major else (batch, self._steps(shape))
         found = [(*before, *size_as_shape(size)) for size in flatten(output_form(self.cell))]
@@ -346,7 +345,7 @@ class RNN(KeepsStates):
             return super()._clone()
 
 
-def by_phase(function: Callable[[Any], Any], training: Any) -> Any:
+def by_phase(function: Callable[[Any], Any], training: Phase) -> Any:
     """What ``function`` (of whether it is training) gives: for both phases, joined by the learning phase if it is open.
 
     Its results may be nested. Choosing between whole results leaves no trace of the other phase in a graph.

@@ -10,13 +10,15 @@ from kcompile.backend import random
 from kcompile.common.checks import check_flag, check_fraction, check_int, check_positive_int
 from kcompile.common.errors import ShapeError, warn
 from kcompile.common.nest import flatten, is_nested
+from kcompile.engine.layer import Shape
 from kcompile.ir.ops.recurrent.activations import ACTIVATIONS
+from kcompile.layers.base.types import BatchSize, Phase
 from kcompile.layers.base.weight_options import WeightOptions
-from kcompile.layers.recurrent.states import zero_state
+from kcompile.layers.recurrent.states import batch_of, zero_state
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
-Shape = tuple[int | None, ...]
 OverTime = tuple[Tensor, list[Tensor]]
 """The outputs of all steps ``(time, batch, units)``, each at the place of its input, and the last states."""
 
@@ -51,19 +53,19 @@ class DropoutRNNCellMixin:
         """Draw new masks for the next states."""
         self._state_masks = None
 
-    def get_dropout_mask_for_cell(self, inputs: Tensor, training: Any, count: int = 1) -> Any:
+    def get_dropout_mask_for_cell(self, inputs: Tensor, training: Phase, count: int = 1) -> Any:
         """A mask in the shape of ``inputs``, a list of masks if ``count`` > 1; ``None`` without dropout."""
         if self.dropout > 0 and self._input_masks is None and not is_off(training):
             self._input_masks = self._draw(inputs, self.dropout, training, count)
         return self._input_masks
 
-    def get_recurrent_dropout_mask_for_cell(self, inputs: Tensor, training: Any, count: int = 1) -> Any:
+    def get_recurrent_dropout_mask_for_cell(self, inputs: Tensor, training: Phase, count: int = 1) -> Any:
         """As :meth:`get_dropout_mask_for_cell`, with the rate ``recurrent_dropout``."""
         if self.recurrent_dropout > 0 and self._state_masks is None and not is_off(training):
             self._state_masks = self._draw(inputs, self.recurrent_dropout, training, count)
         return self._state_masks
 
-    def _draw(self, like: Tensor, rate: float, training: Any, count: int) -> Any:
+    def _draw(self, like: Tensor, rate: float, training: Phase, count: int) -> Any:
         ones, seeds = K.ones_like(like), self._seeds or SeedStream(None)
         self._seeds = seeds
         with random.at_step(None):  # also inside of a loop, all steps share the mask
@@ -86,7 +88,13 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
         return type(self).__name__.removesuffix("Cell")
 
     def _set_options(
-        self, units: int, activation: Any, use_bias: bool, dropout: float, recurrent_dropout: float, seed: int | None
+        self,
+        units: int,
+        activation: Identifier,
+        use_bias: bool,
+        dropout: float,
+        recurrent_dropout: float,
+        seed: int | None,
     ) -> None:
         owner = self._owner
         self.units = check_positive_int(owner, "units", units)
@@ -98,7 +106,7 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
         self._seeds = SeedStream(self.seed)
         self.output_size = self.units
 
-    def _set_implementation(self, implementation: Any) -> int:
+    def _set_implementation(self, implementation: int) -> int:
         owner = self._owner
         number = check_int(owner, "implementation", implementation, 0, 2)
         if number == 0:
@@ -121,14 +129,15 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
     def _add_bias(self, size: int) -> Any:
         return self._add_weight_of("bias", (size,))
 
-    def get_initial_state(self, inputs: Any = None, batch_size: Any = None, dtype: str | None = None) -> Any:
+    def get_initial_state(
+        self, inputs: Tensor | None = None, batch_size: BatchSize | None = None, dtype: str | None = None
+    ) -> Any:
         """Zeros for that input, or that batch size."""
-        if batch_size is None:
-            batch_size = inputs.value.shape[0]
-        states = [zero_state(batch_size, (size,), dtype or K.floatx()) for size in flatten(self.state_size)]
+        size = batch_of(inputs, batch_size)
+        states = [zero_state(size, (units,), dtype or K.floatx()) for units in flatten(self.state_size)]
         return states if is_nested(self.state_size) else states[0]
 
-    def _project(self, x: Tensor, masks: Any) -> Tensor:
+    def _project(self, x: Tensor, masks: Tensor | list[Tensor] | None) -> Tensor:
         """``x @ kernel + bias`` for the inputs of one step or of all; with masks, a single one or one for each gate."""
         bias = self._input_bias()
         if not isinstance(masks, list):
@@ -161,6 +170,6 @@ class RecurrentCell(DropoutRNNCellMixin, WeightOptions):
         return config if self.seed is None else {**config, "seed": self.seed}
 
 
-def is_off(training: Any) -> bool:
+def is_off(training: Phase) -> bool:
     """Whether the learning phase is known to be inference."""
     return training is not None and not isinstance(training, Tensor) and not training

@@ -15,7 +15,10 @@ from kcompile import activations, ir
 from kcompile import backend as K
 from kcompile.common.checks import check_flag
 from kcompile.common.nest import flatten
+from kcompile.ir.core import Array
+from kcompile.layers.base.types import Phase
 from kcompile.layers.recurrent.cell_base import OP_NAMES, OverTime, RecurrentCell, is_off
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell"]
@@ -45,17 +48,17 @@ class SimpleRNNCell(RecurrentCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
+        activation: Identifier = "tanh",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         *,
@@ -69,7 +72,7 @@ class SimpleRNNCell(RecurrentCell):
         self._set_weight_options("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.state_size = self.units
 
-    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Any = None) -> tuple[Tensor, list[Tensor]]:
+    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Phase = None) -> tuple[Tensor, list[Tensor]]:
         h = flatten(states)[0]
         x = self._project(inputs, self.get_dropout_mask_for_cell(inputs, training))
         kept = self.get_recurrent_dropout_mask_for_cell(h, training)
@@ -77,7 +80,13 @@ class SimpleRNNCell(RecurrentCell):
         return h, [h]
 
     def over_time(
-        self, x: Tensor, states: Sequence[Tensor], valid: Any, training: Any, backwards: bool, unroll: bool
+        self,
+        x: Tensor,
+        states: Sequence[Tensor],
+        valid: ir.Value | None,
+        training: Phase,
+        backwards: bool,
+        unroll: bool,
     ) -> OverTime | None:
         """All steps at once; ``None`` where that cannot be one op."""
         if self.activation not in OP_NAMES:
@@ -85,11 +94,11 @@ class SimpleRNNCell(RecurrentCell):
         (h,) = states
         projected = self._project(x, self.get_dropout_mask_for_cell(x[0], training))
         kept = self.get_recurrent_dropout_mask_for_cell(h, training)
-        ys, h = ir.rnn(
+        ys, last = ir.rnn(
             projected.value, self.recurrent_kernel.value, h.value, valid, None if kept is None else kept.value,
             activation=OP_NAMES[self.activation], reverse=backwards, unroll=unroll,
         )  # fmt: skip
-        return Tensor(ys), [Tensor(h)]
+        return Tensor(ys), [Tensor(last)]
 
 
 class GRUCell(RecurrentCell):
@@ -123,18 +132,18 @@ class GRUCell(RecurrentCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         implementation: int = 2,
@@ -162,10 +171,10 @@ class GRUCell(RecurrentCell):
     def _recurrent_bias(self) -> Any:
         return self.bias[1] if self.bias is not None and self.reset_after else None
 
-    def _input_masks_of(self, x: Tensor, training: Any) -> Any:
+    def _input_masks_of(self, x: Tensor, training: Phase) -> Any:
         return self.get_dropout_mask_for_cell(x, training, 3 if self.implementation == 1 else 1)
 
-    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Any = None) -> tuple[Tensor, list[Tensor]]:
+    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Phase = None) -> tuple[Tensor, list[Tensor]]:
         h = flatten(states)[0]
         x_z, x_r, x_h = self._by_gate(self._project(inputs, self._input_masks_of(inputs, training)))
         masks = self.get_recurrent_dropout_mask_for_cell(h, training, 3)
@@ -180,7 +189,13 @@ class GRUCell(RecurrentCell):
         return h, [h]
 
     def over_time(
-        self, x: Tensor, states: Sequence[Tensor], valid: Any, training: Any, backwards: bool, unroll: bool
+        self,
+        x: Tensor,
+        states: Sequence[Tensor],
+        valid: ir.Value | None,
+        training: Phase,
+        backwards: bool,
+        unroll: bool,
     ) -> OverTime | None:
         """All steps at once; ``None`` where that cannot be one op: with a mask for each gate of the state."""
         names = [OP_NAMES.get(a) for a in (self.activation, self.recurrent_activation)]
@@ -188,12 +203,12 @@ class GRUCell(RecurrentCell):
             return None
         (h,) = states
         projected, bias = self._project(x, self._input_masks_of(x[0], training)), self._recurrent_bias()
-        ys, h = ir.gru(
+        ys, last = ir.gru(
             projected.value, self.recurrent_kernel.value, None if bias is None else bias.value, h.value, valid,
             activation=names[0], recurrent_activation=names[1], reset_after=self.reset_after, reverse=backwards,
             unroll=unroll,
         )  # fmt: skip
-        return Tensor(ys), [Tensor(h)]
+        return Tensor(ys), [Tensor(last)]
 
     def own_config(self) -> dict[str, Any]:
         return {
@@ -235,19 +250,19 @@ class LSTMCell(RecurrentCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         implementation: int = 2,
@@ -271,18 +286,18 @@ class LSTMCell(RecurrentCell):
     def _forgetting(self) -> Callable[..., Any]:
         """The initializer of the bias with ones for the forget gate."""
 
-        def initializer(shape: Sequence[int], dtype: Any = None) -> Any:
+        def initializer(shape: Sequence[int], dtype: str | None = None) -> Array:
             first, rest = (self.bias_initializer((n * self.units,), dtype=dtype) for n in (1, 2))
             return np.concatenate([np.asarray(first), np.ones(self.units, dtype), np.asarray(rest)])
 
         return initializer
 
-    def _masks_of(self, x: Tensor, h: Tensor, training: Any) -> tuple[Any, Any]:
+    def _masks_of(self, x: Tensor, h: Tensor, training: Phase) -> tuple[Any, Any]:
         count = 4 if self.implementation == 1 else 1
         inputs = self.get_dropout_mask_for_cell(x, training, count)
         return inputs, self.get_recurrent_dropout_mask_for_cell(h, training, count)
 
-    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Any = None) -> tuple[Tensor, list[Tensor]]:
+    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Phase = None) -> tuple[Tensor, list[Tensor]]:
         h, c = flatten(states)
         dropped, kept = self._masks_of(inputs, h, training)
         z = self._project(inputs, dropped)
@@ -297,7 +312,13 @@ class LSTMCell(RecurrentCell):
         return h, [h, c]
 
     def over_time(
-        self, x: Tensor, states: Sequence[Tensor], valid: Any, training: Any, backwards: bool, unroll: bool
+        self,
+        x: Tensor,
+        states: Sequence[Tensor],
+        valid: ir.Value | None,
+        training: Phase,
+        backwards: bool,
+        unroll: bool,
     ) -> OverTime | None:
         """All steps at once; ``None`` where that cannot be one op: with a mask for each gate of the state."""
         names = [OP_NAMES.get(a) for a in (self.activation, self.recurrent_activation)]
@@ -306,12 +327,12 @@ class LSTMCell(RecurrentCell):
             return None
         h, c = states
         dropped, kept = self._masks_of(x[0], h, training)
-        ys, h, c = ir.lstm(
+        ys, *last = ir.lstm(
             self._project(x, dropped).value, self.recurrent_kernel.value, h.value, c.value, valid,
             None if kept is None else kept.value, activation=names[0], recurrent_activation=names[1],
             reverse=backwards, unroll=unroll,
         )  # fmt: skip
-        return Tensor(ys), [Tensor(h), Tensor(c)]
+        return Tensor(ys), [Tensor(state) for state in last]
 
     def own_config(self) -> dict[str, Any]:
         return {
@@ -322,6 +343,6 @@ class LSTMCell(RecurrentCell):
         }
 
 
-def _affine(x: Tensor, kernel: Tensor, bias: Any) -> Tensor:
+def _affine(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     y = K.dot(x, kernel)
     return y if bias is None else y + bias

@@ -7,10 +7,10 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError
-from kcompile.common.lists import is_shape_list
 from kcompile.common.nest import flatten
 from kcompile.common.window_sizes import conv_output_length
 from kcompile.engine.layer import Shape
+from kcompile.layers.base.types import Shapes, each_shape
 from kcompile.layers.recurrent.arguments import takes_arguments_of
 from kcompile.layers.recurrent.base import RNN
 from kcompile.layers.recurrent.conv_lstm_cells import (
@@ -55,9 +55,9 @@ class ConvRNN(RNN):
 
     # -- shapes
 
-    def _state_shape(self, input_shape: Any) -> Shape:
+    def _state_shape(self, input_shape: Shapes) -> Shape:
         """The shape of a state, batch axis included, for sequences of that shape."""
-        shape = tuple(input_shape[0] if is_shape_list(input_shape) else input_shape)
+        shape = each_shape(input_shape)[0]
         if len(shape) != self.rank + 3:
             raise ShapeError(
                 f"layer {self.name!r} ({type(self).__name__}) takes inputs with {self.rank + 3} axes, got shape {shape}"
@@ -77,12 +77,12 @@ class ConvRNN(RNN):
         )
         return (batch, self.cell.filters, *spatial) if first else (batch, *spatial, self.cell.filters)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shapes) -> None:
         self._known_state = self._state_shape(input_shape)
         super().build(input_shape)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        shape = tuple(input_shape[0] if is_shape_list(input_shape) else input_shape)
+    def compute_output_shape(self, input_shape: Shapes) -> Any:
+        shape = each_shape(input_shape)[0]
         state = self._state_shape(shape)
         y = state
         if self.return_sequences:

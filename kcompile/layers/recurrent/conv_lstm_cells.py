@@ -13,12 +13,16 @@ from kcompile.backend.rnn import where_valid
 from kcompile.common.checks import check_flag, check_fraction, check_int
 from kcompile.common.errors import KCompileError
 from kcompile.common.nest import flatten
+from kcompile.engine.layer import Shape
+from kcompile.ir.core import Array
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import scan
+from kcompile.layers.base.types import BatchSize, Ints, Phase
 from kcompile.layers.convolutional.convolution import Conv
 from kcompile.layers.recurrent.cell_base import DropoutRNNCellMixin, OverTime
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.seeds import SeedStream
-from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike
 
 __all__ = ["ConvLSTM1DCell", "ConvLSTM2DCell", "ConvLSTM3DCell"]
 
@@ -31,24 +35,24 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
     def __init__(
         self,
         filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
+        kernel_size: Ints,
+        strides: Ints = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "hard_sigmoid",
+        dilation_rate: Ints = 1,
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "hard_sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         *,
@@ -74,7 +78,7 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
     def _paddings(self) -> tuple[str, ...]:
         return ("valid", "same")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         channels = self._known_channels(input_shape)
         self._check_input(input_shape)
         size = self.gates * self.filters
@@ -92,13 +96,15 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
     def _forgetting(self) -> Callable[..., Any]:
         """The initializer of the bias with ones for the forget gate."""
 
-        def initializer(shape: Sequence[int], dtype: Any = None) -> Any:
+        def initializer(shape: Sequence[int], dtype: str | None = None) -> Array:
             first, rest = (self.bias_initializer((n * self.filters,), dtype=dtype) for n in (1, 2))
             return np.concatenate([np.asarray(first), np.ones(self.filters, dtype), np.asarray(rest)])
 
         return initializer
 
-    def get_initial_state(self, inputs: Any = None, batch_size: Any = None, dtype: str | None = None) -> list[Tensor]:
+    def get_initial_state(
+        self, inputs: Tensor | None = None, batch_size: BatchSize | None = None, dtype: str | None = None
+    ) -> list[Tensor]:
         """Zeros for the inputs of one step."""
         if inputs is None:
             raise KCompileError(f"{self._label}: states have the size of images, so they need inputs, not a batch size")
@@ -106,13 +112,13 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
 
     # -- one step
 
-    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Any = None) -> tuple[Tensor, list[Tensor]]:
+    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Phase = None) -> tuple[Tensor, list[Tensor]]:
         h, c = flatten(states)
         dropped, kept = self._masks_of(inputs, h, training)
         h, c = self._advance(self._projected(inputs, dropped), h, c, kept, self.data_format)
         return h, [h, c]
 
-    def _masks_of(self, x: Tensor, h: Tensor, training: Any) -> list[Tensor | None]:
+    def _masks_of(self, x: Tensor, h: Tensor, training: Phase) -> list[Tensor | None]:
         """The masks of input and state, those of all gates side by side on the channel axis."""
         masks = (
             self.get_dropout_mask_for_cell(x, training, self.gates),
@@ -120,7 +126,7 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
         )
         return [None if parts is None else K.concatenate(parts, axis=self._channel_axis) for parts in masks]
 
-    def input_conv(self, x: Tensor, w: Tensor, b: Any = None, padding: str = "valid") -> Tensor:
+    def input_conv(self, x: Tensor, w: Tensor, b: TensorLike | None = None, padding: str = "valid") -> Tensor:
         """The convolution of the input with ``w``, plus ``b``."""
         return K.conv(x, w, self.strides, padding, self.data_format, self.dilation_rate, bias=b)
 
@@ -154,7 +160,13 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
     # -- all steps
 
     def over_time(
-        self, x: Tensor, states: Sequence[Tensor], valid: Any, training: Any, backwards: bool, unroll: bool
+        self,
+        x: Tensor,
+        states: Sequence[Tensor],
+        valid: ir.Value | None,
+        training: Phase,
+        backwards: bool,
+        unroll: bool,
     ) -> OverTime:
         """All steps: one convolution of all inputs, then a loop over what is left, channels first as ONNX has it."""
         dropped, kept = self._masks_of(x[0], states[0], training)

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from kcompile import backend as K
+from kcompile.engine.layer import Shape
+from kcompile.ir.core import Array
 from kcompile.layers.recurrent.arguments import takes_arguments_of
 from kcompile.layers.recurrent.cells import GRUCell, LSTMCell
 from kcompile.layers.recurrent.step import Recurrent
 from kcompile.objects.registry import claim
+from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["CuDNNGRU", "CuDNNLSTM"]
 
@@ -38,14 +41,16 @@ class _CuDNNWeights:
 
     units: int
     gates: int
+    kernel: Any
+    recurrent_kernel: Any
     bias: Any
     _by_gate: Any
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)  # type: ignore[misc]  # of the cell that this is mixed into
         self.kernel, self.recurrent_kernel = self._by_rows(self.kernel), self._by_rows(self.recurrent_kernel)
 
-    def _by_rows(self, kernel: Any) -> Any:
+    def _by_rows(self, kernel: Tensor) -> Tensor:
         rows = int(kernel.shape[0])
         return K.concatenate([K.transpose(K.reshape(part, (self.units, rows))) for part in self._by_gate(kernel)])
 
@@ -75,7 +80,7 @@ class _CuDNNLSTMCell(_CuDNNWeights, LSTMCell):
         return super()._input_bias() + self._recurrent_bias()  # both are added to the same sums
 
     def _forgetting(self) -> Callable[..., Any]:
-        def initializer(shape: Sequence[int], dtype: Any = None) -> Any:
+        def initializer(shape: Sequence[int], dtype: str | None = None) -> Array:
             first, rest = (self.bias_initializer((n * self.units,), dtype=dtype) for n in (5, 2))
             return np.concatenate([np.asarray(first), np.ones(self.units, dtype), np.asarray(rest)])
 

@@ -10,8 +10,10 @@ from kcompile.common.checks import check_flag
 from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.engine.layer import Layer
+from kcompile.layers.base.types import BatchSize, Phase
 from kcompile.layers.recurrent.cell_base import OverTime
 from kcompile.layers.recurrent.states import (
+    batch_of,
     check_cell,
     differs_by_phase,
     first_states,
@@ -80,12 +82,14 @@ class StackedRNNCells(Layer):
             input_shape = map_structure(lambda size: (batch, *size_as_shape(size)), output_form(cell))
         self.built = True
 
-    def get_initial_state(self, inputs: Any = None, batch_size: Any = None, dtype: str | None = None) -> Any:
+    def get_initial_state(
+        self, inputs: Tensor | None = None, batch_size: BatchSize | None = None, dtype: str | None = None
+    ) -> Any:
         """The states of all cells before the first step."""
-        size = inputs.value.shape[0] if batch_size is None else batch_size
+        size = batch_of(inputs, batch_size)
         return tuple(_first_states(cell, size, dtype or self.dtype) for cell in self._in_state_order)
 
-    def call(self, inputs: Any, states: Any, constants: Any = None, training: Any = None) -> tuple[Any, list[Tensor]]:
+    def call(self, inputs: Any, states: Any, constants: Any = None, training: Phase = None) -> tuple[Any, list[Tensor]]:
         own = pack(self.state_size, flatten(states))
         own = own[::-1] if self.reverse_state_order else own
         y, after = inputs, []
@@ -98,7 +102,13 @@ class StackedRNNCells(Layer):
         return y, flatten(after[::-1] if self.reverse_state_order else after)
 
     def over_time(
-        self, x: Tensor, states: Sequence[Tensor], valid: Any, training: Any, backwards: bool, unroll: bool
+        self,
+        x: Tensor,
+        states: Sequence[Tensor],
+        valid: ir.Value | None,
+        training: Phase,
+        backwards: bool,
+        unroll: bool,
     ) -> OverTime | None:
         """All steps of the first cell, then all of the next; ``None`` if one of the cells has no such way."""
         if not all(runs_over_time(cell) for cell in self.cells):
@@ -123,6 +133,6 @@ class StackedRNNCells(Layer):
         return cls(**{**config, "cells": [layer_from_config(cell, custom_objects) for cell in config["cells"]]})
 
 
-def _first_states(cell: Any, size: Any, dtype: str) -> Any:
+def _first_states(cell: Any, size: BatchSize, dtype: str) -> Any:
     found = first_states(cell, size, dtype)
     return found if is_nested(cell.state_size) else found[0]

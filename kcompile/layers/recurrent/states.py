@@ -14,6 +14,7 @@ from kcompile.common.errors import AbsentError, DataTypeError, KCompileError, Sh
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
 from kcompile.ir.ops.arrays import shaping
+from kcompile.layers.base.types import BatchSize
 from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable
@@ -65,7 +66,7 @@ def given_states(states: Any) -> list[Any]:
     return [np.asarray(states)] if depth <= 2 else [np.asarray(state) for state in states]
 
 
-def first_states(cell: Any, batch: Any, dtype: str) -> Any:
+def first_states(cell: Any, batch: BatchSize, dtype: str) -> Any:
     """The states before the first step, in the form of ``state_size``: what the cell says, else zeros.
 
     Args:
@@ -83,7 +84,20 @@ def first_states(cell: Any, batch: Any, dtype: str) -> Any:
     return pack(state_form(cell), [K.cast(x, dtype) if x.value.type.is_float else x for x in found])
 
 
-def zero_state(batch: Any, shape: Sequence[int], dtype: str) -> Tensor:
+def batch_of(inputs: Tensor | None, batch_size: BatchSize | None) -> BatchSize:
+    """The batch size that a cell makes states for: as given, or that of its input.
+
+    Raises:
+        ValueError: neither is given.
+    """
+    if batch_size is not None:
+        return batch_size
+    if inputs is None:
+        raise KCompileError("get_initial_state needs the inputs of one step, or a batch size")
+    return inputs.value.shape[0]
+
+
+def zero_state(batch: BatchSize, shape: Sequence[int], dtype: str) -> Tensor:
     """Zeros of shape ``(batch, *shape)``; the batch size is a number, a symbolic tensor, or an IR size."""
     return Tensor(shaping.expand(ir.constant(0, dtype), (*as_dims([batch]), *shape)))
 
@@ -162,8 +176,8 @@ class KeepsStates(Layer):
             return
         shapes = state_shapes(self.cell)
         if len(states) != len(shapes):
-            got, expected = _count(len(states), "tensor"), _count(len(shapes), "state")
-            raise ShapeError(f"{self._label} has {expected} {shapes}, got {got}")
+            given, expected = _count(len(states), "tensor"), _count(len(shapes), "state")
+            raise ShapeError(f"{self._label} has {expected} {shapes}, got {given}")
         for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
             got = tuple(state.shape)
             fits = len(got) == len(shape) + 1 and all(b in (a, None) for a, b in zip(shape, got[1:], strict=True))

@@ -11,8 +11,10 @@ from kcompile.common.checks import check_int
 from kcompile.common.errors import DataTypeError, KCompileError
 from kcompile.common.nest import flatten
 from kcompile.engine.layer import Layer
+from kcompile.layers.base.types import Mask, Phase
 from kcompile.layers.recurrent.base import RNN
 from kcompile.objects.legacy_arguments import understands_keras_1
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["Recurrent"]
@@ -48,7 +50,7 @@ class Recurrent(RNN):
         implementation: int = 0,
         *,
         cell: Any = None,
-        activity_regularizer: Any = None,
+        activity_regularizer: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -76,11 +78,11 @@ class Recurrent(RNN):
         """The output and the next states of one time step."""
         raise NotImplementedError(f"layer {self.name!r} ({type(self).__name__}) has neither a cell nor a method step")
 
-    def preprocess_input(self, inputs: Tensor, training: Any = None) -> Tensor:
+    def preprocess_input(self, inputs: Tensor, training: Phase = None) -> Tensor:
         """What ``step`` gets the slices of, for the whole input ``(batch, time, features)``."""
         return inputs
 
-    def get_constants(self, inputs: Tensor, training: Any = None) -> list[Any]:
+    def get_constants(self, inputs: Tensor, training: Phase = None) -> list[Any]:
         """What ``step`` gets after the states."""
         return []
 
@@ -107,7 +109,7 @@ class Recurrent(RNN):
         if self.stateful and self._states is None:
             self._states = self._make_states(shapes[0][0])
 
-    def _run(self, x: Any, states: Any, mask: Any, training: Any, constants: Sequence[Any]) -> tuple[Any, Any, Any]:
+    def _run(self, x: Any, states: Any, mask: Mask, training: Phase, constants: Sequence[Any]) -> tuple[Any, Any, Any]:
         if not isinstance(self.cell, _Steps):
             return super()._run(x, states, mask, training, constants)
         return K.rnn(
@@ -131,7 +133,7 @@ class _Steps:
         self.count = 1
 
     @property
-    def state_size(self) -> list[int]:
+    def state_size(self) -> list[int | None]:
         units = vars(self._layer).get("units")
         return [units] * self.count
 

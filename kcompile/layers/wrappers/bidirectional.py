@@ -11,6 +11,7 @@ from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.layer import Layer
+from kcompile.layers.base.types import Masks, Phase, Shapes, each_shape
 from kcompile.layers.recurrent.base import RNN, depends_on_layers
 from kcompile.layers.wrappers.wrapper import Wrapper, build_inside, calls_inside, check_layer, clone_of
 from kcompile.objects.configs import layer_from_config
@@ -119,7 +120,7 @@ class Bidirectional(Wrapper):
         return super().__call__(x, **kwargs)
 
     def call(
-        self, inputs: Any, mask: Any = None, training: Any = None, initial_state: Any = None, constants: Any = None
+        self, inputs: Any, mask: Masks = None, training: Phase = None, initial_state: Any = None, constants: Any = None
     ) -> Any:
         x, states, constants = self.forward_layer._split(inputs, initial_state, constants)
         states = [as_tensor(state) for state in states]
@@ -138,9 +139,9 @@ class Bidirectional(Wrapper):
         with calls_inside(self, layer, [x, *states]):
             return as_list(layer(x, initial_state=list(states) or None, **arguments))
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shapes | None = None) -> None:
         if input_shape is not None:
-            first = tuple(input_shape[0] if is_shape_list(input_shape) else input_shape)
+            first = each_shape(input_shape)[0]
             build_inside(self.forward_layer, first)
             build_inside(self.backward_layer, first)
         self.built = True
@@ -168,7 +169,7 @@ class Bidirectional(Wrapper):
 
     # -- shapes and masks
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shapes) -> Any:
         forward, backward = (
             found if is_shape_list(found) else [found]
             for found in (item.compute_output_shape(input_shape) for item in (self.forward_layer, self.backward_layer))
@@ -181,7 +182,7 @@ class Bidirectional(Wrapper):
         shapes = [*y, *map(tuple, forward[1:]), *map(tuple, backward[1:])]
         return shapes if len(shapes) > 1 else shapes[0]
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Any, mask: Masks = None) -> Any:
         masks = as_list(mask)
         passed = masks[0] if masks and self.return_sequences else None
         outputs = [passed, passed] if self.merge_mode is None else [passed]

@@ -9,18 +9,17 @@ from kcompile import backend as K
 from kcompile import ir
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.lists import as_list, is_shape_list, one_or_list
-from kcompile.engine.layer import Layer, _call_arguments
+from kcompile.engine.layer import Layer, Shape, _call_arguments
 from kcompile.engine.node import InputSpec
 from kcompile.engine.notes import made_now
 from kcompile.ir.ops.arrays.shaping import reshape
 from kcompile.ir.substitution import substitute
+from kcompile.layers.base.types import Mask, Masks, Phase, Shapes, each_shape
 from kcompile.layers.wrappers.wrapper import Wrapper, build_inside, calls_inside
 from kcompile.objects.registry import our_base
-from kcompile.symbolic.tensor import Tensor, as_tensor
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_tensor
 
 __all__ = ["TimeDistributed"]
-
-Shape = tuple[int | None, ...]
 
 
 class TimeDistributed(Wrapper):
@@ -53,8 +52,10 @@ class TimeDistributed(Wrapper):
 
     # -- shapes
 
-    def build(self, input_shape: Any = None) -> None:
-        shapes = [tuple(shape) for shape in (input_shape if is_shape_list(input_shape) else [input_shape])]
+    def build(self, input_shape: Shapes | None = None) -> None:
+        if input_shape is None:
+            raise ShapeError(f"layer {self.name!r} (TimeDistributed) is built for an input shape, got None")
+        shapes = each_shape(input_shape)
         for shape in shapes:
             if len(shape) < 3:
                 raise ShapeError(
@@ -66,9 +67,8 @@ class TimeDistributed(Wrapper):
         self.input_spec = [InputSpec(shape=(None, None, *shape[2:])) for shape in shapes]
         self.built = True
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        nested = is_shape_list(input_shape)
-        shapes = [tuple(shape) for shape in (input_shape if nested else [input_shape])]
+    def compute_output_shape(self, input_shape: Shapes) -> Any:
+        nested, shapes = is_shape_list(input_shape), each_shape(input_shape)
         inner = [_without_steps(shape) for shape in shapes]
         found = self.layer.compute_output_shape(inner if nested else inner[0])
         steps = shapes[0][1]
@@ -78,7 +78,7 @@ class TimeDistributed(Wrapper):
 
     # -- computing
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(self, inputs: Any, training: Phase = None, mask: Masks = None) -> Any:
         tensors, masks = as_list(inputs), as_list(mask)
         masks = masks or [None] * len(tensors)
         arguments = {"training": training} if "training" in _call_arguments(type(self.layer)) else {}
@@ -99,7 +99,7 @@ class TimeDistributed(Wrapper):
             y.keras_mask = self._mask_of(inner.keras_mask, tensors[0], masks)
         return results if isinstance(outputs, list) else results[0]
 
-    def _mask_of(self, inner: Any, x: Tensor, masks: Sequence[Any]) -> Tensor | None:
+    def _mask_of(self, inner: Mask, x: Tensor, masks: Sequence[Mask]) -> Tensor | None:
         """An output's mask: that which the inner layer computed, else the steps that have anything unmasked."""
         if inner is not None:
             return _unfold(as_tensor(inner), x)
@@ -158,7 +158,7 @@ class TimeDistributed(Wrapper):
     def _masks(self, inputs: Any, masks: Any, outputs: Sequence[Tensor]) -> list[Tensor | None]:
         return [y.keras_mask for y in outputs]
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Any, mask: Masks = None) -> Any:
         """What the inner layer computes from the masks of all samples and steps; see the class."""
         tensors, masks = as_list(inputs), as_list(mask)
         if tensors[0].shape[0] is not None and (self.stateful or _is_users(self.layer)):
@@ -229,7 +229,7 @@ def _without_steps(shape: Shape) -> Shape:
     return (shape[0], *shape[2:])
 
 
-def _fold(x: Any) -> Tensor:
+def _fold(x: TensorLike) -> Tensor:
     """``(batch, steps, ...)`` as ``(batch * steps, ...)``."""
     batch, steps, *rest = as_tensor(x).value.shape
     return Tensor(reshape(as_tensor(x).value, (batch * steps, *rest)))

@@ -10,6 +10,7 @@ from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.lists import is_shape_list
 from kcompile.engine.layer import Layer
 from kcompile.engine.notes import move_inside
+from kcompile.layers.base.types import Shapes
 from kcompile.objects.configs import layer_from_config
 from kcompile.objects.custom import get_registered_name
 from kcompile.symbolic.tensor import Tensor
@@ -46,7 +47,7 @@ class Wrapper(Layer):
     def _regularize_activity(self, inputs: Any, outputs: Sequence[Any]) -> None:
         """The inner layer does this where it is called."""
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shapes | None = None) -> None:
         """Make the weights of the inner layer for inputs of that shape."""
         if input_shape is not None:
             build_inside(self.layer, input_shape)
@@ -69,7 +70,7 @@ class Wrapper(Layer):
         return type(self)(**{**self.get_config(), "layer": clone_of(self.layer)})
 
 
-def check_layer(owner: str, argument: str, layer: Any) -> None:
+def check_layer(owner: str, argument: str, layer: object) -> None:
     """Refuse what is not a layer.
 
     Raises:
@@ -81,7 +82,7 @@ def check_layer(owner: str, argument: str, layer: Any) -> None:
     raise DataTypeError(f"{owner}: {argument} must be a layer or a model, got {shown(layer)}{hint}")
 
 
-def build_inside(layer: Layer, input_shape: Any) -> None:
+def build_inside(layer: Layer, input_shape: Shapes) -> None:
     """Make the weights of a layer in a wrapper, and give it those that it was constructed with."""
     if not layer.built:
         nested = is_shape_list(input_shape)
