@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kcompile.backend.numbers import finite
 from kcompile.ir.ops.elementwise import activations, comparison, rectifiers
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.products import softmax as softmax_ops
-from kcompile.symbolic.tensor import Tensor, as_float, promote
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, promote
 
 
-def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+def relu(x: TensorLike, alpha: float | Tensor = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
     """``x`` above ``threshold`` (at most ``max_value``), ``alpha * (x - threshold)`` below it."""
     value = as_float(x).value
     off, from_zero = (not isinstance(number, Tensor) and number == 0 for number in (alpha, threshold))
-    if off and from_zero and finite(max_value) and max_value >= 0:  # type: ignore[operator]
-        return Tensor(rectifiers.capped_relu(value, max_value))  # type: ignore[arg-type]
+    if off and from_zero and finite(max_value) and max_value >= 0:
+        return Tensor(rectifiers.capped_relu(value, max_value))
     if off and from_zero:
         y = elementwise.relu(value)
     elif off and finite(threshold):
@@ -42,7 +40,7 @@ def prelu(x: Tensor, alpha: Tensor) -> Tensor:
     return Tensor(rectifiers.prelu(*promote(as_float(x), alpha)))
 
 
-def elu(x: Any, alpha: float = 1.0) -> Tensor:
+def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """``x`` above 0, ``alpha * (exp(x) - 1)`` below."""
     value = as_float(x).value
     if finite(alpha):
@@ -51,71 +49,71 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     return Tensor(elementwise.where(comparison.greater(value, 0), value, negative))
 
 
-def selu(x: Any) -> Tensor:
+def selu(x: TensorLike) -> Tensor:
     """An elu whose alpha and scale keep mean 0 and variance 1 from layer to layer."""
     return Tensor(activations.selu(as_float(x).value))
 
 
-def sigmoid(x: Any) -> Tensor:
+def sigmoid(x: TensorLike) -> Tensor:
     """1 / (1 + exp(-x))."""
     return Tensor(elementwise.sigmoid(as_float(x).value))
 
 
-def hard_sigmoid(x: Any) -> Tensor:
+def hard_sigmoid(x: TensorLike) -> Tensor:
     """``0.2 * x + 0.5`` limited to [0, 1] (Keras 1 and 2)."""
     return Tensor(activations.hard_sigmoid(as_float(x).value))
 
 
-def hard_sigmoid_v3(x: Any) -> Tensor:
+def hard_sigmoid_v3(x: TensorLike) -> Tensor:
     """``relu6(x + 3) / 6``."""
     return Tensor(activations.hard_sigmoid(as_float(x).value, 1 / 6))
 
 
-def swish(x: Any) -> Tensor:
+def swish(x: TensorLike) -> Tensor:
     """``x * sigmoid(x)``."""
     return Tensor(activations.swish(as_float(x).value))
 
 
-def hard_silu(x: Any) -> Tensor:
+def hard_silu(x: TensorLike) -> Tensor:
     """``x * relu6(x + 3) / 6``."""
     return Tensor(activations.hard_swish(as_float(x).value))
 
 
-def gelu(x: Any, approximate: bool = False) -> Tensor:
+def gelu(x: TensorLike, approximate: bool = False) -> Tensor:
     """``x`` times the normal distribution function of ``x``, or of the formula with tanh."""
     return Tensor(activations.gelu(as_float(x).value, approximate))
 
 
-def mish(x: Any) -> Tensor:
+def mish(x: TensorLike) -> Tensor:
     """``x * tanh(softplus(x))``."""
     return Tensor(activations.mish(as_float(x).value))
 
 
-def tanh(x: Any) -> Tensor:
+def tanh(x: TensorLike) -> Tensor:
     """The hyperbolic tangent."""
     return Tensor(elementwise.tanh(as_float(x).value))
 
 
-def softplus(x: Any) -> Tensor:
+def softplus(x: TensorLike) -> Tensor:
     """log(1 + exp(x))."""
     return Tensor(elementwise.softplus(as_float(x).value))
 
 
-def softsign(x: Any) -> Tensor:
+def softsign(x: TensorLike) -> Tensor:
     """``x / (1 + |x|)``."""
     return Tensor(elementwise.softsign(as_float(x).value))
 
 
-def softmax(x: Any, axis: int = -1) -> Tensor:
+def softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along ``axis``."""
     return Tensor(softmax_ops.softmax(as_float(x).value, axis))
 
 
-def log_softmax(x: Any, axis: int = -1) -> Tensor:
+def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """log(softmax(x)) along ``axis``, without overflow."""
     return Tensor(softmax_ops.log_softmax(as_float(x).value, axis))
 
 
-def erf(x: Any) -> Tensor:
+def erf(x: TensorLike) -> Tensor:
     """The error function."""
     return Tensor(elementwise.erf(as_float(x).value))

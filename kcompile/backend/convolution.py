@@ -13,7 +13,7 @@ from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.spatial import convolution as ops
 from kcompile.ir.ops.spatial import pooling
 from kcompile.ir.ops.spatial.spatial import Pads, resolve_pads, span, spatial_axes, spatial_sizes
-from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor, common_dtype
 
 Ints = int | Sequence[int]
 
@@ -91,14 +91,14 @@ class _Geometry:
 
 
 def conv(
-    x: Any,
-    kernel: Any,
+    x: TensorLike,
+    kernel: TensorLike,
     strides: Ints = 1,
     padding: str = "valid",
     data_format: str | None = None,
     dilation_rate: Ints = 1,
     groups: int = 1,
-    bias: Any = None,
+    bias: TensorLike | None = None,
 ) -> Tensor:
     """Convolution over 1 to 3 spatial axes.
 
@@ -128,8 +128,8 @@ def conv(
 
 
 def conv1d(
-    x: Any,
-    kernel: Any,
+    x: TensorLike,
+    kernel: TensorLike,
     strides: int = 1,
     padding: str = "valid",
     data_format: str | None = None,
@@ -140,8 +140,8 @@ def conv1d(
 
 
 def conv2d(
-    x: Any,
-    kernel: Any,
+    x: TensorLike,
+    kernel: TensorLike,
     strides: Ints = (1, 1),
     padding: str = "valid",
     data_format: str | None = None,
@@ -152,8 +152,8 @@ def conv2d(
 
 
 def conv3d(
-    x: Any,
-    kernel: Any,
+    x: TensorLike,
+    kernel: TensorLike,
     strides: Ints = (1, 1, 1),
     padding: str = "valid",
     data_format: str | None = None,
@@ -167,14 +167,14 @@ def conv3d(
 
 
 def conv_transpose(
-    x: Any,
-    kernel: Any,
+    x: TensorLike,
+    kernel: TensorLike,
     strides: Ints = 1,
     padding: str = "valid",
     output_padding: Ints | None = None,
     data_format: str | None = None,
     dilation_rate: Ints = 1,
-    bias: Any = None,
+    bias: TensorLike | None = None,
     output_sizes: Sequence[ir.Dim] | None = None,
 ) -> Tensor:
     """Transposed convolution over 1 to 3 spatial axes: the input gradient of the convolution with these arguments.
@@ -222,8 +222,8 @@ def conv_transpose(
 
 
 def conv2d_transpose(
-    x: Any,
-    kernel: Any,
+    x: TensorLike,
+    kernel: TensorLike,
     output_shape: Any,
     strides: Ints = (1, 1),
     padding: str = "valid",
@@ -235,8 +235,8 @@ def conv2d_transpose(
 
 
 def conv3d_transpose(
-    x: Any,
-    kernel: Any,
+    x: TensorLike,
+    kernel: TensorLike,
     output_shape: Any,
     strides: Ints = (1, 1, 1),
     padding: str = "valid",
@@ -247,8 +247,8 @@ def conv3d_transpose(
 
 
 def _transpose_to(
-    x: Any,
-    kernel: Any,
+    x: TensorLike,
+    kernel: TensorLike,
     output_shape: Any,
     strides: Ints,
     padding: str,
@@ -268,13 +268,13 @@ def _transpose_to(
 
 
 def depthwise_conv2d(
-    x: Any,
-    depthwise_kernel: Any,
+    x: TensorLike,
+    depthwise_kernel: TensorLike,
     strides: Ints = (1, 1),
     padding: str = "valid",
     data_format: str | None = None,
     dilation_rate: Ints = (1, 1),
-    bias: Any = None,
+    bias: TensorLike | None = None,
 ) -> Tensor:
     """Each channel convolved by itself with ``multiplier`` kernels; output channel ``channel * multiplier + i``.
 
@@ -302,14 +302,14 @@ def depthwise_conv2d(
 
 
 def separable_conv(
-    x: Any,
-    depthwise_kernel: Any,
-    pointwise_kernel: Any,
+    x: TensorLike,
+    depthwise_kernel: TensorLike,
+    pointwise_kernel: TensorLike,
     strides: Ints = 1,
     padding: str = "valid",
     data_format: str | None = None,
     dilation_rate: Ints = 1,
-    bias: Any = None,
+    bias: TensorLike | None = None,
 ) -> Tensor:
     """:func:`depthwise_conv2d`, then a convolution with kernels of size 1, over 1 to 3 spatial axes."""
     y = depthwise_conv2d(x, depthwise_kernel, strides, padding, data_format, dilation_rate)
@@ -317,9 +317,9 @@ def separable_conv(
 
 
 def separable_conv1d(
-    x: Any,
-    depthwise_kernel: Any,
-    pointwise_kernel: Any,
+    x: TensorLike,
+    depthwise_kernel: TensorLike,
+    pointwise_kernel: TensorLike,
     strides: Ints = 1,
     padding: str = "valid",
     data_format: str | None = None,
@@ -330,9 +330,9 @@ def separable_conv1d(
 
 
 def separable_conv2d(
-    x: Any,
-    depthwise_kernel: Any,
-    pointwise_kernel: Any,
+    x: TensorLike,
+    depthwise_kernel: TensorLike,
+    pointwise_kernel: TensorLike,
     strides: Ints = (1, 1),
     padding: str = "valid",
     data_format: str | None = None,
@@ -346,7 +346,7 @@ def separable_conv2d(
 
 
 def pool(
-    x: Any,
+    x: TensorLike,
     pool_size: Ints,
     strides: Ints | None = None,
     padding: str = "valid",
@@ -374,7 +374,7 @@ def pool(
 
 
 def pool2d(
-    x: Any,
+    x: TensorLike,
     pool_size: Ints,
     strides: Ints = (1, 1),
     padding: str = "valid",
@@ -386,7 +386,7 @@ def pool2d(
 
 
 def pool3d(
-    x: Any,
+    x: TensorLike,
     pool_size: Ints,
     strides: Ints = (1, 1, 1),
     padding: str = "valid",
@@ -397,7 +397,7 @@ def pool3d(
     return pool(x, pool_size, strides, padding, data_format, pool_mode)
 
 
-def global_pool(x: Any, data_format: str | None, pool_mode: str, keepdims: bool = False) -> Tensor:
+def global_pool(x: TensorLike, data_format: str | None, pool_mode: str, keepdims: bool = False) -> Tensor:
     """The largest (``max``) or mean (``avg``) element of each channel: ``(batch, channels)``."""
     value = as_float(x).value
     axes = spatial_axes(value.rank, config.normalize_data_format(data_format))

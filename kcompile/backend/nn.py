@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from kcompile import ir
 from kcompile.backend import math as tensor_math
@@ -17,7 +17,7 @@ from kcompile.ir.ops.products import softmax as softmax_ops
 from kcompile.ir.ops.shapes.sizes import dims_vector
 from kcompile.ir.ops.spatial import normalization
 from kcompile.symbolic.choice import chosen
-from kcompile.symbolic.tensor import Tensor, as_float, as_tensor, common_dtype, promote
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor, common_dtype, promote
 from kcompile.symbolic.trace import current_trace
 from kcompile.symbolic.variable import learning_phase
 
@@ -41,7 +41,9 @@ def _before_activation(output: Tensor) -> ir.Value:
     return output.value
 
 
-def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+def categorical_crossentropy(
+    target: TensorLike, output: TensorLike, from_logits: bool = False, axis: int = -1
+) -> Tensor:
     """``-sum(target * log(output))`` over ``axis``; ``output`` are probabilities or logits.
 
     Probabilities are normalized and kept ``epsilon()`` away from 0 and 1, as in Keras, unless they come straight
@@ -59,7 +61,9 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     return -tensor_math.sum(target * Tensor(log_p), axis=axis)
 
 
-def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+def sparse_categorical_crossentropy(
+    target: TensorLike, output: TensorLike, from_logits: bool = False, axis: int = -1
+) -> Tensor:
     """``-log(output[target])``: ``target`` holds class numbers.
 
     Shapes: output ``(batch, ..., classes)``, target the same without ``axis`` or with size 1 there; the result lacks
@@ -81,7 +85,7 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     return Tensor(elementwise.neg(shaping.squeeze(picked, [axis])))
 
 
-def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+def binary_crossentropy(target: TensorLike, output: TensorLike, from_logits: bool = False) -> Tensor:
     """``-(t * log(p) + (1 - t) * log(1 - p))``, elementwise.
 
     Probabilities are kept ``epsilon()`` away from 0 and 1, unless they come straight from a sigmoid: then the logits
@@ -100,14 +104,14 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     return -(target * tensor_math.log(p + small) + (1.0 - target) * tensor_math.log(1.0 - p + small))
 
 
-def l2_normalize(x: Any, axis: int | None = None) -> Tensor:
+def l2_normalize(x: TensorLike, axis: int | None = None) -> Tensor:
     """``x`` scaled to length 1 along ``axis``; a vector shorter than 1e-6 is scaled by 1e6."""
     x = as_float(x)
     total = tensor_math.sum(tensor_math.square(x), axis=axis, keepdims=True)
     return x / tensor_math.sqrt(tensor_math.maximum(total, 1e-12))
 
 
-def in_top_k(predictions: Any, targets: Any, k: int) -> Tensor:
+def in_top_k(predictions: TensorLike, targets: TensorLike, k: int) -> Tensor:
     """Whether each target class is among the ``k`` largest predictions; equal predictions count in its favour.
 
     A target that is no class, negative or too large, is not (as in TensorFlow).
@@ -126,21 +130,25 @@ def in_top_k(predictions: Any, targets: Any, k: int) -> Tensor:
 
 # ---- control
 
+Choice: TypeAlias = "TensorLike | Callable[[], TensorLike]"
+"""A tensor, or a function that gives it."""
 
-def switch(condition: Any, then_expression: Any, else_expression: Any) -> Tensor:
+
+def switch(condition: TensorLike, then_expression: Choice, else_expression: Choice) -> Tensor:
     """``then_expression`` where ``condition`` is true (not zero), else ``else_expression``.
 
     The condition is a scalar, or has the leading axes of the expressions; expressions may be functions without
     arguments.
     """
     if callable(then_expression) and callable(else_expression) and (trace := current_trace()) is not None:
-        return trace.branch(condition, then_expression, else_expression)
+        joined: Tensor = trace.branch(condition, then_expression, else_expression)
+        return joined
     x = as_tensor(then_expression() if callable(then_expression) else then_expression)
     y = as_tensor(else_expression() if callable(else_expression) else else_expression)
     return chosen(condition, x, y)
 
 
-def in_train_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
+def in_train_phase(x: Choice, alt: Choice, training: Tensor | int | None = None) -> Tensor:
     """``x`` in training graphs, ``alt`` in inference graphs; both may be functions without arguments.
 
     ``training`` overrides the learning phase: a bool, 0 or 1, or a scalar tensor.
@@ -152,7 +160,7 @@ def in_train_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
     return switch(phase, x, alt)
 
 
-def in_test_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
+def in_test_phase(x: Choice, alt: Choice, training: Tensor | int | None = None) -> Tensor:
     """``x`` in inference graphs, ``alt`` in training graphs."""
     return in_train_phase(alt, x, training)
 
@@ -161,7 +169,11 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Tensor:
 
 
 def normalize_batch_in_training(
-    x: Any, gamma: Any, beta: Any, reduction_axes: Sequence[int], epsilon: float = 1e-3
+    x: TensorLike,
+    gamma: TensorLike | None,
+    beta: TensorLike | None,
+    reduction_axes: Sequence[int],
+    epsilon: float = 1e-3,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normalize by the statistics of this batch; returns ``(normalized, mean, variance)``.
 
@@ -178,30 +190,42 @@ def normalize_batch_in_training(
     axes = sorted({int(a) % x.ndim for a in reduction_axes})
     kept = [i for i in range(x.ndim) if i not in axes]
     if len(kept) == 1 and (vectors := _channel_vectors(x, kept[0], (1.0, gamma), (0.0, beta))):
-        return _tensors(normalization.batch_norm_training(x.value, *vectors, kept[0], epsilon))
+        scale, offset = vectors
+        return _tensors(normalization.batch_norm_training(x.value, scale, offset, kept[0], epsilon))
     mean, variance = tensor_math.mean(x, axes), tensor_math.var(x, axes)
-    spread = [_spread(v, x, axes) for v in (mean, variance, beta, gamma)]
-    return batch_normalization(x, *spread, epsilon=epsilon), mean, variance
+    center, spread = _spread(mean, x, axes), _spread(variance, x, axes)
+    beta, gamma = (None if v is None else _spread(v, x, axes) for v in (beta, gamma))
+    return batch_normalization(x, center, spread, beta, gamma, epsilon=epsilon), mean, variance
 
 
 def batch_normalization(
-    x: Any, mean: Any, var: Any, beta: Any, gamma: Any, axis: int = -1, epsilon: float = 1e-3
+    x: TensorLike,
+    mean: TensorLike,
+    var: TensorLike,
+    beta: TensorLike | None,
+    gamma: TensorLike | None,
+    axis: int = -1,
+    epsilon: float = 1e-3,
 ) -> Tensor:
     """``gamma * (x - mean) / sqrt(var + epsilon) + beta``; statistics broadcast, or are vectors along ``axis``."""
     x = as_float(x)
     channels = axis % x.ndim
     vectors = _channel_vectors(x, channels, (1.0, gamma), (0.0, beta), (0.0, mean), (1.0, var))
     if vectors:
-        return Tensor(normalization.batch_norm_inference(x.value, *vectors, channels, epsilon))
+        scale, offset, center, spread = vectors
+        return Tensor(normalization.batch_norm_inference(x.value, scale, offset, center, spread, channels, epsilon))
     axes = [i for i in range(x.ndim) if i != channels]
-    mean, var, beta, gamma = (
-        _spread(v, x, axes) if v is not None and as_tensor(v).ndim == 1 and x.ndim > 1 else v
-        for v in (mean, var, beta, gamma)
-    )
-    scale = 1.0 / tensor_math.sqrt(as_tensor(var) + epsilon)
-    scale = scale if gamma is None else scale * gamma
-    y = (x - mean) * scale
+    mean, var = (_broadcast(v, x, axes) for v in (mean, var))
+    beta, gamma = (None if v is None else _broadcast(v, x, axes) for v in (beta, gamma))
+    factor = 1.0 / tensor_math.sqrt(as_tensor(var) + epsilon)
+    factor = factor if gamma is None else factor * gamma
+    y = (x - mean) * factor
     return y if beta is None else y + beta
+
+
+def _broadcast(v: TensorLike, x: Tensor, axes: Sequence[int]) -> TensorLike:
+    """A statistic or parameter as it is, but with axes of size 1 if it is a vector."""
+    return _spread(v, x, axes) if as_tensor(v).ndim == 1 and x.ndim > 1 else v
 
 
 def _tensors(values: tuple[ir.Value, ir.Value, ir.Value]) -> tuple[Tensor, Tensor, Tensor]:
@@ -227,17 +251,15 @@ def _channel_vectors(x: Tensor, axis: int, *parameters: tuple[float, Any]) -> li
     return vectors
 
 
-def _spread(v: Any, x: Tensor, axes: Sequence[int]) -> Any:
+def _spread(v: TensorLike, x: Tensor, axes: Sequence[int]) -> Tensor:
     """A statistic with axes of size 1 where ``x`` was reduced."""
-    if v is None:
-        return None
     value = as_tensor(v).value
     if value.rank == x.ndim:
         return Tensor(value)
     return Tensor(shaping.reshape(value, tuple(1 if i in axes else d for i, d in enumerate(x.value.shape))))
 
 
-def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Tensor:
+def bias_add(x: TensorLike, bias: TensorLike, data_format: str | None = None) -> Tensor:
     """``x + bias``; the bias is a vector over channels, or has the shape of a sample.
 
     Raises:

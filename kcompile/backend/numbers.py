@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 
-def finite(*numbers: Any) -> bool:
-    """Whether all are ordinary Python numbers: no tensors, neither infinite nor NaN."""
-    return all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
+def finite(number: Any) -> TypeGuard[float]:
+    """Whether it is an ordinary Python number: no tensor, neither infinite nor NaN."""
+    return isinstance(number, (int, float)) and math.isfinite(number)

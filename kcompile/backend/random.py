@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import SupportsInt
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from kcompile.common import config
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.elementwise import random as random_ops
 from kcompile.runtime.random_state import shared_counter
-from kcompile.symbolic.sizes import as_dims
-from kcompile.symbolic.tensor import Tensor, as_float
+from kcompile.symbolic.sizes import Sizes, as_dims
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_float
 from kcompile.symbolic.trace import current_trace
 from kcompile.symbolic.variable import Variable
 
@@ -51,14 +51,14 @@ def _counter_value() -> ir.Value:
     return elementwise.add(value, offset)
 
 
-def stream_of(seed: Any) -> int:
+def stream_of(seed: SupportsInt | None) -> int:
     """The stream of a seed; without one, that of the step being traced, or one from NumPy's global generator."""
     trace = current_trace() if seed is None else None
     return config.draw_seed(seed) if trace is None else trace.seed()
 
 
 def random_uniform(
-    shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: str | None = None, seed: Any = None
+    shape: Sizes, minval: float = 0.0, maxval: float = 1.0, dtype: str | None = None, seed: SupportsInt | None = None
 ) -> Tensor:
     """Uniform numbers in ``[minval, maxval)``, new ones at each run."""
     dims, dtype = as_dims(shape), dtype or config.floatx()
@@ -66,7 +66,7 @@ def random_uniform(
 
 
 def random_normal(
-    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: Any = None
+    shape: Sizes, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: SupportsInt | None = None
 ) -> Tensor:
     """Normal numbers, new ones at each run."""
     dims, dtype = as_dims(shape), dtype or config.floatx()
@@ -75,7 +75,7 @@ def random_normal(
 
 
 def truncated_normal(
-    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: Any = None
+    shape: Sizes, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: SupportsInt | None = None
 ) -> Tensor:
     """Normal numbers, drawn again where they are more than two standard deviations from the mean."""
     dims, dtype = as_dims(shape), dtype or config.floatx()
@@ -83,14 +83,19 @@ def truncated_normal(
     return Tensor(x) * stddev + mean
 
 
-def random_binomial(shape: Any, p: float = 0.0, dtype: str | None = None, seed: Any = None) -> Tensor:
+def random_binomial(shape: Sizes, p: float = 0.0, dtype: str | None = None, seed: SupportsInt | None = None) -> Tensor:
     """1 with probability ``p``, else 0; new ones at each run."""
     u = random_uniform(shape, seed=seed)
     return Tensor(elementwise.cast((u < p).value, dtype or config.floatx()))
 
 
 def random_uniform_variable(
-    shape: Any, low: float, high: float, dtype: str | None = None, name: str | None = None, seed: int | None = None
+    shape: Sequence[int],
+    low: float,
+    high: float,
+    dtype: str | None = None,
+    name: str | None = None,
+    seed: int | None = None,
 ) -> Variable:
     """A variable filled once with uniform numbers in ``[low, high)``."""
     rng = np.random.RandomState(config.draw_seed(seed))
@@ -98,14 +103,19 @@ def random_uniform_variable(
 
 
 def random_normal_variable(
-    shape: Any, mean: float, scale: float, dtype: str | None = None, name: str | None = None, seed: int | None = None
+    shape: Sequence[int],
+    mean: float,
+    scale: float,
+    dtype: str | None = None,
+    name: str | None = None,
+    seed: int | None = None,
 ) -> Variable:
     """A variable filled once with normal numbers."""
     rng = np.random.RandomState(config.draw_seed(seed))
     return Variable(rng.normal(mean, scale, tuple(shape)), dtype or config.floatx(), name)
 
 
-def dropout(x: Any, level: float, noise_shape: Any = None, seed: Any = None) -> Tensor:
+def dropout(x: TensorLike, level: float, noise_shape: Sizes | None = None, seed: SupportsInt | None = None) -> Tensor:
     """``x`` with a fraction ``level`` of the elements zeroed and the rest scaled by ``1 / (1 - level)``.
 
     ``noise_shape`` is the shape of the mask, which broadcasts; ``None`` sizes are those of ``x``.

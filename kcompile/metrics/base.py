@@ -292,7 +292,7 @@ class MeanMetricWrapper(Mean):
 # ---- helpers
 
 
-def weighted(values: Tensor, sample_weight: TensorLike | None) -> tuple[Tensor, Tensor]:
+def weighted(values: Tensor, sample_weight: TensorLike) -> tuple[Tensor, Tensor]:
     """Values times weights, and the weights in the shape of the values.
 
     Weights of lower rank apply to whole samples; of higher rank (a last axis of size 1) they lose it.

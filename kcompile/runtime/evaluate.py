@@ -30,9 +30,9 @@ def evaluate(values: Sequence[Value], updates: Mapping[Variable, Value] | None =
     if counter is not None:
         results = substitute(results, {shared_counter(): counter})
         new = dict(zip(new, results[len(values) :], strict=True))
-        advanced = isinstance(counter.op, Variable) and any(node.op is counter.op for node in toposort(results))
-        if updates and advanced:
-            new[counter.op] = add(counter, 1)
+        count = counter.op
+        if updates and isinstance(count, Variable) and any(node.op is count for node in toposort(results)):
+            new[count] = add(counter, 1)
     outputs = {f"output_{i}": value for i, value in enumerate(results[: len(values)])}
     graph = specialize_inference(Graph([], outputs, new, "eval"))
     return Executable(graph, (*BOTH, *TRAINING), device="cpu")()

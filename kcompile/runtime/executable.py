@@ -84,11 +84,12 @@ class Executable:
         portable = INFERENCE if pipeline is None else pipeline
         passes = (*portable, *(native_passes(target) if native else ()))
 
+        self.portable: Graph | None = None
+
         def keep(number: int, made: Graph) -> None:
             if number == len(portable) and keep_portable:
                 self.portable = made
 
-        self.portable: Graph | None = None
         self.graph = run_pipeline(graph, passes, dump_after, self._report, on_pass=keep)
         divided = divide(self.graph) if self.device == "cpu" else None
         emitted = emit(divided.first if divided else self.graph, target)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.loops.control import select
-from kcompile.symbolic.tensor import Tensor, as_tensor, common_dtype
+from kcompile.symbolic.tensor import Tensor, TensorLike, as_tensor, common_dtype
 
 
-def chosen(condition: Any, then: Any, otherwise: Any) -> Tensor:
+def chosen(condition: TensorLike, then: TensorLike, otherwise: TensorLike) -> Tensor:
     """``then`` where ``condition`` is true (not zero), else ``otherwise``.
 
     The condition is a scalar, or has the leading axes of the others.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -85,7 +86,8 @@ def described(x: Symbolic) -> str:
 
 def shown_value(x: Symbolic) -> str:
     """The numbers on one line; nothing if there are none, or too many."""
-    if None in x.shape or np.prod(x.shape, dtype=int) > MOST_SHOWN or not has_value(x.value):
+    type_ = x.value.type
+    if not type_.is_static or math.prod(type_.static_shape) > MOST_SHOWN or not has_value(x.value):
         return ""
     try:
         array = x.numpy()

@@ -25,7 +25,9 @@ def index(x: ir.Value, key: Any) -> ir.Value:
     fill = [slice(None)] * (x.rank - given)
     where = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
     keys[where : where + 1] = fill
-    axis, dropped, added = 0, [], []
+    axis = 0
+    dropped: list[int] = []
+    added: list[int] = []
     axes: list[int] = []
     starts: list[int] = []
     ends: list[int | None] = []

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TypeAlias
 
 from kcompile import ir
 from kcompile.common.errors import KCompileError
 from kcompile.ir.ops.shapes.sizes import dims_of
 from kcompile.symbolic.tensor import Tensor
 
+Sizes: TypeAlias = "Tensor | Iterable[int | ir.SymbolicDim | Tensor | None]"
+"""What shapes are given as; sizes may be what ``K.shape(x)[0]`` is."""
 
-def as_dims(dims: Any) -> tuple[ir.Dim, ...]:
+
+def as_dims(dims: Sizes) -> tuple[ir.Dim, ...]:
     """Sizes from numbers, ``-1``, ``None`` (as ``-1``), symbolic tensors such as ``K.shape(x)[0]``, or a whole tensor.
 
     Raises:

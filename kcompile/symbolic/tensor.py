@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -107,8 +107,8 @@ class Tensor:
     def __len__(self) -> int:
         if not self.ndim:
             raise DataTypeError(f"{self!r} is a scalar, which has no length")
-        size = self.shape[0]
-        if size is None:
+        size = self.value.shape[0]
+        if not isinstance(size, int):
             raise DataTypeError(f"the length of {self!r} is known only when the model runs; use K.shape(x)[0]")
         return size
 
@@ -175,46 +175,46 @@ class Tensor:
 
     # -- operators
 
-    def __add__(self, other: Any) -> Tensor:
+    def __add__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.add, self, other)
 
-    def __radd__(self, other: Any) -> Tensor:
+    def __radd__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.add, other, self)
 
-    def __sub__(self, other: Any) -> Tensor:
+    def __sub__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.sub, self, other)
 
-    def __rsub__(self, other: Any) -> Tensor:
+    def __rsub__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.sub, other, self)
 
-    def __mul__(self, other: Any) -> Tensor:
+    def __mul__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.mul, self, other)
 
-    def __rmul__(self, other: Any) -> Tensor:
+    def __rmul__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.mul, other, self)
 
-    def __truediv__(self, other: Any) -> Tensor:
+    def __truediv__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.div, as_float(self), other)
 
-    def __rtruediv__(self, other: Any) -> Tensor:
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.div, other, as_float(self))
 
-    def __floordiv__(self, other: Any) -> Tensor:
+    def __floordiv__(self, other: TensorLike) -> Tensor:
         return floor_divide(self, other)
 
-    def __rfloordiv__(self, other: Any) -> Tensor:
+    def __rfloordiv__(self, other: TensorLike) -> Tensor:
         return floor_divide(other, self)
 
-    def __mod__(self, other: Any) -> Tensor:
+    def __mod__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.mod, self, other)
 
-    def __pow__(self, other: Any) -> Tensor:
+    def __pow__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.power, self, other)
 
-    def __rpow__(self, other: Any) -> Tensor:
+    def __rpow__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.power, other, self)
 
-    def __matmul__(self, other: Any) -> Tensor:
+    def __matmul__(self, other: TensorLike) -> Tensor:
         return binary(linalg.matmul, self, other)
 
     def __neg__(self) -> Tensor:
@@ -223,31 +223,31 @@ class Tensor:
     def __abs__(self) -> Tensor:
         return Tensor(elementwise.absolute(self.value))
 
-    def __lt__(self, other: Any) -> Tensor:
+    def __lt__(self, other: TensorLike) -> Tensor:
         return binary(comparison.less, self, other)
 
-    def __le__(self, other: Any) -> Tensor:
+    def __le__(self, other: TensorLike) -> Tensor:
         return binary(comparison.less_equal, self, other)
 
-    def __gt__(self, other: Any) -> Tensor:
+    def __gt__(self, other: TensorLike) -> Tensor:
         return binary(comparison.greater, self, other)
 
-    def __ge__(self, other: Any) -> Tensor:
+    def __ge__(self, other: TensorLike) -> Tensor:
         return binary(comparison.greater_equal, self, other)
 
-    def __and__(self, other: Any) -> Tensor:
+    def __and__(self, other: TensorLike) -> Tensor:
         return binary(comparison.logical_and, self, other)
 
-    def __or__(self, other: Any) -> Tensor:
+    def __or__(self, other: TensorLike) -> Tensor:
         return binary(comparison.logical_or, self, other)
 
-    def __xor__(self, other: Any) -> Tensor:
+    def __xor__(self, other: TensorLike) -> Tensor:
         """Of truth values: where they differ."""
         return binary(comparison.logical_xor, self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
-    def __rmod__(self, other: Any) -> Tensor:
+    def __rmod__(self, other: TensorLike) -> Tensor:
         return binary(elementwise.mod, other, self)
 
     def __invert__(self) -> Tensor:
@@ -288,12 +288,11 @@ def _tensor_of(flat: Any, places: Any, name: str | None) -> Tensor:
 
 # ---- operands
 
-
-TensorLike = Tensor | ArrayLike
+TensorLike: TypeAlias = "Tensor | ArrayLike"
 """What :func:`as_tensor` takes: a tensor, or what NumPy makes an array of."""
 
 
-def as_tensor(x: Any, dtype: DTypeLike | None = None) -> Tensor:
+def as_tensor(x: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """``x`` itself, or the constant of a number, list or array (floating point numbers as ``floatx``)."""
     if isinstance(x, Tensor):
         return x
@@ -305,20 +304,21 @@ def as_tensor(x: Any, dtype: DTypeLike | None = None) -> Tensor:
     return Tensor(ir.constant(array, dtype))
 
 
-def promote(x: Any, y: Any) -> tuple[ir.Value, ir.Value]:
+def promote(x: TensorLike, y: TensorLike) -> tuple[ir.Value, ir.Value]:
     """Both operands in one element type.
 
     Numbers and arrays take the type of the tensor that they meet, except that a fraction turns an integer tensor
     into ``floatx``; of two tensors, the floating point (or wider) type wins, as in NumPy and Keras 3.
     """
-    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
-        x = as_tensor(x)
-    if not isinstance(x, Tensor):
-        other, self_first = x, False
-        tensor = y
+    if isinstance(y, Tensor) and not isinstance(x, Tensor):
+        b, a = _met(y, x)
     else:
-        other, self_first = y, True
-        tensor = x
+        a, b = _met(as_tensor(x), y)
+    return common_dtype(a, b)
+
+
+def _met(tensor: Tensor, other: TensorLike) -> tuple[ir.Value, ir.Value]:
+    """A tensor and what it meets, which takes its element type if it is no tensor."""
     if not isinstance(other, Tensor):
         array = np.asarray(other)
         if array.dtype.kind == "f" and not tensor.value.type.is_float:
@@ -327,8 +327,7 @@ def promote(x: Any, y: Any) -> tuple[ir.Value, ir.Value]:
             other = Tensor(ir.constant(array, tensor.dtype))
         else:
             other = as_tensor(other)
-    a, b = (tensor.value, other.value) if self_first else (other.value, tensor.value)
-    return common_dtype(a, b)
+    return tensor.value, other.value
 
 
 def common_dtype(a: ir.Value, b: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -342,7 +341,7 @@ def common_dtype(a: ir.Value, b: ir.Value) -> tuple[ir.Value, ir.Value]:
     return elementwise.cast(a, dtype), elementwise.cast(b, dtype)
 
 
-def as_float(x: Any) -> Tensor:
+def as_float(x: TensorLike) -> Tensor:
     """``x`` as floating point numbers (``floatx`` if it is not yet)."""
     tensor = as_tensor(x)
     if tensor.value.type.is_float:
@@ -350,7 +349,7 @@ def as_float(x: Any) -> Tensor:
     return Tensor(elementwise.cast(tensor.value, floatx()))
 
 
-def binary(function: Callable[[ir.Value, ir.Value], ir.Value], x: Any, y: Any) -> Tensor:
+def binary(function: Callable[[ir.Value, ir.Value], ir.Value], x: TensorLike, y: TensorLike) -> Tensor:
     """Apply an IR function of two operands to tensors, arrays or numbers."""
     if isinstance(x, Tensor) or isinstance(y, Tensor) or not (x is None or y is None):
         return Tensor(function(*promote(x, y)))
@@ -378,7 +377,7 @@ def compared(function: Callable[[ir.Value, ir.Value], ir.Value], x: Tensor, othe
     return binary(function, x, other)
 
 
-def floor_divide(x: Any, y: Any) -> Tensor:
+def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
     a, b = promote(x, y)
     quotient = elementwise.div(a, b)
     if quotient.type.is_float:
@@ -402,6 +401,6 @@ def reduce_axes(axis: int | Sequence[int] | None) -> list[int] | None:
 
 
 __all__ = [
-    "Tensor", "TensorShape", "as_float", "as_tensor", "binary", "common_dtype", "floor_divide", "promote",
+    "Tensor", "TensorLike", "TensorShape", "as_float", "as_tensor", "binary", "common_dtype", "floor_divide", "promote",
     "reduce_axes",
 ]  # fmt: skip

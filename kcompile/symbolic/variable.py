@@ -19,7 +19,7 @@ from kcompile.ir.ops.arrays import shaping
 from kcompile.ir.ops.loops.control import learning_phase as learning_phase_leaf
 from kcompile.ir.pickling import leaf_of
 from kcompile.runtime.storage import Storage, attach, storage_of
-from kcompile.symbolic.sizes import as_dims
+from kcompile.symbolic.sizes import Sizes, as_dims
 from kcompile.symbolic.tensor import Array, Tensor, as_tensor
 from kcompile.symbolic.trace import current_recorder, current_trace
 
@@ -272,17 +272,17 @@ def identity(x: Any, name: str | None = None) -> Tensor:
     return Tensor(as_tensor(x).value, name)
 
 
-def zeros(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
+def zeros(shape: Sizes, dtype: str | None = None, name: str | None = None) -> Tensor:
     """A variable filled with zeros; a tensor if a size is symbolic (``K.shape(x)[0]``), and in a step's code."""
     return _filled(0, shape, dtype, name)
 
 
-def ones(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
+def ones(shape: Sizes, dtype: str | None = None, name: str | None = None) -> Tensor:
     """A variable filled with ones; a tensor if a size is symbolic (``K.shape(x)[0]``), and in a step's code."""
     return _filled(1, shape, dtype, name)
 
 
-def _filled(number: int, shape: Any, dtype: str | None, name: str | None) -> Tensor:
+def _filled(number: int, shape: Sizes, dtype: str | None, name: str | None) -> Tensor:
     dims = as_dims(shape)
     dtype = dtype or config.floatx()
     if any(isinstance(dim, int) and dim < 0 for dim in dims):
