@@ -167,3 +167,21 @@ def test_late_imports_and_reach_ins_become_fewer() -> None:
     late, reached = counts()
     assert late == LATE_IMPORTS, "import at the top, or say why not; if there are fewer now, lower the number"
     assert reached == REACH_INS, "give what others need a public name; if there are fewer now, lower the number"
+
+
+def picture() -> str:
+    """The floors that exist, from the top, as docs/architecture.md shows them: ``python -m tests.test_stack``."""
+    standing = {room(path.relative_to(PACKAGE).as_posix().removesuffix(".py")) for path in PACKAGE.rglob("*.py")}
+    floors = [[name for name in rooms if name in standing] for rooms in reversed(STACK)]
+    lines = [f'    floor{number}["{" · ".join(rooms)}"]' for number, rooms in enumerate(floors, start=1)]
+    ways = " --> ".join(f"floor{number}" for number in range(1, len(floors) + 1))
+    return "\n".join(["```mermaid", "flowchart TB", *lines, f"    {ways}", "```"])
+
+
+def test_the_picture_shows_the_floors() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert picture() in text, "python -m tests.test_stack prints the picture"
+
+
+if __name__ == "__main__":
+    print(picture())
