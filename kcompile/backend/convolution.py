@@ -13,6 +13,7 @@ from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.spatial import convolution as ops
 from kcompile.ir.ops.spatial import pooling
 from kcompile.ir.ops.spatial.spatial import Pads, resolve_pads, span, spatial_axes, spatial_sizes
+from kcompile.symbolic.sizes import as_dims
 from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor, common_dtype
 
 Ints = int | Sequence[int]
@@ -74,14 +75,21 @@ class _Geometry:
         """The bias in the element type of ``x``."""
         return None if bias is None else common_dtype(self.x, as_tensor(bias).value)[1]
 
-    def run(self, function: Callable[..., ir.Value], *args: Any, **kwargs: Any) -> Tensor:
-        """Build the op; its complaints become a ShapeError.
+    def run(
+        self, function: Callable[..., ir.Value], *args: Any, sizes: Sequence[ir.Dim] | None = None, **options: Any
+    ) -> Tensor:
+        """Build the op of ``x``, ``args`` and how windows slide; its complaints become a ShapeError.
+
+        Args:
+            sizes: over what they slide, if that is not ``x``.
+            options: further arguments of the op.
 
         Raises:
             ValueError: shapes do not fit.
         """
+        common = {"strides": self.strides, "pads": self.pads(sizes), "data_format": self.data_format}
         try:
-            return Tensor(function(self.x, *args, **kwargs))
+            return Tensor(function(self.x, *args, **common, **options))
         except ir.IRError as error:
             by = f"with a kernel {self.w.type}" if self.w is not None else f"with windows of {self.window}"
             raise ShapeError(f"{self.what} of {self.x.type} {by}: {error}") from None
@@ -115,16 +123,7 @@ def conv(
         ValueError: shapes do not fit.
     """
     geometry = _Geometry("convolution", x, strides, padding, data_format, dilation_rate, kernel=kernel)
-    return geometry.run(
-        ops.conv,
-        geometry.w,
-        geometry.strides,
-        geometry.pads(),
-        geometry.dilations,
-        groups,
-        geometry.data_format,
-        geometry.bias(bias),
-    )
+    return geometry.run(ops.conv, geometry.w, dilations=geometry.dilations, groups=groups, bias=geometry.bias(bias))
 
 
 def conv1d(
@@ -191,16 +190,8 @@ def conv_transpose(
     Raises:
         ValueError: shapes do not fit.
     """
-    geometry = _Geometry(
-        "transposed convolution",
-        x,
-        strides,
-        padding,
-        data_format,
-        dilation_rate,
-        kernel=kernel,
-        paddings=("valid", "same"),
-    )
+    what, paddings = "transposed convolution", ("valid", "same")
+    geometry = _Geometry(what, x, strides, padding, data_format, dilation_rate, kernel=kernel, paddings=paddings)
     rank = len(geometry.window)
     if output_sizes is None:
         extra: Sequence[int | None] = (None,) * rank
@@ -208,17 +199,8 @@ def conv_transpose(
             extra = check_int_tuple(geometry.what, "output_padding", output_padding, rank, minimum=0)
         axes = zip(geometry.sizes, geometry.window, geometry.strides, extra, geometry.dilations, strict=True)
         output_sizes = [ops.transposed_size(size, k, s, padding, p, d) for size, k, s, p, d in axes]
-    return geometry.run(
-        ops.conv_transpose,
-        geometry.w,
-        output_sizes,
-        geometry.strides,
-        geometry.pads(output_sizes),
-        geometry.dilations,
-        1,
-        geometry.data_format,
-        geometry.bias(bias),
-    )
+    options = {"dilations": geometry.dilations, "bias": geometry.bias(bias)}
+    return geometry.run(ops.conv_transpose, geometry.w, output_sizes, sizes=output_sizes, **options)
 
 
 def conv2d_transpose(
@@ -255,8 +237,6 @@ def _transpose_to(
     data_format: str | None,
     dilation_rate: Ints,
 ) -> Tensor:
-    from kcompile.symbolic.sizes import as_dims
-
     dims = as_dims(output_shape)
     if len(dims) != as_tensor(x).ndim:
         raise ShapeError(f"transposed convolution of {as_tensor(x)!r}: output_shape {dims} has {len(dims)} entries")
@@ -290,15 +270,7 @@ def depthwise_conv2d(
     geometry = _Geometry(
         "depthwise convolution", x, strides, padding, data_format, dilation_rate, kernel=depthwise_kernel
     )
-    return geometry.run(
-        ops.depthwise_conv,
-        geometry.w,
-        geometry.strides,
-        geometry.pads(),
-        geometry.dilations,
-        geometry.data_format,
-        geometry.bias(bias),
-    )
+    return geometry.run(ops.depthwise_conv, geometry.w, dilations=geometry.dilations, bias=geometry.bias(bias))
 
 
 def separable_conv(
@@ -370,7 +342,7 @@ def pool(
     function = functions[check_one_of("pooling", "pool_mode", pool_mode, tuple(functions))]
     strides = pool_size if strides is None else strides
     geometry = _Geometry("pooling", x, strides, padding, data_format, pool_size=pool_size, paddings=("valid", "same"))
-    return geometry.run(function, geometry.window, geometry.strides, geometry.pads(), geometry.data_format)
+    return geometry.run(function, geometry.window)
 
 
 def pool2d(
