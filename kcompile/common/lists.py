@@ -32,6 +32,13 @@ def is_shape_list(shape: Any) -> bool:
     return isinstance(shape, (list, tuple)) and bool(shape) and isinstance(shape[0], (list, tuple))
 
 
+def shapes_agree(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    """Whether two shapes have as many axes and no two known sizes that differ; ``None`` is any size."""
+    if len(shape) != len(other):
+        return False
+    return all(a is None or b is None or a == b for a, b in zip(shape, other, strict=True))
+
+
 def per_output(value: Any, names: Sequence[str], argument: str, default: Any = None) -> list[Any]:
     """One entry for each output, from a single value, a list or a dictionary."""
     if isinstance(value, dict):

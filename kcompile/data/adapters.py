@@ -16,6 +16,7 @@ import numpy as np
 
 from kcompile.common import advice
 from kcompile.common.errors import DataError, DataTypeError, ShapeError, did_you_mean, listed, shown, warn
+from kcompile.common.lists import shapes_agree
 
 # Above this size an array of small integers (images, token ids) stays as it is, and each chunk of batches is
 # converted when it is gathered: float32 copies of uint8 images would take four times the memory.
@@ -220,16 +221,10 @@ def _single(data: Any, argument: str, shape: tuple[int | None, ...] | None) -> t
         shape is not None
         and len(inner_shape) == len(shape) - 1
         and not (len(shape) == 2 and shape[1] in (1, None))
-        and _fits(inner_shape, shape[1:])
+        and shapes_agree(inner_shape, shape[1:])
     ):
         return argument, data  # one sample in a list, not one array in a list
     return f"{argument}[0]", inner
-
-
-def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
-    return len(shape) == len(expected) and all(
-        want is None or have == want for have, want in zip(shape, expected, strict=True)
-    )
 
 
 def _lazy_rows(value: Any) -> LazyRows | None:

@@ -15,6 +15,7 @@ import numpy as np
 from kcompile.common.advice import on_batch_axis, on_positions
 from kcompile.common.checks import check_int, check_number
 from kcompile.common.errors import DataError, DataTypeError, KCompileError, ShapeError, warn
+from kcompile.common.lists import shapes_agree
 from kcompile.data.adapters import Array, LazyRows
 
 Shape = tuple[int | None, ...]
@@ -63,9 +64,7 @@ def show_shape(shape: Sequence[int | None]) -> str:
 
 def matches(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
     """Whether ``shape`` fits ``expected`` beyond the batch axis, ``None`` being any size."""
-    return len(shape) == len(expected) and all(
-        want is None or have == want for have, want in zip(shape[1:], expected[1:], strict=True)
-    )
+    return len(shape) == len(expected) and shapes_agree(shape[1:], expected[1:])
 
 
 def with_column(array: Array, rank: int) -> Array:

@@ -9,6 +9,7 @@ from kcompile import backend as K
 from kcompile import ir, regularizers
 from kcompile.common.checks import check_flag, check_positive_int
 from kcompile.common.errors import ShapeError
+from kcompile.common.lists import shapes_agree
 from kcompile.engine.layer import Shape
 from kcompile.ir.ops.arrays.indexing import as_indices, from_front, gather, is_checked_outside
 from kcompile.layers.base.types import Mask
@@ -92,10 +93,7 @@ class Embedding(WeightOptions):
             return (*input_shape, self.output_dim)
         lengths = tuple(self.input_length) if isinstance(self.input_length, Sequence) else (self.input_length,)
         sizes = tuple(input_shape[1:])
-        fits = len(lengths) == len(sizes) and all(
-            a is None or b is None or a == b for a, b in zip(lengths, sizes, strict=True)
-        )
-        if not fits:
+        if not shapes_agree(lengths, sizes):
             raise ShapeError(
                 f"layer {self.name!r} (Embedding) has input_length {self.input_length}, got input shape {input_shape}"
             )

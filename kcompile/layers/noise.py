@@ -10,16 +10,13 @@ from kcompile import backend as K
 from kcompile.common.checks import check_fraction, check_int, check_number
 from kcompile.common.errors import ShapeError
 from kcompile.engine.layer import Layer, Shape
+from kcompile.ir.ops.elementwise.activations import SELU_ALPHA, SELU_SCALE
 from kcompile.layers.base.types import Phase
 from kcompile.objects.legacy_arguments import understands_keras_1
 from kcompile.symbolic.seeds import SeedStream
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["AlphaDropout", "GaussianDropout", "GaussianNoise"]
-
-
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
-"""Of the activation ``selu``; Klambauer et al. (2017)."""
 
 
 class Noise(Layer):

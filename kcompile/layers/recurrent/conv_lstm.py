@@ -7,6 +7,7 @@ from typing import Any
 
 from kcompile import backend as K
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError
+from kcompile.common.lists import shapes_agree
 from kcompile.common.nest import flatten
 from kcompile.common.window_sizes import conv_output_length
 from kcompile.engine.layer import Shape
@@ -109,10 +110,7 @@ class ConvRNN(RNN):
             raise ShapeError(f"{kind} has {count} states of shape {(None, *expected)}, got {len(states)} tensors")
         for i, state in enumerate(states):
             got = tuple(state.shape)
-            fits = len(got) == len(expected) + 1 and all(
-                None in (a, b) or a == b for a, b in zip(expected, got[1:], strict=True)
-            )
-            if not fits:
+            if not shapes_agree((None, *expected), got):
                 raise ShapeError(f"{kind}: initial state {i} has shape {got}; expected {(None, *expected)}")
 
     def _make_states(self, size: int | None) -> list[Variable]:

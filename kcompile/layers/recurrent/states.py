@@ -11,6 +11,7 @@ import numpy as np
 from kcompile import backend as K
 from kcompile import ir
 from kcompile.common.errors import AbsentError, DataTypeError, KCompileError, ShapeError, shown
+from kcompile.common.lists import shapes_agree
 from kcompile.common.nest import flatten, is_nested, pack
 from kcompile.engine.layer import Layer
 from kcompile.ir.ops.arrays import shaping
@@ -180,8 +181,7 @@ class KeepsStates(Layer):
             raise ShapeError(f"{self._label} has {expected} {shapes}, got {given}")
         for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
             got = tuple(state.shape)
-            fits = len(got) == len(shape) + 1 and all(b in (a, None) for a, b in zip(shape, got[1:], strict=True))
-            if not fits:
+            if not shapes_agree((None, *shape), got):
                 raise ShapeError(f"{self._label}: initial state {i} has shape {got}; expected {(None, *shape)}")
 
     def get_initial_state(self, inputs: Any) -> list[Tensor]:
