@@ -74,15 +74,13 @@ class Buffer:
 
 
 class _Clock:
-    """Counts the changes of all storages."""
+    """The number of the last change of any storage."""
 
     now = 0
-    numbers = itertools.count(1)  # each is drawn once, whatever threads do
 
-    @classmethod
-    def tick(cls) -> int:
-        cls.now = number = next(cls.numbers)
-        return number
+
+_next_change = itertools.count(1).__next__
+"""Draws a number: each once, whatever threads do."""
 
 
 def changes() -> int:
@@ -104,7 +102,7 @@ class Storage:
         self.current = Buffer(memory)
         self.spare: Buffer | None = None
         self.guard: Guard = NOBODYS
-        self.version = _Clock.tick()
+        _Clock.now = self.version = _next_change()
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -135,7 +133,7 @@ class Storage:
 
     def rewritten(self) -> None:
         """The current buffer has new contents."""
-        self.version = _Clock.tick()
+        _Clock.now = self.version = _next_change()
 
     def move(self, device: str) -> None:
         """Put the value on ``device`` (``cpu`` or ``cuda``); later reads still return host copies."""
@@ -153,7 +151,7 @@ class Storage:
     def keep(self, buffer: Buffer) -> None:
         """``buffer``, which was the spare one, holds the value from now on; doing it twice is doing it once."""
         if self.current is not buffer:
-            self.version = _Clock.tick()
+            _Clock.now = self.version = _next_change()
             self.current, self.spare = buffer, self.current
 
 
