@@ -153,7 +153,7 @@ def test_variables_and_metrics_in_containers() -> None:
 
     own = Own()
     assert [w.label for w in own.weights] == ["first", "a", "b", "k", "late"]
-    assert [m.name for m in own._own_metrics] == ["m", "n"]
+    assert [m.name for m in own.fed_metrics()] == ["m", "n"]
     assert own.sublayers == []
     old = own.first
     own.first = K.variable(np.zeros(1), name="new")

@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.common.errors import KCompileError, warn
 from kcompile.common.lists import as_list, unique
-from kcompile.engine.layer import Layer
+from kcompile.engine.added_metrics import metric_result
+from kcompile.engine.layer import Layer, OpLayer, wrap_operations
+from kcompile.engine.layer_base import Node
+from kcompile.engine.network_base import NetworkBase
 from kcompile.engine.notes import belongs, caller
-from kcompile.engine.op_layer import OpLayer, wrap_operations
+from kcompile.engine.tracing import trace
 from kcompile.symbolic.dependence import input_leaves
 from kcompile.symbolic.history import remember
 from kcompile.symbolic.tensor import Tensor, as_tensor
-
-if TYPE_CHECKING:
-    from kcompile.engine.layer_base import Node
-    from kcompile.engine.network import Network
 
 
 class AddLoss(Layer):
@@ -63,12 +61,8 @@ class AddMetric(Layer):
         return {**super().get_config(), "aggregation": self.aggregation, "metric_name": self.metric_name}
 
 
-class AddedLayers(Layer):
+class AddedLayers(NetworkBase):
     """The losses and metrics that were added to a model; a part of :class:`~kcompile.engine.network.Network`."""
-
-    _functional: bool
-    _subclassed: bool
-    _added: list[Tensor]
 
     def add_loss(self, losses: Any, inputs: Any = None) -> None:
         """Add to the loss of this model, and of every model that contains it.
@@ -101,17 +95,15 @@ class AddedLayers(Layer):
         Raises:
             ValueError: no name, another aggregation, or a tensor that is computed from inputs of another model.
         """
-        metric = getattr(value, "_metric_object", None)
-        if metric is not None and caller() is not self:
-            from kcompile.metrics import Mean
-
-            if type(metric) is not Mean or value._metric_call is None or len(value._metric_call) != 1:
+        result = metric_result(value)
+        if result is not None and caller() is not self:
+            if result.mean_of is None:
                 raise KCompileError(
                     f"model {self.name!r}: add_metric takes a tensor, whose mean is shown, not the result of metric "
-                    f"{metric.name!r}; pass the tensor, or call the metric in a layer of your own"
+                    f"{result.metric.name!r}; pass the tensor, or call the metric in a layer of your own"
                 )
-            value, name = value._metric_call[0], metric.name
-        if metric is None or caller() is not self:
+            value, name = result.mean_of, result.metric.name
+        if result is None or caller() is not self:
             value = as_tensor(value)
             if name is not None and aggregation in ("mean", None) and self._takes(value, "add_metric"):
                 self._insert(value, AddMetric(aggregation, name, dtype=value.dtype))
@@ -126,7 +118,7 @@ class AddedLayers(Layer):
         """
         if not self._functional or self._subclassed or caller() is self or not input_leaves(value):
             return False
-        if belongs(self, value):  # type: ignore[arg-type]  # a network
+        if belongs(self, value):
             return True
         raise KCompileError(
             f"model {self.name!r}: {verb} got a tensor that is computed from inputs of another model; compute it from "
@@ -137,17 +129,13 @@ class AddedLayers(Layer):
         x = value if value.keras_history is not None else wrap_operations(value)
         y = layer(x)
         remember(x)  # what is computed from it later starts there, not behind the loss
-        self._append([y])
-
-    def _append(self, added: Sequence[Tensor]) -> None:
-        """Make the way to tensors that :class:`AddLoss` or :class:`AddMetric` gave out a part of the graph."""
-        raise NotImplementedError
+        self.append_ends([y])
 
 
 # ---- what can be written
 
 
-def lasting(model: Network, say: bool = False) -> tuple[list[Layer], set[int]]:
+def lasting(model: NetworkBase, say: bool = False) -> tuple[list[Layer], set[int]]:
     """The layers of a model that its configuration holds, and their nodes (by ``id``).
 
     Left out are losses and metrics that are computed outside of layers with variables, which none can hold.
@@ -156,10 +144,10 @@ def lasting(model: Network, say: bool = False) -> tuple[list[Layer], set[int]]:
         model: a functional or Sequential model. say: warn of what is left out.
     """
     if say:
-        warn_of_plain_losses(model, "saved")
-    kept = unique([*model.layers, *(node.layer for node in model._nodes)])
-    nodes = {id(node) for node in model._nodes}
-    for y in model._added:
+        model.warn_of_plain_losses("saved")
+    kept = unique([*model.layers, *(node.layer for node in model.layer_nodes)])
+    nodes = {id(node) for node in model.layer_nodes}
+    for y in model.added_ends:
         way = _way(model, y)
         reason = next((text for node in way if (text := _unwritable(node.layer))), None)
         if reason is None:
@@ -171,21 +159,13 @@ def lasting(model: Network, say: bool = False) -> tuple[list[Layer], set[int]]:
                 f"model {model.name!r}: a {what} that was added to it is not saved, because {reason}; add it again "
                 "after loading"
             )
-        others = [node for other in model._added if other is not y for node in _way(model, other)]
+        others = [node for other in model.added_ends if other is not y for node in _way(model, other)]
         gone = {id(node) for node in way} - {id(node) for node in others if not _unwritable(node.layer)}
         nodes -= gone
-        here = {*(node.layer for node in model._main_nodes), *(n.layer for n in model._nodes if id(n) in nodes)}
+        written = [*model.main_layer_nodes, *(node for node in model.layer_nodes if id(node) in nodes)]
+        here = {node.layer for node in written}
         kept = [item for item in kept if item in here]
     return kept, nodes
-
-
-def warn_of_plain_losses(model: Network, verb: str) -> None:
-    """Losses of weights alone, and functions that give them, are no layers."""
-    if model.call_notes.losses and not model._subclassed:
-        warn(
-            f"model {model.name!r}: the losses that add_loss got as functions, or that depend on weights alone, are "
-            f"not {verb}; add them again"
-        )
 
 
 def outputs_of(layer: Layer) -> list[Tensor]:
@@ -193,12 +173,10 @@ def outputs_of(layer: Layer) -> list[Tensor]:
     return [y for node in layer.call_notes.inbound_nodes for y in node.output_tensors]
 
 
-def _way(model: Network, y: Tensor) -> list[Node]:
+def _way(model: NetworkBase, y: Tensor) -> list[Node]:
     """The nodes that only added tensors need."""
-    from kcompile.engine.network import trace
-
-    own = {id(node) for node in model._main_nodes}
-    return [node for node in trace(model, model.inputs, [y])[0] if id(node) not in own]
+    own = {id(node) for node in model.main_layer_nodes}
+    return [node for node in trace(model.name, model.inputs, [y])[0] if id(node) not in own]
 
 
 def _unwritable(layer: Layer) -> str | None:

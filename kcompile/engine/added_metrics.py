@@ -38,6 +38,29 @@ class Noted:
         return self.name == other.name and self.metric is other.metric
 
 
+@dataclass(frozen=True)
+class MetricResult:
+    """What is known of a tensor that a Metric object returned.
+
+    Attributes:
+        metric: the object.
+        mean_of: the one tensor whose mean it is, if it is nothing else.
+    """
+
+    metric: Any
+    mean_of: Any = None
+
+
+def note_result(x: Tensor, result: MetricResult) -> None:
+    """Note that a Metric object returned ``x``."""
+    vars(x)["metric_result"] = result
+
+
+def metric_result(x: Any) -> MetricResult | None:
+    """What was noted of ``x``."""
+    return vars(x).get("metric_result") if isinstance(x, Tensor) else None
+
+
 def joined(phase: Tensor, trained: Sequence[Noted], quiet: Sequence[Noted]) -> list[Noted]:
     """The notes of a call that was traced for training and for inference."""
     if len(trained) != len(quiet) or not all(a.same_as(b) for a, b in zip(trained, quiet, strict=True)):

@@ -10,14 +10,12 @@ from typing import Any
 from kcompile.common.errors import DataTypeError, KCompileError
 from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten
-from kcompile.engine.added_layers import warn_of_plain_losses
-from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import Input, InputLayer
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer import Layer, wrap_operations
 from kcompile.engine.layer_base import Node
-from kcompile.engine.network import Network, _renew
-from kcompile.engine.op_layer import wrap_operations
+from kcompile.engine.network import Network
 from kcompile.engine.replay import as_called, in_its_first_call
+from kcompile.engine.tracing import renewed
 from kcompile.objects.dialects import conventions
 from kcompile.objects.registry import is_ours
 from kcompile.symbolic.tensor import Tensor
@@ -38,14 +36,12 @@ def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[
     """
     if not isinstance(model, Network):
         raise DataTypeError(f"clone_model takes a model, got {type(model).__name__}: {model!r}")
-    make = clone_function or _clone
-    warn_of_plain_losses(model, "cloned")
-    from kcompile.models.sequential import Sequential
-
-    if isinstance(model, Sequential):
+    make = clone_function or copy_of
+    model.warn_of_plain_losses("cloned")
+    if model.stack_of_layers is not None:
         with _memory():
             return _clone_sequential(model, input_tensors, make)
-    if not model._functional or model._subclassed:
+    if not model.has_graph or model.is_traced:
         raise KCompileError(
             f"clone_model: model {model.name!r} ({type(model).__name__}) is subclassed; make a new one with its class"
         )
@@ -53,7 +49,7 @@ def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[
         return _clone_functional(model, input_tensors, make)
 
 
-def _clone(layer: Layer) -> Layer:
+def copy_of(layer: Layer) -> Layer:
     if isinstance(layer, Network) and is_ours(type(layer)):
         clone: Layer = clone_model(layer)
         return clone
@@ -79,11 +75,11 @@ def _memory() -> Iterator[dict[Layer, Layer]]:
 
 def _clone_functional(model: Network, input_tensors: Any, make: Make) -> Any:
     new: dict[int, Tensor] = {id(old): x for old, x in zip(model.inputs, _inputs(model, input_tensors), strict=True)}
-    _call_again(model._nodes, new, make)
-    inputs = arranged(model._input_form, [new[id(x)] for x in model.inputs], False)
-    outputs = arranged(model._output_form, [new[id(x)] for x in model.outputs], False)
+    _call_again(model.layer_nodes, new, make)
+    inputs = model.in_input_form([new[id(x)] for x in model.inputs])
+    outputs = model.in_output_form([new[id(x)] for x in model.outputs], nested=False)
     clone = type(model)(inputs=inputs, outputs=outputs, name=model.name)
-    clone._append([new[id(y)] for y in model._added])
+    clone.append_ends([new[id(y)] for y in model.added_ends])
     return clone
 
 
@@ -93,7 +89,7 @@ def _call_again(nodes: Sequence[Node], new: dict[int, Tensor], make: Make) -> No
         if all(id(y) in new for y in node.output_tensors):
             continue
         clone = _copy(node.layer, make)
-        arguments = {key: _renew(value, new) for key, value in node.arguments.items()}
+        arguments = {key: renewed(value, new) for key, value in node.arguments.items()}
         inputs = [new.get(id(x), x) for x in node.input_tensors]
         with as_called(node, clone):
             outputs = clone(node.arranged(inputs), **arguments)
@@ -131,21 +127,21 @@ def _with_history(x: Tensor) -> Tensor:
 
 def _clone_sequential(model: Any, input_tensors: Any, make: Make) -> Any:
     clone = type(model)(name=model.name)
-    stack = [layer for layer in model._stack if input_tensors is None or not isinstance(layer, InputLayer)]
+    stack = [layer for layer in model.stack_of_layers if input_tensors is None or not isinstance(layer, InputLayer)]
     if input_tensors is not None:
-        tensors = _inputs(model, input_tensors) if model._functional else as_list(input_tensors)
+        tensors = _inputs(model, input_tensors) if model.has_graph else as_list(input_tensors)
         clone.add(_with_history(tensors[0]))
-    nodes = {node.layer: node for node in model._nodes}
+    nodes = {node.layer: node for node in model.layer_nodes}
     for layer in stack:
         copy = _copy(layer, make)
         with as_called(nodes[layer], copy) if layer in nodes else contextlib.nullcontext():
             clone.add(copy)
-    if model._functional and not clone._functional:
+    if model.has_graph and not clone.has_graph:
         clone.build(tuple(model.inputs[0].shape))
-    if model._added:
-        pairs = zip(model._main_nodes, clone._main_nodes, strict=True)
+    if model.added_ends:
+        pairs = zip(model.main_layer_nodes, clone.main_layer_nodes, strict=True)
         ends = ((old, x) for a, b in pairs for old, x in zip(a.output_tensors, b.output_tensors, strict=True))
         new = {id(old): x for old, x in ends}
-        _call_again(model._nodes, new, make)
-        clone._append([new[id(y)] for y in model._added])
+        _call_again(model.layer_nodes, new, make)
+        clone.append_ends([new[id(y)] for y in model.added_ends])
     return clone

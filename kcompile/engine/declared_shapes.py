@@ -6,32 +6,28 @@ Tracing finds most sizes. Where it does not, what the user says counts; where it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.common import loading
 from kcompile.common.errors import warn
+from kcompile.engine.layer_base import LayerBase
 from kcompile.engine.replay import is_replayed
 from kcompile.ir.ops.arrays import shaping
 from kcompile.symbolic.tensor import Tensor
 
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
-
 Shape = tuple[int | None, ...]
 
 
-def with_declared_shapes(layer: Layer, input_shape: Any, outputs: list[Tensor]) -> list[Tensor]:
+def with_declared_shapes(layer: LayerBase, input_shape: Any, outputs: list[Tensor]) -> list[Tensor]:
     """The outputs of a call, their unknown sizes as the layer declares them.
 
     A declaration that contradicts what was traced is not used, and told once.
 
     Args:
-        layer: which was called.
+        layer: which was called, and declares shapes.
         input_shape: as its ``compute_output_shape`` takes it.
         outputs: what the call made.
     """
-    if not layer._declares_shape():
-        return outputs
     try:
         declared = _shapes(layer.compute_output_shape(input_shape))
     except Exception as error:  # users' code, of which Keras 2.3 alone asks here
@@ -45,10 +41,9 @@ def with_declared_shapes(layer: Layer, input_shape: Any, outputs: list[Tensor]) 
     return [_refined(y, shape) for y, shape in zip(outputs, declared, strict=True)]
 
 
-def _tell(layer: Layer, what: str) -> None:
-    if layer._told_shape or is_replayed() or loading.current() is not None:
+def _tell(layer: LayerBase, what: str) -> None:
+    if is_replayed() or loading.current() is not None or not layer.not_yet_told("shape"):
         return
-    layer._told_shape = True
     warn(f"layer {layer.name!r} ({type(layer).__name__}): {what}; correct compute_output_shape or output_shape")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -23,13 +24,13 @@ class LayerBase(Tracked):
         name, dtype, trainable, stateful, supports_masking: see :class:`~kcompile.engine.layer.Layer`.
         built: whether it has its weights.
         is_model: whether it is a model: files describe the layers in it by entries of their own.
-        is_graph: whether it is a model that is a graph of layers (a subclassed one is, once it has seen data).
         first_call: the number of the first call that was made of it: a model is its own node 0.
     """
 
     is_model = False
-    is_graph = False
     first_call = 0
+    _kind = "layer"
+    """What messages call it."""
 
     name: str
     dtype: str
@@ -42,6 +43,7 @@ class LayerBase(Tracked):
     _non_trainable_weights: list[Variable]
     _regularized: list[tuple[Variable, Any]]
     _convention: Convention | None
+    _told: list[str]
 
     @property
     def call_notes(self) -> Notes:
@@ -62,6 +64,31 @@ class LayerBase(Tracked):
     def weight_penalties(self) -> list[tuple[Variable, Any]]:
         """Weights that have a regularizer, with it."""
         return self._regularized
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether it is a model whose inputs and outputs are known: a subclassed one was called."""
+        return False
+
+    @property
+    def stack_of_layers(self) -> Sequence[Any] | None:
+        """The layers of a Sequential model in the order in which they were added; ``None`` for anything else."""
+        return None
+
+    @abstractmethod
+    def get_config(self) -> dict[str, Any]:
+        """The arguments from which the same layer can be made again."""
+
+    @abstractmethod
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output, from that of the input."""
+
+    def not_yet_told(self, what: str) -> bool:
+        """Whether nobody has been told that of this layer; from now on, somebody has."""
+        if what in self._told:
+            return False
+        self._told.append(what)
+        return True
 
     @property
     def sublayers(self) -> list[Any]:

@@ -11,11 +11,12 @@ from kcompile.backend.shape import shape
 from kcompile.common.checks import check_one_of
 from kcompile.common.errors import KCompileError
 from kcompile.common.lists import as_list
-from kcompile.engine.added_metrics import Noted
+from kcompile.engine.added_metrics import Noted, metric_result
 from kcompile.engine.layer_base import LayerBase
 from kcompile.engine.notes import made_now
 from kcompile.engine.traced_calls import calls_in
 from kcompile.objects.dialects import conventions
+from kcompile.objects.registry import find
 from kcompile.symbolic.dependence import input_leaves, reached
 from kcompile.symbolic.step_trace import StepTrace, current_step
 from kcompile.symbolic.tensor import Tensor, as_tensor
@@ -71,8 +72,8 @@ class LayerContributions(LayerBase):
             ValueError: another aggregation, or a tensor without a name.
         """
         check_one_of(f"layer {self.name!r}: add_metric", "aggregation", aggregation, ("mean", None))
-        metric = getattr(value, "_metric_object", None)
-        if metric is not None:
+        if (result := metric_result(value)) is not None:
+            metric = result.metric
             if current_step() is not None:
                 self._step_metrics += [] if any(metric is old for old in self._step_metrics) else [metric]
                 return
@@ -93,12 +94,10 @@ class LayerContributions(LayerBase):
 
     def _own_mean(self, name: str) -> Any:
         """The metric under that name that this layer feeds in steps of a user's own."""
-        from kcompile.metrics import Mean
-
         found = next((metric for metric in self._step_metrics if metric.name == name), None)
         if found is None:
             with at_once():
-                found = Mean(name=name)
+                found = find("Mean", "metric")(name=name)
             self._step_metrics.append(found)
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,27 +11,13 @@ from kcompile.common import loading
 from kcompile.common.errors import DataTypeError, KCompileError, NotReadyError, ShapeError
 from kcompile.common.meanings import as_meant_now
 from kcompile.engine import weight_order
+from kcompile.engine.layer_base import LayerBase
 from kcompile.symbolic.tensor import Array, Tensor
 from kcompile.symbolic.variable import Variable
 
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
 
-
-class LayerWeights:
+class LayerWeights(LayerBase):
     """The weights of a layer and of the layers inside it; a part of :class:`~kcompile.engine.layer.Layer`."""
-
-    _kind = "layer"
-    """What messages call this."""
-
-    name: str
-    dtype: str
-    built: bool
-    trainable: bool
-    sublayers: list[Layer]
-    _trainable_weights: list[Variable]
-    _non_trainable_weights: list[Variable]
-    _regularized: list[tuple[Variable, Any]]
 
     def add_weight(
         self,

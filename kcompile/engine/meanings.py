@@ -6,13 +6,11 @@ import contextlib
 import functools
 import types
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.common.meanings import Meanings, meant_now
+from kcompile.engine.layer_base import LayerBase
 from kcompile.objects.registry import is_ours
-
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
 
 _NOTHING = object()
 
@@ -23,7 +21,7 @@ class LayerMeanings:
     They are those that it keeps as attributes, and, of classes that users wrote, methods.
     """
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: LayerBase) -> None:
         self._layer = layer
         self._found: list[tuple[int, str, Any, Callable[[], Any]]] = []
         for index, item in enumerate(_without_models(layer)):
@@ -35,14 +33,14 @@ class LayerMeanings:
                     self._found.append((index, name, value, meant_now(value)))
 
     @contextlib.contextmanager
-    def restored(self, copy: Layer | None = None) -> Iterator[None]:
+    def restored(self, copy: LayerBase | None = None) -> Iterator[None]:
         """Inside, the functions that the layers had then are in their places, with what their names meant.
 
         Args:
             copy: a layer made with the attributes of the first one, whose methods are restored.
         """
         layers = _without_models(copy or self._layer)
-        before: list[tuple[Layer, str, Any]] = []
+        before: list[tuple[LayerBase, str, Any]] = []
         try:
             for index, name, function, then in self._found:
                 restored = then()
@@ -70,9 +68,9 @@ class LayerMeanings:
         return None
 
 
-def _without_models(layer: Layer) -> list[Layer]:
+def _without_models(layer: LayerBase) -> list[LayerBase]:
     """The layer and those inside it, but not those of models that are graphs: their own calls tell about them."""
-    if getattr(layer, "_functional", False):
+    if layer.has_graph:
         return [layer]
     return [layer, *(item for sublayer in layer.sublayers for item in _without_models(sublayer))]
 

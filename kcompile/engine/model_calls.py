@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kcompile.common.errors import ShapeError
 from kcompile.common.lists import as_list
+from kcompile.engine.layer_base import LayerBase
 from kcompile.ir.ops.arrays import shaping
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
-    from kcompile.engine.network import Network
+
+class Named(Protocol):
+    """A model whose inputs have names."""
+
+    name: str
+    inputs: list[Tensor]
+    input_names: list[str]
 
 
 def fitting_rank(mine: Tensor, given: Tensor) -> Tensor:
@@ -30,7 +35,7 @@ def fitting_rank(mine: Tensor, given: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def naming_inputs(model: Network, tensors: Sequence[Tensor]) -> Iterator[None]:
+def naming_inputs(model: Named, tensors: Sequence[Tensor]) -> Iterator[None]:
     """Inside, the model's layers are called on other tensors than its inputs: what does not fit names those too.
 
     Raises:
@@ -52,11 +57,11 @@ def _fits(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     return len(a) == len(b) and all(p is None or q is None or p == q for p, q in zip(a[1:], b[1:], strict=True))
 
 
-def inside_of(layer: Layer) -> str:
+def inside_of(layer: LayerBase) -> str:
     """For an input layer that a graph should not depend on: how what lies inside its model is reached from outside."""
     for node in layer.call_notes.outbound_nodes:
         model = node.layer
-        if not getattr(model, "_functional", False) or len(model.call_notes.inbound_nodes) < 2:
+        if not model.has_graph or len(model.call_notes.inbound_nodes) < 2:
             continue
         if any(x is y for x in model.inputs for y in node.input_tensors):
             name = model.name

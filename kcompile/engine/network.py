@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,17 +21,22 @@ from kcompile.engine import tracking
 from kcompile.engine.added_layers import AddedLayers
 from kcompile.engine.forms import arranged, by_name, form_of, names_of, taken
 from kcompile.engine.input_layer import InputLayer
-from kcompile.engine.layer import Layer, _call_arguments
+from kcompile.engine.layer import Layer, wrap_operations
 from kcompile.engine.layer_base import Node, keep, noting
-from kcompile.engine.model_calls import fitting_rank, inside_of, naming_inputs, with_masks
+from kcompile.engine.layer_calls import call_arguments
+from kcompile.engine.model_calls import fitting_rank, naming_inputs, with_masks
+from kcompile.engine.model_pickling import model_state, set_model_state
+from kcompile.engine.network_config import is_functional_config, network_config, network_from_config
 from kcompile.engine.notes import belongs, move_inside
-from kcompile.engine.op_layer import wrap_operations
 from kcompile.engine.replay import as_called
+from kcompile.engine.summary import summary_html
+from kcompile.engine.tracing import names_of_inputs, names_of_outputs, renewed, trace
+from kcompile.objects.configs import reading
 from kcompile.objects.refused_hooks import refuse_ignored_call
 from kcompile.objects.registry import is_ours
 from kcompile.symbolic.step_trace import current_step
 from kcompile.symbolic.tensor import Tensor
-from kcompile.symbolic.variable import Variable
+from kcompile.symbolic.variable import Variable, placeholder
 
 
 class Network(AddedLayers):
@@ -43,8 +47,6 @@ class Network(AddedLayers):
     Raises:
         ValueError: the outputs cannot be reached from the inputs, names repeat, or inputs are not inputs.
     """
-
-    _kind = "model"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         inputs = kwargs.pop("inputs", kwargs.pop("input", None))
@@ -57,30 +59,15 @@ class Network(AddedLayers):
         if positional:
             kwargs.setdefault("name", positional.pop(0))
         super().__init__(**kwargs)
-        self.supports_masking = True
-        self._functional = False
-        self._subclassed = False  # whether the graph was traced from a subclass's call
-        self._nodes: list[Node] = []
-        self._graph_layers: list[Layer] = []
-        self._main_nodes: list[Node] = []  # those that the outputs need
-        self._added: list[Tensor] = []  # where losses and metrics were added
-        self._layers_by_depth: dict[int, list[Layer]] = {}
-        self.inputs: list[Tensor] = []
-        self.outputs: list[Tensor] = []
-        self.input_names: list[str] = []
-        self.output_names: list[str] = []
-        self._nested_output = False
-        self._input_form: Any = None  # dictionaries or nested lists of them, if the model was given such
-        self._output_form: Any = None
         if inputs is not None or outputs is not None:
             if inputs is None or outputs is None:
                 raise KCompileError(f"{type(self).__name__} needs both inputs and outputs")
             refuse_ignored_call(type(self))
-            self._set_graph(inputs, outputs)
+            self.set_ends(inputs, outputs)
 
     # -- the graph
 
-    def _set_graph(self, inputs: Any, outputs: Any) -> None:
+    def set_ends(self, inputs: Any, outputs: Any) -> None:
         self._input_form, self._output_form = form_of(inputs), form_of(outputs)
         inputs = inputs if self._input_form is None else flatten(inputs)
         # As in Keras, a list of one output is that output: predict returns an array.
@@ -103,15 +90,15 @@ class Network(AddedLayers):
             if made.keras_history is None:
                 raise KCompileError(f"output {y!r} of model {self.name!r} does not depend on any input")
             self.outputs.append(made)
-        self._main_nodes, depths = trace(self, self.inputs, self.outputs)
+        self._main_nodes, depths = trace(self.name, self.inputs, self.outputs)
         self._nodes = list(self._main_nodes)
         self._arrange(depths)
         self._functional = True
         added, self._added = self._added, []
-        self._append(added)
+        self.append_ends(added)
         self.built = True
-        self.input_names = names_of(self._input_form, _names(self.inputs))
-        self.output_names = names_of(self._output_form, _output_names(self.outputs))
+        self.input_names = names_of(self._input_form, names_of_inputs(self.inputs))
+        self.output_names = names_of(self._output_form, names_of_outputs(self.outputs))
         masks = [x.keras_mask for x in self.outputs]
         input_masks = [x.keras_mask for x in self.inputs]
         self.call_notes = self.call_notes.but(inbound_nodes=())
@@ -133,12 +120,12 @@ class Network(AddedLayers):
             )
         self._graph_layers = ordered
 
-    def _append(self, added: Sequence[Tensor]) -> None:
+    def append_ends(self, added: Sequence[Tensor]) -> None:
         if not added:
             return
         # Their layers come last, so that the order of the others, and of weights, stays what it is.
         known = {id(node) for node in self._nodes}
-        new = [node for node in trace(self, self.inputs, added)[0] if id(node) not in known]
+        new = [node for node in trace(self.name, self.inputs, added)[0] if id(node) not in known]
         self._nodes += new
         self._added += added
         self._graph_layers = unique([*self._graph_layers, *(node.layer for node in new)])
@@ -148,33 +135,20 @@ class Network(AddedLayers):
     @property
     def layers(self) -> list[Layer]:
         """All layers: those of the graph in order of depth, then those that are kept as attributes only."""
-        return tracking.layers_among(self._kept())
+        return tracking.layers_among(self.kept_items())
 
     @property
     def sublayers(self) -> list[Layer]:
         return self.layers
 
-    @property
-    def has_graph(self) -> bool:
-        """Whether its inputs and outputs are known; those of a subclassed model are once it was called."""
-        return self._functional
+    def kept_items(self) -> list[Any]:
+        return unique([*self._graph_layers, *super().kept_items()])
 
-    def in_output_form(self, outputs: Sequence[Any]) -> Any:
-        """What stands for the outputs, in the form in which the model gives them: alone, a list, by name."""
-        return arranged(self._output_form, outputs, self._nested_output)
+    def __getstate__(self) -> dict[str, Any]:
+        return model_state(self)
 
-    @property
-    def source_calls(self) -> Sequence[Node]:
-        """The calls in which what belongs to it was added: of its layers, or of itself, where a user's code did it."""
-        return self.call_notes.inbound_nodes if self._subclassed else self._nodes
-
-    @property
-    def stack_of_layers(self) -> list[Layer] | None:
-        """The layers of a Sequential model in the order in which they were added; ``None`` for any other."""
-        return None
-
-    def _kept(self) -> list[Any]:
-        return unique([*self._graph_layers, *super()._kept()])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        set_model_state(self, state)
 
     @property
     def layers_by_depth(self) -> dict[int, list[Layer]]:
@@ -212,8 +186,6 @@ class Network(AddedLayers):
         return [x.keras_history[0] for x in self.outputs if x.keras_history]
 
     def _repr_html_(self) -> str:
-        from kcompile.engine.summary import summary_html
-
         return summary_html(self)
 
     @short_traceback
@@ -243,8 +215,6 @@ class Network(AddedLayers):
         """Make the weights of a subclassed or unshaped model for inputs of that shape (batch axis included)."""
         if self._functional:
             return
-        from kcompile.symbolic.variable import placeholder
-
         if type(self).call is Network.call:
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
         if is_shape_list(input_shape):
@@ -257,7 +227,7 @@ class Network(AddedLayers):
         for x in as_list(inputs):
             Input = InputLayer(input_tensor=x)
             x.keras_history = (Input, 0, 0)
-        self._traced_call(inputs, _call_arguments(type(self)), {})  # layers that only training uses are built too
+        self._traced_call(inputs, call_arguments(type(self)), {})  # layers that only training uses are built too
 
     def _build(self, shapes: list[Any], nested: bool) -> None:
         # A subclassed model makes its layers' weights in the call that follows.
@@ -315,8 +285,8 @@ class Network(AddedLayers):
                 continue
             if isinstance(node.layer, InputLayer):
                 raise KCompileError(f"model {self.name!r} depends on input {node.layer.name!r}, which is not given")
-            arguments = {k: _renew(v, new) for k, v in node.arguments.items()}
-            if training is not None and "training" in _call_arguments(type(node.layer)):
+            arguments = {k: renewed(v, new) for k, v in node.arguments.items()}
+            if training is not None and "training" in call_arguments(type(node.layer)):
                 arguments.setdefault("training", training)
             inputs = [new.get(id(x), x) for x in node.input_tensors]
             with as_called(node):
@@ -327,8 +297,6 @@ class Network(AddedLayers):
     def compute_output_shape(self, input_shape: Any) -> Any:
         if not self._functional:
             return super().compute_output_shape(input_shape)
-        from kcompile.symbolic.variable import placeholder
-
         shapes = input_shape if is_shape_list(input_shape) else [input_shape]
         with noting(lasting=False):
             return one_or_list([tuple(y.shape) for y in self._replay([placeholder(shape=s) for s in shapes])])
@@ -378,8 +346,6 @@ class Network(AddedLayers):
         Raises:
             NotImplementedError: a subclassed model, as in Keras: its architecture is Python code.
         """
-        from kcompile.engine.network_config import network_config
-
         return network_config(self)
 
     @classmethod
@@ -388,9 +354,6 @@ class Network(AddedLayers):
 
         A subclass with a ``get_config`` of its own gets that back as arguments, as in tf.keras.
         """
-        from kcompile.engine.network_config import is_functional_config, network_from_config
-        from kcompile.objects.configs import reading
-
         with reading("the configuration does not describe a model"):
             if not is_ours(cls) and not is_functional_config(config):
                 return cls(**config)
@@ -400,94 +363,3 @@ class Network(AddedLayers):
 def is_state(x: Any) -> bool:
     """Whether ``x`` is a variable in which a stateful layer keeps its state."""
     return isinstance(x, Variable) and x.variable.role == "state"
-
-
-# ---- tracing
-
-
-def trace(model: Network, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[Node], dict[Layer, int]]:
-    """The nodes between inputs and outputs in execution order, and the depth of each layer.
-
-    Layers come in the order in which a walk from the outputs first meets them, as Keras lists them.
-
-    Raises:
-        ValueError: an output depends on an input that is not listed.
-    """
-    stops = {id(x) for x in inputs}
-    order: list[Node] = []
-    done: set[int] = set()
-    first_met: dict[Layer, int] = {}
-
-    def node_of(x: Tensor) -> Node:
-        assert x.keras_history is not None
-        layer, node_index, _ = x.keras_history
-        return layer.call_notes.inbound_nodes[node_index]
-
-    for output in outputs:
-        stack: list[tuple[Node, int]] = [(node_of(output), 0)]
-        while stack:
-            node, position = stack.pop()
-            if id(node) in done:
-                continue
-            if position == 0:
-                first_met.setdefault(node.layer, len(first_met))
-            parents = [x for x in node.input_tensors if x.keras_history is not None] + node.argument_tensors()
-            is_stop = any(id(y) in stops for y in node.output_tensors) or isinstance(node.layer, InputLayer)
-            if is_stop:
-                parents = []
-            while position < len(parents) and id(node_of(parents[position])) in done:
-                position += 1
-            if position < len(parents):
-                stack.append((node, position + 1))
-                stack.append((node_of(parents[position]), 0))
-                continue
-            if isinstance(node.layer, InputLayer) and not any(id(y) in stops for y in node.output_tensors):
-                raise KCompileError(
-                    f"graph disconnected: the outputs of model {model.name!r} depend on input {node.layer.name!r}, "
-                    f"which is not among its inputs ({listed(_names(inputs))}){inside_of(node.layer)}"
-                )
-            done.add(id(node))
-            order.append(node)
-    reached = {id(node) for node in order}
-    for x in inputs:
-        if id(node_of(x)) not in reached:
-            order.insert(0, node_of(x))
-            first_met.setdefault(node_of(x).layer, len(first_met))
-    depths: dict[Layer, int] = {}
-    node_depth: dict[int, int] = {}
-    for node in reversed(order):
-        depth = max(node_depth.get(id(node), 0), depths.get(node.layer, 0))
-        depths[node.layer] = node_depth[id(node)] = depth
-        if any(id(y) in stops for y in node.output_tensors):
-            continue
-        for x in [*node.input_tensors, *node.argument_tensors()]:
-            if x.keras_history is not None:
-                parent = node_of(x)
-                node_depth[id(parent)] = max(node_depth.get(id(parent), 0), depth + 1)
-    for x in inputs:  # all inputs stand at the front
-        depths[node_of(x).layer] = max(depths.values(), default=0)
-    return order, {layer: depths[layer] for layer in sorted(depths, key=lambda item: first_met[item])}
-
-
-def _names(inputs: Sequence[Tensor]) -> list[str]:
-    return [x.keras_history[0].name for x in inputs if x.keras_history]
-
-
-def _output_names(outputs: Sequence[Tensor]) -> list[str]:
-    """The names of the layers that make the outputs, numbered where one makes several."""
-    names: list[str] = []
-    for y in outputs:
-        assert y.keras_history is not None
-        layer = y.keras_history[0].name
-        numbered = (f"{layer}_{number}" for number in itertools.count(1))
-        names.append(next(name for name in itertools.chain([layer], numbered) if name not in names))
-    return names
-
-
-def _renew(argument: Any, new: dict[int, Tensor]) -> Any:
-    """A call argument with its tensors replaced."""
-    if isinstance(argument, Tensor):
-        return new.get(id(argument), argument)
-    if isinstance(argument, (list, tuple)):
-        return type(argument)(_renew(item, new) for item in argument)
-    return argument

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.common.errors import KCompileError, listed, shown, unknown_name
 from kcompile.common.lists import unique
@@ -17,27 +17,27 @@ from kcompile.engine.added_layers import AddLoss, AddMetric, lasting, outputs_of
 from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
-from kcompile.engine.network import Network
+from kcompile.engine.layer_base import called_in
+from kcompile.engine.network_base import NetworkBase
 from kcompile.engine.replay import layer_config
 from kcompile.engine.shared_layers import number_of, numbering
+from kcompile.objects import configs
 from kcompile.objects.custom import get_registered_name
 from kcompile.objects.dialects import conventions
+from kcompile.objects.dialects.calls import Call, Place, read_calls, read_ends, replaced
 from kcompile.symbolic.tensor import Tensor
-
-if TYPE_CHECKING:
-    from kcompile.models.sequential import Sequential
 
 # ---- writing
 
 
-def network_config(model: Network) -> dict[str, Any]:
+def network_config(model: NetworkBase) -> dict[str, Any]:
     """The configuration of a functional model.
 
     Raises:
         NotImplementedError: a subclassed model, as in Keras: its architecture is Python code.
         ValueError: the model computes outside of layers (``x + y``) with a variable, which no configuration can hold.
     """
-    if not model._functional or model._subclassed:
+    if not model.has_graph or model.is_traced:
         raise NotImplementedError(
             f"model {model.name!r} ({type(model).__name__}) is subclassed: its architecture is Python code, which "
             "has no configuration; define get_config in the class and save as .keras, or save_weights"
@@ -49,8 +49,8 @@ def network_config(model: Network) -> dict[str, Any]:
     return {
         "name": model.name,
         "layers": layers,
-        "input_layers": arranged(model._input_form, [list(_place(x, numbers)) for x in model.inputs], True),
-        "output_layers": arranged(model._output_form, [list(_place(x, numbers)) for x in model.outputs], True),
+        "input_layers": model.in_input_form([list(_place(x, numbers)) for x in model.inputs], nested=True),
+        "output_layers": model.in_output_form([list(_place(x, numbers)) for x in model.outputs], nested=True),
     }
 
 
@@ -70,25 +70,20 @@ def _entry(layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
     return {**entry, "inbound_nodes": calls, **number_of(layer), **conventions.described(layer)}
 
 
-def _node_numbers(model: Network, mine: Collection[int]) -> dict[int, int]:
+def _node_numbers(model: NetworkBase, mine: Collection[int]) -> dict[int, int]:
     """For each of the model's nodes ``mine`` (by ``id``), which call of its layer it is, inside this model."""
     numbers = {}
-    for layer in unique(node.layer for node in model._nodes):
+    for layer in unique(node.layer for node in model.layer_nodes):
         kept = [node for node in layer.call_notes.inbound_nodes if id(node) in mine]
-        for number, node in enumerate(kept, _first_number(layer)):
+        for number, node in enumerate(kept, layer.first_call):
             numbers[id(node)] = number
     return numbers
 
 
-def _first_number(layer: Layer) -> int:
-    """A model is its own first node: its calls as a layer count from 1."""
-    return 1 if isinstance(layer, Network) else 0
-
-
 def _place(x: Tensor, numbers: Mapping[int, int]) -> tuple[str, int, int]:
     assert x.keras_history is not None
-    layer, node_index, tensor_index = x.keras_history
-    return layer.name, numbers[id(layer.call_notes.inbound_nodes[node_index])], tensor_index
+    layer, _, tensor_index = x.keras_history
+    return layer.name, numbers[id(called_in(x))], tensor_index
 
 
 def _written(argument: Any, numbers: Mapping[int, int]) -> Any:
@@ -109,9 +104,6 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
     Raises:
         ValueError: the configuration names unknown layers, or its calls cannot be made.
     """
-    from kcompile.objects import configs
-    from kcompile.objects.dialects.calls import Call, Place, read_ends, replaced
-
     name = _checked(config).get("name")
     if not any(isinstance(node, Call) for data in config["layers"] for node in data.get("inbound_nodes") or ()):
         config = configs.read({"class_name": "Functional", "config": config}, custom_objects, kind="layer")["config"]
@@ -129,7 +121,7 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
         layer, key = layers[data["name"]], data["name"]
         if isinstance(layer, InputLayer):
             made[Place(key, 0, 0)] = layer.call_notes.inbound_nodes[0].output_tensors[0]
-        first = 0 if key in from_zero else _first_number(layer)
+        first = 0 if key in from_zero else layer.first_call
         calls += [(key, number, call) for number, call in enumerate(data["inbound_nodes"], first)]
 
     def make(index: int) -> Iterator[Place]:
@@ -153,7 +145,7 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
         tensors[key] = arranged(read[key][1], [made[place] for place in places], False)
     model = cls(inputs=tensors["input_layers"], outputs=tensors["output_layers"], name=name)
     added = [layer for layer in layers.values() if isinstance(layer, (AddLoss, AddMetric))]
-    model._append([y for layer in added for y in outputs_of(layer)])
+    model.append_ends([y for layer in added for y in outputs_of(layer)])
     if config.get("trainable") is False:
         model.trainable = False
     return model
@@ -193,9 +185,9 @@ def is_functional_config(config: Any) -> bool:
     return isinstance(config, Mapping) and all(key in config for key in _KEYS)
 
 
-def describes_layers(model: Network, config: Any) -> bool:
+def describes_layers(model: NetworkBase, config: Any) -> bool:
     """Whether a model's configuration lists its layers; a subclass may return arguments of its own instead."""
-    if hasattr(model, "_stack"):  # Sequential
+    if model.stack_of_layers is not None:
         entries = config.get("layers") if isinstance(config, Mapping) else None
         return isinstance(entries, list) and all(isinstance(entry, Mapping) for entry in entries)
     return is_functional_config(config)
@@ -225,15 +217,16 @@ def _called_from_zero(layers: Any, ends: Mapping[str, Any]) -> set[str]:
 # ---- Sequential
 
 
-def sequential_config(model: Sequential) -> dict[str, Any]:
+def sequential_config(model: NetworkBase) -> dict[str, Any]:
     """The configuration of a Sequential model.
 
     The input shape stands in the first layer's ``batch_input_shape``, in an input layer if the model was given one, or
     in ``build_input_shape`` if data or ``build`` told it.
     """
+    stack = model.stack_of_layers or []
     with numbering(model):
-        config: dict[str, Any] = {"name": model.name, "layers": [_stack_entry(layer) for layer in model._stack]}
-        if model._functional and not _knows_input(model._stack[0]):
+        config: dict[str, Any] = {"name": model.name, "layers": [_stack_entry(layer) for layer in stack]}
+        if model.has_graph and not _knows_input(stack[0]):
             config["build_input_shape"] = tuple(model.inputs[0].shape)
         if added := added_to(model):
             numbers = _node_numbers(model, lasting(model, say=True)[1])
@@ -250,20 +243,17 @@ ADDED = "kcompile_added"
 """Under what a Sequential model tells the layers beside its stack; other readers skip it."""
 
 
-def added_to(model: Network) -> list[Layer]:
+def added_to(model: NetworkBase) -> list[Layer]:
     """The layers beside the stack, which lead to added losses and metrics."""
-    if not model._added:
+    if not model.added_ends:
         return []
     known = {*model.layers, *model.input_layers}
     return [layer for layer in lasting(model)[0] if layer not in known]
 
 
-def _add_to(model: Sequential, entries: Any, custom_objects: Mapping[str, Any] | None) -> None:
+def _add_to(model: NetworkBase, entries: Any, custom_objects: Mapping[str, Any] | None) -> None:
     """Put the layers that :data:`ADDED` tells beside the stack."""
-    from kcompile.objects import configs
-    from kcompile.objects.dialects.calls import read_calls, replaced
-
-    known: dict[str, Any] = {layer.name: node.output_tensors for node in model._nodes for layer in [node.layer]}
+    known: dict[str, Any] = {layer.name: node.output_tensors for node in model.layer_nodes for layer in [node.layer]}
     ends: list[Tensor] = []
     for data in entries if isinstance(entries, list) else []:
         layer = configs.build(data, custom_objects)
@@ -274,11 +264,11 @@ def _add_to(model: Sequential, entries: Any, custom_objects: Mapping[str, Any] |
             known[layer.name] = flatten(layer(replaced(call.inputs, found), **replaced(call.options, found)))
         if isinstance(layer, (AddLoss, AddMetric)):
             ends += outputs_of(layer)
-    model._append(ends)
+    model.append_ends(ends)
 
 
 def _knows_input(layer: Layer) -> bool:
-    return isinstance(layer, Network) or layer.batch_input_shape is not None
+    return layer.is_model or layer.batch_input_shape is not None
 
 
 def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -287,8 +277,6 @@ def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, 
     Raises:
         ValueError: an unknown layer.
     """
-    from kcompile.objects import configs
-
     if not isinstance(config, list) and not (isinstance(config, Mapping) and "layers" in config):
         raise KCompileError(f"the configuration of a Sequential model has 'layers', got {shown(config)}")
     read = configs.read({"class_name": "Sequential", "config": config}, custom_objects, kind="layer")
@@ -299,7 +287,7 @@ def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, 
     for data in config["layers"]:
         model.add(configs.build(data, custom_objects))
     shape = config.get("build_input_shape")
-    if not model._functional and shape:
+    if not model.has_graph and shape:
         model.build(tuple(shape))
     _add_to(model, config.get(ADDED), custom_objects)
     if config.get("trainable") is False:

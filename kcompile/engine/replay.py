@@ -5,25 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile import ir
 from kcompile.common.errors import KCompileError
 from kcompile.common.lists import as_list
-from kcompile.common.nest import flatten
+from kcompile.common.nest import flatten, pack
+from kcompile.engine.layer_base import LayerBase, Node
 from kcompile.ir.ops.elementwise.random import RandomBits
+from kcompile.ir.substitution import substitute
 from kcompile.symbolic.tensor import Tensor
-
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
-    from kcompile.engine.layer_base import Node
 
 _node: ContextVar[Node | None] = ContextVar("_node", default=None)
 _replayed: ContextVar[bool] = ContextVar("_replayed", default=False)
 
 
 @contextlib.contextmanager
-def as_called(node: Node, copy: Layer | None = None) -> Iterator[None]:
+def as_called(node: Node, copy: LayerBase | None = None) -> Iterator[None]:
     """Inside, the functions of the node's layer (or of its copy) mean what they meant when it was called.
 
     See :mod:`kcompile.engine.meanings`.
@@ -43,7 +41,7 @@ def is_replayed() -> bool:
 
 
 @contextlib.contextmanager
-def in_its_first_call(layer: Layer) -> Iterator[None]:
+def in_its_first_call(layer: LayerBase) -> Iterator[None]:
     """Inside, the functions of a layer mean what they meant when it was called: for its configuration and copies.
 
     Raises:
@@ -61,7 +59,7 @@ def in_its_first_call(layer: Layer) -> Iterator[None]:
         yield
 
 
-def layer_config(layer: Layer) -> dict[str, Any]:
+def layer_config(layer: LayerBase) -> dict[str, Any]:
     """``get_config`` of a layer, its functions as they were when it was called."""
     with in_its_first_call(layer):
         config: dict[str, Any] = layer.get_config()
@@ -92,9 +90,6 @@ def kept(inputs: Any, outputs: Any, arguments: dict[str, Any]) -> Any:
         return outputs
     if _same_program(theirs, [y.value for y in mine], dict(zip(old, new, strict=True))):
         return outputs
-    from kcompile.common.nest import pack
-    from kcompile.ir.substitution import substitute
-
     values = substitute(theirs, dict(zip(old, new, strict=True)))
     return pack(outputs, [Tensor(value) for value in values])
 

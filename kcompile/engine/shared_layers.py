@@ -9,24 +9,20 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 from kcompile.engine.input_layer import InputLayer
-from kcompile.engine.layer import Layer
+from kcompile.engine.layer_base import LayerBase
 
-if TYPE_CHECKING:
-    from kcompile.engine.network import Network
-
-_numbers: ContextVar[dict[Layer, int] | None] = ContextVar("numbers", default=None)
+_numbers: ContextVar[dict[LayerBase, int] | None] = ContextVar("numbers", default=None)
 
 
 @contextlib.contextmanager
-def numbering(model: Network) -> Iterator[None]:
+def numbering(model: LayerBase) -> Iterator[None]:
     """Inside, the configuration of ``model`` is written; of models in it the numbers go on."""
     if _numbers.get() is not None:
         yield
         return
-    counts: Counter[Layer] = Counter()
+    counts: Counter[LayerBase] = Counter()
     _count(model, counts, set())
     several = [layer for layer, count in counts.items() if count > 1 and not isinstance(layer, InputLayer)]
     token = _numbers.set({layer: number for number, layer in enumerate(several, 1)})
@@ -36,16 +32,16 @@ def numbering(model: Network) -> Iterator[None]:
         _numbers.reset(token)
 
 
-def _count(model: Network, counts: Counter[Layer], seen: set[Layer]) -> None:
-    stack = getattr(model, "_stack", [])  # in which a layer may stand twice
+def _count(model: LayerBase, counts: Counter[LayerBase], seen: set[LayerBase]) -> None:
+    stack = model.stack_of_layers or ()  # in which a layer may stand twice
     for layer in [*stack, *(layer for layer in model.sublayers if layer not in stack)]:
         counts[layer] += 1
-        if hasattr(layer, "_functional") and layer not in seen:
+        if layer.is_model and layer not in seen:
             seen.add(layer)
-            _count(layer, counts, seen)  # type: ignore[arg-type]  # a network
+            _count(layer, counts, seen)
 
 
-def number_of(layer: Layer) -> dict[str, int]:
+def number_of(layer: LayerBase) -> dict[str, int]:
     """What the entry of a layer tells: nothing, if it lies in one place."""
     known = _numbers.get() or {}
     return {"shared_object_id": known[layer]} if layer in known else {}

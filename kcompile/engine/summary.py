@@ -3,23 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from kcompile.common.errors import KCompileError
 from kcompile.common.html import html_table
-
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
-    from kcompile.engine.network import Network
-    from kcompile.symbolic.variable import Variable
+from kcompile.engine.layer_base import Node, Notes
+from kcompile.symbolic.tensor import Tensor
+from kcompile.symbolic.variable import Variable
 
 Print = Callable[[str], Any]
 
 
+class Summed(Protocol):
+    """A layer or model, as far as tables tell of it."""
+
+    name: str
+    call_notes: Notes
+    is_model: bool
+
+    @property
+    def weights(self) -> list[Variable]: ...
+
+    @property
+    def trainable_weights(self) -> list[Variable]: ...
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]: ...
+
+    @property
+    def output_shape(self) -> Any: ...
+
+
+class SummedModel(Summed, Protocol):
+    """A model, as far as tables tell of it."""
+
+    built: bool
+    inputs: list[Tensor]
+
+    @property
+    def layers(self) -> Sequence[Summed]: ...
+
+    @property
+    def layer_nodes(self) -> Sequence[Node]: ...
+
+    @property
+    def stack_of_layers(self) -> Sequence[Summed] | None: ...
+
+
 def print_summary(
-    model: Layer,
+    model: Summed,
     line_length: int | None = None,
     positions: Sequence[float] | None = None,
     print_fn: Print | None = None,
@@ -38,9 +72,7 @@ def print_summary(
         ValueError: ``positions`` has not one entry per column.
     """
     write: Print = print if print_fn is None else print_fn
-    from kcompile.engine.network import Network
-
-    network = model if isinstance(model, Network) else None
+    network = cast(SummedModel, model) if model.is_model else None
     rows = [model] if network is None else network.layers
     chain = network is None or is_chain(network)
     header = ["Layer (type)", "Output Shape", "Param #"]
@@ -75,7 +107,7 @@ def print_summary(
     write("_" * width)
 
 
-def summary_html(model: Network) -> str:
+def summary_html(model: SummedModel) -> str:
     """The same table for notebooks; of a model that is not built, a line that says so."""
     title = f"{type(model).__name__} {model.name!r}"
     if not model.built:
@@ -92,37 +124,35 @@ def summary_html(model: Network) -> str:
 
 
 def _rows(
-    model: Layer, layers: Sequence[Layer], expand_nested: bool = False, depth: int = 0
+    model: Summed, layers: Sequence[Summed], expand_nested: bool = False, depth: int = 0
 ) -> Iterator[tuple[str, str, int, list[str]]]:
     """For each layer: name and class, output shape, number of parameters, and what it is connected to."""
-    relevant = {id(node) for node in getattr(model, "_nodes", ())}
+    relevant = {id(node) for node in getattr(model, "layer_nodes", ())}
     for layer in layers:
         title = "| " * depth + _title(layer)
         yield title, _output_shape(layer), _count(layer.weights), list(_connections(layer, relevant)) or [""]
-        if expand_nested and layer is not model and layer._kind == "model":
+        if expand_nested and layer is not model and layer.is_model:
             yield from _rows(layer, getattr(layer, "layers", ()), expand_nested, depth + 1)
 
 
-def _title(layer: Layer) -> str:
+def _title(layer: Summed) -> str:
     return f"{layer.name} ({type(layer).__name__})"
 
 
-def is_chain(model: Network) -> bool:
+def is_chain(model: SummedModel) -> bool:
     """Whether each layer's output goes to one other layer at most, and nothing is shared or joined.
 
     Subclassed models count as chains, as in Keras: what happens inside of ``call`` is not known as a graph.
     """
-    from kcompile.models.sequential import Sequential
-
-    if isinstance(model, Sequential) or not model._nodes:
+    if model.stack_of_layers is not None or not model.layer_nodes:
         return True
-    layers = [node.layer for node in model._nodes]
-    sources = [id(x) for node in model._nodes for x in {id(x): x for x in node.inbound_layers}.values()]
+    layers = [node.layer for node in model.layer_nodes]
+    sources = [id(x) for node in model.layer_nodes for x in {id(x): x for x in node.inbound_layers}.values()]
     return (
         len(model.inputs) == 1
         and len(set(layers)) == len(layers)
         and len(set(sources)) == len(sources)
-        and all(len(node.inbound_layers) <= 1 for node in model._nodes)
+        and all(len(node.inbound_layers) <= 1 for node in model.layer_nodes)
     )
 
 
@@ -135,14 +165,14 @@ def _row(cells: Sequence[str], ends: Sequence[float]) -> str:
     return line
 
 
-def _output_shape(layer: Layer) -> str:
+def _output_shape(layer: Summed) -> str:
     try:
         return str(layer.output_shape)
     except AttributeError:  # never called, or called on inputs of several shapes
         return "multiple"
 
 
-def _connections(layer: Layer, relevant: set[int]) -> Iterable[str]:
+def _connections(layer: Summed, relevant: set[int]) -> Iterable[str]:
     for node in layer.call_notes.inbound_nodes:
         if id(node) in relevant:
             for inbound, node_index, tensor_index in zip(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kcompile.common.lists import unique
+from kcompile.engine.layer_base import LayerBase
 from kcompile.engine.tracking import Group
 from kcompile.symbolic.variable import Variable
 
@@ -20,7 +21,7 @@ def all_weights(item: Any) -> list[Variable]:
     if isinstance(item, Variable):
         return [item]
     if _is_model(item):
-        inside = [w for child in item._kept() for w in all_weights(child)]
+        inside = [w for child in item.kept_items() for w in all_weights(child)]
         return unique([*inside, *item.own_weights(True), *item.own_weights(False)])
     return unique([*training(item, flags=False), *fixed(item, flags=False)])
 
@@ -64,12 +65,12 @@ def frozen(item: Any) -> list[Variable]:
 
 
 def _is_model(item: Any) -> bool:
-    return getattr(item, "_kind", None) == "model"
+    return isinstance(item, LayerBase) and item.is_model
 
 
 def _parts(item: Any) -> Iterable[Any]:
     """What is inside: a model's containers count as one thing each, those of a layer do not."""
-    return item._kept() if _is_model(item) else item.sublayers
+    return item.kept_items() if _is_model(item) else item.sublayers
 
 
 def _gathered(parts: Iterable[Any], of: Any, flags: bool) -> Iterator[Variable]:
@@ -88,5 +89,5 @@ def _in_group(group: Group, of: Any, flags: bool, trainable: bool) -> list[Varia
 
 def _loose(layer: Any, trainable: bool) -> list[Variable]:
     """Variables that a container of a layer got after it had become an attribute."""
-    groups = [item for item in layer._kept() if isinstance(item, Group)]
+    groups = [item for item in layer.kept_items() if isinstance(item, Group)]
     return [w for group in groups for w in group.flat() if isinstance(w, Variable) and w.trainable == trainable]

@@ -4,7 +4,8 @@ Each module says in its ``__all__`` which layers it has.
 """
 
 from kcompile.common.absent_names import absent
-from kcompile.engine import added_layers, op_layer
+from kcompile.engine import added_layers
+from kcompile.engine.layer import OpLayer
 from kcompile.layers import (
     advanced_activations,
     convolutional,
@@ -54,7 +55,7 @@ export(
 )
 register("layer", names_of(globals(), serialization.Layer))
 _OF_FILES_ONLY = (
-    added_layers.AddLoss, added_layers.AddMetric, op_layer.OpLayer, operations.SlicingOpLambda, operations.TFOpLambda,
+    added_layers.AddLoss, added_layers.AddMetric, OpLayer, operations.SlicingOpLambda, operations.TFOpLambda,
 )  # fmt: skip
 register("layer", {cls.__name__: cls for cls in _OF_FILES_ONLY})
 

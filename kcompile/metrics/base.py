@@ -12,7 +12,7 @@ import numpy as np
 from kcompile import ir
 from kcompile.backend import math as tensor_math
 from kcompile.backend.nn import switch
-from kcompile.engine.added_metrics import Noted
+from kcompile.engine.added_metrics import MetricResult, Noted, note_result
 from kcompile.engine.layer import Layer
 from kcompile.engine.notes import caller, made_now
 from kcompile.ir.ops.arrays import shaping
@@ -155,9 +155,13 @@ class Metric(Layer):
         if updates:
             new = {variable.value: as_tensor(value).value for variable, value in updates.items()}
             result = Tensor(substitute([result.value], new)[0])
-        result._metric_object = self
-        result._metric_call = args if not kwargs else None
+        mean_of = self._mean_of(*args) if len(args) == 1 and not kwargs else None
+        note_result(result, MetricResult(self, mean_of))
         return result
+
+    def _mean_of(self, values: Any) -> Any:
+        """``values``, if this metric is nothing but their mean; else ``None``."""
+        return None
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype or "float32"}
@@ -230,6 +234,9 @@ class Mean(Reduce):
     def result(self) -> Tensor:
         assert self.count is not None
         return divide_no_nan(self.total, self.count)
+
+    def _mean_of(self, values: Any) -> Any:
+        return values if type(self) is Mean else None
 
 
 class Sum(Reduce):

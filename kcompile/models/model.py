@@ -122,8 +122,8 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
     def loss_weights(self, value: Any) -> None:
         self.trainer.set_loss_weights(value)
 
-    def _append(self, added: Sequence[Tensor]) -> None:
-        super()._append(added)
+    def append_ends(self, added: Sequence[Tensor]) -> None:
+        super().append_ends(added)
         if added and self.has_graph:
             self.trainer.additions_changed()
 

@@ -55,8 +55,8 @@ class Sequential(Model):
     def stack_of_layers(self) -> list[Layer]:
         return self._stack
 
-    def _kept(self) -> list[Any]:
-        return unique([*self._stack, *Layer._kept(self)])
+    def kept_items(self) -> list[Any]:
+        return unique([*self._stack, *Layer.kept_items(self)])
 
     @property
     def sublayers(self) -> list[Layer]:
@@ -122,7 +122,7 @@ class Sequential(Model):
             self._refresh()
 
     def _refresh(self) -> None:
-        self._set_graph(self._start, self._end)
+        self.set_ends(self._start, self._end)
         self.trainer.predictor = None
         self.trainer.outputs_changed()
 

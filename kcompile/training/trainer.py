@@ -140,7 +140,7 @@ class Trainer(TrainingPlan):
             return [] if compiled is None else [*compiled.metrics, *(added.metric for added in compiled.added)]
         found = [*self.containers.loss.metrics, *self.containers.metrics.metrics]
         for layer in self.model.flatten_layers():
-            found += [*layer._own_metrics, *layer._step_metrics]
+            found += layer.fed_metrics()
         return list(dict.fromkeys(found))
 
     @property

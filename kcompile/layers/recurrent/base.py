@@ -13,9 +13,8 @@ from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, sho
 from kcompile.common.lists import as_list
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.common.tracebacks import short_traceback
-from kcompile.engine.layer import Layer, Shape
+from kcompile.engine.layer import Layer, Shape, wrap_operations
 from kcompile.engine.node import InputSpec
-from kcompile.engine.op_layer import wrap_operations
 from kcompile.layers.base.types import Mask, Phase, Shapes, each_shape
 from kcompile.layers.recurrent.stacked import StackedRNNCells
 from kcompile.layers.recurrent.states import (

@@ -84,9 +84,9 @@ class Bidirectional(Wrapper):
             self.forward_layer._initial_weights = weights[:half]
             self.backward_layer._initial_weights = weights[half:]
 
-    def _kept(self) -> list[Any]:
+    def kept_items(self) -> list[Any]:
         """The two directions; ``layer`` is only what they were made from."""
-        return [item for item in super()._kept() if item is not self.layer]
+        return [item for item in super().kept_items() if item is not self.layer]
 
     # -- calling
 

@@ -9,7 +9,8 @@ from kcompile import backend as K
 from kcompile import ir
 from kcompile.common.errors import KCompileError, ShapeError
 from kcompile.common.lists import as_list, is_shape_list, one_or_list
-from kcompile.engine.layer import Layer, Shape, _call_arguments
+from kcompile.engine.layer import Layer, Shape
+from kcompile.engine.layer_calls import call_arguments
 from kcompile.engine.node import InputSpec
 from kcompile.engine.notes import made_now
 from kcompile.ir.ops.arrays.shaping import reshape
@@ -81,7 +82,7 @@ class TimeDistributed(Wrapper):
     def call(self, inputs: Any, training: Phase = None, mask: Masks = None) -> Any:
         tensors, masks = as_list(inputs), as_list(mask)
         masks = masks or [None] * len(tensors)
-        arguments = {"training": training} if "training" in _call_arguments(type(self.layer)) else {}
+        arguments = {"training": training} if "training" in call_arguments(type(self.layer)) else {}
         nested = isinstance(inputs, (list, tuple))
         if tensors[0].shape[0] is not None and (self.stateful or _is_users(self.layer)):
             return self._step_by_step(tensors, masks, nested, arguments)
@@ -89,7 +90,7 @@ class TimeDistributed(Wrapper):
 
     def _at_once(self, tensors: list[Tensor], masks: list[Any], nested: bool, arguments: dict[str, Any]) -> Any:
         folded = [_fold(x) for x in tensors]
-        if self.layer.supports_masking or "mask" in _call_arguments(type(self.layer)):
+        if self.layer.supports_masking or "mask" in call_arguments(type(self.layer)):
             for x, mask in zip(folded, masks, strict=True):
                 x.keras_mask = None if mask is None else _fold(mask)
         with calls_inside(self, self.layer, folded):

@@ -8,6 +8,7 @@ from typing import Any
 
 from kcompile.common.errors import DataTypeError, shown
 from kcompile.common.lists import is_shape_list
+from kcompile.engine.cloning import copy_of
 from kcompile.engine.layer import Layer
 from kcompile.engine.notes import move_inside
 from kcompile.layers.base.types import Shapes
@@ -91,9 +92,7 @@ def build_inside(layer: Layer, input_shape: Shapes) -> None:
 
 def clone_of(layer: Layer) -> Any:
     """A layer or model of the same configuration with weights of its own; no class is looked up by name."""
-    from kcompile.engine.cloning import _clone
-
-    return _clone(layer)
+    return copy_of(layer)
 
 
 @contextmanager

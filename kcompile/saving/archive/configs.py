@@ -13,7 +13,6 @@ import numpy as np
 
 from kcompile.common.lists import unique
 from kcompile.engine.added_layers import lasting
-from kcompile.engine.forms import arranged
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.layer_base import Node
@@ -128,13 +127,13 @@ class _Writer:
         if not builtin:
             registered = get_registered_name(type(model))
             written.update(module=type(model).__module__, class_name=name, registered_name=registered)
-        if model._functional:
+        if model.has_graph:
             written["build_config"] = {"input_shape": plain(model.input_shape)}
         return written
 
     def sequential(self, model: Network, stack: Sequence[Layer]) -> dict[str, Any]:
         layers = []
-        if model._functional and not isinstance(stack[0], InputLayer):
+        if model.has_graph and not isinstance(stack[0], InputLayer):
             start = model.input_layers[0]
             if isinstance(start, InputLayer) and not isinstance(stack[0], Network):
                 layers.append(self.layer(start))
@@ -142,7 +141,7 @@ class _Writer:
         config = {"name": model.name, "trainable": model.trainable, "layers": layers}
         if not self.is_3:
             del config["trainable"]
-        if model._functional:
+        if model.has_graph:
             config["build_input_shape"] = plain(model.input_shape)
         if added := added_to(model):
             numbers = _node_numbers(model, 1, lasting(model)[1])
@@ -153,15 +152,11 @@ class _Writer:
         kept, mine = lasting(model)
         numbers = _node_numbers(model, 0 if self.is_3 else 1, mine)
         layers = [self.called_layer(layer, numbers) for layer in kept]
-        ends = {}
-        both = (("input_layers", model.inputs, model._input_form), ("output_layers", model.outputs, model._output_form))
-        for key, tensors, form in both:
-            places = [self.end(x, numbers) for x in tensors]
-            if form is not None:
-                ends[key] = arranged(form, places, True)
-                continue
-            # A list of one and one alone differ in what predict returns.
-            ends[key] = places[0] if self.is_3 and len(places) == 1 else places
+        # A list of one and one alone differ in what predict returns.
+        ends = {
+            "input_layers": model.in_input_form([self.end(x, numbers) for x in model.inputs], nested=not self.is_3),
+            "output_layers": model.in_output_form([self.end(x, numbers) for x in model.outputs], nested=not self.is_3),
+        }
         return {"name": model.name, "trainable": model.trainable, "layers": layers, **ends}
 
     def called_layer(self, layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
@@ -325,7 +320,7 @@ class _Writer:
 def _node_numbers(model: Network, first_of_models: int, mine: Collection[int]) -> dict[int, int]:
     """For each of the model's nodes ``mine`` (by ``id``), which call of its layer it is, inside this model."""
     numbers = {}
-    for layer in unique(node.layer for node in model._nodes):
+    for layer in unique(node.layer for node in model.layer_nodes):
         kept = [node for node in layer.call_notes.inbound_nodes if id(node) in mine]
         for number, node in enumerate(kept, first_of_models if isinstance(layer, Network) else 0):
             numbers[id(node)] = number

@@ -92,14 +92,14 @@ def _children(layer: Layer, config: Json, layout: Layout, seen: set[int]) -> Ite
     inner = config.get("config") if isinstance(config, Mapping) else None
     backwards = layout is Layout.TF_KERAS
     attributes = {k: v for k, v in vars(layer).items() if k not in internal_names(type(layer))}  # type: ignore[arg-type]  # mypy#11470
-    if isinstance(layer, Network) and layer._functional and not layer._subclassed and not backwards:
+    if isinstance(layer, Network) and layer.has_graph and not layer.is_traced and not backwards:
         yield from _contained("layers", *_in_order_of_file(layer, inner), layout, seen)
     elif isinstance(layer, Network) and layout is not Layout.ATTRIBUTES:
         attributes["layers"] = None
     for name in sorted(attributes, key=lambda name: (name.startswith("_"), name), reverse=backwards):
         value = attributes[name]
         if name == "layers" and isinstance(layer, Network):
-            traced = layer._subclassed or not layer._functional  # a key "layers" of its configuration is the user's
+            traced = layer.is_traced or not layer.has_graph  # a key "layers" of its configuration is the user's
             yield from _contained(name, *_in_order_of_file(layer, None if traced else inner), layout, seen)
         elif isinstance(value, Layer):
             yield name, value, inner.get(name) if isinstance(inner, Mapping) else None

@@ -1,79 +1,27 @@
-"""Models, layers and tensors for ``pickle`` and ``copy.deepcopy`` (and joblib, and multiprocessing).
+"""Models for ``pickle`` and ``copy.deepcopy``: a graph is written with the calls of its layers, and calls them again.
 
-A layer is written by its attributes, without what its calls left; variables with their values. A model that is a graph
-is written with the calls of its layers, and calls them again; a subclassed one with what its inputs look like. What a
-model has compiled is made anew when it is used; optimizers keep their state, so that training goes on as it would have.
-As with every pickle, classes and functions of the user's are named and not written: the reader needs them, and a
-lambda has no name (``copy.deepcopy`` takes it all the same).
+A subclassed model is written with what its inputs look like. What a model has compiled is made anew when it is used;
+optimizers keep their state, so that training goes on as it would have. Layers: :mod:`kcompile.engine.layer_pickling`.
 """
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcompile.common.meanings import as_it_is, as_meant_now
 from kcompile.common.nest import flatten
-from kcompile.engine.added_layers import warn_of_plain_losses
-from kcompile.engine.layer_base import Notes
-from kcompile.engine.replay import in_its_first_call
+from kcompile.engine.input_layer import Input
+from kcompile.engine.network_base import NetworkBase
 from kcompile.engine.tracking import internal_names
 from kcompile.objects.registry import our_base
-from kcompile.symbolic.functions import Function
 from kcompile.symbolic.tensor import Tensor
-from kcompile.symbolic.variable import Variable
-
-if TYPE_CHECKING:
-    from kcompile.engine.layer import Layer
-    from kcompile.engine.network import Network
 
 _GRAPH = ("inputs", "outputs", "input_names", "output_names", "input_spec", "built", "optimizer", "loss")
 """Public attributes of a model that its graph, or ``compile``, sets."""
 
 
-# ---- layers
-
-
-def layer_state(layer: Layer) -> dict[str, Any]:
-    """The attributes of a layer, without what its calls left."""
-    internal = internal_names(type(layer))
-    with in_its_first_call(layer):
-        state = dict(vars(layer))
-    for name, value in list(state.items()):
-        bound = isinstance(value, types.MethodType) and value.__self__ is layer
-        if name == "_call_notes" or bound or (name in internal and _is_of_this_process(value)):
-            del state[name]
-    state["_regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in layer._regularized]
-    return state
-
-
-def set_layer_state(layer: Layer, state: Mapping[str, Any]) -> None:
-    """The opposite of :func:`layer_state`, for a new object."""
-    own = vars(layer)
-    own["_call_notes"] = Notes()
-    own.update(state)
-    own["_regularized"] = [(w, as_meant_now(regularizer)) for w, regularizer in state["_regularized"]]
-    seeds = own.get("_seeds")
-    if seeds is not None:
-        seeds.start_at(seeds.first)  # its calls are made again
-
-
-def _is_of_this_process(value: Any) -> bool:
-    """Whether something of our own holds a symbolic tensor or a compiled program, which is made again when needed."""
-    if isinstance(value, Function):
-        return True
-    if isinstance(value, Tensor):
-        return not isinstance(value, Variable)
-    if isinstance(value, Mapping):
-        return any(map(_is_of_this_process, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(_is_of_this_process, value))
-
-
-# ---- models
-
-
-def model_state(model: Network) -> dict[str, Any]:
+def model_state(model: NetworkBase) -> dict[str, Any]:
     """What a model is made of again: attributes, calls of layers, and how it was compiled."""
     internal = internal_names(type(model))
     attributes = {k: v for k, v in vars(model).items() if k not in internal and k not in _GRAPH}
@@ -85,14 +33,14 @@ def model_state(model: Network) -> dict[str, Any]:
         "attributes": attributes,
         "own": own,
         "graph": None,
-        "stack": getattr(model, "_stack", None),
+        "stack": model.stack_of_layers,
     }
-    state["regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in model._regularized]
-    if model._functional:
+    state["regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in model.weight_penalties]
+    if model.has_graph:
         names = model.input_names, model.output_names
         shapes = [(tuple(x.shape), x.dtype) for x in model.inputs]
-        warn_of_plain_losses(model, "pickled or copied")
-        graph = None if model._subclassed else _calls(model)
+        model.warn_of_plain_losses("pickled or copied")
+        graph = None if model.is_traced else _calls(model)
         state["graph"] = {"names": names, "shapes": shapes, "calls": graph}
     trainer = getattr(model, "trainer", None)
     if trainer is not None:
@@ -100,10 +48,8 @@ def model_state(model: Network) -> dict[str, Any]:
     return state
 
 
-def set_model_state(model: Network, state: Mapping[str, Any]) -> None:
+def set_model_state(model: NetworkBase, state: Mapping[str, Any]) -> None:
     """The opposite of :func:`model_state`, for a new object."""
-    from kcompile.engine.input_layer import Input
-
     base: Any = our_base(type(model))
     base.__init__(model, name=state["attributes"]["name"])  # not the user's
     own = vars(model)
@@ -118,22 +64,22 @@ def set_model_state(model: Network, state: Mapping[str, Any]) -> None:
     if state["stack"] is not None:
         _add(model, state["stack"], graph)
         if graph is not None:
-            made = [node.output_tensors for node in model._main_nodes]
-            model._append(_called(graph["calls"], made)[2])
+            made = [node.output_tensors for node in model.main_layer_nodes]
+            model.append_ends(_called(graph["calls"], made)[2])
     elif graph is not None and graph["calls"] is not None:
         inputs, outputs, added = _called(graph["calls"], [])
-        model._set_graph(inputs, outputs)
-        model._append(added)
+        model.set_ends(inputs, outputs)
+        model.append_ends(added)
     elif graph is not None:
         inputs = [
             Input(batch_shape=shape, dtype=dtype, name=name)
             for name, (shape, dtype) in zip(graph["names"][0], graph["shapes"], strict=True)
         ]
-        model.build_from_inputs(inputs if len(inputs) > 1 else inputs[0])  # type: ignore[attr-defined]  # a Model
+        model.build_from_inputs(inputs if len(inputs) > 1 else inputs[0])
     if graph is not None:
         model.input_names, model.output_names = graph["names"]
     if "training" in state:
-        model.trainer.set_state(state["training"])  # type: ignore[attr-defined]  # a Model
+        model.trainer.set_state(state["training"])
     own.update(plain)
 
 
@@ -158,17 +104,17 @@ Calls = tuple[list[Any], list[_Result], list[_Result], list[_Result]]
 """Calls of layers; where the inputs and outputs of a model, and added losses and metrics, are among their results."""
 
 
-def _calls(model: Network) -> Calls:
+def _calls(model: NetworkBase) -> Calls:
     """The calls of the layers of a graph."""
     places: dict[int, _Result] = {}
     calls = []
-    for number, node in enumerate(model._nodes):
+    for number, node in enumerate(model.layer_nodes):
         inputs = [places.get(id(x), x) for x in node.input_tensors]
         if not node.inbound_layers and id(node.input_tensors[0]) == id(node.output_tensors[0]):
             inputs = []  # an input
         calls.append((node.layer, inputs, _mapped(node.arguments, places), node.nested))
         places.update((id(y), _Result(number, index)) for index, y in enumerate(node.output_tensors))
-    inputs, outputs, added = ([places[id(x)] for x in ends] for ends in (model.inputs, model.outputs, model._added))
+    inputs, outputs, added = ([places[id(x)] for x in ends] for ends in (model.inputs, model.outputs, model.added_ends))
     return calls, inputs, outputs, added
 
 
@@ -208,5 +154,5 @@ def _add(model: Any, stack: Sequence[Any], graph: Any) -> None:
     """Add the layers of a Sequential, and build it for its input if it was built."""
     for layer in stack:
         model.add(layer)
-    if graph is not None and not model._functional:
+    if graph is not None and not model.has_graph:
         model.build(graph["shapes"][0][0])
