@@ -127,6 +127,33 @@ def several_outputs() -> Model:
 
 
 @model
+def normalized() -> Model:
+    steps = Input((None, 6), name="steps")
+    x = layers.LayerNormalization()(layers.Dense(6, "tanh")(steps))
+    x = layers.GroupNormalization(3)(layers.add([steps, x]))
+    x = layers.RMSNormalization()(layers.Dense(5)(layers.UnitNormalization()(x)))
+    x = layers.LayerNormalization(rms_scaling=True)(x)
+    return Model(steps, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+
+
+@model
+def normalized_images() -> Model:
+    return Sequential(
+        [
+            layers.LayerNormalization([1, 2, 3], input_shape=(6, 5, 4)),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            layers.GroupNormalization(2),
+            layers.LayerNormalization(1, center=False),
+            layers.GroupNormalization(-1, axis=2),
+            layers.RMSNormalization([2, 3]),
+            layers.UnitNormalization([1, 2]),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+@model
 def nested() -> Model:
     inner = Sequential([layers.Dense(4, "relu", input_shape=(3,)), layers.BatchNormalization()], name="inner")
     outer = Input((3,))

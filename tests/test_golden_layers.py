@@ -10,12 +10,15 @@ from kcompile import backend as K
 from tests.golden import Golden, load
 from tests.golden.cases.layer_case import LayerCase
 from tests.golden.cases.layers import FAMILIES
+from tests.golden.cases.normalization import OF_KERAS_3
 from tests.golden.compare import assert_all_close, assert_close
 
 GOLDEN = {family: load(f"layers_{family}") for family in FAMILIES}
 CASES = [
     pytest.param(case, GOLDEN[family][case.name], id=case.name) for family, cases in FAMILIES.items() for case in cases
 ]
+GOLDEN_OF_KERAS_3 = load("keras_3_normalization")
+KERAS_3_CASES = [pytest.param(case, GOLDEN_OF_KERAS_3[case.name], id=case.name) for case in OF_KERAS_3]
 NORMALIZATION_CASES = [
     pytest.param(case, GOLDEN["normalization"][case.name], id=case.name) for case in FAMILIES["normalization"]
 ]
@@ -41,7 +44,7 @@ def run(case: LayerCase, golden: Golden, learning_phase: int):
     return results[0], results[1 : 1 + len(sources)], results[1 + len(sources) :]
 
 
-@pytest.mark.parametrize(("case", "golden"), CASES)
+@pytest.mark.parametrize(("case", "golden"), [*CASES, *KERAS_3_CASES])
 def test_inference(case: LayerCase, golden: Golden) -> None:
     output, input_gradients, weight_gradients = run(case, golden, learning_phase=0)
     assert_close(output, golden.output[0], "output")

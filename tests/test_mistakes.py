@@ -59,7 +59,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "letters swapped": (lambda: keras.optimizers.get("adma"), r"did you mean 'adam'\?"),
     "an import of a misspelled name": (lambda: importing("layers", "Dens"), r"did you mean 'Dense'\?"),
     "an import of what kcompile lacks": (
-        lambda: importing("layers", "LayerNormalization"), "tf.keras and Keras 3 have it, kcompile"
+        lambda: importing("layers", "TextVectorization"), "tf.keras and Keras 3 have it, kcompile"
     ),
     "an import of a package that kcompile lacks": (lambda: importing("", "applications"), "'applications': Keras 2"),
     "an import from Keras' inner modules": (lambda: importing("engine", "InputSpecs"), r"did you mean 'InputSpec'\?"),

@@ -1,4 +1,4 @@
-"""Record what each layer of the tables computes: ``python -m tests.golden.generate_layers``.
+"""Record what each layer of the tables computes: ``python -m tests.golden.generate_layers [FAMILY...]``.
 
 Outputs, and gradients of ``sum(output * cotangent)`` for every float input and every trainable weight. The
 oracle computes in float64 where TensorFlow's kernels allow it and in float32 for BatchNormalization (its
@@ -6,6 +6,7 @@ fused kernel is part of the semantics) and 3D pooling; what is stored is float32
 """
 
 import json
+import sys
 from typing import Any
 
 from tests.golden import data
@@ -35,7 +36,8 @@ def runs_transposed(case: LayerCase) -> bool:
 def layer_inputs(case: LayerCase) -> list[np.ndarray]:
     if case.integers is not None:
         return [data.integers(s, case.integers, case.name, "input", i) for i, s in enumerate(case.shapes)]
-    return [data.normal(s, case.name, "input", i) for i, s in enumerate(case.shapes)]
+    center = np.float32(20 if case.inputs == "far" else 0)
+    return [data.normal(s, case.name, "input", i) + center for i, s in enumerate(case.shapes)]
 
 
 def layer_weights(case: LayerCase, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
@@ -123,7 +125,8 @@ def kept(array: np.ndarray, move_out: Any) -> np.ndarray:
 
 
 def main() -> None:
-    for family, cases in FAMILIES.items():
+    for family in sys.argv[1:] or FAMILIES:
+        cases = FAMILIES[family]
         names = [case.name for case in cases]
         assert len(set(names)) == len(names), "case names must be unique"
         path = save(f"layers_{family}", {case.name: record(case) for case in cases})

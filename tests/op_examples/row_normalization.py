@@ -38,7 +38,11 @@ EXAMPLES = [
         for label, batch in [(f"{len(shape)}d-from{first}", [0] if first else [])]
         for example in [
             Example(
-                "layer_norm", layer_norm_from(first), [floats(*shape), row(shape, first), row(shape, first)], label, batch
+                "layer_norm",
+                layer_norm_from(first),
+                [floats(*shape), row(shape, first), row(shape, first)],
+                label,
+                batch,
             ),
             Example("rms_norm", rms_norm_from(first), [floats(*shape), row(shape, first)], label, batch),
         ]

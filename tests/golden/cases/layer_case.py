@@ -10,7 +10,7 @@ class LayerCase:
 
     ``shapes`` includes the batch dimension, one shape per input. ``integers`` is the exclusive upper bound
     of the inputs if these are integers (Embedding). ``weights`` names the distribution of the weights:
-    "normal", or "positive" where a variance is among them.
+    "normal", or "positive" where a variance is among them. ``inputs`` that are "far" lie around 20.
     """
 
     name: str
@@ -19,3 +19,4 @@ class LayerCase:
     shapes: list[tuple[int, ...]]
     integers: int | None = None
     weights: str = "normal"
+    inputs: str = "normal"

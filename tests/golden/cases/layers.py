@@ -8,4 +8,5 @@ FAMILIES: dict[str, list[LayerCase]] = {
     "convolution": convolution.CASES,
     "pooling": pooling.CASES,
     "normalization": normalization.CASES,
+    "normalization_of_samples": normalization.OF_SAMPLES,
 }

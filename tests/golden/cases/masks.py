@@ -65,6 +65,7 @@ CASES: list[MaskCase] = [
         ("SimpleRNN", {"units": 2, "return_sequences": True}), ("SpatialDropout1D", {"rate": 0.5}),
         ("ThresholdedReLU", {}), ("TimeDistributed", {"layer": _DENSE}), ("UpSampling1D", {}), ("ZeroPadding1D", {}),
         ("Bidirectional", {"layer": _LSTM}), ("Bidirectional", {"layer": {**_LSTM, "return_sequences": False}}),
+        ("LayerNormalization", {}), ("GroupNormalization", {"groups": 3}), ("UnitNormalization", {}),
         ("RNN", {"cell": {"layer": "LSTMCell", "units": 2}, "return_sequences": True}),
     ),
     *_of(

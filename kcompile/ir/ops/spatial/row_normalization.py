@@ -33,7 +33,11 @@ class RowNormalization(Op, abstract=True):
             raise IRError(f"needs a floating point tensor, got {x}; cast it first")
         row = x.with_shape(x.shape[self.first :])
         for parameter in parameters:
-            if parameter.dtype != x.dtype or parameter.rank != row.rank or not all(map(same_dim, parameter.shape, row.shape)):
+            if (
+                parameter.dtype != x.dtype
+                or parameter.rank != row.rank
+                or not all(map(same_dim, parameter.shape, row.shape))
+            ):
                 raise IRError(f"scale and offset of {x} from axis {self.first} on are {row}, got {parameter}")
 
     def one_per_row(self, x: TensorType) -> TensorType:

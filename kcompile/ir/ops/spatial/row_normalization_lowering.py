@@ -31,14 +31,14 @@ def layer_norm(
 def rms_norm(b: Builder, first: int, epsilon: float, x_type: TensorType, x: str, scale: str) -> tuple[str, str]:
     """ONNX Runtime's own operator gives ``inverse`` too; ONNX's does not, nor do older opsets have it."""
     if x_type.dtype == "float32":
-        options = {"axis": first - x_type.rank, "epsilon": epsilon}
+        axis = first - x_type.rank
         if not b.target.portable and b.target.provider == "cpu":
-            y, inverse = b.multi("SimplifiedLayerNormalization", x, scale, outputs=2, **options)
+            y, inverse = b.multi("SimplifiedLayerNormalization", x, scale, outputs=2, axis=axis, epsilon=epsilon)
             return y, inverse
         if b.target.opset >= RMS_SINCE:
             # What is not asked for is dropped.
             inverse = _inverse(b, first, epsilon, x_type, x)
-            return b.op("RMSNormalization", x, scale, **options), inverse
+            return b.op("RMSNormalization", x, scale, axis=axis, epsilon=epsilon), inverse
     return _rms_in_parts(b, first, epsilon, x_type, x, scale)
 
 
