@@ -1,4 +1,4 @@
-"""Files of both Keras with layers that normalize samples load, predict and train on; ours come back in every dialect."""
+"""Files of both Keras with layers that normalize samples load, predict and train on; ours come back."""
 
 from __future__ import annotations
 
