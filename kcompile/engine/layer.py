@@ -61,7 +61,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
         TypeError: an unknown argument.
     """
 
-    _allowed = (
+    _allowed: tuple[str, ...] = (
         "name", "trainable", "dtype", "input_shape", "batch_input_shape", "batch_shape", "batch_size", "weights",
         "input_dtype", "activity_regularizer",
     )  # fmt: skip

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kcompile import ir
+from kcompile.common.cached import cached
 from kcompile.common.errors import DataTypeError, ShapeError, shown
 from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
@@ -48,9 +48,15 @@ class LayerCalls(LayerWeights, LayerContributions):
         """Make the weights for inputs of that shape (a list of shapes for several inputs)."""
         self.built = True
 
-    def call(self, inputs: Any, **kwargs: Any) -> Any:
-        """The outputs, from the inputs."""
-        return inputs
+    if TYPE_CHECKING:  # subclasses take what arguments they like
+
+        def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
+
+    else:
+
+        def call(self, inputs: Any, **kwargs: Any) -> Any:
+            """The outputs, from the inputs."""
+            return inputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output, from that of the input; by default found by calling the layer symbolically."""
@@ -251,7 +257,7 @@ class LayerCalls(LayerWeights, LayerContributions):
             self.call_notes = self.call_notes.but(updates=(*before.updates, *marked))
 
 
-@functools.cache
+@cached
 def call_arguments(cls: type[LayerCalls]) -> tuple[str, ...]:
     """The names that ``call`` takes, the inputs first."""
     return tuple(inspect.signature(cls.call).parameters)[1:]

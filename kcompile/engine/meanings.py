@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from kcompile.common.cached import cached
 from kcompile.common.meanings import Meanings, meant_now
 from kcompile.engine.layer_base import LayerBase
 from kcompile.objects.registry import is_ours
@@ -75,7 +76,7 @@ def _without_models(layer: LayerBase) -> list[LayerBase]:
     return [layer, *(item for sublayer in layer.sublayers for item in _without_models(sublayer))]
 
 
-@functools.lru_cache(maxsize=1024)
+@cached
 def _methods(cls: type) -> dict[str, Any]:
     """The functions of a user's class, those of the bases that users wrote among them."""
     found: dict[str, Any] = {}

@@ -7,7 +7,6 @@ the items of dictionaries by their keys.
 
 from __future__ import annotations
 
-import functools
 from collections import deque
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.common.cached import cached
 from kcompile.common.lists import unique
 from kcompile.objects.registry import is_ours
 from kcompile.symbolic.variable import Variable
@@ -115,7 +115,7 @@ def is_trackable(value: Any) -> bool:
     return isinstance(value, _TRACKABLE)
 
 
-@functools.cache
+@cached
 def internal_names(cls: type) -> frozenset[str]:
     """The attributes with a leading underscore that the code of this package itself uses in a class.
 

@@ -112,7 +112,9 @@ class ConvLSTMCell(DropoutRNNCellMixin, Conv):
 
     # -- one step
 
-    def call(self, inputs: Tensor, states: Sequence[Tensor], training: Phase = None) -> tuple[Tensor, list[Tensor]]:
+    def call(  # type: ignore[override]  # a cell is called as cells are, not as a convolution
+        self, inputs: Tensor, states: Sequence[Tensor], training: Phase = None
+    ) -> tuple[Tensor, list[Tensor]]:
         h, c = flatten(states)
         dropped, kept = self._masks_of(inputs, h, training)
         h, c = self._advance(self._projected(inputs, dropped), h, c, kept, self.data_format)

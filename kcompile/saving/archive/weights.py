@@ -91,7 +91,7 @@ def _children(layer: Layer, config: Json, layout: Layout, seen: set[int]) -> Ite
     """The layers inside a layer: their place in the file, and their configuration if the file has one."""
     inner = config.get("config") if isinstance(config, Mapping) else None
     backwards = layout is Layout.TF_KERAS
-    attributes = {k: v for k, v in vars(layer).items() if k not in internal_names(type(layer))}  # type: ignore[arg-type]  # mypy#11470
+    attributes = {k: v for k, v in vars(layer).items() if k not in internal_names(type(layer))}
     if isinstance(layer, Network) and layer.has_graph and not layer.is_traced and not backwards:
         yield from _contained("layers", *_in_order_of_file(layer, inner), layout, seen)
     elif isinstance(layer, Network) and layout is not Layout.ATTRIBUTES:
