@@ -14,7 +14,7 @@ def on_axes(x: Tensor, expected: int) -> str:
     before, node_index, _ = x.keras_history or (None, 0, 0)
     calls = [] if before is None else before.inbound_nodes[node_index : node_index + 1]  # none while it is being called
     is_input = any(each is x for call in calls for each in call.input_tensors)  # an input comes from itself
-    if getattr(before, "return_sequences", None) is False and got == expected - 1:
+    if before is not None and getattr(before, "return_sequences", None) is False and got == expected - 1:
         return f"; give the layer before it, {before.name!r}, return_sequences=True"
     if is_input and got == expected + 1:
         return without_samples(tuple(x.shape)[1:])

@@ -52,8 +52,9 @@ def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[
 def copy_of(layer: Layer) -> Layer:
     if isinstance(layer, Network) and is_ours(type(layer)):
         clone: Layer = clone_model(layer)
-        return clone
-    return layer._clone()
+    else:
+        clone = layer.cloned()
+    return clone
 
 
 Make = Callable[[Layer], Layer]
@@ -125,9 +126,11 @@ def _with_history(x: Tensor) -> Tensor:
     return Input(tensor=x) if is_placeholder(x) else wrap_operations(x)
 
 
-def _clone_sequential(model: Any, input_tensors: Any, make: Make) -> Any:
+def _clone_sequential(model: Network, input_tensors: Any, make: Make) -> Any:
     clone = type(model)(name=model.name)
-    stack = [layer for layer in model.stack_of_layers if input_tensors is None or not isinstance(layer, InputLayer)]
+    stack = [
+        layer for layer in (model.stack_of_layers or ()) if input_tensors is None or not isinstance(layer, InputLayer)
+    ]
     if input_tensors is not None:
         tensors = _inputs(model, input_tensors) if model.has_graph else as_list(input_tensors)
         clone.add(_with_history(tensors[0]))

@@ -22,8 +22,10 @@ def index_limits(network: Network) -> dict[str, tuple[int, str]]:
     found: dict[str, tuple[int, str]] = {}
     names = dict(zip((x.value for x in network.inputs), network.input_names, strict=True))
     for layer in network.flatten_layers():
-        rows, notes = getattr(layer, "index_limit", None), layer.call_notes
-        for node in (*notes.inbound_nodes, *notes.inner_nodes) if rows is not None else ():
+        rows: int | None = getattr(layer, "index_limit", None)
+        if rows is None:
+            continue
+        for node in (*layer.call_notes.inbound_nodes, *layer.call_notes.inner_nodes):
             for name in [names[x.value] for x in node.input_tensors if x.value in names]:
                 if name not in found or rows < found[name][0]:
                     found[name] = (int(rows), layer.name)

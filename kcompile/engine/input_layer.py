@@ -35,7 +35,7 @@ class InputLayer(Layer):
         batch_size: int | None = None,
         batch_input_shape: Sequence[int | None] | None = None,
         dtype: str | None = None,
-        input_tensor: Tensor | None = None,
+        input_tensor: Any = None,
         sparse: bool = False,
         name: str | None = None,
         **kwargs: Any,

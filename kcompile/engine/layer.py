@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kcompile import regularizers
@@ -74,7 +74,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
         for kind in cls._hook_kinds:
             refuse_hooks(cls, kind)
         if cls.get_config is Layer.get_config and not is_ours(cls):
-            layer._given = args, kwargs
+            vars(layer)["_given"] = args, kwargs
         return layer
 
     def __init__(self, **kwargs: Any) -> None:
@@ -98,7 +98,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
         self._call_notes = Notes()
         self._regularized: list[tuple[Variable, Any]] = []
         self._told: list[str] = []
-        self._convention: conventions.Convention | None = None
+        self.keras_convention: conventions.Convention | None = None
         self.name = name or default_name(type(self))
         owner = type(self).__name__
         self.trainable = check_flag(owner, "trainable", kwargs.get("trainable", True))
@@ -106,7 +106,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
         self.stateful = False
         self.supports_masking = False
         self.input_spec: Any = None
-        self.dtype = check_dtype(owner, _dtype_name(kwargs.get("dtype") or kwargs.get("input_dtype")))
+        self.dtype = str(check_dtype(owner, _dtype_name(kwargs.get("dtype") or kwargs.get("input_dtype"))))
         self._initial_weights = kwargs.get("weights")
         self.batch_input_shape: Shape | None = None
         if (shape := kwargs.get("batch_input_shape") or kwargs.get("batch_shape")) is not None:
@@ -127,7 +127,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments from which ``from_config`` makes the same layer again (without its weights)."""
-        config_: dict[str, Any] = {**_own_arguments(self), "name": self.name, "trainable": self.trainable}
+        config_: dict[str, Any] = {**self._own_arguments(), "name": self.name, "trainable": self.trainable}
         if self.batch_input_shape is not None:
             config_["batch_input_shape"] = self.batch_input_shape
         config_["dtype"] = self.dtype
@@ -138,7 +138,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
         """A new layer from :meth:`get_config`."""
         return cls(**config)
 
-    def _clone(self) -> Any:
+    def cloned(self) -> Any:
         """A layer of the same configuration with weights of its own."""
         return type(self).from_config(self.get_config())
 
@@ -216,6 +216,23 @@ class Layer(Picklable, LayerCalls, LayerPosition):
             message += "; it is not built yet: call it on a tensor, or give the first layer an input_shape"
         raise AbsentError(message, lambda: advice.on_attribute(self, name))
 
+    def _own_arguments(self) -> dict[str, Any]:
+        """What a layer without a ``get_config`` of its own was made with; nothing if that holds layers or tensors.
+
+        A copy with the same inner layers would share their weights.
+        """
+        if type(self).get_config is not Layer.get_config or "_given" not in vars(self):
+            return {}
+        args, kwargs = self._given
+        initialize: Callable[..., None] = type(self).__init__
+        bound = inspect.signature(initialize).bind(self, *args, **kwargs)
+        found = dict(list(bound.arguments.items())[1:])
+        kinds = {parameter.kind: name for name, parameter in bound.signature.parameters.items()}
+        found.update(found.pop(kinds.get(inspect.Parameter.VAR_KEYWORD, ""), {}))
+        found = {key: value for key, value in found.items() if key not in Layer._allowed[:-1]}
+        of_this_layer = any(isinstance(leaf, (Layer, Tensor)) for value in found.values() for leaf in flatten(value))
+        return {} if of_this_layer or inspect.Parameter.VAR_POSITIONAL in kinds else found
+
     def __repr__(self) -> str:
         if "_call_notes" not in vars(self):
             return f"<{type(self).__name__}, not initialized>"
@@ -247,7 +264,7 @@ class OpLayer(Layer):
             raise ShapeError(f"layer {self.name!r} takes {len(self._program.sources)} inputs, got {len(tensors)}")
         return self._program.applied(tensors)
 
-    def _clone(self) -> OpLayer:
+    def cloned(self) -> OpLayer:
         return OpLayer(self._program, name=self.name)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
@@ -308,23 +325,7 @@ def default_name(cls: type) -> str:
 def _arguments(cls: type) -> list[str]:
     found = []
     for base in cls.__mro__:
-        if "__init__" in base.__dict__ and base is not object:
-            found += [n for n, p in inspect.signature(base.__init__).parameters.items() if p.kind != p.VAR_KEYWORD]
+        initialize = vars(base).get("__init__")
+        if initialize is not None and base is not object:
+            found += [n for n, p in inspect.signature(initialize).parameters.items() if p.kind != p.VAR_KEYWORD]
     return [n for n in found if n != "self"]
-
-
-def _own_arguments(layer: Layer) -> dict[str, Any]:
-    """What a layer without a ``get_config`` of its own was made with; nothing if that holds layers or tensors.
-
-    A copy with the same inner layers would share their weights.
-    """
-    if type(layer).get_config is not Layer.get_config or "_given" not in vars(layer):
-        return {}
-    args, kwargs = layer._given
-    bound = inspect.signature(type(layer).__init__).bind(layer, *args, **kwargs)
-    found = dict(list(bound.arguments.items())[1:])
-    kinds = {parameter.kind: name for name, parameter in bound.signature.parameters.items()}
-    found.update(found.pop(kinds.get(inspect.Parameter.VAR_KEYWORD, ""), {}))
-    found = {key: value for key, value in found.items() if key not in Layer._allowed[:-1]}
-    of_this_layer = any(isinstance(leaf, (Layer, Tensor)) for value in found.values() for leaf in flatten(value))
-    return {} if of_this_layer or inspect.Parameter.VAR_POSITIONAL in kinds else found

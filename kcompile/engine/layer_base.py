@@ -42,7 +42,7 @@ class LayerBase(Tracked):
     _trainable_weights: list[Variable]
     _non_trainable_weights: list[Variable]
     _regularized: list[tuple[Variable, Any]]
-    _convention: Convention | None
+    keras_convention: Convention | None
     _told: list[str]
 
     @property
@@ -89,6 +89,20 @@ class LayerBase(Tracked):
             return False
         self._told.append(what)
         return True
+
+    @property
+    @abstractmethod
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that train: none if ``trainable`` is false, here or where they lie."""
+
+    @property
+    @abstractmethod
+    def non_trainable_weights(self) -> list[Variable]:
+        """All other weights."""
+
+    @abstractmethod
+    def kept_items(self) -> list[Any]:
+        """What it keeps as attributes: layers, metrics, and containers of these and of variables."""
 
     @property
     def sublayers(self) -> list[Any]:

@@ -127,7 +127,7 @@ class LayerCalls(LayerWeights, LayerContributions):
             # 3. Weights.
             if not self.built:
                 shapes = [tuple(x.shape) for x in tensors]
-                self._build(shapes if form is None else pack(form, shapes), nested)
+                self.build_for(shapes if form is None else pack(form, shapes), nested)
                 self._check(tensors)
             # 4. Masks travel with tensors.
             masks = [x.keras_mask for x in tensors]
@@ -208,7 +208,7 @@ class LayerCalls(LayerWeights, LayerContributions):
             if isinstance(spec, InputSpec):
                 spec.check(x, self, i, len(tensors))
 
-    def _build(self, shapes: Any, nested: bool) -> None:
+    def build_for(self, shapes: Any, nested: bool) -> None:
         conventions.inherit(self, caller())
         with at_once(), no_call():
             self.build(shapes if nested else shapes[0])

@@ -24,14 +24,14 @@ class LayerMeanings:
 
     def __init__(self, layer: LayerBase) -> None:
         self._layer = layer
-        self._found: list[tuple[int, str, Any, Callable[[], Any]]] = []
+        self.found: list[tuple[int, str, Any, Callable[[], Any]]] = []
         for index, item in enumerate(_without_models(layer)):
             functions = {**_methods(type(item)), **vars(item)}
             for name, value in functions.items():
                 if isinstance(value, types.MethodType) and name in _methods(type(item)):
                     value = value.__func__  # one that is restored at the moment
                 if isinstance(value, (types.FunctionType, functools.partial)):
-                    self._found.append((index, name, value, meant_now(value)))
+                    self.found.append((index, name, value, meant_now(value)))
 
     @contextlib.contextmanager
     def restored(self, copy: LayerBase | None = None) -> Iterator[None]:
@@ -43,7 +43,7 @@ class LayerMeanings:
         layers = _without_models(copy or self._layer)
         before: list[tuple[LayerBase, str, Any]] = []
         try:
-            for index, name, function, then in self._found:
+            for index, name, function, then in self.found:
                 restored = then()
                 method = index < len(layers) and name in _methods(type(layers[index]))
                 now = _methods(type(layers[index]))[name] if method else function
@@ -62,7 +62,7 @@ class LayerMeanings:
 
     def differs(self, other: LayerMeanings) -> str | None:
         """The name of a variable that means something else in ``other``, if there is one."""
-        for (*_, mine), (*_, theirs) in zip(self._found, other._found, strict=False):
+        for (*_, mine), (*_, theirs) in zip(self.found, other.found, strict=False):
             a, b = getattr(mine, "__self__", None), getattr(theirs, "__self__", None)
             if isinstance(a, Meanings) and isinstance(b, Meanings) and (name := a.differs(b)) is not None:
                 return name

@@ -109,13 +109,13 @@ def _calls(model: NetworkBase) -> Calls:
     places: dict[int, _Result] = {}
     calls = []
     for number, node in enumerate(model.layer_nodes):
-        inputs = [places.get(id(x), x) for x in node.input_tensors]
+        inputs: list[Any] = [places.get(id(x), x) for x in node.input_tensors]
         if not node.inbound_layers and id(node.input_tensors[0]) == id(node.output_tensors[0]):
             inputs = []  # an input
         calls.append((node.layer, inputs, _mapped(node.arguments, places), node.nested))
         places.update((id(y), _Result(number, index)) for index, y in enumerate(node.output_tensors))
-    inputs, outputs, added = ([places[id(x)] for x in ends] for ends in (model.inputs, model.outputs, model.added_ends))
-    return calls, inputs, outputs, added
+    ends = [[places[id(x)] for x in tensors] for tensors in (model.inputs, model.outputs, model.added_ends)]
+    return calls, ends[0], ends[1], ends[2]
 
 
 def _called(calls: Calls, made: list[list[Tensor]]) -> list[list[Tensor]]:

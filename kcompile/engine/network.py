@@ -189,7 +189,7 @@ class Network(AddedLayers):
         return summary_html(self)
 
     @short_traceback
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+    def get_layer(self, name: Any = None, index: int | None = None) -> Layer:
         """A layer by name or by position.
 
         Raises:
@@ -229,10 +229,10 @@ class Network(AddedLayers):
             x.keras_history = (Input, 0, 0)
         self._traced_call(inputs, call_arguments(type(self)), {})  # layers that only training uses are built too
 
-    def _build(self, shapes: list[Any], nested: bool) -> None:
+    def build_for(self, shapes: list[Any], nested: bool) -> None:
         # A subclassed model makes its layers' weights in the call that follows.
         if self._functional or type(self).build is not Network.build:
-            super()._build(shapes, nested)
+            super().build_for(shapes, nested)
         self.built = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -241,7 +241,7 @@ class Network(AddedLayers):
             inputs = by_name(inputs, self.input_names, self.name)
         return super().__call__(inputs, *args, **kwargs)
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(self, inputs: Any, training: bool | int | Tensor | None = None, mask: Any = None) -> Any:
         """Run the layers on other inputs (the model as a layer)."""
         if not self._functional:
             raise KCompileError(f"model {self.name!r} has neither inputs and outputs nor a call method")
@@ -269,7 +269,7 @@ class Network(AddedLayers):
                 f"model {self.name!r} takes {len(self.inputs)} inputs ({listed(self.input_names)}), got {len(tensors)}"
             )
 
-    def _replay(self, tensors: Sequence[Tensor], training: Any = None) -> list[Tensor]:
+    def _replay(self, tensors: Sequence[Tensor], training: bool | int | Tensor | None = None) -> list[Tensor]:
         """The outputs for other inputs: every layer is called again, with its own weights."""
         before = [(layer, layer.call_notes) for layer in self.sublayers]
         with noting():
@@ -278,7 +278,7 @@ class Network(AddedLayers):
                 move_inside(layer, notes)
         return outputs
 
-    def _called_again(self, tensors: Sequence[Tensor], training: Any) -> list[Tensor]:
+    def _called_again(self, tensors: Sequence[Tensor], training: bool | int | Tensor | None) -> list[Tensor]:
         new: dict[int, Tensor] = {id(old): x for old, x in zip(self.inputs, tensors, strict=True)}
         for node in self._nodes:
             if all(id(y) in new for y in node.output_tensors):

@@ -75,6 +75,11 @@ class NetworkBase(Layer):
         """The calls in which what belongs to it was added: of its layers, or of itself, where a user's code did it."""
         return self.call_notes.inbound_nodes if self._subclassed else self._nodes
 
+    @property
+    def form_of_outputs(self) -> tuple[Any, bool]:
+        """The dictionary or nested lists that the outputs come in, if they do; and whether there are several."""
+        return self._output_form, self._nested_output
+
     def in_input_form(self, inputs: Sequence[Any], nested: bool = False) -> Any:
         """What stands for the inputs, in the form in which the model takes them: alone, a list, by name.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from kcompile.common.errors import KCompileError, listed, shown, unknown_name
 from kcompile.common.lists import unique
@@ -180,7 +180,7 @@ def _in_order(needs: Sequence[set[Any]], make: Callable[[int], Iterable[Any]]) -
 _KEYS = ("layers", "input_layers", "output_layers")
 
 
-def is_functional_config(config: Any) -> bool:
+def is_functional_config(config: Any) -> TypeGuard[Mapping[str, Any]]:
     """Whether a configuration has the parts of a functional model's."""
     return isinstance(config, Mapping) and all(key in config for key in _KEYS)
 

@@ -7,26 +7,28 @@ divide the weights into those that train and the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 from kcompile.common.lists import unique
 from kcompile.engine.layer_base import LayerBase
 from kcompile.engine.tracking import Group
 from kcompile.symbolic.variable import Variable
 
+Item = LayerBase | Group | Variable
+"""What has weights."""
 
-def all_weights(item: Any) -> list[Variable]:
+
+def all_weights(item: Item) -> list[Variable]:
     """All weights of a layer, model or group, whatever its flags say."""
     if isinstance(item, Variable):
         return [item]
-    if _is_model(item):
+    if isinstance(item, LayerBase) and item.is_model:
         inside = [w for child in item.kept_items() for w in all_weights(child)]
         return unique([*inside, *item.own_weights(True), *item.own_weights(False)])
     return unique([*training(item, flags=False), *fixed(item, flags=False)])
 
 
-def training(item: Any, flags: bool = True) -> list[Variable]:
+def training(item: Item, flags: bool = True) -> list[Variable]:
     """The weights that train; without ``flags`` as if nothing were frozen."""
     if isinstance(item, Variable):
         return [item] if item.trainable else []
@@ -35,10 +37,10 @@ def training(item: Any, flags: bool = True) -> list[Variable]:
     if flags and not item.trainable:
         return []
     own, inside = item.own_weights(True), _gathered(_parts(item), training, flags)
-    return unique([*inside, *own] if _is_model(item) else [*own, *inside, *_loose(item, True)])
+    return unique([*inside, *own] if item.is_model else [*own, *inside, *_loose(item, True)])
 
 
-def fixed(item: Any, flags: bool = True) -> list[Variable]:
+def fixed(item: Item, flags: bool = True) -> list[Variable]:
     """The weights that do not train; without ``flags`` as if nothing were frozen."""
     if isinstance(item, Variable):
         return [] if item.trainable else [item]
@@ -47,10 +49,10 @@ def fixed(item: Any, flags: bool = True) -> list[Variable]:
     if flags and not item.trainable:
         return frozen(item)
     own, inside = item.own_weights(False), _gathered(_parts(item), fixed, flags)
-    return unique([*inside, *own] if _is_model(item) else [*own, *inside, *_loose(item, False)])
+    return unique([*inside, *own] if item.is_model else [*own, *inside, *_loose(item, False)])
 
 
-def frozen(item: Any) -> list[Variable]:
+def frozen(item: Item) -> list[Variable]:
     """The weights of something of which nothing trains: layer by layer."""
     if isinstance(item, Variable):
         return [item]
@@ -58,36 +60,32 @@ def frozen(item: Any) -> list[Variable]:
         layers = [w for each in item.items if not isinstance(each, Variable) for w in frozen(each)]
         return [*layers, *(each for each in item.items if isinstance(each, Variable))]
     inside = [w for child in _parts(item) for w in frozen(child)]
-    if _is_model(item):
+    if item.is_model:
         return unique([*item.own_weights(True), *inside, *item.own_weights(False)])
     loose = [*_loose(item, True), *_loose(item, False)]
     return unique([*item.own_weights(True), *item.own_weights(False), *inside, *loose])
 
 
-def _is_model(item: Any) -> bool:
-    return isinstance(item, LayerBase) and item.is_model
-
-
-def _parts(item: Any) -> Iterable[Any]:
+def _parts(item: LayerBase) -> Iterable[Item]:
     """What is inside: a model's containers count as one thing each, those of a layer do not."""
-    return item.kept_items() if _is_model(item) else item.sublayers
+    return item.kept_items() if item.is_model else item.sublayers
 
 
-def _gathered(parts: Iterable[Any], of: Any, flags: bool) -> Iterator[Variable]:
+def _gathered(parts: Iterable[Item], of: Callable[..., list[Variable]], flags: bool) -> Iterator[Variable]:
     for part in parts:
-        if flags and not isinstance(part, Group):  # a class may say itself what trains
+        if flags and isinstance(part, LayerBase):  # a class may say itself what trains
             yield from part.trainable_weights if of is training else part.non_trainable_weights
         else:
             yield from of(part, flags)
 
 
-def _in_group(group: Group, of: Any, flags: bool, trainable: bool) -> list[Variable]:
+def _in_group(group: Group, of: Callable[..., list[Variable]], flags: bool, trainable: bool) -> list[Variable]:
     """Those of the layers in a container, then its own variables."""
     own = [item for item in group.items if isinstance(item, Variable) and item.trainable == trainable]
     return [*_gathered((item for item in group.items if not isinstance(item, Variable)), of, flags), *own]
 
 
-def _loose(layer: Any, trainable: bool) -> list[Variable]:
+def _loose(layer: LayerBase, trainable: bool) -> list[Variable]:
     """Variables that a container of a layer got after it had become an attribute."""
     groups = [item for item in layer.kept_items() if isinstance(item, Group)]
     return [w for group in groups for w in group.flat() if isinstance(w, Variable) and w.trainable == trainable]

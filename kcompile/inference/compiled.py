@@ -41,7 +41,7 @@ class CompiledModel:
     def __init__(self, model: Network, device: str | None = None) -> None:
         graph, self._states = with_own_states(predict_graph(model, counting=True))
         self._executable = Executable(graph, frozen=True, device=device, keep_portable=True)
-        self._form, self._many = model._output_form, model._nested_output
+        self._form, self._many = model.form_of_outputs
         self.device = self._executable.device
         self.input_names = list(model.input_names)
         self.output_names = list(model.output_names)

@@ -124,7 +124,7 @@ class Lambda(Layer):
             arguments.pop(key, None)
         return cls(**arguments)
 
-    def _clone(self) -> Lambda:
+    def cloned(self) -> Lambda:
         config = super().get_config()
         return Lambda(self.function, self._output_shape, self.mask, self.arguments, **config)
 

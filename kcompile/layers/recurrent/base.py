@@ -104,7 +104,7 @@ class RNN(KeepsStates):
         self.zero_output_for_mask = check_flag(owner, "zero_output_for_mask", zero_output_for_mask)
         self.supports_masking = True
         self._input_form: Any = None  # of nested inputs; None: one tensor
-        self._num_constants = 0
+        self.num_constants = 0
         self._states: list[Variable] | None = None
 
     # -- calling
@@ -116,9 +116,9 @@ class RNN(KeepsStates):
         Raises:
             ValueError: tensors that do not fit, or states of which only some depend on model inputs.
         """
-        x, states, constants = self._split(inputs, initial_state, constants)
+        x, states, constants = self.split_inputs(inputs, initial_state, constants)
         self._input_form = map_structure(lambda _: None, x) if is_nested(x) else None
-        self._num_constants = len(constants)
+        self.num_constants = len(constants)
         items, added = flatten(x), [*states, *constants]
         if not added:
             return super().__call__(items if self._input_form is not None else items[0], **kwargs)
@@ -141,15 +141,15 @@ class RNN(KeepsStates):
     def _num_inputs(self) -> int:
         return 1 if self._input_form is None else len(flatten(self._input_form))
 
-    def _split(self, inputs: Any, initial_state: Any, constants: Any) -> tuple[Any, list[Any], list[Any]]:
+    def split_inputs(self, inputs: Any, initial_state: Any, constants: Any) -> tuple[Any, list[Any], list[Any]]:
         """Input (possibly nested), states and constants of a call, from the list of all or from arguments."""
         states, constants = given_states(initial_state), as_list(constants)
         if not isinstance(inputs, list):
             return inputs, states, constants
         count = 1 if inputs and is_nested(inputs[0]) else self._num_inputs
         x, rest = inputs[:count], inputs[count:]
-        if self._num_constants and not constants:
-            rest, constants = rest[: -self._num_constants], rest[-self._num_constants :]
+        if self.num_constants and not constants:
+            rest, constants = rest[: -self.num_constants], rest[-self.num_constants :]
         if rest and states:
             raise KCompileError(f"{self._label} got initial states twice: in the list of inputs and as initial_state")
         form = self._input_form
@@ -160,12 +160,12 @@ class RNN(KeepsStates):
         for i, (spec, x) in enumerate(zip(specs, tensors, strict=False)):
             spec.check(x, self, i, self._num_inputs)
         if self.built:
-            self._check_states(tensors[self._num_inputs : len(tensors) - self._num_constants])
+            self._check_states(tensors[self._num_inputs : len(tensors) - self.num_constants])
 
     def call(
         self, inputs: Any, mask: Any = None, training: Phase = None, initial_state: Any = None, constants: Any = None
     ) -> Any:
-        x, given, constants = self._split(inputs, initial_state, constants)
+        x, given, constants = self.split_inputs(inputs, initial_state, constants)
         given = [as_tensor(state) for state in given]
         self._check_states(given)
         if self.unroll and self._steps(tuple(flatten(x)[0].shape)) is None:
@@ -270,7 +270,7 @@ class RNN(KeepsStates):
         batch, time = (1, 0) if self.time_major else (0, 1)
         steps = [tuple(size for axis, size in enumerate(s) if axis != time) for s in shapes]
         if isinstance(self.cell, Layer) and not self.cell.built:
-            self.cell._build([steps[0] if self._input_form is None else pack(self._input_form, steps)], nested=False)
+            self.cell.build_for([steps[0] if self._input_form is None else pack(self._input_form, steps)], nested=False)
         if self.stateful and self._states is None:
             self._states = self._make_states(shapes[0][batch])
         free = {time} if self.stateful else {time, batch}
@@ -320,8 +320,8 @@ class RNN(KeepsStates):
             config["time_major"] = True
         if self.zero_output_for_mask:
             config["zero_output_for_mask"] = True
-        if self._num_constants:
-            config["num_constants"] = self._num_constants
+        if self.num_constants:
+            config["num_constants"] = self.num_constants
         if self._input_form is not None:
             config["input_form"] = self._input_form
         return config
@@ -334,14 +334,14 @@ class RNN(KeepsStates):
         if "cell" in config:
             config["cell"] = layer_from_config(config["cell"], custom_objects)
         layer = cls(**config)
-        layer._num_constants, layer._input_form = constants, form
+        layer.num_constants, layer._input_form = constants, form
         return layer
 
-    def _clone(self) -> Any:
+    def cloned(self) -> Any:
         cells = [self.cell, *getattr(self.cell, "cells", ())]
         own = {type(cell).__name__: type(cell) for cell in cells if not is_ours(type(cell))}
         with CustomObjectScope(own):
-            return super()._clone()
+            return super().cloned()
 
 
 def by_phase(function: Callable[[Any], Any], training: Phase) -> Any:

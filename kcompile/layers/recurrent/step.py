@@ -104,8 +104,8 @@ class Recurrent(RNN):
             self._states = self._make_states(spec.shape[0] if spec is not None and spec.shape else None)
         super().reset_states(states)
 
-    def _build(self, shapes: list[Any], nested: bool) -> None:
-        super()._build(shapes, nested)
+    def build_for(self, shapes: list[Any], nested: bool) -> None:
+        super().build_for(shapes, nested)
         if self.stateful and self._states is None:
             self._states = self._make_states(shapes[0][0])
 

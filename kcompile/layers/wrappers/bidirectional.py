@@ -97,8 +97,8 @@ class Bidirectional(Wrapper):
         Raises:
             ValueError: an odd number of states, or states of which only some depend on model inputs.
         """
-        x, states, constants = self.forward_layer._split(inputs, initial_state, constants)
-        self.forward_layer._num_constants = self.backward_layer._num_constants = len(constants)
+        x, states, constants = self.forward_layer.split_inputs(inputs, initial_state, constants)
+        self.forward_layer.num_constants = self.backward_layer.num_constants = len(constants)
         if len(states) % 2:
             raise ShapeError(
                 f"layer {self.name!r} (Bidirectional): initial_state must list the states of the forward layer and "
@@ -122,7 +122,7 @@ class Bidirectional(Wrapper):
     def call(
         self, inputs: Any, mask: Masks = None, training: Phase = None, initial_state: Any = None, constants: Any = None
     ) -> Any:
-        x, states, constants = self.forward_layer._split(inputs, initial_state, constants)
+        x, states, constants = self.forward_layer.split_inputs(inputs, initial_state, constants)
         states = [as_tensor(state) for state in states]
         half, masks = len(states) // 2, as_list(mask)
         common = {"mask": masks[0] if masks else None, "training": training, "constants": constants or None}
@@ -194,8 +194,8 @@ class Bidirectional(Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "merge_mode": self.merge_mode}
-        if self.forward_layer._num_constants:
-            config["num_constants"] = self.forward_layer._num_constants
+        if self.forward_layer.num_constants:
+            config["num_constants"] = self.forward_layer.num_constants
         if self._backward_config is not None:
             config["backward_layer"] = self._backward_config
         return config
@@ -210,7 +210,7 @@ class Bidirectional(Wrapper):
                 config[key] = layer_from_config(config[key], custom_objects)
         return _with_constants(cls(**config), count)
 
-    def _clone(self) -> Any:
+    def cloned(self) -> Any:
         config = {**self.get_config(), "layer": clone_of(self.layer)}
         count = config.pop("num_constants", 0)
         if self._backward_name is not None:
@@ -235,7 +235,7 @@ def _rename(layer: Any, name: str) -> None:
 
 
 def _with_constants(layer: Bidirectional, count: int) -> Bidirectional:
-    layer.forward_layer._num_constants = layer.backward_layer._num_constants = count
+    layer.forward_layer.num_constants = layer.backward_layer.num_constants = count
     return layer
 
 

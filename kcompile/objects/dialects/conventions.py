@@ -1,7 +1,7 @@
 """What versions of Keras mean differently by the same layer, where no argument of it says which.
 
 New layers mean what they mean in tf.keras. Those of a file mean what they meant to the version that wrote it, also
-when they are cloned, wrapped, or saved again: :attr:`Layer._convention` stays with a layer for good.
+when they are cloned, wrapped, or saved again: :attr:`Layer.keras_convention` stays with a layer for good.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ USUAL = Convention()
 class Holder(Protocol):
     """What has a convention, and may hold others that do."""
 
-    _convention: Convention | None
+    keras_convention: Convention | None
+    is_model: bool
 
     @property
     def sublayers(self) -> Sequence[Any]: ...
@@ -74,7 +75,7 @@ def as_written(convention: Convention | None) -> Iterator[None]:
 
 def of(layer: Holder) -> Convention:
     """What a layer means."""
-    return layer._convention or USUAL
+    return layer.keras_convention or USUAL
 
 
 def give(layer: Holder, convention: Convention) -> None:
@@ -85,20 +86,20 @@ def give(layer: Holder, convention: Convention) -> None:
         item = waiting.pop()
         if id(item) not in done:
             done.add(id(item))
-            if item._convention is None:
-                item._convention = convention
+            if item.keras_convention is None:
+                item.keras_convention = convention
             waiting += item.sublayers
 
 
 def inherit(layer: Holder, parent: Holder | None) -> None:
     """A layer that another one makes while it is called means what that one means."""
-    if layer._convention is None and parent is not None:
-        layer._convention = parent._convention
+    if layer.keras_convention is None and parent is not None:
+        layer.keras_convention = parent.keras_convention
 
 
 def hand_on(old: Holder, new: Holder) -> None:
     """Give a copy of a layer, and the layers inside it, the meaning of the original."""
-    new._convention = old._convention
+    new.keras_convention = old.keras_convention
     for source, target in zip(_parts(old), _parts(new), strict=False):
         hand_on(source, target)
 
@@ -129,7 +130,7 @@ def _matters(layer: Holder) -> bool:
 
 
 def _restore(layer: Holder, tree: list[Any]) -> None:
-    layer._convention = named(tree[0] if tree else None)
+    layer.keras_convention = named(tree[0] if tree else None)
     for part, inner in zip(_parts(layer), tree[1:], strict=False):
         if isinstance(inner, list):
             _restore(part, inner)
@@ -137,4 +138,4 @@ def _restore(layer: Holder, tree: list[Any]) -> None:
 
 def _parts(layer: Holder) -> Sequence[Holder]:
     """The layers in a layer; those of a model have entries of their own."""
-    return [] if hasattr(layer, "_functional") else layer.sublayers
+    return [] if layer.is_model else layer.sublayers
