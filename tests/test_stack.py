@@ -43,9 +43,7 @@ LATE = {
     "onnxruntime": "takes as long to load as NumPy, and its threads are set before",
     "yaml": "for files of one kind, which hardly anybody has",
     "kcompile.passes": "70 files, for what is compiled: making layers and models needs none",
-    "kcompile.saving.archive": "for files of one kind",
-    "kcompile.saving.hdf5": "for files of one kind",
-    "kcompile.saving.npz_files": "for files of one kind",
+    "kcompile.saving": "40 files, for what is saved or loaded: making and training models needs none",
     "kcompile.export": "for who exports",
 }
 # Imports inside functions without a reason, and private attributes of other objects (tools/counts.py): these may only

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine.network import Network
-from kcompile.saving import architecture, models
 
 if TYPE_CHECKING:
     from kcompile.saving.hdf5.models import LoadedFrom
@@ -29,11 +28,15 @@ class SavingMethods(Network):
         Raises:
             NotImplementedError: a subclassed model. ValueError: something that no file can describe.
         """
+        from kcompile.saving import architecture
+
         return architecture.to_json(self, keras_version, **kwargs)
 
     @short_traceback
     def to_yaml(self, **kwargs: Any) -> str:
         """The architecture as YAML; ``kwargs`` are those of ``yaml.safe_dump``."""
+        from kcompile.saving import architecture
+
         return architecture.to_yaml(self, **kwargs)
 
     @short_traceback
@@ -54,6 +57,8 @@ class SavingMethods(Network):
             OSError: it cannot be written.
             ValueError: the model computes with variables outside of layers; save its weights, or export it.
         """
+        from kcompile.saving import models
+
         models.save_model(self, filepath, overwrite, include_optimizer, save_format)
 
     def check_saving(self, filepath: Any) -> None:
@@ -62,6 +67,8 @@ class SavingMethods(Network):
         Raises:
             ValueError, NotImplementedError: as :meth:`save`.
         """
+        from kcompile.saving import models
+
         models.check_saving(self, filepath)
 
     @short_traceback
@@ -77,6 +84,8 @@ class SavingMethods(Network):
         Raises:
             OSError: it cannot be written. ValueError: the model is not built.
         """
+        from kcompile.saving import models
+
         models.save_weights(self, filepath, overwrite, save_format)
 
     @short_traceback
@@ -98,4 +107,6 @@ class SavingMethods(Network):
             OSError: it cannot be opened.
             ValueError: layers or shapes that differ, all of them named; a damaged or unsafe file.
         """
+        from kcompile.saving import models
+
         models.load_weights(self, filepath, by_name, skip_mismatch, reshape)
