@@ -68,6 +68,7 @@ SAMPLES: dict[str, Sample] = {
     "SpatialDropout2D": (lambda: L.SpatialDropout2D(0.5), [IMAGE]),
     "SpatialDropout3D": (lambda: L.SpatialDropout3D(0.5), [VOLUME]),
     "ThresholdedReLU": (lambda: L.ThresholdedReLU(0.3), [VECTOR]),
+    "SpectralNormalization": (lambda: L.SpectralNormalization(L.Conv2D(3, 2), power_iterations=2), [IMAGE]),
     "TimeDistributed": (lambda: L.TimeDistributed(L.BatchNormalization()), [STEPS]),
     "UpSampling1D": (lambda: L.UpSampling1D(2), [STEPS]),
     "UpSampling2D": (lambda: L.UpSampling2D((2, 1)), [IMAGE]),

@@ -147,8 +147,9 @@ def normalized_images() -> Model:
             layers.GroupNormalization(-1, axis=2),
             layers.RMSNormalization([2, 3]),
             layers.UnitNormalization([1, 2]),
+            layers.SpectralNormalization(layers.Conv2D(3, 2, activation="tanh")),
             layers.Flatten(),
-            layers.Dense(2, activation="softmax"),
+            layers.SpectralNormalization(layers.Dense(2, activation="softmax"), power_iterations=2),
         ]
     )
 

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from kcompile.engine.added_metrics import Noted
 from kcompile.engine.forms import arranged
@@ -38,6 +38,8 @@ class LayerBase(Tracked):
     built: bool
     stateful: bool
     supports_masking: bool
+    updates_first: ClassVar[bool] = False
+    """Whether its updates take place before a step computes, not at its end."""
     _call_notes: Notes
     _trainable_weights: list[Variable]
     _non_trainable_weights: list[Variable]
@@ -59,6 +61,10 @@ class LayerBase(Tracked):
     def own_weights(self, trainable: bool) -> list[Variable]:
         """The weights that it keeps itself: those that train, if nothing is frozen, or the others."""
         return self._trainable_weights if trainable else self._non_trainable_weights
+
+    def archived_weights(self) -> list[Variable]:
+        """The weights that ``.keras`` archives keep under the name of this layer, in order."""
+        return [*self.own_weights(True), *self.own_weights(False)]
 
     @property
     def weight_penalties(self) -> list[tuple[Variable, Any]]:

@@ -21,6 +21,7 @@ from kcompile.symbolic.functions import build_graph
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.variable import Variable, placeholder
 from kcompile.training.compilation import OutputPlan
+from kcompile.training.first_updates import updated_first, with_first_updates
 from kcompile.training.plan import TrainingPlan
 from kcompile.training.step import UPDATE_SUM, Step
 
@@ -129,7 +130,8 @@ class StepGraph:
             pairs = self.plan.optimize(Tensor(graph.outputs["loss"]))
         for variable, value in pairs:
             updates[variable.variable] = as_tensor(value).value
-        return ir.Graph(graph.inputs, graph.outputs, updates, name)
+        step = ir.Graph(graph.inputs, graph.outputs, updates, name)
+        return with_first_updates(step, graph.updates, updated_first(self.model.flatten_layers()))
 
     def forward(self, name: str) -> ir.Graph:
         """Losses, metrics and the updates of layers, before differentiation."""

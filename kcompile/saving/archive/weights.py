@@ -78,7 +78,7 @@ def parts_of(model: Network, config: Json = None, layout: Layout = Layout.KERAS_
 def _walk(layer: Layer, path: str, config: Json, layout: Layout, found: list[Part], seen: set[int]) -> None:
     seen.add(id(layer))
     stateful = bool(layer.stateful) and hasattr(layer, "states")
-    found.append(Part(path, layer, [*layer.own_weights(True), *layer.own_weights(False)], stateful))
+    found.append(Part(path, layer, layer.archived_weights(), stateful))
     for segment, child, inner in _children(layer, config, layout, seen):
         if id(child) not in seen:
             _walk(child, f"{path}/{segment}" if path else segment, inner, layout, found, seen)

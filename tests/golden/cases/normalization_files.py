@@ -58,6 +58,19 @@ def rms(keras: Any, optimizers: Any) -> Saved:
     return Saved(model, data.normal((SAMPLES, 5, 6), "rms", "x"), data.normal((SAMPLES, 5, 2), "rms", "y"))
 
 
-CASES: dict[str, Callable[[Any, Any], Saved]] = {"steps": steps, "images": images, "rms": rms}
-ONLY_IN_KERAS_3 = ("rms",)
+def spectral(keras: Any, optimizers: Any) -> Saved:
+    """Kernels that steps divide by their norms; Keras 3's alone can be called."""
+    layers, normalized = keras.layers, keras.layers.SpectralNormalization
+    inputs = layers.Input(shape=(6, 5, 3), name="image")
+    convolution = layers.Conv2D(4, 3, kernel_regularizer="l2", kernel_constraint="non_neg", name="convolution")
+    y = normalized(convolution, power_iterations=2, name="first")(inputs)
+    y = normalized(layers.DepthwiseConv2D(2, name="depthwise"), name="second")(y)
+    y = normalized(layers.Dense(2, name="dense"), name="third")(layers.Flatten(name="flat")(y))
+    model = keras.models.Model(inputs, y, name="spectral")
+    model.compile(optimizers.SGD(learning_rate=0.05), "mse")
+    return Saved(model, data.normal((SAMPLES, 6, 5, 3), "spectral", "x"), data.normal((SAMPLES, 2), "spectral", "y"))
+
+
+CASES: dict[str, Callable[[Any, Any], Saved]] = {"steps": steps, "images": images, "rms": rms, "spectral": spectral}
+ONLY_IN_KERAS_3 = ("rms", "spectral")
 FORMATS = ("h5", "keras")
