@@ -120,7 +120,7 @@ def test_what_is_kept_trains(keep: Any, base: Any, before: bool) -> None:
     model.compile("sgd", "mse")
     model.predict(X)
     inside = made.inside()
-    assert made.sublayers == inside
+    assert made.layers_inside == inside
     assert list(model.weights) == [w for layer in inside for w in layer.weights]
     before_fit = model.get_weights()
     model.fit(X, Y, verbose=0)
@@ -154,7 +154,7 @@ def test_variables_and_metrics_in_containers() -> None:
     own = Own()
     assert [w.label for w in own.weights] == ["first", "a", "b", "k", "late"]
     assert [m.name for m in own.fed_metrics()] == ["m", "n"]
-    assert own.sublayers == []
+    assert own.layers_inside == []
     old = own.first
     own.first = K.variable(np.zeros(1), name="new")
     assert [w.label for w in own.weights] == ["new", "a", "b", "k", "late"]
@@ -261,3 +261,25 @@ def test_layers_that_nobody_keeps_are_told(make: Any, weights: int) -> None:
     for warning in caught:
         assert "layer 'lost' (Dense) is used in the call of" in str(warning.message)
         assert "its weights are not trained and not saved" in str(warning.message)
+
+
+@pytest.mark.parametrize("name", ["notes", "stack", "walk", "graph", "nodes", "sublayers", "kind", "convention"])
+def test_names_that_users_may_give_their_own(name: str) -> None:
+    """What the engine asks of layers has names that nobody gives to what a model keeps."""
+
+    class Own(kcompile.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = L.Dense(2)
+            setattr(self, name, [L.Dense(3), L.Dense(2)])
+
+        def call(self, inputs):
+            for layer in getattr(self, name):
+                inputs = layer(inputs)
+            return self.first(inputs)
+
+    model = Own()
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    assert len(model.weights) == 6
+    assert len(model.flatten_layers()) == 4

@@ -26,7 +26,7 @@ def by_name(model: Any) -> dict[str, Any]:
 def test_order(name: str) -> None:
     record = GOLDEN[name]
     model = CASES[name](kcompile)
-    found = labels(model, lambda layer: layer.sublayers)
+    found = labels(model, lambda layer: layer.layers_inside)
     assert named(model.weights, found) == record.all
     layers = by_name(model)
     for layer, order in record.layers.items():

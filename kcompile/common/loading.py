@@ -70,7 +70,7 @@ class Loading:
         if stream is not None and self._seeds.get(layer.name):
             stream.start_at(self._seeds[layer.name].pop(0))
         if not hasattr(layer, "layers"):  # the layers of a model were made before it
-            for inner in layer.sublayers:
+            for inner in layer.layers_inside:
                 self.restore_seeds(inner)
 
 

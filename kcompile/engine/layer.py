@@ -191,7 +191,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
         return tracking.attributes_of(self)
 
     @property
-    def sublayers(self) -> list[Layer]:
+    def layers_inside(self) -> list[Layer]:
         """The layers that this one keeps as attributes, also in lists and dictionaries."""
         return tracking.layers_among(self.kept_items(), self.is_metric)
 

@@ -111,7 +111,7 @@ class LayerBase(Tracked):
         """What it keeps as attributes: layers, metrics, and containers of these and of variables."""
 
     @property
-    def sublayers(self) -> list[Any]:
+    def layers_inside(self) -> list[Any]:
         """The layers that this one keeps."""
         return []
 
@@ -123,7 +123,7 @@ class LayerBase(Tracked):
             item = waiting.pop()
             if item not in found:
                 found[item] = None
-                waiting += reversed(item.sublayers)
+                waiting += reversed(item.layers_inside)
         return list(found)
 
 

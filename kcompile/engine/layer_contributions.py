@@ -125,7 +125,7 @@ class LayerContributions(LayerBase):
         """Updates of training steps, each once; none if the layer is not trainable and not stateful."""
         if not self.trainable and not self.stateful:
             return []
-        found = [pair for pair, _ in self.call_notes.updates] + [u for s in self.sublayers for u in s.updates]
+        found = [pair for pair, _ in self.call_notes.updates] + [u for s in self.layers_inside for u in s.updates]
         return list({id(pair): pair for pair in found}.values())
 
     def get_losses_for(self, inputs: Any) -> list[Tensor]:
@@ -160,5 +160,5 @@ def _training(layer: LayerBase) -> Iterator[LayerBase]:
     """The layers that train, those in a frozen one left out."""
     if layer.trainable:
         yield layer
-        for inner in layer.sublayers:
+        for inner in layer.layers_inside:
             yield from _training(inner)

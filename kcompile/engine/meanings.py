@@ -73,7 +73,7 @@ def _without_models(layer: LayerBase) -> list[LayerBase]:
     """The layer and those inside it, but not those of models that are graphs: their own calls tell about them."""
     if layer.has_graph:
         return [layer]
-    return [layer, *(item for sublayer in layer.sublayers for item in _without_models(sublayer))]
+    return [layer, *(item for sublayer in layer.layers_inside for item in _without_models(sublayer))]
 
 
 @cached

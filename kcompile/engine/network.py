@@ -138,7 +138,7 @@ class Network(AddedLayers):
         return tracking.layers_among(self.kept_items())
 
     @property
-    def sublayers(self) -> list[Layer]:
+    def layers_inside(self) -> list[Layer]:
         return self.layers
 
     def kept_items(self) -> list[Any]:
@@ -271,7 +271,7 @@ class Network(AddedLayers):
 
     def _replay(self, tensors: Sequence[Tensor], training: bool | int | Tensor | None = None) -> list[Tensor]:
         """The outputs for other inputs: every layer is called again, with its own weights."""
-        before = [(layer, layer.call_notes) for layer in self.sublayers]
+        before = [(layer, layer.call_notes) for layer in self.layers_inside]
         with noting():
             outputs = self._called_again(tensors, training)
             for layer, notes in before:

@@ -34,7 +34,7 @@ def numbering(model: LayerBase) -> Iterator[None]:
 
 def _count(model: LayerBase, counts: Counter[LayerBase], seen: set[LayerBase]) -> None:
     stack = model.stack_of_layers or ()  # in which a layer may stand twice
-    for layer in [*stack, *(layer for layer in model.sublayers if layer not in stack)]:
+    for layer in [*stack, *(layer for layer in model.layers_inside if layer not in stack)]:
         counts[layer] += 1
         if layer.is_model and layer not in seen:
             seen.add(layer)

@@ -68,7 +68,7 @@ def frozen(item: Item) -> list[Variable]:
 
 def _parts(item: LayerBase) -> Iterable[Item]:
     """What is inside: a model's containers count as one thing each, those of a layer do not."""
-    return item.kept_items() if item.is_model else item.sublayers
+    return item.kept_items() if item.is_model else item.layers_inside
 
 
 def _gathered(parts: Iterable[Item], of: Callable[..., list[Variable]], flags: bool) -> Iterator[Variable]:

@@ -59,7 +59,7 @@ class Sequential(Model):
         return unique([*self._stack, *Layer.kept_items(self)])
 
     @property
-    def sublayers(self) -> list[Layer]:
+    def layers_inside(self) -> list[Layer]:
         known = {*self._stack, *self.input_layers}
         return [*self.layers, *unique(node.layer for node in self._nodes if node.layer not in known)]
 

@@ -147,7 +147,7 @@ def _all_layers(model: Network) -> Iterator[Layer]:
     while stack:
         layer = stack.pop()
         yield layer
-        stack += reversed(layer.layers if isinstance(layer, Network) else layer.sublayers)
+        stack += reversed(layer.layers if isinstance(layer, Network) else layer.layers_inside)
 
 
 def _models(model: Network, path: str = "") -> Iterator[tuple[str, Network]]:

@@ -31,7 +31,7 @@ def order_by_names(
         from_file: whether the layers of models have their names from the same file.
     """
     weights = layer.weights
-    if len(names) != len(weights) or not layer.sublayers:
+    if len(names) != len(weights) or not layer.layers_inside:
         return list(usual)
     stored = [_Name.of(name.removesuffix(":0")) for name in names]
     own = [_Name.of(weight.label) for weight in weights]
@@ -53,8 +53,8 @@ def possible_orders(layer: Layer) -> list[list[Variable]]:
 
 def trained_inside_first(layer: Layer) -> list[Variable]:
     """The order of Keras up to 2.3 for what is frozen as a whole: the layers inside are asked what trains."""
-    first = [*layer.own_weights(True), *(w for inner in layer.sublayers for w in inner.trainable_weights)]
-    rest = [*layer.own_weights(False), *(w for inner in layer.sublayers for w in inner.non_trainable_weights)]
+    first = [*layer.own_weights(True), *(w for inner in layer.layers_inside for w in inner.trainable_weights)]
+    rest = [*layer.own_weights(False), *(w for inner in layer.layers_inside for w in inner.non_trainable_weights)]
     return list(dict.fromkeys([*first, *rest]))
 
 
@@ -62,18 +62,18 @@ def _trained(layer: Layer) -> list[Variable]:
     """What trains in ``layer``, as versions up to 2.3 list it at every depth."""
     if not layer.trainable:
         return []
-    return list(dict.fromkeys([*layer.own_weights(True), *(w for s in layer.sublayers for w in _trained(s))]))
+    return list(dict.fromkeys([*layer.own_weights(True), *(w for s in layer.layers_inside for w in _trained(s))]))
 
 
 def _others(layer: Layer) -> list[Variable]:
     """What does not, as there: of a frozen model first what would train if only the model's own flag were another."""
-    own, inside = layer.own_weights(False), [w for s in layer.sublayers for w in _others(s)]
+    own, inside = layer.own_weights(False), [w for s in layer.layers_inside for w in _others(s)]
     if layer.trainable:
         order = [*inside, *own] if isinstance(layer, Network) else [*own, *inside]
     elif isinstance(layer, Network):
-        order = [*layer.own_weights(True), *(w for s in layer.sublayers for w in _trained(s)), *inside, *own]
+        order = [*layer.own_weights(True), *(w for s in layer.layers_inside for w in _trained(s)), *inside, *own]
     else:
-        order = [*layer.own_weights(True), *own, *(w for s in layer.sublayers for w in [*_trained(s), *_others(s)])]
+        order = [*layer.own_weights(True), *own, *(w for s in layer.layers_inside for w in [*_trained(s), *_others(s)])]
     return list(dict.fromkeys(order))
 
 

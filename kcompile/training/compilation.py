@@ -231,6 +231,6 @@ def switches(layer: LayerBase, trainable: bool = True) -> dict[Variable, bool]:
     trains = bool(trainable and layer.trainable)
     switch = getattr(layer, "_switch", None)
     found = {} if switch is None else {switch: trains}
-    for sublayer in layer.sublayers:
+    for sublayer in layer.layers_inside:
         found.update(switches(sublayer, trains))
     return found

@@ -46,7 +46,7 @@ class Holder(Protocol):
     is_model: bool
 
     @property
-    def sublayers(self) -> Sequence[Any]: ...
+    def layers_inside(self) -> Sequence[Any]: ...
 
 
 def named(names: Any) -> Convention:
@@ -88,7 +88,7 @@ def give(layer: Holder, convention: Convention) -> None:
             done.add(id(item))
             if item.keras_convention is None:
                 item.keras_convention = convention
-            waiting += item.sublayers
+            waiting += item.layers_inside
 
 
 def inherit(layer: Holder, parent: Holder | None) -> None:
@@ -138,4 +138,4 @@ def _restore(layer: Holder, tree: list[Any]) -> None:
 
 def _parts(layer: Holder) -> Sequence[Holder]:
     """The layers in a layer; those of a model have entries of their own."""
-    return [] if layer.is_model else layer.sublayers
+    return [] if layer.is_model else layer.layers_inside

@@ -66,7 +66,7 @@ def _only_keras_2(item: Any, key: str = "") -> str:
 
 def _joins_masks(model: Layer) -> str:
     """The layer that joins masks as Keras 2 does, where Keras 3 would compute something else."""
-    for layer in model.sublayers:
+    for layer in model.layers_inside:
         if getattr(layer, "masks_matter", False) and layer.joined_masks == ALL:
             return f"the masks of layer {layer.name!r} ({type(layer).__name__}) as Keras 2 joins them"
         if found := _joins_masks(layer):

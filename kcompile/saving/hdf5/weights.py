@@ -67,7 +67,7 @@ def write_weights(group: h5py.Group, model: Network) -> None:
     for layer in sorted(model.layers, key=lambda item: item.name):
         place, order = group.require_group(layer.name), stored_order(layer)
         _write_arrays(place, order)
-        if layer.sublayers and order:
+        if layer.layers_inside and order:
             numbers = {weight: number for number, weight in enumerate(layer.weights)}
             write_texts(place, _ORDER, [str(numbers[weight]) for weight in order])
     own = [*model.own_weights(True), *model.own_weights(False)]
