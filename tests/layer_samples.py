@@ -40,6 +40,12 @@ SAMPLES: dict[str, Sample] = {
     "DepthwiseConv2D": (lambda: L.DepthwiseConv2D(2, depth_multiplier=2), [IMAGE]),
     "Dot": (lambda: L.Dot(-1, normalize=True), [VECTOR, VECTOR]),
     "Dropout": (lambda: L.Dropout(0.5), [VECTOR]),
+    "AdditiveAttention": (lambda: L.AdditiveAttention(), [STEPS, STEPS]),
+    "Attention": (lambda: L.Attention(use_scale=True, score_mode="concat"), [STEPS, STEPS]),
+    "EinsumDense": (lambda: L.EinsumDense("abc,cd->abd", (None, 4), "tanh", "d"), [STEPS]),
+    "GroupQueryAttention": (lambda: L.GroupQueryAttention(2, 4, 2, dropout=0.1), [STEPS]),
+    "Identity": (lambda: L.Identity(), [VECTOR]),
+    "MultiHeadAttention": (lambda: L.MultiHeadAttention(2, 3, value_dim=4, use_bias=False), [STEPS]),
     "Embedding": (lambda: L.Embedding(9, 3, mask_zero=True), [(5,)]),
     "Flatten": (lambda: L.Flatten(), [IMAGE]),
     "Highway": (lambda: L.Highway(), [VECTOR]),
@@ -95,8 +101,19 @@ INSIDE = {
     "SimpleRNNCell",
     "StackedRNNCells",
     "Recurrent",
+    "GroupedQueryAttention",
 } | {f"ConvLSTM{rank}DCell" for rank in (1, 2, 3)}
-"""Classes that are bases, or stand inside of the samples of others."""
+"""Classes that are bases, stand inside of the samples of others, or have another name in files."""
+
+APART = ("GroupQueryAttention", "GroupedQueryAttention", "MultiHeadAttention")
+"""Layers whose inputs, a query and a value, are arguments of their own."""
+
+
+def called(layer: Any, inputs: list[Any]) -> Any:
+    """A layer on the inputs of its sample."""
+    if type(layer).__name__ in APART:
+        return layer(inputs[0], inputs[-1])
+    return layer(inputs if len(inputs) > 1 else inputs[0])
 
 
 def doubled(x: Any) -> Any:

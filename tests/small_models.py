@@ -206,6 +206,18 @@ def operations() -> Model:
 
 
 @model
+def transformer() -> Model:
+    words = Input((None,), dtype="int32", name="words")
+    x = layers.Embedding(9, 6, mask_zero=True)(words)
+    found = layers.MultiHeadAttention(2, 3, dropout=0.2, name="heads")(x, x, use_causal_mask=True)
+    x = layers.Dense(6, activation="relu")(layers.add([x, found]))
+    x = layers.add([x, layers.GroupQueryAttention(3, 4, 2)(x, x)])
+    summed = layers.AdditiveAttention()([x, layers.Attention(use_scale=True, dropout=0.1)([x, x])])
+    pooled = layers.EinsumDense("ab,bc->ac", 4, bias_axes="c")(layers.GlobalAveragePooling1D()(summed))
+    return Model(words, layers.Identity()(layers.Dense(2)(pooled)))
+
+
+@model
 def unusual_names() -> Model:
     x = Input((3,), name="größe/in:1")
     hidden = layers.Dense(4, activation="relu", name="block/a:b")(x)

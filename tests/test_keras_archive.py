@@ -20,7 +20,7 @@ from kcompile.saving.archive.archives import archive_bytes
 from tests.golden import load
 from tests.golden.cases.archives import CASES
 from tests.golden.compare import assert_all_close
-from tests.layer_samples import SAMPLES, doubled
+from tests.layer_samples import SAMPLES, called, doubled
 from tests.saving_samples import assert_equal, disturbed, listed, saved
 from tests.small_models import ZOO, random_inputs
 from tests.test_saving_hdf5 import OPTIMIZERS
@@ -59,7 +59,7 @@ def test_every_layer_comes_back(name: str) -> None:
     make, shapes = SAMPLES[name]
     inputs = [Input(shape) for shape in shapes]
     layer = make()
-    model = disturbed(Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0])))
+    model = disturbed(Model(inputs, called(layer, inputs)))
     again = load_model(archive_bytes(model), custom_objects={"doubled": doubled})
     without = {"implementation"}  # Keras 3 has no such argument
     mine, its = ({k: v for k, v in each.get_config().items() if k not in without} for each in (layer, again.layers[-1]))

@@ -17,7 +17,7 @@ from kcompile.models import Input, Model, Sequential, load_model, save_model
 from tests.golden import load
 from tests.golden.cases.files import CASES
 from tests.golden.compare import assert_all_close
-from tests.layer_samples import INSIDE, SAMPLES, doubled
+from tests.layer_samples import INSIDE, SAMPLES, called, doubled
 from tests.saving_samples import assert_equal, disturbed, listed, saved, small, weights_of
 from tests.small_models import ZOO, random_inputs
 
@@ -54,7 +54,7 @@ def test_every_layer_comes_back(name: str) -> None:
     make, shapes = SAMPLES[name]
     inputs = [Input(shape) for shape in shapes]
     layer = make()
-    model = disturbed(Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0])))
+    model = disturbed(Model(inputs, called(layer, inputs)))
     again = load_model(saved(model), custom_objects={"doubled": doubled})
     assert again.layers[-1].get_config() == layer.get_config()
     assert_equal(again.get_weights(), model.get_weights())

@@ -4,9 +4,13 @@ import pytest
 
 import kcompile as keras
 from kcompile import layers as L
-from tests.layer_samples import SAMPLES
+from tests.layer_samples import APART, SAMPLES
 
-WITH_A_LIST = {"Lambda", "TimeDistributed"}  # the function of the one gets the list itself, the layer of the other too
+WITH_A_LIST = {
+    "Lambda",
+    "TimeDistributed",
+    *APART,
+}  # the function of the one gets the list itself, the layer of the other too
 
 
 @pytest.mark.parametrize("name", [n for n, (_, shapes) in SAMPLES.items() if len(shapes) == 1 and n not in WITH_A_LIST])

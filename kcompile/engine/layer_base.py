@@ -32,6 +32,10 @@ class LayerBase(Tracked):
     _kind = "layer"
     """What messages call it."""
 
+    def part_name(self, attribute: str, in_keras_3: bool) -> str:
+        """Where ``.keras`` files have the layer that is kept as this attribute."""
+        return attribute
+
     name: str
     dtype: str
     trainable: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcompile import ir
@@ -14,6 +14,7 @@ from kcompile.common.lists import as_list, is_shape_list
 from kcompile.common.nest import flatten, is_nested, map_structure, pack
 from kcompile.common.tracebacks import short_traceback
 from kcompile.engine import layer_contributions
+from kcompile.engine.build_shapes import further_shapes
 from kcompile.engine.declared_shapes import with_declared_shapes
 from kcompile.engine.forms import arranged as arranged_in
 from kcompile.engine.forms import taken
@@ -127,7 +128,7 @@ class LayerCalls(LayerWeights, LayerContributions):
             # 3. Weights.
             if not self.built:
                 shapes = [tuple(x.shape) for x in tensors]
-                self.build_for(shapes if form is None else pack(form, shapes), nested)
+                self.build_for(shapes if form is None else pack(form, shapes), nested, further_shapes(self, kwargs))
                 self._check(tensors)
             # 4. Masks travel with tensors.
             masks = [x.keras_mask for x in tensors]
@@ -208,10 +209,10 @@ class LayerCalls(LayerWeights, LayerContributions):
             if isinstance(spec, InputSpec):
                 spec.check(x, self, i, len(tensors))
 
-    def build_for(self, shapes: Any, nested: bool) -> None:
+    def build_for(self, shapes: Any, nested: bool, further: Mapping[str, Any] | None = None) -> None:
         conventions.inherit(self, caller())
         with at_once(), no_call():
-            self.build(shapes if nested else shapes[0])
+            self.build(shapes if nested else shapes[0], **(further or {}))
             self.built = True
             note_built(self)
             if self._initial_weights is not None:

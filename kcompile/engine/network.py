@@ -229,10 +229,10 @@ class Network(AddedLayers):
             x.keras_history = (Input, 0, 0)
         self._traced_call(inputs, call_arguments(type(self)), {})  # layers that only training uses are built too
 
-    def build_for(self, shapes: list[Any], nested: bool) -> None:
+    def build_for(self, shapes: list[Any], nested: bool, further: Mapping[str, Any] | None = None) -> None:
         # A subclassed model makes its layers' weights in the call that follows.
         if self._functional or type(self).build is not Network.build:
-            super().build_for(shapes, nested)
+            super().build_for(shapes, nested, further)
         self.built = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:

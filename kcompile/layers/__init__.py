@@ -8,6 +8,7 @@ from kcompile.engine import added_layers
 from kcompile.engine.layer import OpLayer
 from kcompile.layers import (
     advanced_activations,
+    attention,
     convolutional,
     core,
     embeddings,
@@ -22,6 +23,8 @@ from kcompile.layers import (
 )
 from kcompile.layers import convolutional_recurrent as convolutional_recurrent
 from kcompile.layers.advanced_activations import *
+from kcompile.layers.attention import *
+from kcompile.layers.attention.group_query import GroupedQueryAttention
 from kcompile.layers.base.families import export
 from kcompile.layers.convolutional import *
 from kcompile.layers.core import *
@@ -41,6 +44,7 @@ from kcompile.objects.registry import register
 export(
     globals(),
     advanced_activations,
+    attention,
     convolutional,
     core,
     embeddings,
@@ -56,6 +60,7 @@ export(
 register("layer", names_of(globals(), serialization.Layer))
 _OF_FILES_ONLY = (
     added_layers.AddLoss, added_layers.AddMetric, OpLayer, operations.SlicingOpLambda, operations.TFOpLambda,
+    GroupedQueryAttention,
 )  # fmt: skip
 register("layer", {cls.__name__: cls for cls in _OF_FILES_ONLY})
 

@@ -15,11 +15,14 @@ from typing import Any
 Entry = Mapping[str, Any]
 Place = tuple[Any, ...]
 
-_OF_IMPLIED = ("Any", "All", "ExpandDims", "LogicalOr", "LogicalAnd", "Concatenate", "BroadcastTo")
+_OF_IMPLIED = ("Any", "All", "ExpandDims", "LogicalOr", "LogicalAnd", "Concatenate", "BroadcastTo", "ConvertToTensor")
 """What is done to masks of inputs, until they are that of a result."""
 
 _NEUTRAL = ("ZerosLike", "OnesLike")
 """What stands for an input without a mask, or spreads a mask over a shape."""
+
+_MASKS = ("mask", "query_mask", "value_mask", "key_mask")
+"""Arguments of calls that Keras 3 fills in."""
 
 _OPERATIONS = ("NotEqual", *_OF_IMPLIED, *_NEUTRAL)
 
@@ -116,11 +119,18 @@ def _without(entry: Entry, implied: set[Place | None]) -> dict[str, Any]:
             kept = {
                 key: value
                 for key, value in node["kwargs"].items()
-                if key != "training" and not (key == "mask" and value is not None and _place(value) in implied)
+                if key != "training" and not (key in _MASKS and _follows(value, implied))
             }
             node = {**node, "kwargs": kept}
         nodes.append(node)
     return {**entry, "inbound_nodes": nodes}
+
+
+def _follows(mask: Any, implied: set[Place | None]) -> bool:
+    """Whether a mask, or a list of masks of which some may not be there, follows from the layers before."""
+    if isinstance(mask, (list, tuple)):
+        return any(each is not None for each in mask) and all(each is None or _follows(each, implied) for each in mask)
+    return mask is not None and _place(mask) in implied
 
 
 def _places(item: Any) -> Iterator[Place]:

@@ -40,6 +40,7 @@ ARGUMENTS = (
     *(Argument("", name, None) for name in ("implementation", "joined_masks", "time_major", "input_length")),
     *(Argument("", name, None) for name in ("batch_input_shape", "sparse")),
     *(Argument(f"SpatialDropout{rank}D", name, None) for rank in (1, 2, 3) for name in ("noise_shape", "trainable")),
+    *(Argument("", name, None) for name in ("query_shape", "key_shape", "value_shape", "softmax_robust_masking")),
     # Arguments of later versions (or of TensorFlow) that a class here may not have.
     *_of_theirs(
         quantization_config=(None,), renorm=(False,), renorm_clipping=(None,), renorm_momentum=(ANY,), fused=(ANY,),
@@ -55,6 +56,8 @@ ARGUMENTS = (
         ema_momentum=(ANY,), ema_overwrite_frequency=(ANY,), jit_compile=(ANY,), is_legacy_optimizer=(ANY,),
         loss_scale_factor=(None,), gradient_accumulation_steps=(None,), momentum=(0, 0.0), centered=(False,),
         clipnorm=(None,), global_clipnorm=(None,), clipvalue=(None,), decay=(0, 0.0),
+        query_shape=(ANY,), key_shape=(ANY,), value_shape=(ANY,),
+        lora_rank=(None,), lora_alpha=(None,), gptq_unpacked_column_size=(None,),
     ),
 )  # fmt: skip
 
@@ -63,6 +66,9 @@ MODULES = {
     "loss": "losses", "metric": "metrics", "optimizer": "optimizers",
 }  # fmt: skip
 """The module of Keras for each kind of class; see :mod:`kcompile.objects.registry`."""
+
+CLASSES = {"GroupedQueryAttention": "GroupQueryAttention"}
+"""Classes that have another name in the modules of Keras: their own, which HDF5 files name, and that one."""
 
 ACTIVATIONS = {"hard_sigmoid_v3": "hard_sigmoid"}
 """Activations of which Keras 3 changed the formula: our names, and theirs."""
@@ -111,6 +117,14 @@ def says_nothing(argument: str, value: Any) -> bool:
     return any(
         nothing is ANY or (type(nothing) is type(value) and nothing == value) for nothing in _NOTHING.get(argument, ())
     )
+
+
+_OWN_NAMES = {public: own for own, public in CLASSES.items()}
+
+
+def own_name(name: str) -> str:
+    """The name of a class that a module has under ``name``."""
+    return _OWN_NAMES.get(name, name)
 
 
 KIND_OF_MODULE = {module: kind for kind, module in MODULES.items()}

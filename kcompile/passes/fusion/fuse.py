@@ -10,7 +10,7 @@ from kcompile.ir.core import (
     constant,
     constant_of,
 )
-from kcompile.ir.dims import Dim
+from kcompile.ir.dims import Dim, product
 from kcompile.ir.ops.arrays.reduction import ReduceSum, Reduction
 from kcompile.ir.ops.arrays.slicing import Concat, concat
 from kcompile.ir.ops.elementwise.functions import Add, Exp
@@ -152,12 +152,23 @@ def _bias_before_reshape(product: Value, bias: Value) -> Value | None:
     (matrix,) = product.node.inputs
     if not isinstance(matrix.op, MatMul) or matrix.rank != 2 or not product.rank:
         return None
-    vector = vector_along(bias, product, product.rank - 1)
-    if vector is None or matrix.shape[-1] != product.shape[-1]:
+    vector = vector_along(bias, product, product.rank - 1) if matrix.shape[-1] == product.shape[-1] else None
+    if vector is None:
+        vector = _columns(bias, product, matrix.shape[-1])
+    if vector is None:
         return None
     fired("matmul with bias")
     x, y = matrix.node.inputs
     return reshape(gemm(x, y, vector, matrix.op.transpose_x, matrix.op.transpose_y), product.shape)
+
+
+def _columns(bias: Value, total: Value, columns: Dim) -> Value | None:
+    """A bias of several axes as a vector, if these are the last ones of ``total`` and hold all columns."""
+    shape = bias.shape[next((i for i, dim in enumerate(bias.shape) if dim != 1), bias.rank) :]
+    if len(shape) < 2 or shape != total.shape[-len(shape) :] or product(shape) != columns:
+        return None
+    array = constant_of(bias)
+    return reshape(bias, (columns,)) if array is None else constant(array.reshape(-1))
 
 
 def vector_along(value: Value, total: Value, axis: int) -> Value | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from kcompile.common.lists import unique
 from kcompile.engine.added_layers import lasting
+from kcompile.engine.build_shapes import further_shapes, named_shapes
 from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.layer_base import Node
@@ -237,6 +238,8 @@ class _Writer:
         shape = _input_shape(layer)
         if (own := getattr(type(layer), "get_build_config", None)) is not None:
             written["build_config"] = plain(own(layer), f"layer {layer.name!r}: get_build_config")
+        elif self.is_3 and named_shapes(layer):
+            written["build_config"] = {"shapes_dict": plain(_shapes_of_build(layer))}
         elif shape is not None:
             written["build_config"] = {"input_shape": shape}
         return written
@@ -293,7 +296,8 @@ class _Writer:
             config = optimizers.in_theirs(config, self.is_3)
         return {
             "module": keras3_names.module_of(found),
-            "class_name": name.rpartition(">")[2],  # of what is registered in a package
+            # Without the package of what is registered.
+            "class_name": keras3_names.CLASSES.get(name, name.rpartition(">")[2]),
             "config": {str(k): self.value(v, str(k), owner) for k, v in config.items()},
             "registered_name": None if found else name,
         }
@@ -331,6 +335,15 @@ def _place(x: Tensor, numbers: Mapping[int, int]) -> list[Any]:
     assert x.keras_history is not None
     layer, node_index, tensor_index = x.keras_history
     return [layer.name, numbers[id(layer.call_notes.inbound_nodes[node_index])], tensor_index]
+
+
+def _shapes_of_build(layer: Layer) -> dict[str, Any]:
+    """The shapes for which a layer was built whose ``build`` takes several."""
+    first, *_ = named_shapes(layer)
+    nodes = layer.call_notes.inbound_nodes
+    if not nodes:
+        return {}
+    return {first: nodes[0].input_shapes[0], **further_shapes(layer, nodes[0].arguments)}
 
 
 def _input_shape(layer: Layer) -> Any:

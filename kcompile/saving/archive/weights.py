@@ -21,6 +21,7 @@ from kcompile.engine.input_layer import InputLayer
 from kcompile.engine.layer import Layer
 from kcompile.engine.network import Network
 from kcompile.engine.tracking import internal_names
+from kcompile.objects.dialects.keras3_names import own_name
 from kcompile.objects.structure import Json
 from kcompile.saving.hdf5.files import StoredArray, StoredGroup
 from kcompile.symbolic.tensor import Array
@@ -102,7 +103,7 @@ def _children(layer: Layer, config: Json, layout: Layout, seen: set[int]) -> Ite
             traced = layer.is_traced or not layer.has_graph  # a key "layers" of its configuration is the user's
             yield from _contained(name, *_in_order_of_file(layer, None if traced else inner), layout, seen)
         elif isinstance(value, Layer):
-            yield name, value, inner.get(name) if isinstance(inner, Mapping) else None
+            yield layer.part_name(name, not backwards), value, inner.get(name) if isinstance(inner, Mapping) else None
         elif isinstance(value, (list, tuple, dict)):
             items = list(value.values() if isinstance(value, dict) else value)
             yield from _contained(name, items, [None] * len(items), layout, seen)
@@ -133,7 +134,7 @@ def _contained(
         if not nested and not (isinstance(item, Layer) and (layout is not Layout.TF_KERAS or id(item) not in seen)):
             continue
         written = config.get("class_name") if isinstance(config, Mapping) else None
-        kind = snake_case(written.rpartition(">")[2] if isinstance(written, str) else class_name(item))
+        kind = snake_case(own_name(written.rpartition(">")[2]) if isinstance(written, str) else class_name(item))
         kind = "container" if nested else kind
         number = counts[kind] = counts.get(kind, -1) + 1
         place = f"{name}/{kind}_{number}" if number else f"{name}/{kind}"
