@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import kcompile as keras
@@ -68,6 +70,15 @@ def test_unknown_sizes_without_weights(axis: Any) -> None:
     np.testing.assert_allclose(Model(steps, layer(steps)).predict(x), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("opset", "named"), [(17, False), (23, True)])
+def test_operators_of_exported_files(opset: int, named: bool, tmp_path: Path) -> None:
+    model = Sequential([L.LayerNormalization(input_shape=(6,)), L.RMSNormalization()])
+    model.export(tmp_path / "model.onnx", opset=opset)
+    operators = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert "LayerNormalization" in operators
+    assert ("RMSNormalization" in operators) is named
+
+
 # ---- spectral normalization
 
 
@@ -95,6 +106,20 @@ def test_the_loss_and_the_gradients_are_those_of_the_divided_kernel() -> None:
         each.compile(keras.optimizers.SGD(0.1), "mse")
     np.testing.assert_allclose(model.train_on_batch(X, Y), plain.train_on_batch(X, Y), rtol=1e-5)
     np.testing.assert_allclose(model.get_weights()[0], plain.get_weights()[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_layer_that_is_called_twice_improves_twice() -> None:
+    layer, (a, b) = L.SpectralNormalization(L.Dense(2)), (L.Input((6,)), L.Input((6,)))
+    model = Model([a, b], L.add([layer(a), layer(b)]))
+    w, _, u = model.get_weights()
+    for _ in range(2):
+        v = u @ w.T / np.linalg.norm(u @ w.T)
+        u = v @ w / np.linalg.norm(v @ w)
+        w = w / (v @ w @ u.T)
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    model.train_on_batch([X, X], Y)
+    np.testing.assert_allclose(model.get_weights()[0], w, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[2], u, rtol=1e-5, atol=1e-6)
 
 
 def test_a_frozen_one_changes_nothing() -> None:

@@ -69,12 +69,20 @@ def state_updates(model: Network) -> list[Update]:
 
 
 def merge(updates: dict[Variable, Tensor], pairs: Iterable[tuple[Variable, Any]]) -> None:
-    """Add updates; a second update of a variable starts from the result of the first."""
+    """Add updates; a second update of a variable starts from the results of the first ones.
+
+    Where a layer is called again, all that its first call updated is new to the second, and to the whole of it alike.
+    """
+    earlier: dict[ir.Value, ir.Value] = {}
+    latest: dict[Variable, Tensor] = {}
     for variable, value in pairs:
         new = as_tensor(value)
+        if variable in latest:  # the next call
+            earlier |= {v.value: x.value for v, x in latest.items()}
+            latest = {}
         if variable in updates:
-            new = Tensor(substitute([new.value], {variable.value: updates[variable].value})[0])
-        updates[variable] = new
+            new = Tensor(substitute([new.value], {**earlier, variable.value: updates[variable].value})[0])
+        updates[variable] = latest[variable] = new
 
 
 def require_built(model: Network) -> None:

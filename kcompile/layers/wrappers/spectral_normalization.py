@@ -7,7 +7,6 @@ from typing import Any
 from kcompile import backend as K
 from kcompile.common.checks import check_int
 from kcompile.common.errors import KCompileError, ShapeError
-from kcompile.common.lists import as_list
 from kcompile.engine.layer import Layer
 from kcompile.engine.layer_calls import call_arguments
 from kcompile.layers.base.types import Masks, Phase, Shapes
@@ -37,6 +36,7 @@ class SpectralNormalization(Wrapper):
     """
 
     updates_first = True
+    _takes_one_tensor = True
 
     def __init__(self, layer: Layer, power_iterations: int = 1, **kwargs: Any) -> None:
         super().__init__(layer, **kwargs)
@@ -83,7 +83,7 @@ class SpectralNormalization(Wrapper):
         if isinstance(phase, Tensor) or phase:
             self.add_update(self._normalized(), inputs)
         arguments: dict[str, Any] = {"training": training} if "training" in call_arguments(type(self.layer)) else {}
-        with calls_inside(self, self.layer, as_list(inputs)):
+        with calls_inside(self, self.layer, [inputs]):
             return self.layer(inputs, **arguments)
 
     def _normalized(self) -> list[tuple[Variable, Tensor]]:
