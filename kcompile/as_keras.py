@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 import kcompile
 from kcompile.common.errors import KCompileError
@@ -21,7 +21,9 @@ from kcompile.common.errors import KCompileError
 class _Alias(MetaPathFinder, Loader):
     """Gives the module of kcompile for the same one of Keras."""
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         top, _, rest = fullname.partition(".")
         if top != "keras":
             return None

@@ -8,7 +8,6 @@ training loop may therefore bind a batch's memory once and reuse the binding.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -56,7 +55,7 @@ class ArrayFeeder:
         *,
         dtypes: Sequence[str] | None = None,
         steps_per_execution: int = 1,
-        rng: Any = None,
+        rng: np.random.RandomState | None = None,
         chunk_bytes: int = CHUNK_BYTES,
     ):
         self.arrays = list(arrays)

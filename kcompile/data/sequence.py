@@ -175,7 +175,13 @@ class OrderedEnqueuer(SequenceEnqueuer):
         last_index: the number, in the sequence, of the batch that was handed out last.
     """
 
-    def __init__(self, sequence: Any, use_multiprocessing: bool = False, shuffle: bool = False, rng: Any = None):
+    def __init__(
+        self,
+        sequence: Any,
+        use_multiprocessing: bool = False,
+        shuffle: bool = False,
+        rng: np.random.RandomState | None = None,
+    ):
         super().__init__(sequence, use_multiprocessing)
         self.shuffle = bool(shuffle)
         self.rng = np.random if rng is None else rng

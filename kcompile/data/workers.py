@@ -13,6 +13,8 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from kcompile.common.checks import check_int
 from kcompile.common.errors import DataError, DataTypeError, warn
 from kcompile.data.adapters import is_array_like
@@ -74,7 +76,7 @@ class BatchSource:
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
         shuffle: bool = False,
-        rng: Any = None,
+        rng: np.random.RandomState | None = None,
         timeout: float | None = None,
         consequence: str = "no more steps are run",
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from kcompile.common.arguments import arguments_of
@@ -17,7 +18,7 @@ class ExportMethods(Network):
     """``export``, ``to_onnx``, ``export_training`` and ``load_state``."""
 
     @short_traceback
-    def export(self, path: Any, **options: Any) -> ExportReport:
+    def export(self, path: str | os.PathLike[str], **options: Any) -> ExportReport:
         """Write the inference graph as an ONNX file; see :func:`kcompile.export.export_model`."""
         from kcompile.export import export_model
 

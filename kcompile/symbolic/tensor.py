@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -128,7 +128,7 @@ class Tensor:
             raise AttributeError(name)
         raise AbsentError(f"a tensor has no attribute {name!r}", lambda: on_tensor_attribute(name, dir(Tensor)))
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """For ``pickle`` and ``copy``: what the tensor is computed from.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -152,7 +152,7 @@ class Variable(Tensor):
         """Subtract from the value; see :meth:`assign`."""
         return self.assign(self - delta if current_recorder() is not None else self.numpy() - np.asarray(delta))
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         constraint = as_it_is(self.constraint)
         return _variable_of, (type(self), self.variable, self.label, constraint, self.trainable)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsIndex
 
 from kcompile.common import config
 from kcompile.common.checks import check_number
@@ -34,7 +34,7 @@ class WeightList(list[Any]):
                 position, value if self.owner is None else self.owner.weigh(position, value, self[position])
             )
 
-    def __reduce_ex__(self, protocol: Any) -> Any:  # a copy waits for a model of its own
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:  # a copy waits for a model of its own
         return type(self), (list(self),)
 
 
@@ -51,7 +51,7 @@ class WeightDict(dict[str, Any]):
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
-    def __reduce_ex__(self, protocol: Any) -> Any:  # as of a list
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:  # as of a list
         return type(self), (dict(self),)
 
 

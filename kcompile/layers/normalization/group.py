@@ -12,6 +12,7 @@ from kcompile.engine.node import InputSpec
 from kcompile.ir.ops.arrays import shaping
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.layers.normalization.rows import sizes_of
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor, as_float
 
 __all__ = ["GroupNormalization"]
@@ -45,12 +46,12 @@ class GroupNormalization(WeightOptions):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -14,6 +14,7 @@ from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.layers.normalization.rows import Rows, axes_of, check_axes, sizes_of
 
 __all__ = ["LayerNormalization"]
+from kcompile.objects.lookup import Identifier
 
 
 class LayerNormalization(WeightOptions):
@@ -43,12 +44,12 @@ class LayerNormalization(WeightOptions):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
         *,
         rms_scaling: bool = False,
         **kwargs: Any,
