@@ -181,3 +181,36 @@ def test_a_build_of_several_shapes_gets_them_by_the_names_of_arguments() -> None
     layer = Joined()
     layer(keras.Input((3, 4)), second=keras.Input((3, 2)))
     assert layer.shapes == ((None, 3, 4), (None, 3, 2), None)
+
+
+# ---- files of Keras
+
+FILES = load("attention_files")
+
+
+@pytest.mark.parametrize("kind", ["h5", "keras"])
+@pytest.mark.parametrize("library", ["tf_keras", "keras"])
+def test_files_of_keras(library: str, kind: str, tmp_path) -> None:
+    golden = FILES[f"{library}.{kind}"]
+    path, weights = tmp_path / f"model.{kind}", tmp_path / "model.weights.h5"
+    path.write_bytes(golden.file[0].tobytes())
+    weights.write_bytes(FILES[f"{library}.weights.h5"].file[0].tobytes())
+    model = keras.models.load_model(path, compile=False)
+    assert_all_close(model.predict(golden.inputs), golden.outputs, "outputs")
+    model.set_weights([0 * w for w in model.get_weights()])
+    model.load_weights(weights)
+    assert_all_close(model.predict(golden.inputs), golden.outputs, "outputs with the weights of the other file")
+
+
+def test_dropped_scores_are_the_same_after_a_file(tmp_path) -> None:
+    x = keras.Input((3, 4))
+    y = L.Attention(dropout=0.3)([L.MultiHeadAttention(2, 3, dropout=0.5)(x, x), x])
+    model = keras.Model(x, L.Dense(1)(L.Flatten()(y)))
+    model.compile("sgd", "mse")
+    for kind in ("h5", "keras"):
+        model.save(tmp_path / f"model.{kind}")
+    first = model.train_on_batch(X, np.ones((2, 1)))
+    wanted = [first, model.train_on_batch(X, np.ones((2, 1)))]
+    for kind in ("h5", "keras"):
+        again = keras.models.load_model(tmp_path / f"model.{kind}")
+        assert [again.train_on_batch(X, np.ones((2, 1))) for _ in range(2)] == wanted

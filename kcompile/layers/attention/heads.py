@@ -56,7 +56,7 @@ class HeadAttention(WeightOptions):
             self._set_weight_options(prefix, *(options[f"{prefix}_{kind}"] for kind in _KINDS))
         self.activity_regularizer = regularizers.get(options["activity_regularizer"])
         self.dropout_layer = Dropout(self.dropout, seed=self.seed, name=f"{self.name}_dropout", dtype=self.dtype)
-        self._shapes: dict[str, Shape | None] = {}
+        self._shapes: dict[str, Shape] = {}
 
     # -- building
 
@@ -77,7 +77,7 @@ class HeadAttention(WeightOptions):
                     f"layer {self.name!r} ({type(self).__name__}) needs to know the size of the last axis of its "
                     f"{name}, got {shape}; give it in Input(shape=...)"
                 )
-        self._shapes = {**shapes, "key": None if key_shape is None else tuple(key_shape)}
+        self._shapes = shapes
         self._build_heads(shapes)
         self.built = True
 
@@ -169,14 +169,10 @@ class HeadAttention(WeightOptions):
     # -- files
 
     def get_config(self) -> dict[str, Any]:
-        shapes = {f"{name}_shape": self._shapes.get(name) for name in ("query", "key", "value")}
-        if self.built and shapes["key_shape"] is None:
-            shapes["key_shape"] = shapes["value_shape"]
         return {
             **super().get_config(),
             **self._own_config(),
             **self._weight_config("kernel", "bias", activity_regularizer=True),
-            **shapes,
         }
 
     def _own_config(self) -> dict[str, Any]:
@@ -188,14 +184,8 @@ class HeadAttention(WeightOptions):
             **{name: value for name, value in later.items() if value is not None},
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """A new layer from :meth:`get_config`; the shapes in it, which tf.keras writes, are those of its next call."""
-        return cls(**{key: value for key, value in config.items() if key not in _SHAPES})
-
 
 _PREFIXES, _KINDS = ("kernel", "bias"), ("initializer", "regularizer", "constraint")
-_SHAPES = ("query_shape", "key_shape", "value_shape")
 
 
 def scale_of(size: int) -> float:

@@ -160,6 +160,15 @@ class MultiHeadAttention(HeadAttention):
         public = in_keras_3 and attribute in ("query_dense", "key_dense", "value_dense", "output_dense")
         return attribute if public else f"_{attribute}"
 
+    def get_config(self) -> dict[str, Any]:
+        shapes = {key: self._shapes.get(key.removesuffix("_shape")) for key in _SHAPES}  # tf.keras asks for them
+        return {**super().get_config(), **shapes}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A new layer from :meth:`get_config`, which is built when it is called."""
+        return cls(**{key: value for key, value in config.items() if key not in _SHAPES})
+
     def _own_config(self) -> dict[str, Any]:
         robust = {"softmax_robust_masking": True} if self.softmax_robust_masking else {}
         return {
@@ -171,6 +180,9 @@ class MultiHeadAttention(HeadAttention):
             "attention_axes": self.attention_axes,
             **robust,
         }
+
+
+_SHAPES = ("query_shape", "key_shape", "value_shape")
 
 
 def _integers(owner: str, argument: str, value: Any, minimum: int | None = None) -> tuple[int, ...]:

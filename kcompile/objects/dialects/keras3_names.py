@@ -40,7 +40,8 @@ ARGUMENTS = (
     *(Argument("", name, None) for name in ("implementation", "joined_masks", "time_major", "input_length")),
     *(Argument("", name, None) for name in ("batch_input_shape", "sparse")),
     *(Argument(f"SpatialDropout{rank}D", name, None) for rank in (1, 2, 3) for name in ("noise_shape", "trainable")),
-    *(Argument("", name, None) for name in ("query_shape", "key_shape", "value_shape", "softmax_robust_masking")),
+    *(Argument("MultiHeadAttention", name, None) for name in ("query_shape", "key_shape", "value_shape")),
+    Argument("MultiHeadAttention", "softmax_robust_masking", None),
     # Arguments of later versions (or of TensorFlow) that a class here may not have.
     *_of_theirs(
         quantization_config=(None,), renorm=(False,), renorm_clipping=(None,), renorm_momentum=(ANY,), fused=(ANY,),
