@@ -107,7 +107,7 @@ def run(epochs: int = 30, folder: str | Path = "demo_output", threads: int = 0, 
     wrong = [] if accuracy >= ACCURACY else [f"the test accuracy is {accuracy:.4f}, below {ACCURACY}"]
     if verbose:
         print("\nWhat each pass did to the training step:")
-        print(model.trainer.step(True, [train[1]], [None]).executable.report())
+        print(model.fit_trainer.step(True, [train[1]], [None]).executable.report())
 
     model.export(root / "model.onnx")
     model.export_training(root / "training")
@@ -125,9 +125,9 @@ def what_was_won(model: Model, train: Data) -> str:
     """In a sentence: operators and time of a training step, before and after the passes."""
     x, y = train[0][:32], train[1][:32, None].astype(np.float32)
     batch = [np.ascontiguousarray(x), y]
-    step = model.trainer.step(True, [y], [None])
+    step = model.fit_trainer.step(True, [y], [None])
     step(batch)  # a compiled model for this size
-    before = Executable(model.trainer.step_graph(training=True).as_written("as_written"), (), native=False)
+    before = Executable(model.fit_trainer.step_graph(training=True).as_written("as_written"), (), native=False)
     steps = (before, step.executable)
     seconds: list[list[float]] = [[], []]
     for _ in range(ROUNDS):

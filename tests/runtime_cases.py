@@ -189,8 +189,8 @@ def of_model(name: str, model: Model, target: str) -> Case | None:
 def of_step(name: str, model: Model, opset: int) -> Case | None:
     """The training step."""
     model.compile("sgd", "mse", metrics=["mae"])
-    shapes = [model.trainer.target_shape(spec) for spec in model.trainer.targets]
-    graph = model.trainer.step_graph(training=True).optimized("train_step")
+    shapes = [model.fit_trainer.target_shape(spec) for spec in model.fit_trainer.targets]
+    graph = model.fit_trainer.step_graph(training=True).optimized("train_step")
     try:
         emitted = emit(graph, Target(opset=opset))
     except IRError as error:

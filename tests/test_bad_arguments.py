@@ -253,11 +253,11 @@ def test_a_refused_compile_leaves_the_earlier_one():
     model.compile("adam", "mse", metrics=["mae"])
     x = np.ones((4, 3))
     model.train_on_batch(x, np.ones(4))
-    before = [model.optimizer, model.loss, model.metrics_names, dict(model.trainer.steps)]
+    before = [model.optimizer, model.loss, model.metrics_names, dict(model.fit_trainer.steps)]
     for arguments in (("adamm", "mse"), ("sgd", "msee"), ("sgd", "mse", ["acurracy"])):
         with pytest.raises(KCompileError):
             model.compile(*arguments)
-    assert [model.optimizer, model.loss, model.metrics_names, dict(model.trainer.steps)] == before
+    assert [model.optimizer, model.loss, model.metrics_names, dict(model.fit_trainer.steps)] == before
     assert len(model.train_on_batch(x, np.ones(4))) == 2
 
 

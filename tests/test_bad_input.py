@@ -158,8 +158,8 @@ def test_refused_data_compiles_nothing():
     for call in (fit(NARROW, Y), fit(X, NARROW), fit(X, Y, batch_size=0), predict(NARROW)):
         with pytest.raises(KCompileError):
             call(made)
-    assert not made.trainer.steps
-    assert made.trainer.predictor is None
+    assert not made.fit_trainer.steps
+    assert made.fit_trainer.predictor is None
 
 
 # What is accepted, perhaps with a warning.

@@ -272,7 +272,7 @@ def test_weights_that_are_variables():
     history = model.fit(X, [YA, YB], epochs=3, verbose=0, callbacks=[Change()]).history
     a, b = BOTH["a_loss"], BOTH["b_loss"]
     np.testing.assert_allclose(history["loss"], [0.5 * a + b, 1.5 * a + 2 * b, 2.5 * a + 3 * b], rtol=1e-6)
-    assert len(model.trainer.steps) == 1
+    assert len(model.fit_trainer.steps) == 1
     model.loss_weights = {"a": 2.0}
     assert model.evaluate(X, [YA, YB], verbose=0)[0] == pytest.approx(2 * a + b)
     assert (float(K.get_value(alpha)), model.loss_weights) == (2.0, [alpha, 1.0])

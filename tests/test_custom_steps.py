@@ -104,7 +104,7 @@ def test_the_usual_step_is_as_small_as_the_built_in_one() -> None:
     for step in (None, usual):
         model = model_with(step, metrics=None)
         model.train_on_batch(X, Y)
-        (compiled,) = model.trainer.steps.values()
+        (compiled,) = model.fit_trainer.steps.values()
         counts.append(sum(1 for node in compiled.executable.graph.nodes() if node.inputs))
     assert counts[1] <= counts[0] + 10  # scalars: the mean of the loss lives in the graph, not on the host
 
@@ -321,7 +321,7 @@ def test_sizes_that_differ_share_a_step() -> None:
     model = model_with(lambda self, x: {"sum": K.sum(x)})
     for length in (4, 5, 6, 7):
         assert model.train_on_batch(np.ones((2, length))) == 2 * length
-    assert len({id(step) for step in model.trainer.steps.values()}) == 2
+    assert len({id(step) for step in model.fit_trainer.steps.values()}) == 2
 
 
 # ---- what ends in a sentence

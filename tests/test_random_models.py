@@ -101,10 +101,10 @@ def check_predictions(seed: int) -> None:
 
 def interpreted_step(model: Model, x: list[Any], y: list[Any]) -> tuple[float, dict[ir.Variable, Any]]:
     """Loss and updates of a training step without any pass, in NumPy."""
-    step = StepGraph(model.trainer, [a.shape[1:] for a in y], [0] * len(y), training=True)
+    step = StepGraph(model.fit_trainer, [a.shape[1:] for a in y], [0] * len(y), training=True)
     forward = specialize_training(step.forward("train_step"))
     updates = dict(forward.updates)
-    pairs = model.optimizer.get_updates(Tensor(forward.outputs["loss"]), model.trainer.trained_weights)
+    pairs = model.optimizer.get_updates(Tensor(forward.outputs["loss"]), model.fit_trainer.trained_weights)
     updates.update({variable.variable: value.value for variable, value in pairs})
     graph = ir.Graph(forward.inputs, forward.outputs, updates, "train_step")
     names = [value.op.label for value in graph.inputs]  # type: ignore[attr-defined]

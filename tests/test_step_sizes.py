@@ -34,7 +34,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def step_of(network: keras.models.Sequential) -> Step:
-    return network.trainer.step(True, [data()[1]], [None])
+    return network.fit_trainer.step(True, [data()[1]], [None])
 
 
 def trained(batch_size: int, fixed: bool = True, **arguments: int) -> tuple[list[np.ndarray], Step]:
@@ -108,12 +108,12 @@ def test_images_of_any_size_are_learned_from_by_models_that_know_it() -> None:
     sizes = [(9, 7), (8, 8), (12, 5), (9, 7), (6, 6), (10, 10), (8, 8)]
     batches = [(random.random((2, *size, 3), np.float32), np.eye(4, dtype=np.float32)[[0, 2]]) for size in sizes]
     networks = [of_any_size(), of_any_size()]
-    networks[1].trainer.step(True, [batches[0][1]], [None])._free = ()
-    networks[1].trainer.step(True, [batches[0][1]], [None])._fixed = False
+    networks[1].fit_trainer.step(True, [batches[0][1]], [None])._free = ()
+    networks[1].fit_trainer.step(True, [batches[0][1]], [None])._fixed = False
     for x, y in batches:
         losses = [network.train_on_batch(x, y) for network in networks]
         np.testing.assert_allclose(*losses, rtol=1e-5)
-    own, general = (network.trainer.step(True, [batches[0][1]], [None]) for network in networks)
+    own, general = (network.fit_trainer.step(True, [batches[0][1]], [None]) for network in networks)
     names = [executable.graph.dim_names() for executable in own._by_size.values()]
     assert names[:MAX_SIZES] == [set()] * MAX_SIZES
     assert all(names[MAX_SIZES:])  # what comes later shares one model
@@ -143,4 +143,4 @@ def test_sequences_of_any_length_share_a_model() -> None:
 
 
 def step_of_any(network: keras.models.Sequential) -> Step:
-    return network.trainer.step(True, [np.zeros((2, 1), np.float32)], [None])
+    return network.fit_trainer.step(True, [np.zeros((2, 1), np.float32)], [None])

@@ -37,7 +37,7 @@ class Halving(Trainer):
 
 def test_another_trainer_is_what_fit_goes_through() -> None:
     one, other = compiled(), compiled()
-    other.trainer = Halving(other)
+    other.fit_trainer = Halving(other)
     other.compile("sgd", "mse")
     for model in (one, other):
         model.fit(X, Y, batch_size=12, verbose=0)
@@ -49,7 +49,7 @@ def test_another_trainer_is_what_fit_goes_through() -> None:
 def test_an_attribute_of_that_name_is_refused(value: Any) -> None:
     model = compiled()
     with pytest.raises(TypeError, match=r"trainer is what fit goes through.*another name"):
-        model.trainer = value
+        model.fit_trainer = value
     model.fit(X, Y, verbose=0)
 
 
@@ -57,10 +57,10 @@ def test_a_shallow_copy_trains_as_itself() -> None:
     model = compiled()
     other = copy.copy(model)
     other.fit(X, Y, verbose=0)
-    assert other.trainer.model is other
+    assert other.fit_trainer.model is other
     assert other.history is not None
     assert model.history is None
-    assert model.trainer.model is model
+    assert model.fit_trainer.model is model
 
 
 def test_several_batches_together_are_each_of_them() -> None:
@@ -80,7 +80,7 @@ def test_several_batches_together_are_each_of_them() -> None:
 
 
 def _batches(model: Any, size: int) -> list[Batch]:
-    trainer = model.trainer
+    trainer = model.fit_trainer
     data = standardize(X, Y, inputs=trainer.training_feeds, targets=trainer.targets)
     return [
         Batch(batch.step, list(map(np.copy, batch.arrays)), batch.size, batch.origins)
@@ -98,3 +98,18 @@ def test_inference_needs_no_training() -> None:
     program = "import sys, kcompile.inference.compiled; print(*(m for m in sys.modules if 'kcompile.training' in m))"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not found.stdout.split()
+
+
+def test_users_may_call_something_of_their_own_trainer() -> None:
+    class Student(kcompile.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trainer, self.layer = "somebody", Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            return self.layer(inputs)
+
+    model = Student()
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    assert model.trainer == "somebody"

@@ -122,7 +122,7 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 def test_a_step(name: str, copy: str) -> None:
     make, summed, free = MODELS[name]
     model = COPIES[copy](make())
-    if model.trainer.arguments is None:
+    if model.fit_trainer.arguments is None:
         model.compile(optimizers.SGD(0.01), "mse")
     loss, weights = expected(summed, free)
     if name in GOLDEN and copy == "itself":

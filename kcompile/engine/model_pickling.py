@@ -42,7 +42,7 @@ def model_state(model: NetworkBase) -> dict[str, Any]:
         model.warn_of_plain_losses("pickled or copied")
         graph = None if model.is_traced else _calls(model)
         state["graph"] = {"names": names, "shapes": shapes, "calls": graph}
-    trainer = getattr(model, "trainer", None)
+    trainer = getattr(model, "fit_trainer", None)
     if trainer is not None:
         state["training"] = trainer.state()
     return state
@@ -79,7 +79,7 @@ def set_model_state(model: NetworkBase, state: Mapping[str, Any]) -> None:
     if graph is not None:
         model.input_names, model.output_names = graph["names"]
     if "training" in state:
-        model.trainer.set_state(state["training"])
+        model.fit_trainer.set_state(state["training"])
     own.update(plain)
 
 

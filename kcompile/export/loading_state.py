@@ -70,9 +70,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _is_weighted(model: Network, manifest: Mapping[str, Any]) -> bool:
     """Whether the steps were exported with sample weights: names of the state can depend on those of inputs."""
-    model.trainer.require_compiled("load_state")
+    model.fit_trainer.require_compiled("load_state")
     inputs = {item.get("name") for item in manifest.get("train_step", {}).get("inputs", [])}
-    return any(f"{spec.name}_sample_weight" in inputs for spec in model.trainer.targets)
+    return any(f"{spec.name}_sample_weight" in inputs for spec in model.fit_trainer.targets)
 
 
 def _arrays_of(path: Path) -> dict[str, Array]:

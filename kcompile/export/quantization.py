@@ -173,7 +173,7 @@ def _batches(model: Network, data: Any, size: int | None) -> Iterator[tuple[list
 
     With a fixed ``size``, samples that do not make a whole batch are left.
     """
-    inputs = model.trainer.feeds
+    inputs = model.fit_trainer.feeds
     count = 0
     for x, y in _parts(data):
         found = standardize(x, None, inputs=inputs, prefix="int8: ", whole_data=False)
@@ -227,7 +227,7 @@ def _metrics(model: Network, labels: Sequence[Array], outputs: Sequence[Array]) 
     """The metrics that the model is compiled with, or its accuracies."""
     if len(labels) != len(outputs):
         raise DataError(f"int8: there are labels for {len(labels)} outputs, the model has {len(outputs)}")
-    plans = model.trainer.outputs
+    plans = model.fit_trainer.outputs
     kinds = {plan.index: losses.target_kind(plan.loss) for plan in plans}
     chosen = [(plan.index, metric) for plan in plans for metric in (*plan.metrics, *plan.weighted_metrics)]
     if not chosen:

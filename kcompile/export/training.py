@@ -114,7 +114,7 @@ def training_graphs(model: Network, sample_weight: bool, purpose: str) -> dict[s
     Raises:
         ValueError: the model is not compiled or not built, or the shape of a target is not known.
     """
-    trainer = model.trainer
+    trainer = model.fit_trainer
     trainer.require_compiled(purpose)
     graphs: dict[str, Graph] = {}
     if trainer.has_own_steps:

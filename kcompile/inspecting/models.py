@@ -92,7 +92,7 @@ def describe_model(model: Model, training: bool = False, dump_after: str | None 
     """
     require_built(model)
     if training:
-        model.trainer.require_compiled("inspecting its training step")
+        model.fit_trainer.require_compiled("inspecting its training step")
     report = Report()
     with _dumping(dump_after, training):
         before, after = (_training if training else _inference)(model, report)
@@ -123,7 +123,7 @@ def _inference(model: Model, report: Report) -> tuple[Graph, Graph]:
 
 
 def _training(model: Model, report: Report) -> tuple[Graph, Graph]:
-    trainer = model.trainer
+    trainer = model.fit_trainer
     if trainer.has_own_steps:
         own = trainer.own_step(True)
         return own.plain(), run_pipeline(own.whole(report), TRAINING, report=report)

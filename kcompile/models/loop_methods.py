@@ -72,10 +72,10 @@ class LoopMethods(WithTrainer):
             ValueError: data or arguments that do not fit the model, before anything has changed; or a loss that is
                 not a number (see ``compile``).
         """
-        self.trainer.require_compiled("fit")
+        self.fit_trainer.require_compiled("fit")
         (epochs,) = by_old_names("fit", kwargs, epochs=epochs)
         check_no_extra_arguments("fit", kwargs, arguments_of(LoopMethods.fit))
-        self.trainer.warn_of_changed_flags()
+        self.fit_trainer.warn_of_changed_flags()
         options = FitOptions(
             batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
             validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
@@ -84,7 +84,7 @@ class LoopMethods(WithTrainer):
             max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
             validation_batch_size=validation_batch_size,
         )  # fmt: skip
-        return fitting.fit(self.trainer, x, y, options)
+        return fitting.fit(self.fit_trainer, x, y, options)
 
     @short_traceback
     def evaluate(
@@ -106,13 +106,13 @@ class LoopMethods(WithTrainer):
         Returns:
             the loss, or a list ordered as :attr:`metrics_names`; with ``return_dict`` a dictionary by these names.
         """
-        self.trainer.require_compiled("evaluate")
+        self.fit_trainer.require_compiled("evaluate")
         options = EvaluateOptions(
             batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps, callbacks=callbacks,
             max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
             return_dict=return_dict,
         )  # fmt: skip
-        return evaluation.evaluate(self.trainer, x, y, options)
+        return evaluation.evaluate(self.fit_trainer, x, y, options)
 
     @short_traceback
     def predict(
@@ -131,7 +131,7 @@ class LoopMethods(WithTrainer):
             batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size,
             workers=workers, use_multiprocessing=use_multiprocessing,
         )  # fmt: skip
-        return prediction.predict(self.trainer, x, options)
+        return prediction.predict(self.fit_trainer, x, options)
 
     # -- single batches
 
@@ -156,10 +156,10 @@ class LoopMethods(WithTrainer):
         Returns:
             the loss, or a list ordered as :attr:`metrics_names`, or a dictionary by these names.
         """
-        self.trainer.require_compiled("train_on_batch")
-        self.trainer.warn_of_changed_flags()
-        logs = evaluation.logs_on_batch(self.trainer, True, x, y, sample_weight, class_weight, reset_metrics)
-        return evaluation.as_returned(self.trainer, logs, return_dict)
+        self.fit_trainer.require_compiled("train_on_batch")
+        self.fit_trainer.warn_of_changed_flags()
+        logs = evaluation.logs_on_batch(self.fit_trainer, True, x, y, sample_weight, class_weight, reset_metrics)
+        return evaluation.as_returned(self.fit_trainer, logs, return_dict)
 
     @short_traceback
     def test_on_batch(
@@ -172,11 +172,11 @@ class LoopMethods(WithTrainer):
         class_weight: Any = None,
     ) -> Any:
         """Loss and metrics of one batch; arguments and result as for :meth:`train_on_batch`."""
-        self.trainer.require_compiled("test_on_batch")
-        logs = evaluation.logs_on_batch(self.trainer, False, x, y, sample_weight, class_weight, reset_metrics)
-        return evaluation.as_returned(self.trainer, logs, return_dict)
+        self.fit_trainer.require_compiled("test_on_batch")
+        logs = evaluation.logs_on_batch(self.fit_trainer, False, x, y, sample_weight, class_weight, reset_metrics)
+        return evaluation.as_returned(self.fit_trainer, logs, return_dict)
 
     @short_traceback
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
-        return prediction.predict_on_batch(self.trainer, x)
+        return prediction.predict_on_batch(self.fit_trainer, x)

@@ -38,7 +38,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
     @short_traceback
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.trainer = Trainer(self)
+        self.fit_trainer = Trainer(self)
         self.optimizer = None
         self.loss = None
         self.stop_training = False
@@ -98,7 +98,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
         )
         compiled: Compilation | None = None
         if self.has_graph:
-            compiled = self.trainer.resolve(arguments)
+            compiled = self.fit_trainer.resolve(arguments)
             chosen = compiled.optimizer
         else:
             check_names(loss, metrics, weighted_metrics)
@@ -107,7 +107,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
             chosen = optimizers.get(optimizer)
         self.on_nan = on_nan
         self.loss, self.optimizer = loss, chosen
-        self.trainer.compile(replace(arguments, optimizer=chosen), compiled)
+        self.fit_trainer.compile(replace(arguments, optimizer=chosen), compiled)
 
     @property
     def loss_weights(self) -> Any:
@@ -116,52 +116,52 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
         Raises:
             ValueError: a name that is no output, or no number.
         """
-        return self.trainer.loss_weights
+        return self.fit_trainer.loss_weights
 
     @loss_weights.setter
     def loss_weights(self, value: Any) -> None:
-        self.trainer.set_loss_weights(value)
+        self.fit_trainer.set_loss_weights(value)
 
     def append_ends(self, added: Sequence[Tensor]) -> None:
         super().append_ends(added)
         if added and self.has_graph:
-            self.trainer.additions_changed()
+            self.fit_trainer.additions_changed()
 
     @property
     def metrics_names(self) -> list[str]:
         """The names of what evaluate returns: ``loss`` first; of metrics, where a step is the user's own."""
-        if self.trainer.has_own_steps:
+        if self.fit_trainer.has_own_steps:
             return [metric.name for metric in self.metrics]
-        compiled = self.trainer.compiled
+        compiled = self.fit_trainer.compiled
         return ["loss"] if compiled is None else list(compiled.metrics_names)
 
     @property
     @hook
     def metrics(self) -> list[Any]:
         """The Metric objects, in the order of :attr:`metrics_names`."""
-        return self.trainer.metrics
+        return self.fit_trainer.metrics
 
     @property
     def total_loss(self) -> Tensor:
         """The loss that training minimizes: a function of inputs, :attr:`targets` and :attr:`sample_weights`."""
-        return self.trainer.symbolic_step("total_loss").total
+        return self.fit_trainer.symbolic_step("total_loss").total
 
     @property
     def targets(self) -> list[Tensor]:
         """Placeholders of the targets, one for each output with a loss."""
-        return list(self.trainer.symbolic_step("targets").y)
+        return list(self.fit_trainer.symbolic_step("targets").y)
 
     @property
     def sample_weights(self) -> list[Tensor]:
         """Placeholders of the sample weights, one for each output with a loss."""
-        return [w for w in self.trainer.symbolic_step("sample_weights").w if w is not None]
+        return [w for w in self.fit_trainer.symbolic_step("sample_weights").w if w is not None]
 
     def reset_metrics(self) -> None:
         """Start all metrics anew."""
         for metric in self.metrics:
             metric.reset_states()
-        if self.trainer.totals is not None:
-            self.trainer.totals.clear()
+        if self.fit_trainer.totals is not None:
+            self.fit_trainer.totals.clear()
 
     def build_from_inputs(self, inputs: Any) -> None:
         """Build the graph of a subclassed model from symbolic inputs: one, a list or a dictionary."""
@@ -175,10 +175,10 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
         self._functional = True
         self._subclassed = True
         self.built = True
-        if not self.trainer.has_own_steps:
-            self.trainer.outputs_changed()
+        if not self.fit_trainer.has_own_steps:
+            self.fit_trainer.outputs_changed()
 
     def __copy__(self) -> Any:
         other = super().__copy__()
-        other.trainer = self.trainer.of_copy(other)
+        other.fit_trainer = self.fit_trainer.of_copy(other)
         return other

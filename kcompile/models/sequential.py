@@ -123,8 +123,8 @@ class Sequential(Model):
 
     def _refresh(self) -> None:
         self.set_ends(self._start, self._end)
-        self.trainer.predictor = None
-        self.trainer.outputs_changed()
+        self.fit_trainer.predictor = None
+        self.fit_trainer.outputs_changed()
 
     def build(self, input_shape: Any = None) -> None:
         """Build for inputs of that shape (batch axis included)."""

@@ -88,12 +88,12 @@ class StepMethods(WithTrainer):
     @property
     def compiled_loss(self) -> CompiledLoss:
         """The losses that ``compile`` was told: call it with ``(y, y_pred, sample_weight, regularization_losses)``."""
-        return self.trainer.containers.loss
+        return self.fit_trainer.containers.loss
 
     @property
     def compiled_metrics(self) -> CompiledMetrics:
         """The metrics that ``compile`` was told: ``update_state(y, y_pred, sample_weight)``."""
-        return self.trainer.containers.metrics
+        return self.fit_trainer.containers.metrics
 
     @hook
     def make_train_function(self, force: bool = False) -> Callable[[Any], dict[str, Any]]:
@@ -109,16 +109,16 @@ class StepMethods(WithTrainer):
     def make_predict_function(self, force: bool = False) -> Callable[[Any], Any]:
         """A function that gives the outputs for the next batch of an iterator."""
         if force:
-            self.trainer.predictor = None
+            self.fit_trainer.predictor = None
         return lambda iterator: self.predict_on_batch(unpack_x_y_sample_weight(next(iterator))[0])
 
     def _function_on_iterators(self, training: bool, force: bool) -> Callable[[Any], dict[str, Any]]:
         if force:
-            self.trainer.forget_steps()
+            self.fit_trainer.forget_steps()
 
         def run(iterator: Any) -> dict[str, Any]:
             x, y, sample_weight = unpack_x_y_sample_weight(next(iterator))
-            return logs_on_batch(self.trainer, training, x, y, sample_weight, reset_metrics=False)
+            return logs_on_batch(self.fit_trainer, training, x, y, sample_weight, reset_metrics=False)
 
         return run
 
@@ -133,7 +133,7 @@ class StepMethods(WithTrainer):
             raise DataTypeError(f"{type(self).__name__}.compute_loss returned None; return the loss, a tensor")
         loss = as_tensor(found)
         if overridden(self, "compute_loss") and not any(metric.name == "loss" for metric in self.metrics):
-            self.trainer.containers.track(loss)
+            self.fit_trainer.containers.track(loss)
         return loss
 
     def _logs_of_step(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class StepMethods(WithTrainer):
         if not isinstance(logs, Mapping):
             owner = f"{type(self).__name__}.compute_metrics"
             raise DataTypeError(f"{owner} must return a dictionary of results, such as get_metrics_result() gives")
-        tracked = self.trainer.containers.tracker
+        tracked = self.fit_trainer.containers.tracker
         return {**({} if tracked is None else {"loss": tracked.result()}), **logs}
 
 

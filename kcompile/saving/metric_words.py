@@ -67,7 +67,7 @@ def as_understood(model: Any, with_outputs: bool) -> dict[str, Any]:
     Returns:
         ``metrics`` and ``weighted_metrics``; nothing where the arguments of ``compile`` say the same.
     """
-    compiled = model.trainer.compiled
+    compiled = model.fit_trainer.compiled
     if compiled is None:
         return {}
     several = len(model.output_names) > 1

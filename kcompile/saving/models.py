@@ -60,7 +60,7 @@ def save_model(
     from kcompile.saving.hdf5.memory import hdf5_bytes
     from kcompile.saving.hdf5.models import write_model
 
-    if not isinstance(model, Network) or not hasattr(model, "trainer"):
+    if not isinstance(model, Network) or not hasattr(model, "fit_trainer"):
         raise DataTypeError(f"save_model takes a model and a path, got {shown(model)}")
     if _is_group(filepath):
         check_group(filepath, "model_weights", "optimizer_weights")

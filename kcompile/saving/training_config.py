@@ -40,7 +40,7 @@ def training_config(model: Network, for_hdf5: bool = True) -> dict[str, Any] | N
     Raises:
         ValueError: a loss or metric without a name.
     """
-    given = model.trainer.arguments
+    given = model.fit_trainer.arguments
     if given is None:
         return None
     optimizer, own = _optimizer_config(model.optimizer)

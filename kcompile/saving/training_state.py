@@ -33,13 +33,13 @@ def state_of(model: Network) -> dict[str, Any]:
         stream = getattr(layer, "_seeds", None)
         if stream is not None:
             seeds.setdefault(layer.name, []).append(stream.first)
-    shuffling = model.trainer.shuffling
+    shuffling = model.fit_trainer.shuffling
     return {
         "version": VERSION,
         # Only where there is one: files of models that never shuffled stay as they were.
         **({} if shuffling is None or shuffling.seed is None else {"shuffling": [shuffling.seed, shuffling.count]}),
-        **({} if model.trainer.step_seed is None else {"step_seed": model.trainer.step_seed}),
-        "random_steps": 0 if model.trainer.random is None else int(model.trainer.random.numpy()),
+        **({} if model.fit_trainer.step_seed is None else {"step_seed": model.fit_trainer.step_seed}),
+        "random_steps": 0 if model.fit_trainer.random is None else int(model.fit_trainer.random.numpy()),
         "seeds": seeds,
         "frozen_models": [path for path, inner in _models(model) if not inner.trainable],
         "training_inside": [path for path, layer in _inside_frozen(model) if layer.trainable],
@@ -96,9 +96,9 @@ def _is_list_of_paths(value: object) -> bool:
 def restore(model: Network, state: Mapping[str, Any]) -> None:
     """Give a model the state of a file; its seeds were given when its layers were made."""
     if state.get("random_steps"):
-        model.trainer.random_counter.assign(np.uint32(state["random_steps"]))
+        model.fit_trainer.random_counter.assign(np.uint32(state["random_steps"]))
     if "step_seed" in state:
-        model.trainer.step_seed = state["step_seed"]
+        model.fit_trainer.step_seed = state["step_seed"]
     frozen, training = set(state.get("frozen_models", ())), set(state.get("training_inside", ()))
     if frozen:
         for path, inner in list(_models(model)):
@@ -110,7 +110,7 @@ def restore(model: Network, state: Mapping[str, Any]) -> None:
 def restore_shuffling(model: Network, state: Mapping[str, Any]) -> None:
     """Let fit draw samples in the order in which it would have gone on; after ``compile``, which starts anew."""
     if "shuffling" in state:
-        model.trainer.shuffling = Shuffling(*state["shuffling"])
+        model.fit_trainer.shuffling = Shuffling(*state["shuffling"])
 
 
 # ---- frozen models

@@ -376,15 +376,15 @@ class WithTrainer(TrainedNetwork):
     """A network with a trainer."""
 
     @property
-    def trainer(self) -> Trainer:
+    def fit_trainer(self) -> Trainer:
         """What loops and exports go through; another one may be given before ``compile``."""
         return self._trainer
 
-    @trainer.setter
-    def trainer(self, value: Any) -> None:
+    @fit_trainer.setter
+    def fit_trainer(self, value: Any) -> None:
         if not isinstance(value, Trainer):
             raise DataTypeError(
-                f"model {self.name!r}: trainer is what fit goes through, so it cannot be {shown(value)}; give an "
+                f"model {self.name!r}: fit_trainer is what fit goes through, so it cannot be {shown(value)}; give an "
                 "attribute of your own another name"
             )
         self._trainer = value

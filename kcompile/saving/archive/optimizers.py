@@ -63,7 +63,7 @@ def trained_in_order(model: Network, config: Any = None) -> list[Variable]:
 
 def _trained(model: Network) -> list[Variable]:
     """The weights that train; a subclassed model that was just loaded has no graph yet in which they were collected."""
-    return model.trainer.trained_weights or model.trainable_weights
+    return model.fit_trainer.trained_weights or model.trainable_weights
 
 
 # ---- writing

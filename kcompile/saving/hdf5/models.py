@@ -61,7 +61,7 @@ def write_model(group: Any, model: Network, include_optimizer: bool = True) -> N
     write_weights(group.create_group("model_weights"), model)
     if compiled is not None:
         group.attrs["training_config"] = _json(compiled)
-        write_optimizer(group, model.optimizer, model.trainer.trained_weights)
+        write_optimizer(group, model.optimizer, model.fit_trainer.trained_weights)
 
 
 def model_config(model: Network) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _compile(
     if not compile_as(model, config, custom_objects, loaded.origin.version, safe_mode, root.file) or GROUP not in root:
         return False
     try:
-        read_optimizer(root, model.optimizer, model.trainer.trained_weights, loaded)
+        read_optimizer(root, model.optimizer, model.fit_trainer.trained_weights, loaded)
     except DamagedFileError:
         raise
     except KCompileError as error:
