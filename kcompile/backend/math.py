@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kcompile.backend.numbers import finite
 from kcompile.common import config
 from kcompile.common.errors import KCompileError
@@ -25,8 +27,6 @@ def cast(x: TensorLike, dtype: str) -> Tensor:
 
 def cast_to_floatx(x: TensorLike) -> Any:
     """An array (or tensor) as ``floatx``."""
-    import numpy as np
-
     return cast(x, config.floatx()) if isinstance(x, Tensor) else np.asarray(x, dtype=config.floatx())
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsInt
 
+import numpy as np
+
 from kcompile import ir
 from kcompile.common import config
 from kcompile.common.errors import KCompileError
 from kcompile.ir.dims import as_integers
 from kcompile.ir.ops.arrays import indexing, shaping
 from kcompile.ir.ops.elementwise import functions as elementwise
+from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.spatial import enlarging
 from kcompile.symbolic.sizes import Sizes, as_dims
 from kcompile.symbolic.tensor import Tensor, TensorLike, as_float, as_tensor, common_dtype
@@ -147,8 +150,6 @@ def one_hot(indices: TensorLike, num_classes: int) -> Tensor:
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: str = "int32") -> Tensor:
     """Evenly spaced numbers, as NumPy's. Fractions stay such (``floatx``) unless another type than int32 is named."""
-    import numpy as np
-
     array = np.arange(start, stop, step) if stop is not None else np.arange(0, start, step)
     if array.dtype.kind == "f" and dtype == "int32":
         dtype = config.floatx()
@@ -222,8 +223,6 @@ def map_fn(
     fn: Callable[[Tensor], TensorLike], elems: TensorLike, name: str | None = None, dtype: str | None = None
 ) -> Tensor:
     """``fn`` applied to each element along axis 0, joined along axis 0."""
-    from kcompile.ir.ops.loops.control import scan
-
     value = as_tensor(elems).value
 
     def body(states: Any, items: Any) -> Any:

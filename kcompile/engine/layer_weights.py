@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile import constraints, initializers, regularizers
 from kcompile.common import loading
 from kcompile.common.errors import DataTypeError, KCompileError, NotReadyError, ShapeError
 from kcompile.common.meanings import as_meant_now
@@ -45,8 +46,6 @@ class LayerWeights(LayerBase):
             TypeError: an unknown argument.
             ValueError: an unknown size, or an initializer that makes another shape.
         """
-        from kcompile import constraints, initializers, regularizers
-
         unknown = sorted(set(kwargs) - {"role"})
         if unknown:
             raise DataTypeError(f"layer {self.name!r}: add_weight does not take {', '.join(unknown)}")

@@ -15,11 +15,13 @@ from kcompile.common.errors import KCompileError
 from kcompile.ir import costs
 from kcompile.ir.core import Graph
 from kcompile.ir.dims import SymbolicDim
+from kcompile.ir.interpret import interpret
 from kcompile.ir.target import Target
 from kcompile.runtime import session as runtime
 from kcompile.runtime.devices import resolve_device
 from kcompile.runtime.guards import together
 from kcompile.runtime.late import LateUpdates, place_of
+from kcompile.runtime.onnx_files import write_model
 from kcompile.runtime.storage import Buffer, aligned_empty, storage_of
 
 if TYPE_CHECKING:
@@ -188,8 +190,6 @@ class Executable:
 
     def _interpreted(self, feeds: Sequence[Array]) -> list[Array]:
         """The outputs for empty arrays, which no kernel sees."""
-        from kcompile.ir.interpret import interpret
-
         if self._updates:
             raise KCompileError(f"{self.graph.name!r} needs at least one sample, and one time step, to go on from")
         state = {variable: storage_of(variable).read() for variable in self.graph.variables()}
@@ -291,8 +291,6 @@ class Executable:
         Raises:
             OSError: the path cannot be written; a file that was there is kept.
         """
-        from kcompile.runtime.onnx_files import write_model
-
         write_model(self.model, self._weights, Path(path))
 
     def end_profiling(self) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kcompile.common.files import write_atomically, write_together
 from kcompile.passes.onnx.initializers import little_endian, place
+from kcompile.runtime.ort_format import converted
 
 if TYPE_CHECKING:
     import onnx
@@ -43,8 +44,6 @@ def write_model(proto: onnx.ModelProto, weights: Mapping[str, Array], target: Pa
     old, in_use = _data_files(target), _external_files(target)
     files, contents = [target], []
     if ort:
-        from kcompile.runtime.ort_format import converted
-
         twin = target.with_suffix(".ort")
         data = converted(proto, weights, str(target))
         proto.metadata_props.add(key=ORT_DIGEST, value=hashlib.sha256(data).hexdigest())

@@ -16,6 +16,7 @@ from kcompile.ir.ops.loops.control import LearningPhase
 from kcompile.ir.substitution import substitute
 from kcompile.passes.algebra.specialize import specialize_inference
 from kcompile.passes.autodiff import gradients as differentiate
+from kcompile.runtime.executable import Executable
 from kcompile.runtime.random_state import own_counter, shared_counter
 from kcompile.symbolic.tensor import Tensor, as_tensor
 from kcompile.symbolic.trace import current_trace
@@ -49,7 +50,6 @@ class Function:
         device: str | None = None,
     ) -> None:
         from kcompile.passes.pipelines import BOTH, TRAINING
-        from kcompile.runtime.executable import Executable
 
         # Where the learning phase is not among the inputs, it is that of inference, as in Keras.
         given = [x for x in inputs if isinstance(x, Tensor)]
@@ -67,8 +67,6 @@ class Function:
         return {**vars(self), "_executable": self._executable.portable}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from kcompile.runtime.executable import Executable
-
         vars(self).update(state, _executable=Executable(state["_executable"], (), keep_portable=True))
 
     @property

@@ -12,6 +12,7 @@ from kcompile.ir.ops.arrays import reduction
 from kcompile.ir.ops.elementwise import arithmetic
 from kcompile.ir.ops.elementwise import functions as elementwise
 from kcompile.ir.ops.spatial import normalization, normalization_base
+from kcompile.runtime.executable import Executable
 from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
@@ -66,8 +67,6 @@ def _is_sum_of_row(plans: Sequence[OutputPlan], node: ir.Node) -> bool:
 
 
 def _run(graph: ir.Graph, values: Sequence[ir.Value], batch: Sequence[Array]) -> list[Array]:
-    from kcompile.runtime.executable import Executable
-
     outputs = {f"value_{i}": value for i, value in enumerate(values)}
     return Executable(ir.Graph(graph.inputs, outputs, {}, "blame"), ())(*batch)
 

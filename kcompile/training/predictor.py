@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from kcompile import ir
 from kcompile.data.fixed_batches import check_batch
 from kcompile.data.standardize import (
     FeedSpec,
 )
+from kcompile.runtime.executable import Executable
 from kcompile.runtime.guards import together
 from kcompile.runtime.storage import changes, storage_of
 from kcompile.symbolic.tensor import Array
-
-if TYPE_CHECKING:
-    from kcompile.runtime.executable import Executable
 
 
 class Predictor:
@@ -51,8 +48,6 @@ class Predictor:
 
     def _choose(self, now: int) -> Callable[..., list[Array]]:
         """The frozen model if the weights have not changed since the last prediction, else the live one."""
-        from kcompile.runtime.executable import Executable
-
         version = max((s.version for s in self._storages), default=0)
         if self._frozen is not None and version <= self._frozen[1]:
             self._frozen = self._frozen[0], now

@@ -15,13 +15,12 @@ from kcompile.ir.dims import names_in
 from kcompile.ir.ops.loops.control import scan
 from kcompile.ir.ops.spatial.convolution import ConvWeightGrad
 from kcompile.ir.substitution import substitute
+from kcompile.runtime.executable import Executable
 from kcompile.symbolic.tensor import Array
 
 if TYPE_CHECKING:
     from kcompile.passes.machinery.report import Report
     from kcompile.passes.pipelines import Pipeline
-    from kcompile.runtime.executable import Executable
-
 UPDATE_SUM = "update_sum"
 """The output of a training step that tells whether the new weights are numbers."""
 
@@ -137,7 +136,6 @@ class Step:
     def _compiled(self, graph: ir.Graph) -> Executable:
         from kcompile.passes.machinery.report import Report
         from kcompile.passes.pipelines import run_pipeline
-        from kcompile.runtime.executable import Executable
 
         report, self._report = self._report or Report(), None
         if not self._repeated:
