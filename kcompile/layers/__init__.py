@@ -5,7 +5,7 @@ Each module says in its ``__all__`` which layers it has.
 
 from kcompile.common.absent_names import absent
 from kcompile.engine import added_layers
-from kcompile.engine.layer import OpLayer as _OpLayer
+from kcompile.engine import layer as _layer
 from kcompile.layers import (
     advanced_activations,
     attention,
@@ -59,7 +59,7 @@ export(
 )
 register("layer", names_of(globals(), serialization.Layer))
 _OF_FILES_ONLY = (
-    added_layers.AddLoss, added_layers.AddMetric, _OpLayer, operations.SlicingOpLambda, operations.TFOpLambda,
+    added_layers.AddLoss, added_layers.AddMetric, _layer.OpLayer, operations.SlicingOpLambda, operations.TFOpLambda,
     GroupedQueryAttention,
 )  # fmt: skip
 register("layer", {cls.__name__: cls for cls in _OF_FILES_ONLY})

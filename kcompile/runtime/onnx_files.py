@@ -12,7 +12,7 @@ import numpy as np
 
 from kcompile.common.files import write_atomically, write_together
 from kcompile.passes.onnx.initializers import little_endian, place
-from kcompile.runtime.ort_format import converted
+from kcompile.runtime import ort_format
 
 if TYPE_CHECKING:
     import onnx
@@ -45,7 +45,7 @@ def write_model(proto: onnx.ModelProto, weights: Mapping[str, Array], target: Pa
     files, contents = [target], []
     if ort:
         twin = target.with_suffix(".ort")
-        data = converted(proto, weights, str(target))
+        data = ort_format.converted(proto, weights, str(target))
         proto.metadata_props.add(key=ORT_DIGEST, value=hashlib.sha256(data).hexdigest())
         contents.append((twin, data))
     if weights:
