@@ -90,7 +90,7 @@ KINDS: dict[str, tuple[Callable[[Noisy], Layer], tuple[int, ...]]] = {
 
 
 def notes(*layers: Layer) -> dict[Layer, Notes]:
-    return {item: item.call_notes for layer in layers for item in layer.flatten_layers()}
+    return {item: item.call_notes for layer in layers for item in layer.layer_and_those_inside()}
 
 
 def noted(layer: Layer) -> int:

@@ -159,7 +159,7 @@ def test_clone_on_other_inputs_and_with_a_function() -> None:
 
     def halve(layer):
         made.append(layer.name)
-        return layer.cloned()
+        return layer.clone_of_layer()
 
     clone = keras.models.clone_model(model, input_tensors=x * 0.5, clone_function=halve)
     assert made == ["d", "sum", "e"]

@@ -263,7 +263,36 @@ def test_layers_that_nobody_keeps_are_told(make: Any, weights: int) -> None:
         assert "its weights are not trained and not saved" in str(warning.message)
 
 
-@pytest.mark.parametrize("name", ["notes", "stack", "walk", "graph", "nodes", "sublayers", "kind", "convention"])
+FREE_NAMES = [
+    "build_for",
+    "check_saving",
+    "cloned",
+    "convention",
+    "first_call",
+    "flatten_layers",
+    "graph",
+    "has_graph",
+    "is_metric",
+    "is_model",
+    "is_traced",
+    "kept_items",
+    "kind",
+    "layer_nodes",
+    "nodes",
+    "notes",
+    "own_weights",
+    "part_name",
+    "split_inputs",
+    "stack",
+    "stack_of_layers",
+    "sublayers",
+    "walk",
+    "weight_penalties",
+    "_trainer",
+]
+
+
+@pytest.mark.parametrize("name", FREE_NAMES)
 def test_names_that_users_may_give_their_own(name: str) -> None:
     """What the engine asks of layers has names that nobody gives to what a model keeps."""
 
@@ -282,4 +311,30 @@ def test_names_that_users_may_give_their_own(name: str) -> None:
     model.compile("sgd", "mse")
     model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
     assert len(model.weights) == 6
-    assert len(model.flatten_layers()) == 4
+    assert len(model.layer_and_those_inside()) == 4
+
+
+@pytest.mark.parametrize("name", FREE_NAMES)
+def test_names_that_users_may_give_attributes_of_layers(name: str, tmp_path) -> None:
+    """A layer with an attribute of its own by that name trains, is saved, loaded, cloned and copied."""
+
+    class Own(L.Layer):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.inner = L.Dense(3)
+            setattr(self, name, "text")
+
+        def call(self, inputs):
+            assert getattr(self, name) == "text"
+            return self.inner(inputs)
+
+    model = kcompile.Sequential([L.InputLayer(input_shape=(3,)), Own(), L.Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    expected = model.predict(X)
+    assert np.array_equal(copy.deepcopy(model).predict(X), expected)
+    with kcompile.utils.CustomObjectScope({"Own": Own}):
+        for ending in ("h5", "keras"):
+            model.save(tmp_path / f"model.{ending}")
+            assert np.array_equal(kcompile.models.load_model(tmp_path / f"model.{ending}").predict(X), expected)
+        assert kcompile.models.clone_model(model).count_params() == model.count_params() == 20

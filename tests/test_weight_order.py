@@ -19,7 +19,7 @@ def named(weights: Any, found: dict[int, str]) -> list[str]:
 
 
 def by_name(model: Any) -> dict[str, Any]:
-    return {layer.name: layer for layer in model.flatten_layers()}
+    return {layer.name: layer for layer in model.layer_and_those_inside()}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -93,7 +93,7 @@ def test_weights_go_around_a_freeze() -> None:
         model = CASES[name](kcompile)
         values = distinct(model)
         taken = model.get_weights()
-        for layer in model.flatten_layers():
+        for layer in model.layer_and_those_inside():
             layer.trainable = False
         model.set_weights(taken)
         assert [float(w.mean()) for w in model.get_weights()] == values

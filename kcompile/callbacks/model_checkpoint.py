@@ -75,9 +75,9 @@ class ModelCheckpoint(Callback):
             self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]  # else batches cost nothing
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if not self.save_weights_only and hasattr(self.model, "check_saving"):
+        if not self.save_weights_only and hasattr(self.model, "check_saving_to"):
             try:
-                self.model.check_saving(self.filepath)
+                self.model.check_saving_to(self.filepath)
             except (NotImplementedError, ValueError) as error:
                 raise KCompileError(f"ModelCheckpoint: {error}; or use save_weights_only=True") from error
         folder = os.path.dirname(self.filepath)

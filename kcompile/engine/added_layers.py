@@ -145,8 +145,8 @@ def lasting(model: NetworkBase, say: bool = False) -> tuple[list[Layer], set[int
     """
     if say:
         model.warn_of_plain_losses("saved")
-    kept = unique([*model.layers, *(node.layer for node in model.layer_nodes)])
-    nodes = {id(node) for node in model.layer_nodes}
+    kept = unique([*model.layers, *(node.layer for node in model.nodes_of_layer_graph)])
+    nodes = {id(node) for node in model.nodes_of_layer_graph}
     for y in model.added_ends:
         way = _way(model, y)
         reason = next((text for node in way if (text := _unwritable(node.layer))), None)
@@ -162,7 +162,7 @@ def lasting(model: NetworkBase, say: bool = False) -> tuple[list[Layer], set[int
         others = [node for other in model.added_ends if other is not y for node in _way(model, other)]
         gone = {id(node) for node in way} - {id(node) for node in others if not _unwritable(node.layer)}
         nodes -= gone
-        written = [*model.main_layer_nodes, *(node for node in model.layer_nodes if id(node) in nodes)]
+        written = [*model.main_layer_nodes, *(node for node in model.nodes_of_layer_graph if id(node) in nodes)]
         here = {node.layer for node in written}
         kept = [item for item in kept if item in here]
     return kept, nodes

@@ -38,10 +38,10 @@ def clone_model(model: Any, input_tensors: Any = None, clone_function: Callable[
         raise DataTypeError(f"clone_model takes a model, got {type(model).__name__}: {model!r}")
     make = clone_function or copy_of
     model.warn_of_plain_losses("cloned")
-    if model.stack_of_layers is not None:
+    if model.layers_as_added is not None:
         with _memory():
             return _clone_sequential(model, input_tensors, make)
-    if not model.has_graph or model.is_traced:
+    if not model.has_layer_graph or model.has_traced_graph:
         raise KCompileError(
             f"clone_model: model {model.name!r} ({type(model).__name__}) is subclassed; make a new one with its class"
         )
@@ -53,7 +53,7 @@ def copy_of(layer: Layer) -> Layer:
     if isinstance(layer, Network) and is_ours(type(layer)):
         clone: Layer = clone_model(layer)
     else:
-        clone = layer.cloned()
+        clone = layer.clone_of_layer()
     return clone
 
 
@@ -76,7 +76,7 @@ def _memory() -> Iterator[dict[Layer, Layer]]:
 
 def _clone_functional(model: Network, input_tensors: Any, make: Make) -> Any:
     new: dict[int, Tensor] = {id(old): x for old, x in zip(model.inputs, _inputs(model, input_tensors), strict=True)}
-    _call_again(model.layer_nodes, new, make)
+    _call_again(model.nodes_of_layer_graph, new, make)
     inputs = model.in_input_form([new[id(x)] for x in model.inputs])
     outputs = model.in_output_form([new[id(x)] for x in model.outputs], nested=False)
     clone = type(model)(inputs=inputs, outputs=outputs, name=model.name)
@@ -129,22 +129,22 @@ def _with_history(x: Tensor) -> Tensor:
 def _clone_sequential(model: Network, input_tensors: Any, make: Make) -> Any:
     clone = type(model)(name=model.name)
     stack = [
-        layer for layer in (model.stack_of_layers or ()) if input_tensors is None or not isinstance(layer, InputLayer)
+        layer for layer in (model.layers_as_added or ()) if input_tensors is None or not isinstance(layer, InputLayer)
     ]
     if input_tensors is not None:
-        tensors = _inputs(model, input_tensors) if model.has_graph else as_list(input_tensors)
+        tensors = _inputs(model, input_tensors) if model.has_layer_graph else as_list(input_tensors)
         clone.add(_with_history(tensors[0]))
-    nodes = {node.layer: node for node in model.layer_nodes}
+    nodes = {node.layer: node for node in model.nodes_of_layer_graph}
     for layer in stack:
         copy = _copy(layer, make)
         with as_called(nodes[layer], copy) if layer in nodes else contextlib.nullcontext():
             clone.add(copy)
-    if model.has_graph and not clone.has_graph:
+    if model.has_layer_graph and not clone.has_layer_graph:
         clone.build(tuple(model.inputs[0].shape))
     if model.added_ends:
         pairs = zip(model.main_layer_nodes, clone.main_layer_nodes, strict=True)
         ends = ((old, x) for a, b in pairs for old, x in zip(a.output_tensors, b.output_tensors, strict=True))
         new = {id(old): x for old, x in ends}
-        _call_again(model.layer_nodes, new, make)
+        _call_again(model.nodes_of_layer_graph, new, make)
         clone.append_ends([new[id(y)] for y in model.added_ends])
     return clone

@@ -21,7 +21,7 @@ def index_limits(network: Network) -> dict[str, tuple[int, str]]:
     layer."""
     found: dict[str, tuple[int, str]] = {}
     names = dict(zip((x.value for x in network.inputs), network.input_names, strict=True))
-    for layer in network.flatten_layers():
+    for layer in network.layer_and_those_inside():
         rows: int | None = getattr(layer, "index_limit", None)
         if rows is None:
             continue

@@ -91,7 +91,7 @@ def require_built(model: Network) -> None:
     Raises:
         ValueError: it was neither given an input shape nor called.
     """
-    if not model.has_graph:
+    if not model.has_layer_graph:
         raise KCompileError(
             f"model {model.name!r} is not built, so there is nothing to export; fit it, call it, or give the first "
             "layer an input_shape"

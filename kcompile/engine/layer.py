@@ -138,7 +138,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
         """A new layer from :meth:`get_config`."""
         return cls(**config)
 
-    def cloned(self) -> Any:
+    def clone_of_layer(self) -> Any:
         """A layer of the same configuration with weights of its own."""
         return type(self).from_config(self.get_config())
 
@@ -186,19 +186,19 @@ class Layer(Picklable, LayerCalls, LayerPosition):
                 place = next((i for i, old in enumerate(kind) if old is before), len(kind))
                 kind[place : place + 1] = [variable]
 
-    def kept_items(self) -> list[Any]:
+    def items_it_keeps(self) -> list[Any]:
         """What this layer keeps as attributes: layers, metrics, and containers of these and of variables."""
         return tracking.attributes_of(self)
 
     @property
     def layers_inside(self) -> list[Layer]:
         """The layers that this one keeps as attributes, also in lists and dictionaries."""
-        return tracking.layers_among(self.kept_items(), self.is_metric)
+        return tracking.layers_among(self.items_it_keeps(), self.counts_as_metric)
 
     def fed_metrics(self) -> list[Any]:
         """The metrics that this layer keeps as attributes, and those that it feeds in steps of a user's own."""
-        kept = tracking.layers_among(self.kept_items(), True)
-        return [*(item for item in kept if item.is_metric), *self._step_metrics]
+        kept = tracking.layers_among(self.items_it_keeps(), True)
+        return [*(item for item in kept if item.counts_as_metric), *self._step_metrics]
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
@@ -264,7 +264,7 @@ class OpLayer(Layer):
             raise ShapeError(f"layer {self.name!r} takes {len(self._program.sources)} inputs, got {len(tensors)}")
         return self._program.applied(tensors)
 
-    def cloned(self) -> OpLayer:
+    def clone_of_layer(self) -> OpLayer:
         return OpLayer(self._program, name=self.name)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:

@@ -23,16 +23,16 @@ class LayerBase(Tracked):
     Attributes:
         name, dtype, trainable, stateful, supports_masking: see :class:`~kcompile.engine.layer.Layer`.
         built: whether it has its weights.
-        is_model: whether it is a model: files describe the layers in it by entries of their own.
-        first_call: the number of the first call that was made of it: a model is its own node 0.
+        counts_as_model: whether it is a model: files describe the layers in it by entries of their own.
+        number_of_first_call: the number of the first call that was made of it: a model is its own node 0.
     """
 
-    is_model = False
-    first_call = 0
+    counts_as_model = False
+    number_of_first_call = 0
     _kind = "layer"
     """What messages call it."""
 
-    def part_name(self, attribute: str, in_keras_3: bool) -> str:
+    def name_of_part_in_files(self, attribute: str, in_keras_3: bool) -> str:
         """Where ``.keras`` files have the layer that is kept as this attribute."""
         return attribute
 
@@ -62,26 +62,26 @@ class LayerBase(Tracked):
             scopes[-1].setdefault(self, self._call_notes)
         vars(self)["_call_notes"] = notes
 
-    def own_weights(self, trainable: bool) -> list[Variable]:
+    def weights_of_its_own(self, trainable: bool) -> list[Variable]:
         """The weights that it keeps itself: those that train, if nothing is frozen, or the others."""
         return self._trainable_weights if trainable else self._non_trainable_weights
 
     def archived_weights(self) -> list[Variable]:
         """The weights that ``.keras`` archives keep under the name of this layer, in order."""
-        return [*self.own_weights(True), *self.own_weights(False)]
+        return [*self.weights_of_its_own(True), *self.weights_of_its_own(False)]
 
     @property
-    def weight_penalties(self) -> list[tuple[Variable, Any]]:
+    def penalties_of_weights(self) -> list[tuple[Variable, Any]]:
         """Weights that have a regularizer, with it."""
         return self._regularized
 
     @property
-    def has_graph(self) -> bool:
+    def has_layer_graph(self) -> bool:
         """Whether it is a model whose inputs and outputs are known: a subclassed one was called."""
         return False
 
     @property
-    def stack_of_layers(self) -> Sequence[Any] | None:
+    def layers_as_added(self) -> Sequence[Any] | None:
         """The layers of a Sequential model in the order in which they were added; ``None`` for anything else."""
         return None
 
@@ -111,7 +111,7 @@ class LayerBase(Tracked):
         """All other weights."""
 
     @abstractmethod
-    def kept_items(self) -> list[Any]:
+    def items_it_keeps(self) -> list[Any]:
         """What it keeps as attributes: layers, metrics, and containers of these and of variables."""
 
     @property
@@ -119,7 +119,7 @@ class LayerBase(Tracked):
         """The layers that this one keeps."""
         return []
 
-    def flatten_layers(self) -> list[Any]:
+    def layer_and_those_inside(self) -> list[Any]:
         """This layer and all layers inside it, each once; what a layer keeps follows it."""
         found: dict[LayerBase, None] = {}
         waiting: list[LayerBase] = [self]

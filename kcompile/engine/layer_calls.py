@@ -128,7 +128,9 @@ class LayerCalls(LayerWeights, LayerContributions):
             # 3. Weights.
             if not self.built:
                 shapes = [tuple(x.shape) for x in tensors]
-                self.build_for(shapes if form is None else pack(form, shapes), nested, further_shapes(self, kwargs))
+                self.build_for_shapes(
+                    shapes if form is None else pack(form, shapes), nested, further_shapes(self, kwargs)
+                )
                 self._check(tensors)
             # 4. Masks travel with tensors.
             masks = [x.keras_mask for x in tensors]
@@ -209,7 +211,7 @@ class LayerCalls(LayerWeights, LayerContributions):
             if isinstance(spec, InputSpec):
                 spec.check(x, self, i, len(tensors))
 
-    def build_for(self, shapes: Any, nested: bool, further: Mapping[str, Any] | None = None) -> None:
+    def build_for_shapes(self, shapes: Any, nested: bool, further: Mapping[str, Any] | None = None) -> None:
         conventions.inherit(self, caller())
         with at_once(), no_call():
             self.build(shapes if nested else shapes[0], **(further or {}))

@@ -113,9 +113,9 @@ class LayerContributions(LayerBase):
         """The losses, and whether they count as depending on inputs."""
         training = set(_training(self))
         found = []
-        for layer in self.flatten_layers():
+        for layer in self.layer_and_those_inside():
             found += [(loss, x is not None) for loss, x in layer.call_notes.losses]
-            for w, regularizer in layer.weight_penalties:
+            for w, regularizer in layer.penalties_of_weights:
                 if not conventions.of(layer).frees_frozen or (w.trainable and layer in training):
                     found.append((as_tensor(regularizer(w)), False))
         return found

@@ -44,7 +44,7 @@ def layer_state(layer: LayerBase) -> dict[str, Any]:
         bound = isinstance(value, types.MethodType) and value.__self__ is layer
         if name == "_call_notes" or bound or (name in internal and _is_of_this_process(value)):
             del state[name]
-    state["_regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in layer.weight_penalties]
+    state["_regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in layer.penalties_of_weights]
     return state
 
 

@@ -71,7 +71,7 @@ class LayerMeanings:
 
 def _without_models(layer: LayerBase) -> list[LayerBase]:
     """The layer and those inside it, but not those of models that are graphs: their own calls tell about them."""
-    if layer.has_graph:
+    if layer.has_layer_graph:
         return [layer]
     return [layer, *(item for sublayer in layer.layers_inside for item in _without_models(sublayer))]
 

@@ -61,7 +61,7 @@ def inside_of(layer: LayerBase) -> str:
     """For an input layer that a graph should not depend on: how what lies inside its model is reached from outside."""
     for node in layer.call_notes.outbound_nodes:
         model = node.layer
-        if not model.has_graph or len(model.call_notes.inbound_nodes) < 2:
+        if not model.has_layer_graph or len(model.call_notes.inbound_nodes) < 2:
             continue
         if any(x is y for x in model.inputs for y in node.input_tensors):
             name = model.name

@@ -33,14 +33,14 @@ def model_state(model: NetworkBase) -> dict[str, Any]:
         "attributes": attributes,
         "own": own,
         "graph": None,
-        "stack": model.stack_of_layers,
+        "stack": model.layers_as_added,
     }
-    state["regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in model.weight_penalties]
-    if model.has_graph:
+    state["regularized"] = [(w, as_it_is(regularizer)) for w, regularizer in model.penalties_of_weights]
+    if model.has_layer_graph:
         names = model.input_names, model.output_names
         shapes = [(tuple(x.shape), x.dtype) for x in model.inputs]
         model.warn_of_plain_losses("pickled or copied")
-        graph = None if model.is_traced else _calls(model)
+        graph = None if model.has_traced_graph else _calls(model)
         state["graph"] = {"names": names, "shapes": shapes, "calls": graph}
     trainer = getattr(model, "fit_trainer", None)
     if trainer is not None:
@@ -108,7 +108,7 @@ def _calls(model: NetworkBase) -> Calls:
     """The calls of the layers of a graph."""
     places: dict[int, _Result] = {}
     calls = []
-    for number, node in enumerate(model.layer_nodes):
+    for number, node in enumerate(model.nodes_of_layer_graph):
         inputs: list[Any] = [places.get(id(x), x) for x in node.input_tensors]
         if not node.inbound_layers and id(node.input_tensors[0]) == id(node.output_tensors[0]):
             inputs = []  # an input
@@ -154,5 +154,5 @@ def _add(model: Any, stack: Sequence[Any], graph: Any) -> None:
     """Add the layers of a Sequential, and build it for its input if it was built."""
     for layer in stack:
         model.add(layer)
-    if graph is not None and not model.has_graph:
+    if graph is not None and not model.has_layer_graph:
         model.build(graph["shapes"][0][0])

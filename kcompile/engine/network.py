@@ -135,14 +135,14 @@ class Network(AddedLayers):
     @property
     def layers(self) -> list[Layer]:
         """All layers: those of the graph in order of depth, then those that are kept as attributes only."""
-        return tracking.layers_among(self.kept_items())
+        return tracking.layers_among(self.items_it_keeps())
 
     @property
     def layers_inside(self) -> list[Layer]:
         return self.layers
 
-    def kept_items(self) -> list[Any]:
-        return unique([*self._graph_layers, *super().kept_items()])
+    def items_it_keeps(self) -> list[Any]:
+        return unique([*self._graph_layers, *super().items_it_keeps()])
 
     def __getstate__(self) -> dict[str, Any]:
         return model_state(self)
@@ -229,10 +229,10 @@ class Network(AddedLayers):
             x.keras_history = (Input, 0, 0)
         self._traced_call(inputs, call_arguments(type(self)), {})  # layers that only training uses are built too
 
-    def build_for(self, shapes: list[Any], nested: bool, further: Mapping[str, Any] | None = None) -> None:
+    def build_for_shapes(self, shapes: list[Any], nested: bool, further: Mapping[str, Any] | None = None) -> None:
         # A subclassed model makes its layers' weights in the call that follows.
         if self._functional or type(self).build is not Network.build:
-            super().build_for(shapes, nested, further)
+            super().build_for_shapes(shapes, nested, further)
         self.built = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -330,7 +330,7 @@ class Network(AddedLayers):
     @property
     def state_updates(self) -> list[Any]:
         """Pairs of a state and its next value, which every run of the model applies, also in inference."""
-        inside = self.flatten_layers()[1:]
+        inside = self.layer_and_those_inside()[1:]
         return [pair for layer in inside for pair, _ in layer.call_notes.updates if is_state(pair[0])]
 
     def reset_states(self) -> None:

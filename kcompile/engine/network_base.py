@@ -21,8 +21,8 @@ class NetworkBase(Layer):
         input_names, output_names: as data and results are named.
     """
 
-    is_model = True
-    first_call = 1
+    counts_as_model = True
+    number_of_first_call = 1
     _kind = "model"
 
     def __init__(self, **kwargs: Any) -> None:
@@ -46,23 +46,23 @@ class NetworkBase(Layer):
     # -- its graph
 
     @property
-    def has_graph(self) -> bool:
+    def has_layer_graph(self) -> bool:
         """Whether its inputs and outputs are known; those of a subclassed model are once it was called."""
         return self._functional
 
     @property
-    def is_traced(self) -> bool:
+    def has_traced_graph(self) -> bool:
         """Whether its graph comes from the ``call`` of a subclass: its architecture is Python code."""
         return self._subclassed
 
     @property
-    def layer_nodes(self) -> list[Node]:
+    def nodes_of_layer_graph(self) -> list[Node]:
         """The calls of layers that it consists of, in the order in which they are made; none if it is traced."""
         return self._nodes
 
     @property
     def main_layer_nodes(self) -> list[Node]:
-        """Those of :attr:`layer_nodes` that the outputs need."""
+        """Those of :attr:`nodes_of_layer_graph` that the outputs need."""
         return self._main_nodes
 
     @property

@@ -37,7 +37,7 @@ def network_config(model: NetworkBase) -> dict[str, Any]:
         NotImplementedError: a subclassed model, as in Keras: its architecture is Python code.
         ValueError: the model computes outside of layers (``x + y``) with a variable, which no configuration can hold.
     """
-    if not model.has_graph or model.is_traced:
+    if not model.has_layer_graph or model.has_traced_graph:
         raise NotImplementedError(
             f"model {model.name!r} ({type(model).__name__}) is subclassed: its architecture is Python code, which "
             "has no configuration; define get_config in the class and save as .keras, or save_weights"
@@ -73,9 +73,9 @@ def _entry(layer: Layer, numbers: Mapping[int, int]) -> dict[str, Any]:
 def _node_numbers(model: NetworkBase, mine: Collection[int]) -> dict[int, int]:
     """For each of the model's nodes ``mine`` (by ``id``), which call of its layer it is, inside this model."""
     numbers = {}
-    for layer in unique(node.layer for node in model.layer_nodes):
+    for layer in unique(node.layer for node in model.nodes_of_layer_graph):
         kept = [node for node in layer.call_notes.inbound_nodes if id(node) in mine]
-        for number, node in enumerate(kept, layer.first_call):
+        for number, node in enumerate(kept, layer.number_of_first_call):
             numbers[id(node)] = number
     return numbers
 
@@ -121,7 +121,7 @@ def network_from_config(cls: type, config: Mapping[str, Any], custom_objects: Ma
         layer, key = layers[data["name"]], data["name"]
         if isinstance(layer, InputLayer):
             made[Place(key, 0, 0)] = layer.call_notes.inbound_nodes[0].output_tensors[0]
-        first = 0 if key in from_zero else layer.first_call
+        first = 0 if key in from_zero else layer.number_of_first_call
         calls += [(key, number, call) for number, call in enumerate(data["inbound_nodes"], first)]
 
     def make(index: int) -> Iterator[Place]:
@@ -187,7 +187,7 @@ def is_functional_config(config: Any) -> TypeGuard[Mapping[str, Any]]:
 
 def describes_layers(model: NetworkBase, config: Any) -> bool:
     """Whether a model's configuration lists its layers; a subclass may return arguments of its own instead."""
-    if model.stack_of_layers is not None:
+    if model.layers_as_added is not None:
         entries = config.get("layers") if isinstance(config, Mapping) else None
         return isinstance(entries, list) and all(isinstance(entry, Mapping) for entry in entries)
     return is_functional_config(config)
@@ -223,10 +223,10 @@ def sequential_config(model: NetworkBase) -> dict[str, Any]:
     The input shape stands in the first layer's ``batch_input_shape``, in an input layer if the model was given one, or
     in ``build_input_shape`` if data or ``build`` told it.
     """
-    stack = model.stack_of_layers or []
+    stack = model.layers_as_added or []
     with numbering(model):
         config: dict[str, Any] = {"name": model.name, "layers": [_stack_entry(layer) for layer in stack]}
-        if model.has_graph and not _knows_input(stack[0]):
+        if model.has_layer_graph and not _knows_input(stack[0]):
             config["build_input_shape"] = tuple(model.inputs[0].shape)
         if added := added_to(model):
             numbers = _node_numbers(model, lasting(model, say=True)[1])
@@ -253,7 +253,9 @@ def added_to(model: NetworkBase) -> list[Layer]:
 
 def _add_to(model: NetworkBase, entries: Any, custom_objects: Mapping[str, Any] | None) -> None:
     """Put the layers that :data:`ADDED` tells beside the stack."""
-    known: dict[str, Any] = {layer.name: node.output_tensors for node in model.layer_nodes for layer in [node.layer]}
+    known: dict[str, Any] = {
+        layer.name: node.output_tensors for node in model.nodes_of_layer_graph for layer in [node.layer]
+    }
     ends: list[Tensor] = []
     for data in entries if isinstance(entries, list) else []:
         layer = configs.build(data, custom_objects)
@@ -268,7 +270,7 @@ def _add_to(model: NetworkBase, entries: Any, custom_objects: Mapping[str, Any] 
 
 
 def _knows_input(layer: Layer) -> bool:
-    return layer.is_model or layer.batch_input_shape is not None
+    return layer.counts_as_model or layer.batch_input_shape is not None
 
 
 def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -287,7 +289,7 @@ def sequential_from_config(cls: type, config: Any, custom_objects: Mapping[str, 
     for data in config["layers"]:
         model.add(configs.build(data, custom_objects))
     shape = config.get("build_input_shape")
-    if not model.has_graph and shape:
+    if not model.has_layer_graph and shape:
         model.build(tuple(shape))
     _add_to(model, config.get(ADDED), custom_objects)
     if config.get("trainable") is False:

@@ -40,14 +40,14 @@ def calling(layer: LayerBase) -> Iterator[None]:
 def note_built(layer: LayerBase) -> None:
     """``layer`` has weights now; whoever is being called should keep it."""
     built = _built_inside.get()
-    if built is not None and not layer.is_metric:
+    if built is not None and not layer.counts_as_metric:
         built.append(layer)
 
 
 def _look_for_lost(layer: LayerBase, built: list[LayerBase], around: list[LayerBase] | None) -> None:
     """Warn of layers that neither ``layer`` nor those around it keep: nobody trains or saves their weights."""
-    kept = set(layer.flatten_layers())
-    weighted = [inner for inner in built if inner.own_weights(True) or inner.own_weights(False)]
+    kept = set(layer.layer_and_those_inside())
+    weighted = [inner for inner in built if inner.weights_of_its_own(True) or inner.weights_of_its_own(False)]
     lost = [inner for inner in weighted if inner not in kept]
     if around is not None:
         around += lost

@@ -33,10 +33,10 @@ def numbering(model: LayerBase) -> Iterator[None]:
 
 
 def _count(model: LayerBase, counts: Counter[LayerBase], seen: set[LayerBase]) -> None:
-    stack = model.stack_of_layers or ()  # in which a layer may stand twice
+    stack = model.layers_as_added or ()  # in which a layer may stand twice
     for layer in [*stack, *(layer for layer in model.layers_inside if layer not in stack)]:
         counts[layer] += 1
-        if layer.is_model and layer not in seen:
+        if layer.counts_as_model and layer not in seen:
             seen.add(layer)
             _count(layer, counts, seen)
 

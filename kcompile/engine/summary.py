@@ -21,7 +21,7 @@ class Summed(Protocol):
 
     name: str
     call_notes: Notes
-    is_model: bool
+    counts_as_model: bool
 
     @property
     def weights(self) -> list[Variable]: ...
@@ -46,10 +46,10 @@ class SummedModel(Summed, Protocol):
     def layers(self) -> Sequence[Summed]: ...
 
     @property
-    def layer_nodes(self) -> Sequence[Node]: ...
+    def nodes_of_layer_graph(self) -> Sequence[Node]: ...
 
     @property
-    def stack_of_layers(self) -> Sequence[Summed] | None: ...
+    def layers_as_added(self) -> Sequence[Summed] | None: ...
 
 
 def print_summary(
@@ -72,7 +72,7 @@ def print_summary(
         ValueError: ``positions`` has not one entry per column.
     """
     write: Print = print if print_fn is None else print_fn
-    network = cast(SummedModel, model) if model.is_model else None
+    network = cast(SummedModel, model) if model.counts_as_model else None
     rows = [model] if network is None else network.layers
     chain = network is None or is_chain(network)
     header = ["Layer (type)", "Output Shape", "Param #"]
@@ -127,11 +127,11 @@ def _rows(
     model: Summed, layers: Sequence[Summed], expand_nested: bool = False, depth: int = 0
 ) -> Iterator[tuple[str, str, int, list[str]]]:
     """For each layer: name and class, output shape, number of parameters, and what it is connected to."""
-    relevant = {id(node) for node in getattr(model, "layer_nodes", ())}
+    relevant = {id(node) for node in getattr(model, "nodes_of_layer_graph", ())}
     for layer in layers:
         title = "| " * depth + _title(layer)
         yield title, _output_shape(layer), _count(layer.weights), list(_connections(layer, relevant)) or [""]
-        if expand_nested and layer is not model and layer.is_model:
+        if expand_nested and layer is not model and layer.counts_as_model:
             yield from _rows(layer, getattr(layer, "layers", ()), expand_nested, depth + 1)
 
 
@@ -144,15 +144,15 @@ def is_chain(model: SummedModel) -> bool:
 
     Subclassed models count as chains, as in Keras: what happens inside of ``call`` is not known as a graph.
     """
-    if model.stack_of_layers is not None or not model.layer_nodes:
+    if model.layers_as_added is not None or not model.nodes_of_layer_graph:
         return True
-    layers = [node.layer for node in model.layer_nodes]
-    sources = [id(x) for node in model.layer_nodes for x in {id(x): x for x in node.inbound_layers}.values()]
+    layers = [node.layer for node in model.nodes_of_layer_graph]
+    sources = [id(x) for node in model.nodes_of_layer_graph for x in {id(x): x for x in node.inbound_layers}.values()]
     return (
         len(model.inputs) == 1
         and len(set(layers)) == len(layers)
         and len(set(sources)) == len(sources)
-        and all(len(node.inbound_layers) <= 1 for node in model.layer_nodes)
+        and all(len(node.inbound_layers) <= 1 for node in model.nodes_of_layer_graph)
     )
 
 

@@ -59,7 +59,7 @@ class TracedCalls:
                 before = inside.enter_context(noting())
                 inside.callback(self._remember, before)
                 self.called[layer] = None
-                for item in layer.flatten_layers():
+                for item in layer.layer_and_those_inside():
                     if item.call_notes.losses:
                         item.call_notes = item.call_notes.but(losses=())
             self._stack.append(layer)

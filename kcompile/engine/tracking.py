@@ -30,10 +30,10 @@ class Tracked:
     """What layers keep as attributes: other layers, and metrics.
 
     Attributes:
-        is_metric: whether it is a metric, which is no part of a layer's structure.
+        counts_as_metric: whether it is a metric, which is no part of a layer's structure.
     """
 
-    is_metric = False
+    counts_as_metric = False
 
 
 class Group:
@@ -70,7 +70,7 @@ def attributes_of(layer: Any) -> list[Any]:
 def layers_among(kept: list[Any], metrics: bool = False) -> list[Any]:
     """The layers themselves and those in groups, each once; metrics are no part of a layer's structure."""
     flat = [item for each in kept for item in (each.flat() if isinstance(each, Group) else [each])]
-    return unique(item for item in flat if not isinstance(item, Variable) and (metrics or not item.is_metric))
+    return unique(item for item in flat if not isinstance(item, Variable) and (metrics or not item.counts_as_metric))
 
 
 def held(value: Any, inside: tuple[int, ...] = ()) -> Any:

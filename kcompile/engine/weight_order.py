@@ -22,9 +22,9 @@ def all_weights(item: Item) -> list[Variable]:
     """All weights of a layer, model or group, whatever its flags say."""
     if isinstance(item, Variable):
         return [item]
-    if isinstance(item, LayerBase) and item.is_model:
-        inside = [w for child in item.kept_items() for w in all_weights(child)]
-        return unique([*inside, *item.own_weights(True), *item.own_weights(False)])
+    if isinstance(item, LayerBase) and item.counts_as_model:
+        inside = [w for child in item.items_it_keeps() for w in all_weights(child)]
+        return unique([*inside, *item.weights_of_its_own(True), *item.weights_of_its_own(False)])
     return unique([*training(item, flags=False), *fixed(item, flags=False)])
 
 
@@ -36,8 +36,8 @@ def training(item: Item, flags: bool = True) -> list[Variable]:
         return _in_group(item, training, flags, True)
     if flags and not item.trainable:
         return []
-    own, inside = item.own_weights(True), _gathered(_parts(item), training, flags)
-    return unique([*inside, *own] if item.is_model else [*own, *inside, *_loose(item, True)])
+    own, inside = item.weights_of_its_own(True), _gathered(_parts(item), training, flags)
+    return unique([*inside, *own] if item.counts_as_model else [*own, *inside, *_loose(item, True)])
 
 
 def fixed(item: Item, flags: bool = True) -> list[Variable]:
@@ -48,8 +48,8 @@ def fixed(item: Item, flags: bool = True) -> list[Variable]:
         return _in_group(item, fixed, flags, False)
     if flags and not item.trainable:
         return frozen(item)
-    own, inside = item.own_weights(False), _gathered(_parts(item), fixed, flags)
-    return unique([*inside, *own] if item.is_model else [*own, *inside, *_loose(item, False)])
+    own, inside = item.weights_of_its_own(False), _gathered(_parts(item), fixed, flags)
+    return unique([*inside, *own] if item.counts_as_model else [*own, *inside, *_loose(item, False)])
 
 
 def frozen(item: Item) -> list[Variable]:
@@ -60,15 +60,15 @@ def frozen(item: Item) -> list[Variable]:
         layers = [w for each in item.items if not isinstance(each, Variable) for w in frozen(each)]
         return [*layers, *(each for each in item.items if isinstance(each, Variable))]
     inside = [w for child in _parts(item) for w in frozen(child)]
-    if item.is_model:
-        return unique([*item.own_weights(True), *inside, *item.own_weights(False)])
+    if item.counts_as_model:
+        return unique([*item.weights_of_its_own(True), *inside, *item.weights_of_its_own(False)])
     loose = [*_loose(item, True), *_loose(item, False)]
-    return unique([*item.own_weights(True), *item.own_weights(False), *inside, *loose])
+    return unique([*item.weights_of_its_own(True), *item.weights_of_its_own(False), *inside, *loose])
 
 
 def _parts(item: LayerBase) -> Iterable[Item]:
     """What is inside: a model's containers count as one thing each, those of a layer do not."""
-    return item.kept_items() if item.is_model else item.layers_inside
+    return item.items_it_keeps() if item.counts_as_model else item.layers_inside
 
 
 def _gathered(parts: Iterable[Item], of: Callable[..., list[Variable]], flags: bool) -> Iterator[Variable]:
@@ -87,5 +87,5 @@ def _in_group(group: Group, of: Callable[..., list[Variable]], flags: bool, trai
 
 def _loose(layer: LayerBase, trainable: bool) -> list[Variable]:
     """Variables that a container of a layer got after it had become an attribute."""
-    groups = [item for item in layer.kept_items() if isinstance(item, Group)]
+    groups = [item for item in layer.items_it_keeps() if isinstance(item, Group)]
     return [w for group in groups for w in group.flat() if isinstance(w, Variable) and w.trainable == trainable]

@@ -120,8 +120,8 @@ def training_graphs(model: Network, sample_weight: bool, purpose: str) -> dict[s
     if trainer.has_own_steps:
         for name, training in (("train_step", True), ("eval_step", False)):
             graph = trainer.own_step(training, sample_weight).optimized()
-            graphs[name] = check_indices(model, graph) if model.has_graph else graph
-        if not model.has_graph and type(model).call is Network.call:
+            graphs[name] = check_indices(model, graph) if model.has_layer_graph else graph
+        if not model.has_layer_graph and type(model).call is Network.call:
             return graphs
         trainer.build_as_fed()
         require_built(model)

@@ -39,7 +39,7 @@ class Metric(Layer):
     ``assign_add`` (or return pairs ``(variable, new value)``), and compute ``result`` from it.
     """
 
-    is_metric = True
+    counts_as_metric = True
     _hook_kinds = ("Layer", "Metric")
 
     def __init__(self, name: str | None = None, dtype: str | None = None, **kwargs: Any) -> None:

@@ -97,7 +97,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
             optimizer, loss, metrics, live(loss_weights), sample_weight_mode, weighted_metrics, steps_per_execution
         )
         compiled: Compilation | None = None
-        if self.has_graph:
+        if self.has_layer_graph:
             compiled = self.fit_trainer.resolve(arguments)
             chosen = compiled.optimizer
         else:
@@ -124,7 +124,7 @@ class Model(StepMethods, SavingMethods, ExportMethods, GeneratorMethods, Executi
 
     def append_ends(self, added: Sequence[Tensor]) -> None:
         super().append_ends(added)
-        if added and self.has_graph:
+        if added and self.has_layer_graph:
             self.fit_trainer.additions_changed()
 
     @property

@@ -61,7 +61,7 @@ class SavingMethods(Network):
 
         models.save_model(self, filepath, overwrite, include_optimizer, save_format)
 
-    def check_saving(self, filepath: Any) -> None:
+    def check_saving_to(self, filepath: Any) -> None:
         """Raise what :meth:`save` would, as far as it is known before there is anything to write.
 
         Raises:
@@ -69,7 +69,7 @@ class SavingMethods(Network):
         """
         from kcompile.saving import models
 
-        models.check_saving(self, filepath)
+        models.check_saving_to(self, filepath)
 
     @short_traceback
     def save_weights(self, filepath: Any, overwrite: bool = True, save_format: str | None = None) -> None:

@@ -52,11 +52,11 @@ class Sequential(Model):
         return [layer for layer in super().layers if not isinstance(layer, InputLayer)]
 
     @property
-    def stack_of_layers(self) -> list[Layer]:
+    def layers_as_added(self) -> list[Layer]:
         return self._stack
 
-    def kept_items(self) -> list[Any]:
-        return unique([*self._stack, *Layer.kept_items(self)])
+    def items_it_keeps(self) -> list[Any]:
+        return unique([*self._stack, *Layer.items_it_keeps(self)])
 
     @property
     def layers_inside(self) -> list[Layer]:
@@ -193,12 +193,12 @@ def _first_shape(layer: Layer) -> tuple[int | None, ...] | None:
     """The input shape that a first layer was given, its own or that of its first layer."""
     if layer.batch_input_shape is not None and not isinstance(layer, InputLayer):
         return layer.batch_input_shape
-    if isinstance(layer, Model) and layer.has_graph and len(layer.inputs) == 1:
+    if isinstance(layer, Model) and layer.has_layer_graph and len(layer.inputs) == 1:
         return tuple(layer.inputs[0].shape)
     return None
 
 
 def _first_dtype(layer: Layer) -> str | None:
-    if isinstance(layer, Model) and layer.has_graph:
+    if isinstance(layer, Model) and layer.has_layer_graph:
         return layer.inputs[0].dtype
     return getattr(layer, "input_dtype", None) or layer.dtype

@@ -23,7 +23,7 @@ def convert_all_kernels_in_model(model: Network) -> None:
 
     Weights that are loaded from a file that names Theano as its backend are converted by themselves.
     """
-    kernels = [layer.kernel for layer in model.flatten_layers() if _is_convolution(layer)]
+    kernels = [layer.kernel for layer in model.layer_and_those_inside() if _is_convolution(layer)]
     assign_all(f"model {model.name!r}", kernels, [convert_kernel(kernel.numpy()) for kernel in kernels])
 
 

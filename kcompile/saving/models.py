@@ -79,7 +79,7 @@ def save_model(
     write_file(filepath, data, overwrite)
 
 
-def check_saving(model: Network, filepath: Target) -> None:
+def check_saving_to(model: Network, filepath: Target) -> None:
     """Raise what :func:`save_model` would, as far as it is known before there is anything to write.
 
     Raises:

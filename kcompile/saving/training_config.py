@@ -135,8 +135,8 @@ def compile_as(
     """
     try:
         with sentences("it does not fit"), CustomObjectScope(custom_objects or {}):
-            shapes = [tuple(y.shape) for y in model.outputs] if model.has_graph else []
-            names = model.output_names if model.has_graph else []
+            shapes = [tuple(y.shape) for y in model.outputs] if model.has_layer_graph else []
+            names = model.output_names if model.has_layer_graph else []
             model.compile(**compile_arguments(config, custom_objects, keras_version, safe_mode, names, shapes))
     except (DamagedFileError, UnsafeFileError):
         raise

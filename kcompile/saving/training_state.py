@@ -124,7 +124,7 @@ def freeze_inside(config: dict[str, Any], model: Network, frozen: bool = False) 
     """
     config = dict(config)
     if isinstance(config.get("layers"), list):
-        layers = {layer.name: layer for layer in (model.stack_of_layers or model.layers)}
+        layers = {layer.name: layer for layer in (model.layers_as_added or model.layers)}
         config["layers"] = [_frozen_inside(item, layers[item["config"]["name"]], frozen) for item in config["layers"]]
     return config
 

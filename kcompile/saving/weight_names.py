@@ -53,8 +53,11 @@ def possible_orders(layer: Layer) -> list[list[Variable]]:
 
 def trained_inside_first(layer: Layer) -> list[Variable]:
     """The order of Keras up to 2.3 for what is frozen as a whole: the layers inside are asked what trains."""
-    first = [*layer.own_weights(True), *(w for inner in layer.layers_inside for w in inner.trainable_weights)]
-    rest = [*layer.own_weights(False), *(w for inner in layer.layers_inside for w in inner.non_trainable_weights)]
+    first = [*layer.weights_of_its_own(True), *(w for inner in layer.layers_inside for w in inner.trainable_weights)]
+    rest = [
+        *layer.weights_of_its_own(False),
+        *(w for inner in layer.layers_inside for w in inner.non_trainable_weights),
+    ]
     return list(dict.fromkeys([*first, *rest]))
 
 
@@ -62,24 +65,30 @@ def _trained(layer: Layer) -> list[Variable]:
     """What trains in ``layer``, as versions up to 2.3 list it at every depth."""
     if not layer.trainable:
         return []
-    return list(dict.fromkeys([*layer.own_weights(True), *(w for s in layer.layers_inside for w in _trained(s))]))
+    return list(
+        dict.fromkeys([*layer.weights_of_its_own(True), *(w for s in layer.layers_inside for w in _trained(s))])
+    )
 
 
 def _others(layer: Layer) -> list[Variable]:
     """What does not, as there: of a frozen model first what would train if only the model's own flag were another."""
-    own, inside = layer.own_weights(False), [w for s in layer.layers_inside for w in _others(s)]
+    own, inside = layer.weights_of_its_own(False), [w for s in layer.layers_inside for w in _others(s)]
     if layer.trainable:
         order = [*inside, *own] if isinstance(layer, Network) else [*own, *inside]
     elif isinstance(layer, Network):
-        order = [*layer.own_weights(True), *(w for s in layer.layers_inside for w in _trained(s)), *inside, *own]
+        order = [*layer.weights_of_its_own(True), *(w for s in layer.layers_inside for w in _trained(s)), *inside, *own]
     else:
-        order = [*layer.own_weights(True), *own, *(w for s in layer.layers_inside for w in [*_trained(s), *_others(s)])]
+        order = [
+            *layer.weights_of_its_own(True),
+            *own,
+            *(w for s in layer.layers_inside for w in [*_trained(s), *_others(s)]),
+        ]
     return list(dict.fromkeys(order))
 
 
 def _names_in_models(layer: Layer) -> set[str]:
     """The names of layers that stand in models, which configurations give; those inside of layers count on."""
-    models = [item for item in layer.flatten_layers() if isinstance(item, Network)]
+    models = [item for item in layer.layer_and_those_inside() if isinstance(item, Network)]
     return {inner.name for model in models for inner in model.layers}
 
 

@@ -55,7 +55,7 @@ def added_metrics(model: Network, means: Means) -> list[AddedMetric]:
         means: what it made before.
     """
     found: dict[Any, AddedMetric] = {}
-    for layer in model.flatten_layers():
+    for layer in model.layer_and_those_inside():
         for note in layer.call_notes.metrics:
             if not all(belongs(model, x) for x in note.tensors()):
                 continue

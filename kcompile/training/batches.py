@@ -80,7 +80,7 @@ def source_batches(
 
 def with_graph_built(trainer: Trainer, source: Any) -> Any:
     """The source of batches, after a model without a graph was built from the first one (which is put back)."""
-    if trainer.model.has_graph or trainer.has_own_steps:
+    if trainer.model.has_layer_graph or trainer.has_own_steps:
         return source
     drawn: list[Any] = [source[0]] if hasattr(source, "__getitem__") else list(itertools.islice(iter(source), 1))
     if drawn and drawn[0] is not None:

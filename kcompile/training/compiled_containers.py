@@ -56,7 +56,7 @@ class Containers:
     def matched(self, y: Any, y_pred: Any, sample_weight: Any) -> list[tuple[OutputPlan, Tensor, Tensor, Any]]:
         """For each output with a loss or metrics: its plan, target, prediction and weights."""
         model = self.plan.model
-        names, outputs = _named(y_pred, model.output_names if model.has_graph else None)
+        names, outputs = _named(y_pred, model.output_names if model.has_layer_graph else None)
         compiled = self.compilation(outputs, names)
         targets, weights = _by_output(y, names, "y"), _by_output(sample_weight, names, "sample_weight", spread_one=True)
         found = []

@@ -105,7 +105,7 @@ class TrainingPlan:
     @property
     def targets(self) -> list[TargetSpec]:
         """What the target of each output that has one must look like."""
-        if not self.model.has_graph:
+        if not self.model.has_layer_graph:
             return []
         shapes = [tuple(x.shape) for x in self.model.outputs]
         return [plan.target(shapes[plan.index], config.floatx()) for plan in self.outputs]

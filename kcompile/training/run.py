@@ -135,7 +135,7 @@ class TrainingRun:
             self._validation_source.check_length()
         elif prepared is not None:
             self._validation = prepared
-        elif given is not None and (trainer.model.has_graph or trainer.has_own_steps):
+        elif given is not None and (trainer.model.has_layer_graph or trainer.has_own_steps):
             self._validation = self._validation_arrays(given)
         elif given is not None:
             self._pending_validation = given

@@ -131,7 +131,7 @@ class StepGraph:
         for variable, value in pairs:
             updates[variable.variable] = as_tensor(value).value
         step = ir.Graph(graph.inputs, graph.outputs, updates, name)
-        return with_first_updates(step, graph.updates, updated_first(self.model.flatten_layers()))
+        return with_first_updates(step, graph.updates, updated_first(self.model.layer_and_those_inside()))
 
     def forward(self, name: str) -> ir.Graph:
         """Losses, metrics and the updates of layers, before differentiation."""

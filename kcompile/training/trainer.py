@@ -139,7 +139,7 @@ class Trainer(TrainingPlan):
             compiled = self.compiled
             return [] if compiled is None else [*compiled.metrics, *(added.metric for added in compiled.added)]
         found = [*self.containers.loss.metrics, *self.containers.metrics.metrics]
-        for layer in self.model.flatten_layers():
+        for layer in self.model.layer_and_those_inside():
             found += layer.fed_metrics()
         return list(dict.fromkeys(found))
 
@@ -149,7 +149,7 @@ class Trainer(TrainingPlan):
 
         ``None``: they are what the model's own step unpacks; or the model has no use for them, and there may be none.
         """
-        return None if self.has_own_steps or (self.model.has_graph and not self.targets) else True
+        return None if self.has_own_steps or (self.model.has_layer_graph and not self.targets) else True
 
     def new_totals(self) -> Totals:
         """Start losses and metrics anew."""
@@ -174,7 +174,7 @@ class Trainer(TrainingPlan):
         """What fit and evaluate feed: what the model takes, or whatever a step of the user's own gets."""
         if not self.has_own_steps:
             return self.feeds
-        built = self.model.has_graph
+        built = self.model.has_layer_graph
         return FreeSpecs(self.feeds if built else [], self.targets if built else [])
 
     @property
@@ -182,12 +182,12 @@ class Trainer(TrainingPlan):
         """What predict feeds: what the model takes, or whatever its own ``predict_step`` gets."""
         if not overridden(self.model, "predict_step"):
             return self.feeds
-        return FreeSpecs(self.feeds if self.model.has_graph else [])
+        return FreeSpecs(self.feeds if self.model.has_layer_graph else [])
 
     @contextlib.contextmanager
     def ready_to_train(self, x: Any) -> Iterator[None]:
         """Inside, the model can train: it is built for ``x``, or has a step of its own, which builds what it uses."""
-        waiting = self.model.takes_one_input and not self.model.has_graph  # a Sequential that is not built
+        waiting = self.model.takes_one_input and not self.model.has_layer_graph  # a Sequential that is not built
         if self.has_own_steps and not waiting:
             yield
             return
@@ -198,7 +198,7 @@ class Trainer(TrainingPlan):
     def ready_to_predict(self, x: Any) -> Iterator[None]:
         """Inside, the model can predict: it is built for ``x``, or builds what its own step uses."""
         model = self.model
-        if overridden(model, "predict_step") and (model.has_graph or not model.takes_one_input):
+        if overridden(model, "predict_step") and (model.has_layer_graph or not model.takes_one_input):
             yield
             return
         with self.built_for(x):
@@ -208,10 +208,10 @@ class Trainer(TrainingPlan):
     def built_for(self, x: Any) -> Iterator[None]:
         """Inside, the model is built for ``x``; an error leaves one that was not built before as it was."""
         model = self.model
-        if model.has_graph:
+        if model.has_layer_graph:
             yield
             return
-        with undone_by_errors([self, *model.flatten_layers()]):
+        with undone_by_errors([self, *model.layer_and_those_inside()]):
             model.build_from_inputs(inputs_for(x, model.name, model.takes_one_input))
             yield
 
@@ -298,7 +298,7 @@ class Trainer(TrainingPlan):
     def build_as_fed(self) -> None:
         """Give a model with a ``call`` of its own its graph, for data like those that its step was fed."""
         forms = self._forms.get(True) or self._forms.get(False) or []
-        if self.model.has_graph or not forms:
+        if self.model.has_layer_graph or not forms:
             return
         leaves = leaves_of(forms[-1].x)
         inputs = [Input(shape=leaf.shape[1:], dtype=leaf.dtype, name=leaf.name) for leaf in leaves]
@@ -360,7 +360,7 @@ class Trainer(TrainingPlan):
 
     def _compile_as_then(self, arguments: Mapping[str, Any], trained: Mapping[Any, bool]) -> None:
         """Compile as the model was compiled; layers count as trained that were so then."""
-        flags = [(layer, layer.trainable) for layer in self.model.flatten_layers()]
+        flags = [(layer, layer.trainable) for layer in self.model.layer_and_those_inside()]
         for layer, flag in flags:
             # What was frozen inside a model is told by the switches, and by the weights that were collected.
             default = flag or isinstance(layer, Network)
@@ -378,7 +378,7 @@ class WithTrainer(TrainedNetwork):
     @property
     def fit_trainer(self) -> Trainer:
         """What loops and exports go through; another one may be given before ``compile``."""
-        return self._trainer
+        return self._fit_trainer
 
     @fit_trainer.setter
     def fit_trainer(self, value: Any) -> None:
@@ -387,4 +387,4 @@ class WithTrainer(TrainedNetwork):
                 f"model {self.name!r}: fit_trainer is what fit goes through, so it cannot be {shown(value)}; give an "
                 "attribute of your own another name"
             )
-        self._trainer = value
+        self._fit_trainer = value

@@ -155,7 +155,7 @@ class GroupedQueryAttention(HeadAttention):
     ) -> Shape:
         return tuple(query_shape)
 
-    def part_name(self, attribute: str, in_keras_3: bool) -> str:
+    def name_of_part_in_files(self, attribute: str, in_keras_3: bool) -> str:
         return f"_{attribute}"
 
     def _own_config(self) -> dict[str, Any]:

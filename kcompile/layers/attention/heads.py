@@ -108,7 +108,7 @@ class HeadAttention(WeightOptions):
         axes = bias_axes if self.use_bias else None
         # While its weights are made it has the name that they have in Keras: "attention/query/kernel".
         dense = EinsumDense(equation, sizes, activation, axes, name=f"{self.name}/{name}", dtype=self.dtype, **options)
-        dense.build_for([shape], nested=False)
+        dense.build_for_shapes([shape], nested=False)
         dense.name = name
         return dense
 

@@ -156,7 +156,7 @@ class MultiHeadAttention(HeadAttention):
     ) -> Shape:
         return (*query_shape[:-1], *(self._output_sizes or query_shape[-1:]))
 
-    def part_name(self, attribute: str, in_keras_3: bool) -> str:
+    def name_of_part_in_files(self, attribute: str, in_keras_3: bool) -> str:
         public = in_keras_3 and attribute in ("query_dense", "key_dense", "value_dense", "output_dense")
         return attribute if public else f"_{attribute}"
 

@@ -124,7 +124,7 @@ class Lambda(Layer):
             arguments.pop(key, None)
         return cls(**arguments)
 
-    def cloned(self) -> Lambda:
+    def clone_of_layer(self) -> Lambda:
         config = super().get_config()
         return Lambda(self.function, self._output_shape, self.mask, self.arguments, **config)
 

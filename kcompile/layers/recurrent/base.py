@@ -116,7 +116,7 @@ class RNN(KeepsStates):
         Raises:
             ValueError: tensors that do not fit, or states of which only some depend on model inputs.
         """
-        x, states, constants = self.split_inputs(inputs, initial_state, constants)
+        x, states, constants = self.split_off_states(inputs, initial_state, constants)
         self._input_form = map_structure(lambda _: None, x) if is_nested(x) else None
         self.num_constants = len(constants)
         items, added = flatten(x), [*states, *constants]
@@ -141,7 +141,7 @@ class RNN(KeepsStates):
     def _num_inputs(self) -> int:
         return 1 if self._input_form is None else len(flatten(self._input_form))
 
-    def split_inputs(self, inputs: Any, initial_state: Any, constants: Any) -> tuple[Any, list[Any], list[Any]]:
+    def split_off_states(self, inputs: Any, initial_state: Any, constants: Any) -> tuple[Any, list[Any], list[Any]]:
         """Input (possibly nested), states and constants of a call, from the list of all or from arguments."""
         states, constants = given_states(initial_state), as_list(constants)
         if not isinstance(inputs, list):
@@ -165,7 +165,7 @@ class RNN(KeepsStates):
     def call(
         self, inputs: Any, mask: Any = None, training: Phase = None, initial_state: Any = None, constants: Any = None
     ) -> Any:
-        x, given, constants = self.split_inputs(inputs, initial_state, constants)
+        x, given, constants = self.split_off_states(inputs, initial_state, constants)
         given = [as_tensor(state) for state in given]
         self._check_states(given)
         if self.unroll and self._steps(tuple(flatten(x)[0].shape)) is None:
@@ -270,7 +270,9 @@ class RNN(KeepsStates):
         batch, time = (1, 0) if self.time_major else (0, 1)
         steps = [tuple(size for axis, size in enumerate(s) if axis != time) for s in shapes]
         if isinstance(self.cell, Layer) and not self.cell.built:
-            self.cell.build_for([steps[0] if self._input_form is None else pack(self._input_form, steps)], nested=False)
+            self.cell.build_for_shapes(
+                [steps[0] if self._input_form is None else pack(self._input_form, steps)], nested=False
+            )
         if self.stateful and self._states is None:
             self._states = self._make_states(shapes[0][batch])
         free = {time} if self.stateful else {time, batch}
@@ -337,11 +339,11 @@ class RNN(KeepsStates):
         layer.num_constants, layer._input_form = constants, form
         return layer
 
-    def cloned(self) -> Any:
+    def clone_of_layer(self) -> Any:
         cells = [self.cell, *getattr(self.cell, "cells", ())]
         own = {type(cell).__name__: type(cell) for cell in cells if not is_ours(type(cell))}
         with CustomObjectScope(own):
-            return super().cloned()
+            return super().clone_of_layer()
 
 
 def by_phase(function: Callable[[Any], Any], training: Phase) -> Any:
@@ -366,4 +368,4 @@ def _notes(cell: Any) -> int:
     """How many losses, updates and metrics the layers of a cell have noted."""
     if not isinstance(cell, Layer):
         return 0
-    return sum(item.call_notes.contributions() for item in cell.flatten_layers())
+    return sum(item.call_notes.contributions() for item in cell.layer_and_those_inside())

@@ -78,7 +78,7 @@ class StackedRNNCells(Layer):
         batch = flatten(input_shape)[0]
         for cell in self.cells:
             if isinstance(cell, Layer) and not cell.built:
-                cell.build_for([input_shape], nested=False)
+                cell.build_for_shapes([input_shape], nested=False)
             input_shape = map_structure(lambda size: (batch, *size_as_shape(size)), output_form(cell))
         self.built = True
 

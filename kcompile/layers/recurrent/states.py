@@ -145,7 +145,7 @@ def differs_by_phase(cell: Any) -> bool:
 
 def forget_masks(cell: Any) -> None:
     """Let a cell, and those in it, draw new dropout masks, for the next sequences."""
-    for item in cell.flatten_layers() if isinstance(cell, Layer) else [cell]:
+    for item in cell.layer_and_those_inside() if isinstance(cell, Layer) else [cell]:
         for name in ("reset_dropout_mask", "reset_recurrent_dropout_mask"):
             reset = getattr(item, name, None)
             if reset is not None:

@@ -104,8 +104,8 @@ class Recurrent(RNN):
             self._states = self._make_states(spec.shape[0] if spec is not None and spec.shape else None)
         super().reset_states(states)
 
-    def build_for(self, shapes: list[Any], nested: bool, further: Mapping[str, Any] | None = None) -> None:
-        super().build_for(shapes, nested, further)
+    def build_for_shapes(self, shapes: list[Any], nested: bool, further: Mapping[str, Any] | None = None) -> None:
+        super().build_for_shapes(shapes, nested, further)
         if self.stateful and self._states is None:
             self._states = self._make_states(shapes[0][0])
 

@@ -84,9 +84,9 @@ class Bidirectional(Wrapper):
             self.forward_layer._initial_weights = weights[:half]
             self.backward_layer._initial_weights = weights[half:]
 
-    def kept_items(self) -> list[Any]:
+    def items_it_keeps(self) -> list[Any]:
         """The two directions; ``layer`` is only what they were made from."""
-        return [item for item in super().kept_items() if item is not self.layer]
+        return [item for item in super().items_it_keeps() if item is not self.layer]
 
     # -- calling
 
@@ -97,7 +97,7 @@ class Bidirectional(Wrapper):
         Raises:
             ValueError: an odd number of states, or states of which only some depend on model inputs.
         """
-        x, states, constants = self.forward_layer.split_inputs(inputs, initial_state, constants)
+        x, states, constants = self.forward_layer.split_off_states(inputs, initial_state, constants)
         self.forward_layer.num_constants = self.backward_layer.num_constants = len(constants)
         if len(states) % 2:
             raise ShapeError(
@@ -122,7 +122,7 @@ class Bidirectional(Wrapper):
     def call(
         self, inputs: Any, mask: Masks = None, training: Phase = None, initial_state: Any = None, constants: Any = None
     ) -> Any:
-        x, states, constants = self.forward_layer.split_inputs(inputs, initial_state, constants)
+        x, states, constants = self.forward_layer.split_off_states(inputs, initial_state, constants)
         states = [as_tensor(state) for state in states]
         half, masks = len(states) // 2, as_list(mask)
         common = {"mask": masks[0] if masks else None, "training": training, "constants": constants or None}
@@ -210,7 +210,7 @@ class Bidirectional(Wrapper):
                 config[key] = layer_from_config(config[key], custom_objects)
         return _with_constants(cls(**config), count)
 
-    def cloned(self) -> Any:
+    def clone_of_layer(self) -> Any:
         config = {**self.get_config(), "layer": clone_of(self.layer)}
         count = config.pop("num_constants", 0)
         if self._backward_name is not None:

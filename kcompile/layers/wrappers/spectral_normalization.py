@@ -62,7 +62,7 @@ class SpectralNormalization(Wrapper):
         Raises:
             ValueError: the layer has none.
         """
-        own = {id(weight) for trainable in (True, False) for weight in self.layer.own_weights(trainable)}
+        own = {id(weight) for trainable in (True, False) for weight in self.layer.weights_of_its_own(trainable)}
         for name in _KERNELS:
             found = getattr(self.layer, name, None)
             if isinstance(found, Variable) and id(found) in own:

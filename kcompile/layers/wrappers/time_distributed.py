@@ -183,7 +183,7 @@ class _Updates:
     """What a layer that is called several times in a row adds: each call starts from the updates of the one before."""
 
     def __init__(self, layer: Layer) -> None:
-        self._before = {item: item.call_notes for item in layer.flatten_layers()}
+        self._before = {item: item.call_notes for item in layer.layer_and_those_inside()}
         self._latest: dict[ir.Value, ir.Value] = {}
         self._last: dict[ir.Value, tuple[Layer, Any, Any]] = {}
 
@@ -214,11 +214,11 @@ class _Updates:
 
 def _count_notes(layer: Layer) -> int:
     """How many losses, updates and metrics there are in a layer."""
-    return sum(item.call_notes.contributions() for item in layer.flatten_layers())
+    return sum(item.call_notes.contributions() for item in layer.layer_and_those_inside())
 
 
 def _is_stateful(layer: Layer) -> bool:
-    return any(item.stateful for item in layer.flatten_layers())
+    return any(item.stateful for item in layer.layer_and_those_inside())
 
 
 def _is_users(layer: Layer) -> bool:

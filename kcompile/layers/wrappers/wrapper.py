@@ -67,7 +67,7 @@ class Wrapper(Layer):
         """
         return cls(**{**config, "layer": layer_from_config(config["layer"], custom_objects)})
 
-    def cloned(self) -> Any:
+    def clone_of_layer(self) -> Any:
         return type(self)(**{**self.get_config(), "layer": clone_of(self.layer)})
 
 
@@ -87,7 +87,7 @@ def build_inside(layer: Layer, input_shape: Shapes) -> None:
     """Make the weights of a layer in a wrapper, and give it those that it was constructed with."""
     if not layer.built:
         nested = is_shape_list(input_shape)
-        layer.build_for(list(input_shape) if nested else [tuple(input_shape)], nested)
+        layer.build_for_shapes(list(input_shape) if nested else [tuple(input_shape)], nested)
 
 
 def clone_of(layer: Layer) -> Any:

@@ -43,7 +43,7 @@ class Holder(Protocol):
     """What has a convention, and may hold others that do."""
 
     keras_convention: Convention | None
-    is_model: bool
+    counts_as_model: bool
 
     @property
     def layers_inside(self) -> Sequence[Any]: ...
@@ -138,4 +138,4 @@ def _restore(layer: Holder, tree: list[Any]) -> None:
 
 def _parts(layer: Holder) -> Sequence[Holder]:
     """The layers in a layer; those of a model have entries of their own."""
-    return [] if layer.is_model else layer.layers_inside
+    return [] if layer.counts_as_model else layer.layers_inside

@@ -99,7 +99,7 @@ def check_names(layer: Layer) -> None:
     Raises:
         ValueError: the name of a layer, or of one inside it, holds the character NUL.
     """
-    for inner in layer.flatten_layers():
+    for inner in layer.layer_and_those_inside():
         if "\0" in inner.name:
             raise KCompileError(
                 f"layer {inner.name!r} ({type(inner).__name__}) cannot be saved: its name holds the character NUL, "

@@ -118,8 +118,8 @@ class _Writer:
             written: dict[str, Any] = self.value(
                 {"class_name": name, "config": config}, "layer", f"model {model.name!r}"
             )
-        elif model.stack_of_layers is not None:
-            config = self.sequential(model, model.stack_of_layers)
+        elif model.layers_as_added is not None:
+            config = self.sequential(model, model.layers_as_added)
             written = {"module": "keras", "class_name": name, "config": config, "registered_name": None}
         else:
             module = "keras.src.models.functional" if self.is_3 else "keras.src.engine.functional"
@@ -128,13 +128,13 @@ class _Writer:
         if not builtin:
             registered = get_registered_name(type(model))
             written.update(module=type(model).__module__, class_name=name, registered_name=registered)
-        if model.has_graph:
+        if model.has_layer_graph:
             written["build_config"] = {"input_shape": plain(model.input_shape)}
         return written
 
     def sequential(self, model: Network, stack: Sequence[Layer]) -> dict[str, Any]:
         layers = []
-        if model.has_graph and not isinstance(stack[0], InputLayer):
+        if model.has_layer_graph and not isinstance(stack[0], InputLayer):
             start = model.input_layers[0]
             if isinstance(start, InputLayer) and not isinstance(stack[0], Network):
                 layers.append(self.layer(start))
@@ -142,7 +142,7 @@ class _Writer:
         config = {"name": model.name, "trainable": model.trainable, "layers": layers}
         if not self.is_3:
             del config["trainable"]
-        if model.has_graph:
+        if model.has_layer_graph:
             config["build_input_shape"] = plain(model.input_shape)
         if added := added_to(model):
             numbers = _node_numbers(model, 1, lasting(model)[1])
@@ -174,7 +174,7 @@ class _Writer:
         name, call, output = _place(x, numbers)
         assert x.keras_history is not None
         layer = x.keras_history[0]
-        shift = self.is_3 and isinstance(layer, Network) and layer.stack_of_layers is None
+        shift = self.is_3 and isinstance(layer, Network) and layer.layers_as_added is None
         return [name, call + 1 if shift else call, output]
 
     def call(self, node: Node, numbers: Mapping[int, int]) -> Any:
@@ -324,7 +324,7 @@ class _Writer:
 def _node_numbers(model: Network, first_of_models: int, mine: Collection[int]) -> dict[int, int]:
     """For each of the model's nodes ``mine`` (by ``id``), which call of its layer it is, inside this model."""
     numbers = {}
-    for layer in unique(node.layer for node in model.layer_nodes):
+    for layer in unique(node.layer for node in model.nodes_of_layer_graph):
         kept = [node for node in layer.call_notes.inbound_nodes if id(node) in mine]
         for number, node in enumerate(kept, first_of_models if isinstance(layer, Network) else 0):
             numbers[id(node)] = number

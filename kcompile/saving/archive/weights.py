@@ -93,17 +93,23 @@ def _children(layer: Layer, config: Json, layout: Layout, seen: set[int]) -> Ite
     inner = config.get("config") if isinstance(config, Mapping) else None
     backwards = layout is Layout.TF_KERAS
     attributes = {k: v for k, v in vars(layer).items() if k not in internal_names(type(layer))}
-    if isinstance(layer, Network) and layer.has_graph and not layer.is_traced and not backwards:
+    if isinstance(layer, Network) and layer.has_layer_graph and not layer.has_traced_graph and not backwards:
         yield from _contained("layers", *_in_order_of_file(layer, inner), layout, seen)
     elif isinstance(layer, Network) and layout is not Layout.ATTRIBUTES:
         attributes["layers"] = None
     for name in sorted(attributes, key=lambda name: (name.startswith("_"), name), reverse=backwards):
         value = attributes[name]
         if name == "layers" and isinstance(layer, Network):
-            traced = layer.is_traced or not layer.has_graph  # a key "layers" of its configuration is the user's
+            traced = (
+                layer.has_traced_graph or not layer.has_layer_graph
+            )  # a key "layers" of its configuration is the user's
             yield from _contained(name, *_in_order_of_file(layer, None if traced else inner), layout, seen)
         elif isinstance(value, Layer):
-            yield layer.part_name(name, not backwards), value, inner.get(name) if isinstance(inner, Mapping) else None
+            yield (
+                layer.name_of_part_in_files(name, not backwards),
+                value,
+                inner.get(name) if isinstance(inner, Mapping) else None,
+            )
         elif isinstance(value, (list, tuple, dict)):
             items = list(value.values() if isinstance(value, dict) else value)
             yield from _contained(name, items, [None] * len(items), layout, seen)
@@ -147,7 +153,7 @@ def _contained(
 
 def _in_order_of_file(model: Network, config: Json) -> tuple[list[Layer], list[Any]]:
     """The layers of a model in the order of its configuration, each with its own part of that."""
-    by_name = {layer.name: layer for layer in [*(model.stack_of_layers or ()), *model.layers]}
+    by_name = {layer.name: layer for layer in [*(model.layers_as_added or ()), *model.layers]}
     entries = config.get("layers") if isinstance(config, Mapping) else None
     if not isinstance(entries, list):
         return model.layers, [None] * len(model.layers)

@@ -71,7 +71,7 @@ def model_config(model: Network) -> dict[str, Any]:
         ValueError: no configuration can describe it. NotImplementedError: it is subclassed, as in Keras.
     """
     config = model.get_config()
-    if model.stack_of_layers is None and not describes_layers(model, config):
+    if model.layers_as_added is None and not describes_layers(model, config):
         raise NotImplementedError(
             f"model {model.name!r} ({type(model).__name__}) is subclassed, which HDF5 files of Keras do not hold; save "
             "it as .keras, which keeps the arguments that its get_config returns, or its weights with save_weights"

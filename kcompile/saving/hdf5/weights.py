@@ -70,7 +70,7 @@ def write_weights(group: h5py.Group, model: Network) -> None:
         if layer.layers_inside and order:
             numbers = {weight: number for number, weight in enumerate(layer.weights)}
             write_texts(place, _ORDER, [str(numbers[weight]) for weight in order])
-    own = [*model.own_weights(True), *model.own_weights(False)]
+    own = [*model.weights_of_its_own(True), *model.weights_of_its_own(False)]
     _write_arrays(group.require_group(_TOP_LEVEL), own)
 
 
@@ -145,7 +145,7 @@ def read_weights(
     for layer, found in pairs:
         plan.add(f"layer {layer.name!r}", layer, stored_order(layer), found)
     if _TOP_LEVEL in group:
-        own = [*model.own_weights(True), *model.own_weights(False)]
+        own = [*model.weights_of_its_own(True), *model.weights_of_its_own(False)]
         plan.add(f"model {model.name!r} itself", None, own, _Stored(group.group(_TOP_LEVEL)))
     plan.carry_out(group.file)
     return plan.loaded
@@ -220,7 +220,7 @@ def _in_order(model: Network, stored: dict[str, _Stored], group: StoredGroup) ->
 def _flattened(model: Network) -> list[Layer]:
     found: list[Layer] = []
     for layer in model.layers:
-        if isinstance(layer, Network) and layer.stack_of_layers is not None:
+        if isinstance(layer, Network) and layer.layers_as_added is not None:
             found += _flattened(layer)
         else:
             found.append(layer)
