@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,23 @@ def test_what_a_first_layer_was_told_of_its_input() -> None:
         with pytest.warns(UserWarning, match="Keras 1"):
             assert cls(**told).batch_input_shape == shape
         assert L.deserialize({"class_name": cls.__name__, "config": told}).batch_input_shape == shape
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("Convolution2D", (3, 3)), ("Convolution2D", (3, 5)), ("Convolution3D", (3, 4, 5)), ("SeparableConv2D", (3, 2)),
+     ("Deconvolution2D", (2, 3)), ("ConvLSTM2D", (3, 1))],
+)  # fmt: skip
+def test_rows_and_columns_by_position(name: str, sizes: tuple[int, ...]) -> None:
+    """Beside names of Keras 1, numbers by position are what they are to it: a kernel's rows and columns."""
+    cls, strides = getattr(L, name), (2,) * len(sizes)
+    with pytest.warns(UserWarning, match=rf"write \w+\(kernel_size={re.escape(str(sizes))}, .*strides=") as told:
+        old = cls(4, *sizes, border_mode="same", subsample=strides, name="x").get_config()
+    assert len(told) == 1
+    assert old == cls(4, sizes, padding="same", strides=strides, name="x").get_config()
+    for twice in ({"kernel_size": 3}, {"nb_row": 3, "nb_col": 3} if len(sizes) == 2 else {"strides": 2}):
+        with pytest.raises(TypeError, match=r"twice|multiple values"):
+            cls(4, *sizes, border_mode="same", subsample=strides, **twice)
 
 
 def test_subclasses_take_the_names_of_their_base() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from kcompile.common.errors import DataTypeError, listed, warn
@@ -30,16 +30,31 @@ def understands_keras_1(init: Init) -> Init:
         if not found:
             init(self, *args, **kwargs)
             return
-        given = _translated(type(self).__name__, list(found.values()), kwargs, {*order[: len(args)], *kwargs})
-        init(self, *args, **given)
+        taken, sizes = {*order[: len(args)], *kwargs}, args[1:]
+        by_position = order[1:2] == ["kernel_size"] and "kernel_size" not in kwargs
+        if by_position and _are_sizes(sizes, getattr(self, "rank", 1)):
+            args, taken = args[:1], {*order[:2], *kwargs}
+        else:
+            sizes = ()
+        init(self, *args, **_translated(type(self).__name__, list(found.values()), kwargs, taken, sizes))
 
     return cast(Init, translated)
 
 
-def _translated(owner: str, rows: Collection[Row], kwargs: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
+def _are_sizes(values: Sequence[Any], rank: int) -> bool:
+    """Whether arguments by position are a kernel's rows and columns: to Keras 1 each is an argument of its own."""
+    return rank > 1 and len(values) == rank and all(isinstance(value, int) for value in values)
+
+
+def _translated(
+    owner: str, rows: Collection[Row], kwargs: Mapping[str, Any], taken: Collection[str], kernel: tuple[int, ...]
+) -> dict[str, Any]:
     old = [name for row in rows for name in row.old]
     found = {name: value for name, value in kwargs.items() if name not in old}
     told = []
+    if kernel:
+        found["kernel_size"] = kernel
+        told.append(f"kernel_size={kernel!r}")
     for row in rows:
         value = row.value(owner, kwargs, stored=False)
         for new in row.new:
