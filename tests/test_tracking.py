@@ -288,6 +288,8 @@ FREE_NAMES = [
     "sublayers",
     "walk",
     "weight_penalties",
+    "_scopes",
+    "_told",
     "_trainer",
 ]
 

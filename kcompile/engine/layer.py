@@ -97,7 +97,7 @@ class Layer(Picklable, LayerCalls, LayerPosition):
         self._step_metrics: list[Any] = []
         self._call_notes = Notes()
         self._regularized: list[tuple[Variable, Any]] = []
-        self._told: list[str] = []
+        self._told_already: list[str] = []
         self.keras_convention: conventions.Convention | None = None
         self.name = name or default_name(type(self))
         owner = type(self).__name__

@@ -49,7 +49,7 @@ class LayerBase(Tracked):
     _non_trainable_weights: list[Variable]
     _regularized: list[tuple[Variable, Any]]
     keras_convention: Convention | None
-    _told: list[str]
+    _told_already: list[str]
 
     @property
     def call_notes(self) -> Notes:
@@ -58,7 +58,7 @@ class LayerBase(Tracked):
 
     @call_notes.setter
     def call_notes(self, notes: Notes) -> None:
-        if scopes := _scopes.get():
+        if scopes := _scopes_of_notes.get():
             scopes[-1].setdefault(self, self._call_notes)
         vars(self)["_call_notes"] = notes
 
@@ -95,9 +95,9 @@ class LayerBase(Tracked):
 
     def not_yet_told(self, what: str) -> bool:
         """Whether nobody has been told that of this layer; from now on, somebody has."""
-        if what in self._told:
+        if what in self._told_already:
             return False
-        self._told.append(what)
+        self._told_already.append(what)
         return True
 
     @property
@@ -278,7 +278,7 @@ class Notes:
 
 Before = dict[LayerBase, Notes]
 
-_scopes: ContextVar[tuple[Before, ...]] = ContextVar("scopes", default=())
+_scopes_of_notes: ContextVar[tuple[Before, ...]] = ContextVar("scopes", default=())
 
 
 @contextlib.contextmanager
@@ -291,15 +291,15 @@ def noting(lasting: bool = True) -> Iterator[Before]:
     Yields:
         the layers in which something was noted, with their notes from before.
     """
-    outer, before = _scopes.get(), Before()
-    token = _scopes.set((*outer, before))
+    outer, before = _scopes_of_notes.get(), Before()
+    token = _scopes_of_notes.set((*outer, before))
     try:
         yield before
     except BaseException:
         lasting = False
         raise
     finally:
-        _scopes.reset(token)
+        _scopes_of_notes.reset(token)
         if not lasting:
             take_back(before)
         elif outer:
@@ -310,11 +310,11 @@ def noting(lasting: bool = True) -> Iterator[Before]:
 @contextlib.contextmanager
 def for_good() -> Iterator[None]:
     """Inside, what is noted stays, whatever becomes of the call around it: weights and models are made."""
-    token = _scopes.set(())
+    token = _scopes_of_notes.set(())
     try:
         yield
     finally:
-        _scopes.reset(token)
+        _scopes_of_notes.reset(token)
 
 
 def take_back(before: Mapping[LayerBase, Notes]) -> None:
@@ -326,5 +326,5 @@ def take_back(before: Mapping[LayerBase, Notes]) -> None:
 def keep(layers: Iterable[LayerBase]) -> None:
     """What is noted in these layers by now stays: a model is made of their calls."""
     for layer in layers:
-        for before in _scopes.get():
+        for before in _scopes_of_notes.get():
             before.pop(layer, None)
