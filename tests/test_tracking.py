@@ -340,3 +340,19 @@ def test_names_that_users_may_give_attributes_of_layers(name: str, tmp_path) -> 
             model.save(tmp_path / f"model.{ending}")
             assert np.array_equal(kcompile.models.load_model(tmp_path / f"model.{ending}").predict(X), expected)
         assert kcompile.models.clone_model(model).count_params() == model.count_params() == 20
+
+
+@pytest.mark.parametrize("name", ["slot_names", "slot_groups"])
+def test_names_that_users_may_give_attributes_of_optimizers(name: str, tmp_path) -> None:
+    class Own(kcompile.optimizers.SGD):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            setattr(self, name, 3)
+
+    model = kcompile.Sequential([L.Dense(2, input_shape=(3,))])
+    model.compile(Own(momentum=0.5), "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    for ending in ("h5", "keras"):
+        model.save(tmp_path / f"model.{ending}")
+        again = kcompile.models.load_model(tmp_path / f"model.{ending}", custom_objects={"Own": Own})
+        assert np.array_equal(again.optimizer.get_weights()[1], model.optimizer.get_weights()[1])

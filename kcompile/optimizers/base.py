@@ -39,10 +39,10 @@ class Optimizer(ApplyingMethods):
         ValueError: a number out of range.
     """
 
-    slot_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    names_of_slots_in_files: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The kinds of slots, in the order of HDF5 files, with their names in files; ours is written first."""
 
-    slot_groups: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    groups_of_slots_in_files: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """The groups in which Keras 3 makes slots, one group after the other; inside one, weight by weight."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:

@@ -34,8 +34,8 @@ class SGD(Optimizer):
         lr: learning rate. momentum: in [0, 1). decay: see :class:`Optimizer`. nesterov: look ahead.
     """
 
-    slot_names = {"momentum": ("momentum", "m")}
-    slot_groups = (("momentum",),)
+    names_of_slots_in_files = {"momentum": ("momentum", "m")}
+    groups_of_slots_in_files = (("momentum",),)
 
     def __init__(
         self, lr: float = 0.01, momentum: float = 0.0, decay: float = 0.0, nesterov: bool = False, **kwargs: Any
@@ -72,12 +72,12 @@ class RMSprop(Optimizer):
         epsilon_in_root: add ``epsilon`` before the root is taken, as Keras 3 and tf.keras 2.11 and later do.
     """
 
-    slot_names = {
+    names_of_slots_in_files = {
         "accumulator": ("rms", "velocity", "accumulator"),
         "momentum": ("momentum",),
         "mean": ("mg", "average_gradient"),
     }
-    slot_groups = (("accumulator",), ("momentum",), ("mean",))
+    groups_of_slots_in_files = (("accumulator",), ("momentum",), ("mean",))
 
     def __init__(
         self, lr: float = 0.001, rho: float = 0.9, epsilon: float | None = None, decay: float = 0.0,
@@ -137,8 +137,8 @@ class Adagrad(Optimizer):
         epsilon_in_root: add ``epsilon`` before the root is taken, as Keras 3 and tf.keras 2.11 and later do.
     """
 
-    slot_names = {"accumulator": ("accumulator",)}
-    slot_groups = (("accumulator",),)
+    names_of_slots_in_files = {"accumulator": ("accumulator",)}
+    groups_of_slots_in_files = (("accumulator",),)
 
     def __init__(
         self, lr: float = 0.01, epsilon: float | None = None, decay: float = 0.0,
@@ -181,11 +181,11 @@ class Adadelta(Optimizer):
         lr: learning rate. rho: decay of the averages. epsilon: default ``K.epsilon()``. decay: see :class:`Optimizer`.
     """
 
-    slot_names = {
+    names_of_slots_in_files = {
         "accumulator": ("accum_grad", "accumulated_grad", "accumulator"),
         "delta_accumulator": ("accum_var", "accumulated_delta_var", "delta_accumulator"),
     }
-    slot_groups = (("accumulator", "delta_accumulator"),)
+    groups_of_slots_in_files = (("accumulator", "delta_accumulator"),)
 
     def __init__(
         self, lr: float = 1.0, rho: float = 0.95, epsilon: float | None = None, decay: float = 0.0, **kwargs: Any
@@ -218,8 +218,8 @@ class Adam(Optimizer):
         decay: see :class:`Optimizer`. amsgrad: divide by the largest average of squares so far (Reddi et al., 2018).
     """
 
-    slot_names = {"m": ("m", "momentum"), "v": ("v", "velocity"), "vhat": ("vhat", "velocity_hat")}
-    slot_groups = (("m", "v"), ("vhat",))
+    names_of_slots_in_files = {"m": ("m", "momentum"), "v": ("v", "velocity"), "vhat": ("vhat", "velocity_hat")}
+    groups_of_slots_in_files = (("m", "v"), ("vhat",))
 
     def __init__(
         self, lr: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,
@@ -269,8 +269,8 @@ class Adamax(Optimizer):
         lr: learning rate. beta_1, beta_2: decays. epsilon: default ``K.epsilon()``. decay: see :class:`Optimizer`.
     """
 
-    slot_names = {"m": ("m", "momentum"), "u": ("v", "u", "norm")}
-    slot_groups = (("m", "u"),)
+    names_of_slots_in_files = {"m": ("m", "momentum"), "u": ("v", "u", "norm")}
+    groups_of_slots_in_files = (("m", "u"),)
 
     def __init__(
         self, lr: float = 0.002, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,
@@ -307,8 +307,8 @@ class Nadam(Optimizer):
         schedule_decay: how fast the momentum grows towards ``beta_1``.
     """
 
-    slot_names = {"m": ("m", "momentum"), "v": ("v", "velocity")}
-    slot_groups = (("m", "v"),)
+    names_of_slots_in_files = {"m": ("m", "momentum"), "v": ("v", "velocity")}
+    groups_of_slots_in_files = (("m", "v"),)
 
     def __init__(
         self, lr: float = 0.002, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,

@@ -39,7 +39,7 @@ _SCALARS = "kcompile_optimizer_scalars"
 
 
 def _groups(optimizer: Optimizer, state: State) -> list[tuple[str, ...]]:
-    groups = [tuple(kind for kind in group if kind in state.slots) for group in optimizer.slot_groups]
+    groups = [tuple(kind for kind in group if kind in state.slots) for group in optimizer.groups_of_slots_in_files]
     listed = {kind for group in groups for kind in group}
     return [group for group in (*groups, *((kind,) for kind in state.slots if kind not in listed)) if group]
 

@@ -58,7 +58,7 @@ def state_of(optimizer: Optimizer, params: Sequence[Variable]) -> State:
     for (name, param), variable in optimizer._slots.items():
         if param is not None:
             found.setdefault(name, {})[param] = variable
-    order = [*optimizer.slot_names, *found]
+    order = [*optimizer.names_of_slots_in_files, *found]
     slots = {kind: {p: found[kind][p] for p in params} for kind in dict.fromkeys(order) if kind in found}
     return State(scalars, slots)
 
@@ -72,7 +72,7 @@ def write_optimizer(root: h5py.Group, optimizer: Optimizer, params: Sequence[Var
     arrays: list[Array] = [optimizer.iterations.numpy()]
     corrections: dict[str, Array] = {}
     if optimizer._slots:  # none before the first step
-        kinds = optimizer.slot_names
+        kinds = optimizer.names_of_slots_in_files
         state = state_of(optimizer, params)
         for name, scalar in state.scalars.items():
             names.append(f"{optimizer.name}/{_SCALARS.get(name, (name,))[0]}")
@@ -235,7 +235,7 @@ class _Parts:
 
     def _named(self) -> dict[str, list[StoredArray]]:
         """By the names of the arrays; nothing if some do not tell."""
-        known = {name: kind for kind, names in self.optimizer.slot_names.items() for name in names}
+        known = {name: kind for kind, names in self.optimizer.names_of_slots_in_files.items() for name in names}
         found: dict[str, list[StoredArray]] = {}
         for name, array in self.arrays:
             kind = _kind_in(name, known)
