@@ -12,6 +12,7 @@ from kcompile.layers.attention import scores
 from kcompile.layers.base.weight_options import WeightOptions
 from kcompile.layers.core.dropout import Dropout
 from kcompile.layers.core.einsum_dense import EinsumDense
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 Shape = tuple[int | None, ...]
@@ -85,7 +86,7 @@ class HeadAttention(WeightOptions):
         """Make the projections."""
         raise NotImplementedError
 
-    def _projection(self, name: str, shape: Shape, heads: int, size: int, activation: Any = None) -> EinsumDense:
+    def _projection(self, name: str, shape: Shape, heads: int, size: int, activation: Identifier = None) -> EinsumDense:
         """``(..., features)`` to ``(..., heads, size)``."""
         rank = len(shape)
         kept, (features, head, unit) = LETTERS[: rank - 1], list(LETTERS[rank - 1 : rank + 2])
@@ -102,7 +103,7 @@ class HeadAttention(WeightOptions):
         return self._dense("attention_output", equation, (*(None,) * (rank - 2), *sizes), outer, shape)
 
     def _dense(
-        self, name: str, equation: str, sizes: Shape, bias_axes: str, shape: Shape, activation: Any = None
+        self, name: str, equation: str, sizes: Shape, bias_axes: str, shape: Shape, activation: Identifier = None
     ) -> EinsumDense:
         options = {f"{prefix}_{kind}": getattr(self, f"{prefix}_{kind}") for prefix in _PREFIXES for kind in _KINDS}
         axes = bias_axes if self.use_bias else None

@@ -11,6 +11,7 @@ from kcompile.ir.ops.products.linalg import dot_general
 from kcompile.ir.ops.shapes.reshaping import transpose
 from kcompile.layers.attention import scores
 from kcompile.layers.attention.heads import HeadAttention, Shape, scale_of
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor
 
 __all__ = ["MultiHeadAttention"]
@@ -55,13 +56,13 @@ class MultiHeadAttention(HeadAttention):
         attention_axes: Any = None,
         sliding_window: int | None = None,
         flash_attention: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         use_gate: bool = False,
         seed: int | None = None,
         softmax_robust_masking: bool = False,

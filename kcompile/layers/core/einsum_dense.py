@@ -10,6 +10,7 @@ from kcompile import activations, regularizers
 from kcompile.common.errors import DataTypeError, KCompileError, ShapeError, shown
 from kcompile.ir.ops.products.einsum import einsum
 from kcompile.layers.base.weight_options import WeightOptions
+from kcompile.objects.lookup import Identifier
 from kcompile.symbolic.tensor import Tensor, as_tensor
 
 __all__ = ["EinsumDense"]
@@ -104,15 +105,15 @@ class EinsumDense(WeightOptions):
         self,
         equation: str,
         output_shape: Any,
-        activation: Any = None,
+        activation: Identifier = None,
         bias_axes: str | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
