@@ -62,7 +62,7 @@ class DenseAttention(Layer):
         self,
         inputs: Any,
         mask: Any = None,
-        training: Any = None,
+        training: bool | int | Tensor | None = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:

@@ -111,7 +111,7 @@ class GroupedQueryAttention(HeadAttention):
         key_mask: Any = None,
         attention_mask: Any = None,
         return_attention_scores: bool = False,
-        training: Any = None,
+        training: bool | int | Tensor | None = None,
         use_causal_mask: bool = False,
     ) -> Any:
         masks = {
@@ -124,7 +124,9 @@ class GroupedQueryAttention(HeadAttention):
         }
         return self._attend(query, value, key, masks, options)
 
-    def _heads(self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: Any, asked: bool) -> Any:
+    def _heads(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: bool | int | Tensor | None, asked: bool
+    ) -> Any:
         batch, steps, heads, size = query.value.shape
         shared = self.num_key_value_heads
         group = self.num_query_heads // shared

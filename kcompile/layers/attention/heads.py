@@ -156,10 +156,12 @@ class HeadAttention(WeightOptions):
             result: Tensor = dense.call(x)
         return result
 
-    def _dropped(self, weights: Tensor, training: Any) -> Tensor:
+    def _dropped(self, weights: Tensor, training: bool | int | Tensor | None) -> Tensor:
         return self.dropout_layer.call(weights, training=training)
 
-    def _heads(self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: Any, asked: bool) -> Any:
+    def _heads(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: bool | int | Tensor | None, asked: bool
+    ) -> Any:
         """What the heads find, ``(..., heads, size)``, and the scores (``None`` if they are not ``asked`` for)."""
         raise NotImplementedError
 

@@ -120,7 +120,7 @@ class MultiHeadAttention(HeadAttention):
         key_mask: Any = None,
         attention_mask: Any = None,
         return_attention_scores: bool = False,
-        training: Any = None,
+        training: bool | int | Tensor | None = None,
         use_causal_mask: bool = False,
     ) -> Any:
         masks = {
@@ -133,7 +133,9 @@ class MultiHeadAttention(HeadAttention):
         }
         return self._attend(query, value, key, masks, options)
 
-    def _heads(self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: Any, asked: bool) -> Any:
+    def _heads(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: bool | int | Tensor | None, asked: bool
+    ) -> Any:
         rank = query.ndim - 1
         axes = list(self._axes(rank))
         others = [axis for axis in range(rank - 1) if axis not in axes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kcompile import backend as K
@@ -67,7 +68,7 @@ class GroupNormalization(WeightOptions):
         self._set_weight_options("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         rank = len(input_shape)
         where = f"layer {self.name!r} ({type(self).__name__})"
         if not -rank <= self.axis < rank or self.axis % rank == 0:
@@ -113,7 +114,7 @@ class GroupNormalization(WeightOptions):
         shape = [-1 if axis == self.axis % x.ndim else 1 for axis in range(x.ndim)]
         return K.cast(K.reshape(weight, shape), x.dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class LayerNormalization(WeightOptions):
         self._set_weight_options("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         where = f"layer {self.name!r} ({type(self).__name__})"
         axes = axes_of(where, self.axis, input_shape)
         self.gamma = self.beta = None
@@ -81,7 +81,7 @@ class LayerNormalization(WeightOptions):
         y, _, inverse = apply_multi(LayerNorm(rows.first, self.epsilon), rows.x, gamma, beta)
         return rows.back(mul(mul(rows.x, inverse), gamma) if self.rms_scaling else y)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class RMSNormalization(Layer):
         self.epsilon = check_number(owner, "epsilon", epsilon, minimum=0)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         where = f"layer {self.name!r} ({type(self).__name__})"
         sizes = sizes_of(where, sorted(axes_of(where, self.axis, input_shape)), input_shape)
         self.scale = self.add_weight(name="scale", shape=sizes, initializer="ones")
@@ -48,7 +48,7 @@ class RMSNormalization(Layer):
         y, _ = apply_multi(RmsNorm(rows.first, self.epsilon), rows.x, rows.parameter(self.scale, 1.0))
         return rows.back(y)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class UnitNormalization(Layer):
         self.axis = check_axes(type(self).__name__, axis)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         axes_of(f"layer {self.name!r} ({type(self).__name__})", self.axis, input_shape)
         self.built = True
 
@@ -39,7 +39,7 @@ class UnitNormalization(Layer):
         square = K.sum(K.square(x), axis=axes_of(self.name, self.axis, x.shape), keepdims=True)
         return x / K.sqrt(K.maximum(square, 1e-12))
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
