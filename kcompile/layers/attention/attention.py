@@ -40,10 +40,10 @@ class DenseAttention(Layer):
         self._seeds = SeedStream(self.seed) if self.dropout else None
 
     def build(self, input_shape: Sequence[Shape]) -> None:
-        self._check_number(input_shape, "inputs")
+        self._check_number(input_shape)
         self.built = True
 
-    def _check_number(self, items: Any, what: str) -> None:
+    def _check_number(self, items: Any) -> None:
         if (
             not isinstance(items, (list, tuple))
             or len(items) not in (2, 3)
@@ -56,7 +56,7 @@ class DenseAttention(Layer):
 
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:
         """How much each step of the query is about each one of the key: ``(B, T, S)``."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def call(
         self,
@@ -66,7 +66,7 @@ class DenseAttention(Layer):
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:
-        self._check_number(inputs, "inputs")
+        self._check_number(inputs)
         query, value = inputs[0], inputs[1]
         of_query, of_value = self._check_masks(mask)
         found = self._scores(query, inputs[2] if len(inputs) > 2 else value)

@@ -84,7 +84,7 @@ class HeadAttention(WeightOptions):
 
     def _build_heads(self, shapes: dict[str, Shape]) -> None:
         """Make the projections."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def _projection(self, name: str, shape: Shape, heads: int, size: int, activation: Identifier = None) -> EinsumDense:
         """``(..., features)`` to ``(..., heads, size)``."""
@@ -114,6 +114,29 @@ class HeadAttention(WeightOptions):
         return dense
 
     # -- calling
+
+    def call(
+        self,
+        query: Any,
+        value: Any = None,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | int | Tensor | None = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        masks = {
+            "query_mask": query_mask, "value_mask": value_mask, "key_mask": key_mask, "attention_mask": attention_mask
+        }  # fmt: skip
+        options = {
+            "return_attention_scores": return_attention_scores,
+            "training": training,
+            "use_causal_mask": use_causal_mask,
+        }
+        return self._attend(query, value, key, masks, options)
 
     def _attend(self, inputs: Any, value: Any, key: Any, masks: dict[str, Any], options: dict[str, Any]) -> Any:
         """The output, and the scores if they are asked for."""
@@ -163,7 +186,7 @@ class HeadAttention(WeightOptions):
         self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: bool | int | Tensor | None, asked: bool
     ) -> Any:
         """What the heads find, ``(..., heads, size)``, and the scores (``None`` if they are not ``asked`` for)."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def _masks(self, inputs: Any, masks: Any, outputs: Any) -> list[Tensor | None]:
         found = super()._masks(inputs, masks, outputs)

@@ -110,29 +110,6 @@ class MultiHeadAttention(HeadAttention):
             )
         return axes
 
-    def call(
-        self,
-        query: Any,
-        value: Any = None,
-        key: Any = None,
-        query_mask: Any = None,
-        value_mask: Any = None,
-        key_mask: Any = None,
-        attention_mask: Any = None,
-        return_attention_scores: bool = False,
-        training: bool | int | Tensor | None = None,
-        use_causal_mask: bool = False,
-    ) -> Any:
-        masks = {
-            "query_mask": query_mask, "value_mask": value_mask, "key_mask": key_mask, "attention_mask": attention_mask
-        }  # fmt: skip
-        options = {
-            "return_attention_scores": return_attention_scores,
-            "training": training,
-            "use_causal_mask": use_causal_mask,
-        }
-        return self._attend(query, value, key, masks, options)
-
     def _heads(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: bool | int | Tensor | None, asked: bool
     ) -> Any:
